@@ -1,0 +1,461 @@
+# ---
+# jupyter:
+#   kernelspec:
+#     display_name: python3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Recurrent layers
+#
+# > An Elman layer that trains fast, and many replicas of it at once
+
+# %% [markdown]
+# After this chapter you can
+#
+# - write the backward pass of a recurrent layer by hand, and say why it is quicker than automatic differentiation,
+# - put `RNN` where `torch.nn.RNN` stood, with the same weights and the same state dict,
+# - train several seeds as one computation.
+#
+# The question: *an experiment needs the same network many times, with several seeds and several penalties.
+# What does one more copy cost?*
+
+# %%
+#| default_exp recurrent
+
+# %%
+#| export
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+# %%
+#| hide
+import matplotlib.pyplot as plt
+from fastcore.test import test_close, test_eq, test_fail
+
+
+# %% [markdown]
+# ## The recurrence
+#
+# Equation 1 of the paper is
+#
+# $$h_t = \sigma(W_h h_{t-1} + W_x x_t + b).$$
+#
+# Written as it is read, with a Python loop and automatic differentiation:
+
+# %%
+def naive_rnn(x: Tensor, h: Tensor, w_x: Tensor, w_h: Tensor, b: Tensor) -> Tensor:
+    "Hidden states (steps, batch, hidden) of eq. 1 for inputs `x` (steps, batch, inputs) from state `h`"
+    states = []
+    for x_t in x:
+        h = torch.relu(h @ w_h.T + x_t @ w_x.T + b)
+        states.append(h)
+    return torch.stack(states)
+
+
+# %% [markdown]
+# It is right, and wasteful in two places.
+#
+# 1. The input projection $W_x x_t + b$ needs no hidden state. All steps can be projected in **one** product before the loop.
+# 2. Automatic differentiation forms the weight gradient as a sum of one small product a step. But
+#    $$\frac{\partial L}{\partial W_h} = \sum_t \delta_t h_{t-1}^\top$$
+#    is **one** product too, if all $\delta_t$ and all $h_{t-1}$ lie behind one another in memory.
+#
+# *Predict, then check:* of the three products that a step needs (forward, backward through the state, weight gradient),
+# which can leave the loop?
+#
+# The first two cannot, since each step waits for its neighbour. The third can. With $g_t$ the gradient that reaches $h_t$ from
+# outside and $\sigma'$ the slope at step $t$, the error runs backwards through time as
+#
+# $$\delta_t = \sigma'_t \odot (g_t + W_h^\top \delta_{t+1}).$$
+
+# %% [markdown]
+# ## The backward pass by hand
+#
+# Both activations in use tell their slope from their value: for ReLU it is $[h > 0]$, for tanh $1 - h^2$.
+# So the hidden states are all that must be kept.
+
+# %%
+#| export
+_ACTIVATIONS = {"relu": torch.relu_, "tanh": torch.tanh_}
+
+
+def _slope(
+    states: Tensor,  # hidden states after the activation
+    nonlinearity: str,  # "relu" or "tanh"
+) -> Tensor:  # derivative of the activation, from its value
+    if nonlinearity == "relu":
+        return (states > 0).to(states.dtype)
+    return torch.addcmul(torch.ones((), dtype=states.dtype, device=states.device), states, states, value=-1)
+
+
+# %% [markdown]
+# The layer of one time loop. Every tensor has a leading dimension of replicas, and replica `s` meets only its own weights.
+# The states live in one buffer with the initial state in front, so that "all $h_{t-1}$" is a view of it.
+
+# %%
+#| export
+class ElmanFunction(torch.autograd.Function):
+    "The recurrence of eq. 1 after the input projection, with its backward pass through time"
+
+    @staticmethod
+    def forward(ctx, projected, h0, weight, nonlinearity):
+        replicas, steps, batch, hidden = projected.shape
+        states = projected.new_empty(replicas, steps + 1, batch, hidden)
+        states[:, 0] = h0
+        for t in range(steps):
+            torch.baddbmm(projected[:, t], states[:, t], weight.mT, out=states[:, t + 1])
+            _ACTIVATIONS[nonlinearity](states[:, t + 1])
+        ctx.save_for_backward(states, weight)
+        ctx.nonlinearity = nonlinearity
+        return states[:, 1:]
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad):
+        states, weight = ctx.saved_tensors
+        delta = _slope(states[:, 1:], ctx.nonlinearity)
+        delta[:, -1] *= grad[:, -1]
+        carried = torch.empty_like(grad[:, 0])
+        for t in range(delta.shape[1] - 2, -1, -1):
+            torch.baddbmm(grad[:, t], delta[:, t + 1], weight, out=carried)
+            delta[:, t] *= carried
+        grad_h0 = torch.bmm(delta[:, 0], weight) if ctx.needs_input_grad[1] else None
+        grad_weight = None
+        if ctx.needs_input_grad[2]:  # one product over all steps
+            grad_weight = torch.bmm(delta.flatten(1, 2).mT, states[:, :-1].flatten(1, 2))
+        return delta, grad_h0, grad_weight, None
+
+
+# %% [markdown]
+# PyTorch can check a hand-written gradient against finite differences, in float64:
+
+# %%
+generator = torch.Generator().manual_seed(0)
+
+
+def draw(*shape):
+    "Normal numbers in float64 that ask for a gradient"
+    return torch.randn(*shape, generator=generator, dtype=torch.float64).requires_grad_()
+
+
+inputs = draw(2, 4, 3, 5), draw(2, 3, 5), draw(2, 5, 5)
+for nonlinearity in ("relu", "tanh"):
+    assert torch.autograd.gradcheck(lambda *a, n=nonlinearity: ElmanFunction.apply(*a, n), inputs)
+
+
+# %% [markdown]
+# ## A linear map for each replica
+#
+# Around the recurrence stand linear maps: the input projection, an encoder, a decoder.
+# `Linear` is `torch.nn.Linear` with the same names, and with one weight matrix for each replica if replicas are asked for.
+
+# %%
+#| export
+def _uniform_(
+    parameter: Tensor,  # filled in place
+    bound: float,  # entries are drawn from (-bound, bound)
+    generator: torch.Generator | None = None,
+) -> None:
+    with torch.no_grad():
+        parameter.uniform_(-bound, bound, generator=generator)
+
+
+class Linear(nn.Module):
+    "`torch.nn.Linear`, for `replicas` independent copies if asked"
+
+    def __init__(
+        self,
+        in_features: int,  # size of an input
+        out_features: int,  # size of an output
+        bias: bool = True,
+        *,
+        replicas: int | None = None,  # number of copies S; None means one, without a dimension for it
+        generator: torch.Generator | None = None,  # source of the initial weights
+    ):
+        super().__init__()
+        self.in_features, self.out_features, self.replicas = in_features, out_features, replicas
+        lead = () if replicas is None else (replicas,)
+        self.weight = nn.Parameter(torch.empty(*lead, out_features, in_features))
+        self.bias = nn.Parameter(torch.empty(*lead, out_features)) if bias else None
+        self.reset_parameters(generator)
+
+    def reset_parameters(self, generator: torch.Generator | None = None) -> None:
+        "Draw all weights anew, uniform within 1/√in_features as `torch.nn.Linear` does"
+        for parameter in self.parameters():
+            _uniform_(parameter, 1 / math.sqrt(self.in_features), generator)
+
+    def forward(
+        self,
+        x: Tensor,  # (..., in_features), or (S, ..., in_features) with replicas
+    ) -> Tensor:  # (..., out_features), or (S, ..., out_features)
+        return _linear(x, self.weight, self.bias)
+
+    def extra_repr(self) -> str:
+        return f"{self.in_features}, {self.out_features}, bias={self.bias is not None}, replicas={self.replicas}"
+
+
+# %% [markdown]
+# The product itself is one `baddbmm` over the replicas, with all other dimensions flattened into one.
+
+# %%
+#| export
+def _linear(
+    x: Tensor,  # (..., in) or (S, ..., in)
+    weight: Tensor,  # (out, in) or (S, out, in)
+    bias: Tensor | None,  # (out,) or (S, out)
+) -> Tensor:  # (..., out) or (S, ..., out)
+    if weight.dim() == 2:
+        return nn.functional.linear(x, weight, bias)
+    flat = x.flatten(1, -2)
+    out = torch.bmm(flat, weight.mT) if bias is None else torch.baddbmm(bias[:, None], flat, weight.mT)
+    return out.unflatten(1, x.shape[1:-1])
+
+
+# %%
+linear = Linear(4, 3, replicas=2, generator=generator)
+x = torch.randn(2, 7, 6, 4, generator=generator)
+for s in range(2):
+    test_close(linear(x)[s], nn.functional.linear(x[s], linear.weight[s], linear.bias[s]), eps=1e-6)
+
+
+# %% [markdown]
+# ## The layer
+#
+# Two helpers first. One runs a stack of layers (eq. 3) in the shape `(S, steps, batch, size)`; the other refuses an input of another shape.
+
+# %%
+#| export
+def _stack(
+    x: Tensor,  # (S, steps, batch, input)
+    h0: Tensor,  # (S, layers, batch, hidden)
+    weights: list[tuple],  # for each layer: input weight, recurrent weight and two biases or None, each led by S
+    nonlinearity: str,
+) -> tuple[Tensor, Tensor]:  # states of the last layer (S, steps, batch, hidden), last states (S, layers, batch, hidden)
+    last = []
+    for k, (w_x, w_h, b_x, b_h) in enumerate(weights):
+        projected = _linear(x, w_x, None if b_x is None else b_x + b_h)
+        x = ElmanFunction.apply(projected, h0[:, k], w_h, nonlinearity)
+        last.append(x[:, -1])
+    return x, torch.stack(last, 1)
+
+
+def _expect(name: str, tensor: Tensor, shape: tuple) -> None:
+    "Raise unless `tensor` has `shape`, in which a string stands for any size of at least 1"
+    fits = tensor.dim() == len(shape) and all(
+        size > 0 if isinstance(want, str) else size == want for size, want in zip(tensor.shape, shape, strict=True))
+    if not fits:
+        raise ValueError(f"{name} has shape {tuple(tensor.shape)}; expected ({', '.join(map(str, shape))})")
+
+
+# %% [markdown]
+# `RNN` takes the arguments of `torch.nn.RNN` that the paper needs and names its weights alike.
+# On a GPU, without replicas, cuDNN's kernel is quicker than a Python loop, so the layer calls that.
+
+# %%
+#| export
+class RNN(nn.Module):
+    "Elman layer (eq. 1, stacked as in eq. 3): a drop-in for `torch.nn.RNN`, for `replicas` copies if asked"
+
+    def __init__(
+        self,
+        input_size: int,  # size of an input
+        hidden_size: int,  # number of hidden neurons N
+        num_layers: int = 1,
+        nonlinearity: str = "tanh",  # "tanh" or "relu"
+        bias: bool = True,
+        batch_first: bool = False,  # inputs are (batch, steps, input_size); not with replicas
+        *,
+        replicas: int | None = None,  # number of copies S; None means one, without a dimension for it
+        generator: torch.Generator | None = None,  # source of the initial weights
+    ):
+        super().__init__()
+        if nonlinearity not in _ACTIVATIONS:
+            raise ValueError(f"nonlinearity {nonlinearity!r} is not one of {sorted(_ACTIVATIONS)}")
+        if batch_first and replicas is not None:
+            raise ValueError("batch_first is for a layer without replicas; with replicas pass (S, steps, batch, input)")
+        for name, value in dict(input_size=input_size, hidden_size=hidden_size, num_layers=num_layers).items():
+            if value < 1:
+                raise ValueError(f"{name} is {value}; it must be at least 1")
+        self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
+        self.nonlinearity, self.bias, self.batch_first, self.replicas = nonlinearity, bias, batch_first, replicas
+        for k in range(num_layers):
+            for name, shape in self._shapes(k).items():
+                self.register_parameter(name, nn.Parameter(torch.empty(shape)))
+        self.reset_parameters(generator)
+
+    def _shapes(self, k: int) -> dict[str, tuple]:
+        "Names and shapes of the parameters of layer `k`, in the order of `torch.nn.RNN`"
+        lead = () if self.replicas is None else (self.replicas,)
+        n = self.hidden_size
+        shapes = {f"weight_ih_l{k}": (*lead, n, n if k else self.input_size), f"weight_hh_l{k}": (*lead, n, n)}
+        return shapes | ({f"bias_ih_l{k}": (*lead, n), f"bias_hh_l{k}": (*lead, n)} if self.bias else {})
+
+    def reset_parameters(self, generator: torch.Generator | None = None) -> None:
+        "Draw all weights anew, uniform within 1/√hidden_size as `torch.nn.RNN` does"
+        for parameter in self.parameters():
+            _uniform_(parameter, 1 / math.sqrt(self.hidden_size), generator)
+
+    def forward(
+        self,
+        x: Tensor,  # (steps, batch, input), (steps, input), or with replicas (S, steps, batch, input)
+        h0: Tensor | None = None,  # (layers, batch, hidden), (layers, hidden), or (S, layers, batch, hidden); zeros if None
+    ) -> tuple[Tensor, Tensor]:  # states of the last layer at every step, last state of every layer; shaped like x and h0
+        if self.replicas is None and x.dim() == 2:  # one sequence without a batch
+            dim = 0 if self.batch_first else 1
+            out, last = self(x.unsqueeze(dim), None if h0 is None else h0.unsqueeze(1))
+            return out.squeeze(dim), last.squeeze(1)
+        if self.batch_first:
+            x = x.transpose(0, 1)
+        lead = () if self.replicas is None else (self.replicas,)
+        _expect("the input, steps first,", x, (*lead, "steps", "batch", self.input_size))
+        shape = (*lead, self.num_layers, x.shape[-2], self.hidden_size)
+        h0 = x.new_zeros(shape) if h0 is None else h0
+        _expect("the initial state", h0, shape)
+        out, last = self._run(x, h0)
+        return (out.transpose(0, 1) if self.batch_first else out), last
+
+    def _run(self, x: Tensor, h0: Tensor) -> tuple[Tensor, Tensor]:
+        if x.is_cuda and self.replicas is None:
+            kernel = torch.rnn_relu if self.nonlinearity == "relu" else torch.rnn_tanh
+            return kernel(x, h0, list(self.parameters()), self.bias, self.num_layers, 0.0, self.training, False, False)
+        names = "weight_ih", "weight_hh", "bias_ih", "bias_hh"
+        weights = [[getattr(self, f"{name}_l{k}", None) for name in names] for k in range(self.num_layers)]
+        if self.replicas is not None:
+            return _stack(x, h0, weights, self.nonlinearity)
+        weights = [[w if w is None else w[None] for w in layer] for layer in weights]
+        out, last = _stack(x[None], h0[None], weights, self.nonlinearity)
+        return out[0], last[0]
+
+    def extra_repr(self) -> str:
+        return (f"{self.input_size}, {self.hidden_size}, num_layers={self.num_layers}, "
+                f"nonlinearity={self.nonlinearity!r}, bias={self.bias}, replicas={self.replicas}")
+
+
+# %% [markdown]
+# ## Does it agree with `torch.nn.RNN`?
+#
+# Same state dict, same input: values and all gradients must agree to rounding, here in float64.
+
+# %%
+def gradients(layer, x, h0):
+    "Outputs of `layer` and gradients of a curved function of them"
+    x, h0 = x.clone().requires_grad_(), h0.clone().requires_grad_()
+    out, last = layer(x, h0)
+    loss = out.sin().sum() + (last**2).sum()
+    return [out, last, *torch.autograd.grad(loss, [x, h0, *layer.parameters()])]
+
+
+for nonlinearity in ("relu", "tanh"):
+    for bias in (True, False):
+        theirs = nn.RNN(5, 7, 2, nonlinearity=nonlinearity, bias=bias, dtype=torch.float64)
+        ours = RNN(5, 7, 2, nonlinearity, bias).double()
+        ours.load_state_dict(theirs.state_dict())
+        x, h0 = draw(11, 3, 5).detach(), draw(2, 3, 7).detach()
+        for mine, oracle in zip(gradients(ours, x, h0), gradients(theirs, x, h0), strict=True):
+            torch.testing.assert_close(mine, oracle, atol=1e-10, rtol=1e-10)
+
+# %% [markdown]
+# And a layer with replicas is as many single layers:
+
+# %%
+many = RNN(5, 7, 2, "relu", replicas=3, generator=generator).double()
+x, h0 = draw(3, 11, 4, 5).detach(), draw(3, 2, 4, 7).detach()
+out, last = many(x, h0)
+for s in range(3):
+    one = RNN(5, 7, 2, "relu").double()
+    one.load_state_dict({name: value[s] for name, value in many.state_dict().items()})
+    for mine, oracle in zip((out[s], last[s]), one(x[s], h0[s]), strict=True):
+        torch.testing.assert_close(mine, oracle, atol=1e-12, rtol=1e-12)
+
+# %% [markdown]
+# A wrong shape says what was expected:
+
+# %%
+test_fail(lambda: many(x[:2]), contains="expected (3, steps, batch, 5)")
+test_fail(lambda: RNN(5, 7, nonlinearity="sigmoid"), contains="'relu', 'tanh'")
+
+# %% [markdown]
+# ## What does a replica cost?
+#
+# *Predict:* eight copies of a small network take how much longer than one?
+
+# %%
+#| hide
+import time
+
+
+def milliseconds(layer, x, repeats=5):
+    "Median time of a forward and a backward pass"
+    times = []
+    for _ in range(repeats + 1):
+        start = time.perf_counter()
+        layer(x)[0].sum().backward()
+        times.append(1e3 * (time.perf_counter() - start))
+    return sorted(times[1:])[repeats // 2]
+
+
+# %%
+copies = [1, 2, 4, 8]
+cost = [milliseconds(RNN(2, 128, nonlinearity="relu", replicas=s), torch.randn(s, 50, 32, 2)) for s in copies]
+fig, ax = plt.subplots(figsize=(5, 3), layout="constrained")
+ax.plot(copies, cost, "o-", label="as one computation")
+ax.plot(copies, [cost[0] * s for s in copies], "--", color="grey", label="one after another")
+ax.set(xlabel="replicas", ylabel="forward and backward (ms)", xticks=copies)
+ax.legend(frameon=False)
+plt.show()
+
+
+# %% [markdown]
+# The picture is drawn on the machine that built this page, so its numbers are that machine's. Its shape is general:
+# a small matrix product leaves most of a processor idle, and replicas fill it.
+
+# %% [markdown]
+# ## Exercise
+#
+# An *independently recurrent* network (IndRNN) has a diagonal $W_h$: each neuron hears only itself. In the language of this book
+# it is the inhibitor that is 0 at distance 0 and infinite elsewhere. Make an `RNN` with five neurons into one, run it, and show that a change in
+# neuron 0's initial state reaches no other neuron.
+#
+# ```python
+# def independent(layer):
+#     raise NotImplementedError("keep the diagonal of layer.weight_hh_l0 alone")
+# ```
+#
+# <details><summary>Solution</summary>
+#
+# ```python
+# def independent(layer):
+#     with torch.no_grad():
+#         layer.weight_hh_l0.mul_(torch.eye(layer.hidden_size))
+#     return layer
+# ```
+# </details>
+
+# %%
+#| hide
+def independent(layer):
+    with torch.no_grad():
+        layer.weight_hh_l0.mul_(torch.eye(layer.hidden_size))
+    return layer
+
+
+# %%
+layer = independent(RNN(2, 5, generator=generator))
+x, h0 = torch.zeros(3, 1, 2), torch.zeros(1, 1, 5)
+moved = h0.clone()
+moved[..., 0] = 1
+changed = (layer(x, h0)[0] - layer(x, moved)[0])[-1, 0] != 0
+test_eq(changed.tolist(), [True, False, False, False, False])
+
+# %% [markdown]
+# ## What the paper did
+#
+# The published scripts loop over time in Python under automatic differentiation and train one network after another. The mathematics is the same.
+#
+# **References.** Elman, *Finding structure in time* (1990). Le, Jaitly and Hinton, *A simple way to initialize recurrent networks of rectified
+# linear units* (2015). Li et al., *Independently recurrent neural network* (2018). Equations 1 and 3 of the paper.
