@@ -153,16 +153,24 @@ for nonlinearity in ("relu", "tanh"):
 #
 # Around the recurrence stand linear maps: the input projection, an encoder, a decoder.
 # `Linear` is `torch.nn.Linear` with the same names, and with one weight matrix for each replica if replicas are asked for.
+# A list of generators gives each replica a random stream of its own, so that it starts as it would alone.
 
 # %%
 #| export
+Generators = torch.Generator | list[torch.Generator] | None  # one random stream, or one for each replica
+
+
 def _uniform_(
     parameter: Tensor,  # filled in place
     bound: float,  # entries are drawn from (-bound, bound)
-    generator: torch.Generator | None = None,
+    generator: Generators = None,
 ) -> None:
+    streams = generator if isinstance(generator, list) else [generator]
+    if isinstance(generator, list) and len(streams) != len(parameter):
+        raise ValueError(f"{len(streams)} generators for {len(parameter)} replicas; pass one for each, or a single one")
     with torch.no_grad():
-        parameter.uniform_(-bound, bound, generator=generator)
+        for part, stream in zip(parameter.chunk(len(streams)), streams, strict=True):
+            part.uniform_(-bound, bound, generator=stream)
 
 
 class Linear(nn.Module):
@@ -175,7 +183,7 @@ class Linear(nn.Module):
         bias: bool = True,
         *,
         replicas: int | None = None,  # number of copies S; None means one, without a dimension for it
-        generator: torch.Generator | None = None,  # source of the initial weights
+        generator: Generators = None,  # source of the initial weights
     ):
         super().__init__()
         self.in_features, self.out_features, self.replicas = in_features, out_features, replicas
@@ -184,7 +192,7 @@ class Linear(nn.Module):
         self.bias = nn.Parameter(torch.empty(*lead, out_features)) if bias else None
         self.reset_parameters(generator)
 
-    def reset_parameters(self, generator: torch.Generator | None = None) -> None:
+    def reset_parameters(self, generator: Generators = None) -> None:
         "Draw all weights anew, uniform within 1/√in_features as `torch.nn.Linear` does"
         for parameter in self.parameters():
             _uniform_(parameter, 1 / math.sqrt(self.in_features), generator)
@@ -271,7 +279,7 @@ class RNN(nn.Module):
         batch_first: bool = False,  # inputs are (batch, steps, input_size); not with replicas
         *,
         replicas: int | None = None,  # number of copies S; None means one, without a dimension for it
-        generator: torch.Generator | None = None,  # source of the initial weights
+        generator: Generators = None,  # source of the initial weights
     ):
         super().__init__()
         if nonlinearity not in _ACTIVATIONS:
@@ -295,7 +303,7 @@ class RNN(nn.Module):
         shapes = {f"weight_ih_l{k}": (*lead, n, n if k else self.input_size), f"weight_hh_l{k}": (*lead, n, n)}
         return shapes | ({f"bias_ih_l{k}": (*lead, n), f"bias_hh_l{k}": (*lead, n)} if self.bias else {})
 
-    def reset_parameters(self, generator: torch.Generator | None = None) -> None:
+    def reset_parameters(self, generator: Generators = None) -> None:
         "Draw all weights anew, uniform within 1/√hidden_size as `torch.nn.RNN` does"
         for parameter in self.parameters():
             _uniform_(parameter, 1 / math.sqrt(self.hidden_size), generator)
