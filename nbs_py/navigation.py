@@ -1,0 +1,552 @@
+# ---
+# jupyter:
+#   kernelspec:
+#     display_name: python3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Navigation
+#
+# > A network that finds its way in the dark, sparsified on a manifold
+
+# %% [markdown]
+# After this chapter you can
+#
+# - generate a rat's path and the activity of its place cells,
+# - train a recurrent network to integrate that path, prune it to 90 % zeros on a manifold of your choice, and retrain its lottery ticket,
+# - set your result beside the paper's, and say what it does not show.
+#
+# The question: *a rat in the dark knows where it started and feels how it moves. Where is it now? And if nine in ten of its connections had to go,
+# does it matter that the rest have the shape of a torus?*
+#
+# The notebook is also the experiment. `papermill nbs/navigation.ipynb out.ipynb -p manifold sphere` runs it.
+
+# %%
+#| default_exp navigation
+
+# %%
+#| export
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from importlib.resources import files
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from modreg import manifolds
+from modreg.recurrent import RNN, Generators, Linear
+from modreg.training import Config, Run, Task, fit, from_parameters
+from modreg.wiring import plot_neuron, plot_spectrum, plot_weight_by_distance
+
+# %%
+#| hide
+import matplotlib.pyplot as plt
+from fastcore.test import test_close, test_eq, test_fail
+from IPython.display import Markdown, display
+
+# %% [markdown]
+# ## The parameters
+#
+# `None` stands for "as the scale says". A name that does not exist, or a value that makes no sense, stops the notebook before it computes anything.
+
+# %% tags=["parameters"]
+manifold = "torus"  # circle, sphere, torus, klein, torus6, r3, r9, s3
+inhibitor = "difference_of_gaussians"  # ricker, diffusion, sinusoid, gaussian, constant
+control = "moduli"  # moduli (the method), none, l1, shuffled
+train_embedding = False  # learn the neurons' places together with the weights
+strength = None  # λ of eq. 6 in mean form
+sparsity = 0.9  # share of weights that is zero at the end
+lottery = True  # train again from new weights under the same masks
+init = None  # paper (torch's default), identity (recurrent matrix near the identity)
+hidden = None  # number of hidden neurons N
+epochs = None  # epochs a phase
+seeds = 3  # number of models
+seed = 0  # the first seed
+scale = "auto"  # small (minutes on two cores), paper (for a GPU)
+device = "auto"  # cpu, cuda
+out = "runs"  # folder that holds the run folders
+
+# %% [markdown]
+# `small` was tuned on dense networks alone (see *How the small scale was chosen*). `paper` has the paper's hyperparameters (table 11, and the
+# published code where the text is silent). `tiny` only shows that everything is wired up.
+
+# %%
+#| export
+@dataclass(frozen=True, kw_only=True)
+class NavigationConfig(Config):
+    "Settings of a navigation run"
+
+    init: str | None = None  # initial recurrent matrix: "paper" (torch's default) or "identity"
+    encoder_gain: float | None = None  # initial encoder weights, relative to torch's default
+    velocity_gain: float | None = None  # initial velocity weights, relative to torch's default
+    place_cells: int | None = None  # number of place cells P
+    steps: int | None = None  # steps of a path T
+    lr_schedule: str | None = None  # "constant", or "one-cycle": up in the first tenth, then down to nothing
+
+    task: ClassVar[str] = "navigation"
+    scales: ClassVar[dict[str, dict[str, Any]]] = {
+        "tiny": dict(hidden=32, place_cells=64, steps=5, batch=20, batches=10, epochs=3, lr=2e-3, strength=1e-3,
+                     init="identity", encoder_gain=100.0, velocity_gain=30.0, lr_schedule="one-cycle"),
+        "small": dict(hidden=256, place_cells=256, steps=20, batch=50, batches=100, epochs=30, lr=2e-3, strength=1e-3,
+                      init="identity", encoder_gain=100.0, velocity_gain=30.0, lr_schedule="one-cycle"),
+        "paper": dict(hidden=4096, place_cells=512, steps=50, batch=200, batches=1000, epochs=30, lr=1e-4, strength=0.1,
+                      init="paper", encoder_gain=1.0, velocity_gain=1.0, lr_schedule="constant"),
+    }
+
+    def __post_init__(self):
+        super().__post_init__()
+        for name, allowed in {"init": ("paper", "identity"), "lr_schedule": ("constant", "one-cycle")}.items():
+            if getattr(self, name) not in allowed:
+                raise ValueError(f"{name}={getattr(self, name)!r}; it is one of {', '.join(map(repr, allowed))}")
+        if self.place_cells < 3:
+            raise ValueError(f"place_cells={self.place_cells}; position is decoded from 3 cells, so there must be at least 3")
+
+# %%
+config = from_parameters(NavigationConfig, globals())
+config
+
+# %% [markdown]
+# ## Paths
+#
+# A simulated rat runs in a square box. Its speed is drawn anew at each step from a Rayleigh distribution, and its heading turns by a normal angle.
+# Within 3 cm of a wall that it heads for, it slows to a quarter and turns parallel to the wall (Raudies and Hasselmo 2012, as the paper's code has it).
+# Time is a loop; thousands of rats run side by side in it.
+
+# %%
+#| export
+BOX = 2.2  # side of the box, m
+DT = 0.02  # time of a step, s
+SPEED = 0.13 * 2 * math.pi  # scale of the Rayleigh distribution of speed, m/s
+TURN = 11.52  # standard deviation of the turning rate, rad/s
+WALL = 0.03  # a wall is felt within this distance, m
+
+
+def _avoid(position: Tensor, heading: Tensor) -> tuple[Tensor, Tensor]:
+    "Which rats (n,) run into a wall, and the turn (n,) in rad that brings each of those parallel to it"
+    gap, wall = torch.cat([BOX / 2 - position, BOX / 2 + position], -1).min(-1)  # walls: east, north, west, south
+    off = torch.remainder(heading - wall * math.pi / 2 + math.pi, 2 * math.pi) - math.pi  # heading from the wall's normal
+    hits = (gap < WALL) & (off.abs() < math.pi / 2)
+    return hits, torch.where(hits, torch.copysign(math.pi / 2 - off.abs(), off), 0)
+
+
+def paths(
+    n: int,  # number of paths
+    steps: int,  # steps of each path T
+    generator: torch.Generator | None = None,
+) -> Tensor:  # positions (T + 1, n, 2) in m, the box's centre at 0
+    "Random walks like a rat's in a box, from uniform starts"
+    position = (torch.rand(n, 2, generator=generator) - 0.5) * BOX
+    heading = 2 * math.pi * torch.rand(n, generator=generator)
+    speed = SPEED * torch.sqrt(-2 * torch.log1p(-torch.rand(steps, n, generator=generator)))
+    turn = TURN * DT * torch.randn(steps, n, generator=generator)
+    positions = [position]
+    for t in range(steps):
+        hits, parallel = _avoid(position, heading)
+        heading = heading + parallel
+        step = torch.where(hits, speed[t] / 4, speed[t]) * DT
+        position = position + step[:, None] * torch.stack([heading.cos(), heading.sin()], -1)
+        position = position.clamp(-BOX / 2, BOX / 2)
+        heading = heading + turn[t]
+        positions.append(position)
+    return torch.stack(positions)
+
+# %%
+walks = paths(200, 500, torch.Generator().manual_seed(0))
+fig, ax = plt.subplots(figsize=(3.4, 3.4), layout="constrained")
+for k in range(5):
+    ax.plot(*walks[:, k].T, linewidth=1)
+ax.set(xlim=(-BOX / 2, BOX / 2), ylim=(-BOX / 2, BOX / 2), xlabel="east (m)", ylabel="north (m)", aspect="equal", title="five paths of ten seconds")
+plt.show()
+
+# %% [markdown]
+# No rat leaves the box, none crosses a wall's margin at speed, and away from walls the speeds are Rayleigh's, whose mean is $\sqrt{\pi/2}$ times its scale.
+
+# %%
+assert walks.abs().max() <= BOX / 2
+moved = (walks[1:] - walks[:-1]).norm(dim=-1) / DT
+free = walks[:-1].abs().amax(-1) < BOX / 2 - 0.1
+test_close(moved[free].mean(), SPEED * math.sqrt(math.pi / 2), eps=0.01)
+test_eq(paths(3, 4, torch.Generator().manual_seed(1)), paths(3, 4, torch.Generator().manual_seed(1)))
+
+# %% [markdown]
+# ## Place cells
+#
+# A place cell fires near its own spot. The activity of cell $i$ at squared distance $d_i^2$ is a difference of two softmaxes,
+#
+# $$\mathrm{softmax}(-d^2/2\sigma^2)_i - \mathrm{softmax}(-d^2/4\sigma^2)_i, \qquad \sigma = 0.12\,\mathrm{m},$$
+#
+# shifted until none is negative and scaled to sum to 1. All squared distances come from one matrix product, and one exponential serves
+# both softmaxes, since the first is the square of the second before it is normalized.
+
+# %%
+#| export
+SIGMA = 0.12  # width of a place cell, m
+
+
+class PlaceCells(nn.Module):
+    "Place cells at fixed spots, drawn uniformly in the box for each seed"
+
+    def __init__(
+        self,
+        cells: int,  # number of cells P
+        generators: list[torch.Generator],  # a random stream for each seed
+    ):
+        super().__init__()
+        centres = [(torch.rand(cells, 2, generator=g) - 0.5) * BOX for g in generators]
+        self.register_buffer("centres", torch.stack(centres))  # (S, P, 2) in m
+
+    def forward(
+        self,
+        position: Tensor,  # (S, ..., 2) in m
+    ) -> Tensor:  # activity (S, ..., P), at least 0, with sum 1
+        flat = position.flatten(1, -2)
+        squares = (flat**2).sum(-1, keepdim=True) + (self.centres**2).sum(-1)[:, None]
+        squares = torch.baddbmm(squares, flat, self.centres.mT, alpha=-2)
+        wide = squares.sub_(squares.amin(-1, keepdim=True)).mul_(-1 / (4 * SIGMA**2)).exp_()
+        narrow = wide**2
+        activity = narrow.div_(narrow.sum(-1, keepdim=True)).sub_(wide.div_(wide.sum(-1, keepdim=True)))
+        activity.sub_(activity.amin(-1, keepdim=True))
+        return activity.div_(activity.sum(-1, keepdim=True)).unflatten(1, position.shape[1:-1])
+
+    def decode(
+        self,
+        scores: Tensor,  # (S, ..., P); activity, or anything that grows with it
+    ) -> Tensor:  # positions (S, ..., 2) in m
+        "Mean of the centres of the 3 most active cells"
+        top = scores.flatten(1, -2).topk(3, -1).indices
+        best = torch.stack([centres[cells] for centres, cells in zip(self.centres, top, strict=True)])
+        return best.mean(-2).unflatten(1, scores.shape[1:-1])
+
+# %%
+cells = PlaceCells(256, [torch.Generator().manual_seed(0)])
+place = torch.tensor([[[0.3, -0.2]]])
+activity = cells(place)[0, 0]
+fig, ax = plt.subplots(figsize=(4.4, 3.4), layout="constrained")
+dots = ax.scatter(*cells.centres[0].T, c=100 * activity, s=40, cmap="viridis")
+ax.plot(*place[0, 0], "r+", markersize=14, markeredgewidth=2)
+ax.set(xlabel="east (m)", ylabel="north (m)", aspect="equal", title="place cells of a rat at the cross")
+fig.colorbar(dots, ax=ax, label="activity (%)")
+plt.show()
+
+# %% [markdown]
+# Against the formula, cell by cell:
+
+# %%
+squares = ((place[0] - cells.centres[0]) ** 2).sum(-1)
+plain = torch.softmax(-squares / (2 * SIGMA**2), -1) - torch.softmax(-squares / (4 * SIGMA**2), -1)
+plain = plain - plain.min()
+test_close(activity, plain / plain.sum(), eps=1e-6)
+test_close(activity.sum(), 1, eps=1e-5)
+
+# %% [markdown]
+# *Predict:* how exact can three of these cells be? Decode the **true** activity, and compare with a rat that says it never moved.
+
+# %%
+#| export
+def position_error(
+    decoded: Tensor,  # (S, ..., 2) in m
+    position: Tensor,  # (S, ..., 2) in m
+) -> Tensor:  # mean distance (S,) in cm
+    "Position error of each seed"
+    return 100 * (decoded - position).norm(dim=-1).flatten(1).mean(1)
+
+# %%
+walk = paths(1000, config.steps, torch.Generator().manual_seed(2))[None]
+best = position_error(cells.decode(cells(walk[:, 1:])), walk[:, 1:]).item()
+still = position_error(walk[:, :1], walk[:, 1:]).item()
+print(f"decoding true activity: {best:.1f} cm; standing still: {still:.1f} cm, over {config.steps} steps")
+
+# %% [markdown]
+# Those two numbers frame every result below: no network that is trained on this activity can be expected to go far below the first,
+# and one that does no better than the second has learned nothing.
+
+# %% [markdown]
+# ## The network
+#
+# An encoder turns the place cells' activity at the start into the first hidden state. The recurrent layer gets the velocity, as displacement a step.
+# A decoder gives a score for each place cell at every step. There are no biases.
+#
+# Two initializations are named, because results hang on them. `paper` is torch's default. `identity` starts the recurrent matrix at the identity plus a
+# tenth of the default, near what Le, Jaitly and Hinton advise for ReLU networks, so that a state outlasts its step. Place-cell activity
+# and displacements are small numbers; two gains enlarge the weights that read them, at the small scale alone.
+
+# %%
+#| export
+class PathIntegrator(nn.Module):
+    "Encoder, recurrent layer and decoder of the paper's figure 4, for several seeds at once"
+
+    def __init__(
+        self,
+        config: NavigationConfig,
+        generators: Generators,  # a random stream for each seed
+    ):
+        super().__init__()
+        shared = dict(bias=False, replicas=config.seeds, generator=generators)
+        self.encoder = Linear(config.place_cells, config.hidden, **shared)
+        self.rnn = RNN(2, config.hidden, nonlinearity="relu", **shared)
+        self.decoder = Linear(config.hidden, config.place_cells, **shared)
+        with torch.no_grad():
+            self.encoder.weight.mul_(config.encoder_gain)
+            self.rnn.weight_ih_l0.mul_(config.velocity_gain)
+            if config.init == "identity":
+                self.rnn.weight_hh_l0.mul_(0.1).add_(torch.eye(config.hidden))
+
+    def forward(
+        self,
+        start: Tensor,  # place-cell activity at the start (S, batch, P)
+        velocity: Tensor,  # displacement at each step (S, T, batch, 2) in m
+    ) -> Tensor:  # scores of the place cells after each step (S, T, batch, P)
+        states, _ = self.rnn(velocity, self.encoder(start)[:, None])
+        return self.decoder(states)
+
+# %% [markdown]
+# ## The task
+#
+# The loss is the cross entropy between true activity and the softmax of the scores, at every step. Paths are drawn in blocks of thousands.
+
+# %%
+#| export
+class Navigation(Task):
+    "Path integration with place cells (section 4.1 and appendix A.1)"
+
+    Config = NavigationConfig
+    block: ClassVar[int] = 5000  # paths that are generated at once, for each seed
+
+    def __init__(self, config: NavigationConfig):
+        super().__init__(config)
+        self.cells = PlaceCells(config.place_cells, self.generators("place cells")).to(config.device)
+
+    def model(self, generators: list[torch.Generator]) -> PathIntegrator:
+        return PathIntegrator(self.config, generators)
+
+    def recurrent(self, model: PathIntegrator) -> list[tuple[nn.Module, str]]:
+        return [(model.rnn, "weight_hh_l0")]
+
+    def batches(self, generators: list[torch.Generator]) -> Iterator[Tensor]:
+        c = self.config
+        group = max(1, self.block // c.batch)  # batches in a block
+        for first in range(0, c.batches, group):
+            n = min(group, c.batches - first)
+            block = torch.stack([paths(n * c.batch, c.steps, g) for g in generators]).to(c.device)
+            yield from block.unflatten(2, (n, c.batch)).unbind(2)
+
+    def loss(self, model: PathIntegrator, positions: Tensor) -> Tensor:
+        "Cross entropy (S,) in nats, for positions (S, T + 1, batch, 2) in m"
+        activity = self.cells(positions)
+        scores = model(activity[:, 0], positions.diff(dim=1))
+        entropy = torch.logsumexp(scores, -1) - (scores * activity[:, 1:]).sum(-1)
+        return entropy.mean((1, 2))
+
+    def test_paths(self) -> Tensor:
+        "Paths that no model is trained on (S, T + 1, 1000, 2) in m"
+        walks = [paths(1000, self.config.steps, g) for g in self.generators("test")]
+        return torch.stack(walks).to(self.config.device)
+
+    def evaluate(self, model: PathIntegrator) -> dict[str, Tensor]:
+        "Position error (S,) in cm, mean over all steps"
+        walk = self.test_paths()
+        scores = model(self.cells(walk[:, 0]), walk.diff(dim=1))
+        return {"error": position_error(self.cells.decode(scores), walk[:, 1:])}
+
+    def optimizer(self, parameters: list[nn.Parameter]) -> tuple[torch.optim.Optimizer, Any]:
+        c = self.config
+        optimizer = torch.optim.Adam(parameters, lr=c.lr, fused=True)
+        if c.lr_schedule == "constant":
+            return optimizer, None
+        return optimizer, torch.optim.lr_scheduler.OneCycleLR(optimizer, c.lr, total_steps=c.epochs * c.batches, pct_start=0.1)
+
+# %% [markdown]
+# Each seed has its own rats, so a batch is the same whoever shares the computation:
+
+# %%
+few = replace(config, seeds=2, seed=5, batch=4, batches=3)
+one = replace(few, seeds=1, seed=6)
+both, alone = (next(task.batches(task.generators("data"))) for task in (Navigation(few), Navigation(one)))
+test_eq(both.shape, (2, config.steps + 1, 4, 2))
+test_eq(both[1].tolist(), alone[0].tolist())
+
+# %% [markdown]
+# ## The run
+#
+# Two runs: one that is never pruned, and yours. Each is a folder; a run that is complete is not computed again.
+
+# %%
+dense = fit(Navigation(replace(config, sparsity=0.0, lottery=False)))
+run = fit(Navigation(config))
+run.path
+
+# %% [markdown]
+# ## Learning while being pruned
+
+# %%
+#| export
+def plot_learning(
+    runs: dict[str, Run],  # by label
+    metric: str,  # a name in metrics.jsonl
+    label: str,  # of the metric's axis, with its unit
+    ax,  # matplotlib axes
+) -> None:
+    "A metric over epochs, one line a seed; the sparsity schedule stands behind it on its own axis"
+    behind = ax.twinx()
+    behind.set(ylabel="weights that are zero (%)", ylim=(0, 100))
+    behind.set_zorder(ax.get_zorder() - 1)
+    ax.patch.set_visible(False)
+    for k, (name, run) in enumerate(runs.items()):
+        history = run.history
+        values = torch.tensor([[math.nan if x is None else x for x in line[metric]] for line in history])
+        epochs = torch.arange(1, len(history) + 1)
+        lines = ax.plot(epochs, values, color=f"C{k}", linewidth=1.2)
+        lines[0].set_label(name)
+        zeros = torch.tensor([line["sparsity"][0] for line in history])
+        behind.fill_between(epochs, 100 * zeros, step="mid", color=f"C{k}", alpha=0.12, linewidth=0)
+    ax.set(xlabel="epoch (after the first phase: the lottery ticket)", ylabel=label)
+    ax.legend(frameon=False)
+
+# %%
+fig, ax = plt.subplots(figsize=(6.5, 3.4), layout="constrained")
+plot_learning({"dense": dense, f"{config.sparsity:.0%} zeros": run}, "error", "position error (cm)", ax)
+ax.axhline(still, color="0.6", linestyle=":")
+ax.text(1, still, "standing still", color="0.4", va="bottom")
+ax.set(ylim=(0, None))
+fig.savefig(run.path / "learning.png", dpi=150)
+
+# %% [markdown]
+# ## Does it know where it is?
+
+# %%
+#| export
+def load_model(
+    task: Navigation,
+    run: Run,
+    phase: str = "train",  # "train" or "lottery"
+) -> PathIntegrator:
+    "The network that a run left"
+    model = task.model(task.generators("weights", phase)).to(task.config.device)
+    weights = run.weights(phase)
+    model.load_state_dict({name: weights[name] for name in model.state_dict()})
+    return model.eval()
+
+
+@torch.no_grad()
+def plot_paths(
+    task: Navigation,
+    model: PathIntegrator,
+    axes,  # matplotlib axes, one path each
+) -> None:
+    "True and decoded paths of the first seed"
+    walk = task.test_paths()
+    decoded = task.cells.decode(model(task.cells(walk[:, 0]), walk.diff(dim=1)))
+    for k, ax in enumerate(axes):
+        true, said = walk[0, :, k].cpu(), decoded[0, :, k].cpu()
+        ax.plot(*true.T, "o-", color="0.6", markersize=3, label="true")
+        ax.plot(*said.T, "x-", color="C1", markersize=4, linewidth=0.8, label="decoded")
+        ax.plot(*true[0], "o", color="black", label="start")
+        ax.set(xlabel="east (m)", aspect="equal")
+        ax.margins(0.2)
+    axes[0].set(ylabel="north (m)")
+
+# %%
+task = Navigation(config)
+fig, axes = plt.subplots(1, 3, figsize=(8, 3.2), layout="constrained")
+plot_paths(task, load_model(task, run), axes)
+fig.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=3, frameon=False)
+fig.savefig(run.path / "paths.png", dpi=150)
+
+# %% [markdown]
+# ## The shape of what is left
+#
+# Weights against distance, for the dense and the sparse network. With `control="moduli"` the inhibitor's valley should show; with a control it should not.
+
+# %%
+space = manifolds.manifold(config.manifold)
+weights = {"dense": dense.weights(), "sparse": run.weights()}
+where = weights["sparse"]["regularizer.0.embedding"][0]
+matrix = {name: tensors["rnn.weight_hh_l0"][0] for name, tensors in weights.items()}
+fig, (left, right) = plt.subplots(1, 2, figsize=(8, 3.4), layout="constrained")
+plot_weight_by_distance(matrix["sparse"], space.distance(where), left)
+for name, m in matrix.items():
+    plot_spectrum(m, right, name)
+right.legend(frameon=False)
+fig.savefig(run.path / "wiring.png", dpi=150)
+
+# %% [markdown]
+# One neuron of the sparse network, the one with most connections left, on the manifold:
+
+# %%
+busiest = (matrix["sparse"] != 0).sum(1).argmax().item()
+fig, ax = plt.subplots(figsize=(5, 4), layout="constrained")
+plot_neuron(matrix["sparse"][busiest], space, where, busiest, ax)
+fig.savefig(run.path / "neuron.png", dpi=150)
+
+# %% [markdown]
+# ## Beside the paper
+#
+# The paper's numbers are read from its tables, which ship with the package. A setting that the paper did not try has no row.
+
+# %%
+#| export
+def paper_row(
+    config: NavigationConfig,
+) -> dict[str, dict[str, float]]:  # the paper's mean and standard deviation in cm, by "dense", "train", "lottery"; empty if it has none
+    "What the paper reports for this manifold, control and sparsity (tables 1, 2, 3 and 15)"
+    tables = json.loads((files("modreg") / "data" / "paper_tables.json").read_text(encoding="utf-8"))["tables"]
+    if config.control != "moduli":
+        table, column = tables["1"], config.control
+    elif config.inhibitor == "diffusion" and config.manifold == "torus" and not config.train_embedding:
+        table, column = tables["15"], "diffusion"
+    elif config.inhibitor != "difference_of_gaussians":
+        return {}
+    elif config.train_embedding:
+        table, column = tables["2"], f"{config.manifold} trained"
+    else:
+        table, column = tables["3"], config.manifold
+    percent = f"{100 * config.sparsity:.0f}%"
+    labels = {"dense": "0% Sparse", "train": f"{percent} Sparse", "lottery": f"{percent} Lottery"}
+    found = {phase: row[column] for phase, label in labels.items() for name, row in table["rows"].items()
+             if name.removesuffix(" Err.") == label and column in row}
+    return found if config.sparsity else {}
+
+# %%
+assert paper_row(replace(config, sparsity=0.9, manifold="klein", control="moduli"))["train"]["mean"] > 0
+test_eq(paper_row(replace(config, manifold="s3", control="moduli")), {})
+
+# %% [markdown]
+# The table gives mean and standard deviation over seeds, and every seed's own value, so that a failed seed cannot hide in a mean.
+
+# %%
+#| export
+def summary(values: list[float | None]) -> str:
+    "Mean ± standard deviation, and each value; a seed that diverged is named"
+    finite = torch.tensor([v for v in values if v is not None])
+    spread = f" ± {finite.std():.1f}" if len(finite) > 1 else ""
+    mean = f"{finite.mean():.1f}{spread}" if len(finite) else "–"
+    each = ", ".join("diverged" if v is None else f"{v:.1f}" for v in values)
+    return f"{mean} ({each})"
+
+
+def result_table(
+    dense: Run,
+    run: Run,
+) -> str:  # Markdown
+    "Position errors of a dense and a sparse run, beside the paper's"
+    config, paper = run.config, paper_row(run.config)
+    ours = {"dense": dense.result["phases"]["train"], **run.result["phases"]}
+    names = {"dense": "dense", "train": f"{config.sparsity:.0%} zeros", "lottery": f"{config.sparsity:.0%} zeros, lottery ticket"}
+    method = config.manifold if config.control == "moduli" else f"{config.control} ({config.manifold})"
+    lines = [f"Position error in cm: {method}, N={config.hidden}, {config.steps} steps, init={config.init}, λ={config.strength:g}", "",
+             "| | ours: mean ± sd (each seed) | paper: mean ± sd |", "|---|---|---|"]
+    for phase, last in ours.items():
+        theirs = f"{paper[phase]['mean']} ± {paper[phase]['std']}" if phase in paper else "–"
+        lines.append(f"| {names[phase]} | {summary(last['error'])} | {theirs} |")
+    return "\n".join(lines) + "\n"
+
+# %%
+table = result_table(dense, run)
+(run.path / "table.md").write_text(table + f"\nStanding still: {still:.1f} cm. Decoding true activity: {best:.1f} cm.\n", encoding="utf-8")
+display(Markdown(table))
+print(f"table.md, learning.png, paths.png, wiring.png and neuron.png lie in {run.path}")

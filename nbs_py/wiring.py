@@ -1,0 +1,219 @@
+# ---
+# jupyter:
+#   kernelspec:
+#     display_name: python3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Wiring
+#
+# > Pictures of a recurrent matrix whose neurons have places
+
+# %% [markdown]
+# After this chapter you can
+#
+# - tell from one picture whether a network's wiring follows a geometry,
+# - see one neuron's connections on the manifold (the paper's figure 7),
+# - read the spectrum of a recurrent matrix.
+#
+# The question: *a sparse matrix is a cloud of dots. What must be drawn so that its shape shows?*
+
+# %%
+#| default_exp wiring
+
+# %%
+#| export
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from modreg.manifolds import Manifold
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+# %%
+#| hide
+import matplotlib.pyplot as plt
+from fastcore.test import test_close, test_eq
+
+from modreg.inhibitors import DifferenceOfGaussians
+from modreg.manifolds import Torus
+
+# %% [markdown]
+# ## A network with a known shape
+#
+# Put neurons on the torus, draw random weights, and keep a tenth of them in two ways: at random, and where the inhibitor is smallest.
+
+# %%
+generator = torch.Generator().manual_seed(0)
+torus = Torus()
+places = torus.sample(400, generator)
+distances = torus.distance(places)
+weights = torch.randn(400, 400, generator=generator)
+chance = weights * (torch.rand(400, 400, generator=generator) < 0.1)
+inhibition = DifferenceOfGaussians()(distances)
+local = weights * (inhibition <= inhibition.quantile(0.1))
+
+# %%
+fig, axes = plt.subplots(1, 2, figsize=(7, 3.4), layout="constrained")
+for ax, matrix, title in zip(axes, (chance, local), ("kept at random", "kept by geometry"), strict=True):
+    ax.spy(matrix, markersize=0.3, color="black")
+    ax.set(title=title, xlabel="from neuron", ylabel="to neuron", xticks=[], yticks=[])
+plt.show()
+
+# %% [markdown]
+# *Predict:* can you see which matrix has a shape? The eye finds nothing, since the neurons are numbered in no order. Distance brings it out.
+
+# %% [markdown]
+# ## Weight against distance
+#
+# Sort all pairs of neurons by geodesic distance into bins. In each bin, two numbers: the share of weights that survived, and
+# their mean magnitude. For wiring that ignores the geometry both are level.
+
+# %%
+#| export
+def weight_by_distance(
+    weights: Tensor,  # recurrent matrix (N, N)
+    distances: Tensor,  # geodesic distances between the neurons (N, N)
+    bins: int = 30,  # number of bins of equal width from 0 to the greatest distance
+) -> dict[str, Tensor]:  # `distance` at the bins' centres, `share` of weights that are not zero, mean `magnitude`, `pairs`
+    "How many weights survive, and how large they are, at each distance; empty bins are nan"
+    if weights.shape != distances.shape:
+        raise ValueError(f"weights {tuple(weights.shape)} and distances {tuple(distances.shape)} differ in shape; both are (N, N)")
+    width = distances.max() / bins
+    index = (distances / width).long().clamp_(max=bins - 1).flatten()
+
+    def binned(values: Tensor) -> Tensor:
+        return torch.zeros(bins, dtype=weights.dtype).index_add_(0, index, values.flatten())
+
+    pairs = binned(torch.ones_like(weights))
+    return {"distance": (torch.arange(bins) + 0.5) * width, "pairs": pairs,
+            "share": binned((weights != 0).to(weights.dtype)) / pairs, "magnitude": binned(weights.abs()) / pairs}
+
+# %%
+counted = weight_by_distance(local, distances)
+test_eq(counted["pairs"].sum().item(), 400 * 400)
+test_close((counted["share"] * counted["pairs"]).nansum(), (local != 0).sum(), eps=0.5)
+
+# %%
+#| export
+def plot_weight_by_distance(
+    weights: Tensor,  # (N, N)
+    distances: Tensor,  # (N, N)
+    ax: "Axes",
+    label: str | None = None,
+) -> None:
+    "Share of surviving weights against distance, as a step curve"
+    curve = weight_by_distance(weights.cpu(), distances.cpu())
+    ax.step(curve["distance"], 100 * curve["share"], where="mid", label=label)
+    ax.set(xlabel="geodesic distance between two neurons", ylabel="weights that survive (%)", ylim=(0, None))
+
+# %%
+fig, ax = plt.subplots(figsize=(5, 3), layout="constrained")
+plot_weight_by_distance(chance, distances, ax, "kept at random")
+plot_weight_by_distance(local, distances, ax, "kept by geometry")
+ax.legend(frameon=False)
+plt.show()
+
+# %% [markdown]
+# Now it is plain: the second network is wired at the one distance that the difference of Gaussians leaves free.
+
+# %% [markdown]
+# ## One neuron on the manifold
+#
+# Every other neuron is a dot at its place; its colour is the weight between it and the chosen one, the star. Zeros are grey.
+
+# %%
+#| export
+def plot_neuron(
+    weights: Tensor,  # one row of the recurrent matrix (N,): the weights into neuron `neuron`
+    space: Manifold,
+    places: Tensor,  # the neurons' places (N, c)
+    neuron: int,
+    ax: "Axes",
+) -> None:
+    "Weights into one neuron as a heat map on the manifold's chart (the paper's figure 7)"
+    weights, flat = weights.cpu(), space.chart(places.cpu())
+    alive = weights != 0
+    limit = weights.abs().max().clamp(min=1e-12).item()
+    ax.scatter(*flat[~alive].T, s=6, color="0.85", linewidths=0)
+    dots = ax.scatter(*flat[alive].T, s=22, c=weights[alive], cmap="PuOr", vmin=-limit, vmax=limit,
+                      edgecolors="0.4", linewidths=0.3)
+    ax.scatter(*flat[neuron], s=140, marker="*", color="black", zorder=3)
+    ax.set(xlabel=space.chart_labels[0], ylabel=space.chart_labels[1], aspect="equal")
+    ax.figure.colorbar(dots, ax=ax, label="weight", shrink=0.8)
+
+# %%
+fig, axes = plt.subplots(1, 2, figsize=(8, 3.4), layout="constrained")
+for ax, matrix in zip(axes, (chance, local), strict=True):
+    plot_neuron(matrix[7], torus, places, 7, ax)
+plt.show()
+
+# %% [markdown]
+# On the right the neighbours form a ring round the star, and where the ring leaves the square it comes back on the other side.
+
+# %% [markdown]
+# ## The spectrum
+#
+# A recurrent network remembers along the eigenvectors of $W_h$ whose eigenvalues are near 1 in magnitude. Those inside the unit circle
+# forget; those outside grow until the activation stops them.
+
+# %%
+#| export
+def plot_spectrum(
+    weights: Tensor,  # recurrent matrix (N, N)
+    ax: "Axes",
+    label: str | None = None,
+) -> None:
+    "Eigenvalues of the recurrent matrix in the complex plane, with the unit circle"
+    values = torch.linalg.eigvals(weights.detach().cpu().double())
+    angle = torch.linspace(0, 2 * torch.pi, 200)
+    ax.plot(angle.cos(), angle.sin(), color="0.7", linewidth=1)
+    ax.scatter(values.real, values.imag, s=8, alpha=0.7, label=label)
+    ax.set(xlabel="real part", ylabel="imaginary part", aspect="equal")
+
+# %%
+fig, ax = plt.subplots(figsize=(3.6, 3.6), layout="constrained")
+for matrix, label in ((chance, "at random"), (local, "by geometry")):
+    plot_spectrum(matrix / (matrix != 0).sum(1).float().mean().sqrt(), ax, label)
+ax.legend(frameon=False, loc="upper right")
+plt.show()
+
+# %% [markdown]
+# ## Exercise
+#
+# The share that survives is a curve. Give it one number: the mean distance of surviving pairs, divided by the mean distance of all pairs.
+# For wiring without geometry it is near 1.
+#
+# ```python
+# def locality(weights, distances):
+#     raise NotImplementedError("mean distance where a weight is left, over mean distance")
+# ```
+#
+# <details><summary>Solution</summary>
+#
+# ```python
+# def locality(weights, distances):
+#     return (distances[weights != 0].mean() / distances.mean()).item()
+# ```
+# </details>
+
+# %%
+#| hide
+def locality(weights, distances):
+    return (distances[weights != 0].mean() / distances.mean()).item()
+
+# %%
+test_close(locality(chance, distances), 1, eps=0.02)
+assert locality(local, distances) < 0.5
+
+# %% [markdown]
+# ## What the paper did
+#
+# Appendix F shows one neuron of a navigation network on the circle. The picture here works on every manifold that has a chart.
+#
+# **References.** Appendix F and figure 7 of the paper. Sussillo and Barak, *Opening the black box* (2013), on spectra and slow points.
