@@ -11,17 +11,15 @@ __all__ = ['BOX', 'DT', 'SPEED', 'TURN', 'WALL', 'SIGMA', 'NavigationConfig', 'p
 import json
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from . import manifolds
 from .recurrent import RNN, Generators, Linear
-from .training import Config, Run, Task, fit, from_parameters
-from .wiring import plot_neuron, plot_spectrum, plot_weight_by_distance
+from .training import Config, Run, Task
 
 # %% ../nbs/navigation.ipynb #f2547db5
 @dataclass(frozen=True, kw_only=True)

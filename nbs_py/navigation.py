@@ -31,23 +31,27 @@
 import json
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from modreg import manifolds
 from modreg.recurrent import RNN, Generators, Linear
-from modreg.training import Config, Run, Task, fit, from_parameters
-from modreg.wiring import plot_neuron, plot_spectrum, plot_weight_by_distance
+from modreg.training import Config, Run, Task
 
 # %%
 #| hide
+from dataclasses import replace
+
 import matplotlib.pyplot as plt
-from fastcore.test import test_close, test_eq, test_fail
+from fastcore.test import test_close, test_eq
 from IPython.display import Markdown, display
+
+from modreg import manifolds
+from modreg.training import fit, from_parameters
+from modreg.wiring import plot_neuron, plot_spectrum, plot_weight_by_distance
 
 # %% [markdown]
 # ## The parameters

@@ -32,7 +32,7 @@ import math
 import os
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, ClassVar, get_args, get_type_hints
 
@@ -50,6 +50,7 @@ from modreg.regularizer import ModuliRegularizer
 # %%
 #| hide
 import tempfile
+from dataclasses import replace
 
 import matplotlib.pyplot as plt
 from fastcore.test import test_close, test_eq, test_fail
