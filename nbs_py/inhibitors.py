@@ -47,7 +47,7 @@ class Inhibitor:
         f = self(torch.linspace(0, 50, 5001, dtype=torch.float64))
         if f.min() == f.max():
             return False, f"{self} is constant, so it gives an embedding no gradient"
-        least = f <= f.min() + 1e-4 * (f.max() - f.min())
+        least = f <= f.min() + 1e-5 * (f.max() - f.min())
         if not least[0]:
             return True, f"{self} is least at a distance of about {int(least.nonzero()[0]) / 100:.2f}, so neurons keep apart"
         how = "never falls with distance" if (f.diff() >= 0).all() else "is least at distance 0"
