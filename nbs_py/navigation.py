@@ -66,7 +66,7 @@ train_embedding = False  # learn the neurons' places together with the weights
 strength = None  # λ of eq. 6 in mean form
 sparsity = 0.9  # share of weights that is zero at the end
 lottery = True  # train again from new weights under the same masks
-init = None  # paper (torch's default), identity (recurrent matrix near the identity)
+init = None  # initial recurrent matrix: paper (torch's default), identity (near the identity)
 hidden = None  # number of hidden neurons N
 epochs = None  # epochs a phase
 seeds = 3  # number of models
@@ -86,25 +86,25 @@ class NavigationConfig(Config):
     "Settings of a navigation run"
 
     init: str | None = None  # initial recurrent matrix: "paper" (torch's default) or "identity"
-    encoder_gain: float | None = None  # initial encoder weights, relative to torch's default
-    velocity_gain: float | None = None  # initial velocity weights, relative to torch's default
+    inputs: str | None = None  # "raw" activity and displacement in m, or "standardized" to a size near 1
     place_cells: int | None = None  # number of place cells P
     steps: int | None = None  # steps of a path T
     lr_schedule: str | None = None  # "constant", or "one-cycle": up in the first tenth, then down to nothing
 
     task: ClassVar[str] = "navigation"
     scales: ClassVar[dict[str, dict[str, Any]]] = {
-        "tiny": dict(hidden=32, place_cells=64, steps=5, batch=20, batches=10, epochs=3, lr=2e-3, strength=1e-3,
-                     init="identity", encoder_gain=100.0, velocity_gain=30.0, lr_schedule="one-cycle"),
-        "small": dict(hidden=256, place_cells=256, steps=20, batch=50, batches=100, epochs=30, lr=2e-3, strength=1e-3,
-                      init="identity", encoder_gain=100.0, velocity_gain=30.0, lr_schedule="one-cycle"),
+        "tiny": dict(hidden=32, place_cells=64, steps=5, batch=20, batches=10, epochs=3, lr=1e-3, strength=1e-3,
+                     init="identity", inputs="standardized", lr_schedule="one-cycle"),
+        "small": dict(hidden=256, place_cells=256, steps=20, batch=50, batches=100, epochs=20, lr=1e-3, strength=1e-3,
+                      init="identity", inputs="standardized", lr_schedule="one-cycle"),
         "paper": dict(hidden=4096, place_cells=512, steps=50, batch=200, batches=1000, epochs=30, lr=1e-4, strength=0.1,
-                      init="paper", encoder_gain=1.0, velocity_gain=1.0, lr_schedule="constant"),
+                      init="paper", inputs="raw", lr_schedule="constant"),
     }
 
     def __post_init__(self):
         super().__post_init__()
-        for name, allowed in {"init": ("paper", "identity"), "lr_schedule": ("constant", "one-cycle")}.items():
+        choices = {"init": ("paper", "identity"), "inputs": ("raw", "standardized"), "lr_schedule": ("constant", "one-cycle")}
+        for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
                 raise ValueError(f"{name}={getattr(self, name)!r}; it is one of {', '.join(map(repr, allowed))}")
         if self.place_cells < 3:
@@ -276,11 +276,18 @@ print(f"decoding true activity: {best:.1f} cm; standing still: {still:.1f} cm, o
 # A decoder gives a score for each place cell at every step. There are no biases.
 #
 # Two initializations are named, because results hang on them. `paper` is torch's default. `identity` starts the recurrent matrix at the identity plus a
-# tenth of the default, near what Le, Jaitly and Hinton advise for ReLU networks, so that a state outlasts its step. Place-cell activity
-# and displacements are small numbers; two gains enlarge the weights that read them, at the small scale alone.
+# tenth of the default, near what Le, Jaitly and Hinton advise for ReLU networks, so that a state outlasts its step.
+#
+# Activity and displacement are small numbers: one is about $1/P$, the other some centimetres in metres. `raw` hands them over as they are, as the
+# paper does. `standardized` measures activity in units of $1/P$ and displacement in units of its root mean square. One could enlarge
+# the weights that read them instead, and a dense network would train as well; but global magnitude pruning compares weights
+# across matrices, so a matrix with large weights for small inputs would survive at the cost of all others.
 
 # %%
 #| export
+STEP = math.sqrt(2) * SPEED * DT  # root mean square of the displacement in a step away from walls, m
+
+
 class PathIntegrator(nn.Module):
     "Encoder, recurrent layer and decoder of the paper's figure 4, for several seeds at once"
 
@@ -294,10 +301,9 @@ class PathIntegrator(nn.Module):
         self.encoder = Linear(config.place_cells, config.hidden, **shared)
         self.rnn = RNN(2, config.hidden, nonlinearity="relu", **shared)
         self.decoder = Linear(config.hidden, config.place_cells, **shared)
-        with torch.no_grad():
-            self.encoder.weight.mul_(config.encoder_gain)
-            self.rnn.weight_ih_l0.mul_(config.velocity_gain)
-            if config.init == "identity":
+        self.scales = (config.place_cells, 1 / STEP) if config.inputs == "standardized" else (1, 1)
+        if config.init == "identity":
+            with torch.no_grad():
                 self.rnn.weight_hh_l0.mul_(0.1).add_(torch.eye(config.hidden))
 
     def forward(
@@ -305,7 +311,8 @@ class PathIntegrator(nn.Module):
         start: Tensor,  # place-cell activity at the start (S, batch, P)
         velocity: Tensor,  # displacement at each step (S, T, batch, 2) in m
     ) -> Tensor:  # scores of the place cells after each step (S, T, batch, P)
-        states, _ = self.rnn(velocity, self.encoder(start)[:, None])
+        activity_scale, velocity_scale = self.scales
+        states, _ = self.rnn(velocity_scale * velocity, self.encoder(activity_scale * start)[:, None])
         return self.decoder(states)
 
 # %% [markdown]
