@@ -1,0 +1,125 @@
+# ---
+# jupyter:
+#   kernelspec:
+#     display_name: python3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # modreg
+#
+# > Moduli regularization: sparse recurrent networks whose wiring has a shape
+
+# %% [markdown]
+# Place the hidden neurons of a recurrent network on a manifold, such as a torus. Make a connection cost more or less by how far apart its two neurons lie.
+# Then prune the smallest weights. What is left is a sparse network whose wiring has the shape of the manifold. Is it a better one?
+#
+# $$R(W) = \lambda\,\underset{u,v}{\mathrm{mean}}\; f\big(d_M(i(u), i(v))\big)\,|W_{uv}|$$
+#
+# Here $i$ places neurons on the manifold $M$, $d_M$ is geodesic distance, and $f$, the *inhibitor*, says which distances are penalized.
+# The method is that of the paper *Geometric sparsification in recurrent neural networks*. This project is a library for it, and a book that
+# explains it, tests it against plain controls, and sets its numbers beside the paper's.
+#
+# ## Two commands
+#
+# Both need `make`, Python 3.11 or newer and a package index, and set up a virtual environment of their own.
+#
+# ```sh
+# make run    # train, prune and retrain a network that finds its way in the dark: 5 minutes on two cores, ends with a table and figures
+# make test   # everything that continuous integration runs
+# ```
+
+# %% [markdown]
+# ## Two lines in your own loop
+#
+# `pip install .` brings torch, numpy, safetensors and tqdm, no more. Here a plain `torch.nn.RNN` learns to add the two numbers that are marked in a sequence.
+
+# %%
+import torch
+from torch import nn
+
+from modreg import DifferenceOfGaussians, MagnitudePruner, ModuliRegularizer, Torus
+
+# %%
+torch.manual_seed(0)
+rnn, readout = nn.RNN(2, 64, batch_first=True), nn.Linear(64, 1)
+model = nn.ModuleList([rnn, readout])
+optimizer = torch.optim.Adam(model.parameters(), lr=2e-3)
+
+
+def task_loss(batch=64, steps=10):
+    numbers, marks = torch.rand(batch, steps), torch.zeros(batch, steps)
+    marks.scatter_(1, torch.rand(batch, steps).topk(2).indices, 1)
+    states, _ = rnn(torch.stack([numbers, marks], -1))
+    return (readout(states[:, -1])[:, 0] - (numbers * marks).sum(1)).square().mean()
+
+# %% [markdown]
+# The first two lines below make a regularizer and a pruner; the loop calls one in each step and the other once an epoch.
+
+# %%
+reg = ModuliRegularizer(rnn, manifold=Torus(), inhibitor=DifferenceOfGaussians(), strength=1e-3)
+pruner = MagnitudePruner(model, target=0.9, epochs=10)
+
+for epoch in range(10):
+    pruner.step(epoch, optimizer)  # raises the sparsity; pruned weights stay exactly 0
+    for _ in range(50):
+        loss = task_loss() + reg()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+print(f"{pruner.sparsity():.0%} of the weights are zero; root mean squared error {task_loss(1000).sqrt().item():.2f}")
+
+# %% [markdown]
+# The state dict is that of a plain model. `Sphere()`, `KleinBottle()`, `"torus6"` … take the place of `Torus()`; any function of distance takes the place of the inhibitor.
+
+# %%
+#| hide
+assert set(model.state_dict()) == {"0.weight_ih_l0", "0.weight_hh_l0", "0.bias_ih_l0", "0.bias_hh_l0", "1.weight", "1.bias"}
+assert abs(float(pruner.sparsity()) - 0.9) < 1e-3
+
+# %% [markdown]
+# ## A chapter is an experiment
+#
+# Chapters under *Experiments* have parameters. In an environment with the extra `notebooks` (`make run` leaves one in `.venv`),
+#
+# ```sh
+# papermill nbs/navigation.ipynb out.ipynb -p manifold sphere -p sparsity 0.75
+# ```
+#
+# runs the whole chapter on a sphere: training, pictures, and the result beside the paper's. The first code cell lists the parameters; a name that does not
+# exist, or a value that makes no sense, stops the run at once with a list of what does. `scale` is `small` (minutes on two cores), `paper`
+# (the paper's hyperparameters) or `auto` (`paper` if there is a GPU). A run that is complete is never computed again, and one that was killed goes on where it was.
+#
+# `make run ARGS="-p manifold klein"` does the same with a progress bar for each training run. `make lab` opens the book in JupyterLab.
+
+# %% [markdown]
+# ## The book, in reading order
+#
+# | part | chapter | what it holds |
+# |---|---|---|
+# | Geometry | [manifolds](manifolds.ipynb) | metric spaces that neurons live on |
+# | | [inhibitors](inhibitors.ipynb) | functions of distance |
+# | Method | [regularizer](regularizer.ipynb) | the penalty, on any layer |
+# | | [pruning](pruning.ipynb) | masks, schedules, lottery tickets |
+# | | [recurrent](recurrent.ipynb) | a recurrent layer that trains fast, many replicas at once |
+# | | [training](training.ipynb) | one loop for all tasks; runs that are found again |
+# | | [wiring](wiring.ipynb) | pictures of what is left |
+# | Experiments | [navigation](navigation.ipynb) | a rat in the dark: data, model, run, and the paper's numbers |
+#
+# One notebook is one chapter and at most one module: `modreg/` is made from `nbs/` by nbdev. [CONTRIBUTING.md](https://github.com/modreg/modreg/blob/main/CONTRIBUTING.md)
+# says how to change a chapter and how to add a manifold.
+#
+# ## Citation
+#
+# The method is the paper's; cite it.
+#
+# ```bibtex
+# @article{geometric-sparsification,
+#   title = {Geometric sparsification in recurrent neural networks},
+#   note  = {Moduli regularization; code at github.com/mackeynations/Moduli-regularizers}
+# }
+# ```
+#
+# The licence is Apache 2.0.

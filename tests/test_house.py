@@ -1,0 +1,192 @@
+"""Files that say the same thing agree: notebooks, twins, modules, README, navigation of the site, settings."""
+
+import configparser
+import filecmp
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import jupytext
+import nbformat
+import pytest
+from jupytext.config import load_jupytext_config
+
+ROOT = Path(__file__).resolve().parent.parent
+CHAPTERS = sorted((ROOT / "nbs").glob("*.ipynb"))
+SYNC = "run `make sync` and commit what it changes"
+
+chapter = pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+
+
+def sources() -> list[Path]:
+    "The files of the project that a person wrote or that are generated and committed"
+    folders = ["nbs", "nbs_py", "modreg", "tests", "tools", "benchmarks", ".ci", ".github"]
+    found = [path for folder in folders for path in (ROOT / folder).rglob("*")]
+    found += [path for path in ROOT.iterdir() if path.name != ".git"]  # a worktree's .git is a file with a path in it
+    hidden = {"__pycache__", ".ipynb_checkpoints"}
+    return [path for path in found if path.is_file() and not hidden & set(path.parts)]
+
+
+# --- notebooks ---------------------------------------------------------------------------------------------------------
+
+
+@chapter
+def test_twin_is_in_sync(path):
+    "nbs_py/X.py is what jupytext makes of nbs/X.ipynb"
+    config = load_jupytext_config(str(path))
+    text = jupytext.writes(jupytext.read(path, config=config), fmt="py:percent", config=config)
+    assert (ROOT / "nbs_py" / f"{path.stem}.py").read_text(encoding="utf-8") == text, SYNC
+
+
+def test_every_twin_has_a_chapter():
+    assert sorted(path.stem for path in (ROOT / "nbs_py").glob("*.py")) == [path.stem for path in CHAPTERS], SYNC
+
+
+@chapter
+def test_no_output_is_committed(path):
+    "Outputs and widget states change at every run; the executed copies are under build/"
+    notebook = nbformat.read(path, as_version=4)
+    assert "widgets" not in notebook.metadata, SYNC
+    for cell in notebook.cells:
+        assert set(cell.metadata) <= {"tags"}, SYNC
+        if cell.cell_type == "code":
+            assert not cell.outputs and cell.execution_count is None, SYNC
+
+
+@chapter
+def test_first_cell_is_title_and_description(path):
+    "More text in the first cell would be lost on the site"
+    first = nbformat.read(path, as_version=4).cells[0]
+    assert first.cell_type == "markdown"
+    assert re.fullmatch(r"# .+\n\n> .+", first.source), first.source
+
+
+def test_experiments_take_parameters():
+    "A chapter that papermill runs has one cell tagged `parameters`, and it is not exported"
+    for path in CHAPTERS:
+        tagged = [cell for cell in nbformat.read(path, as_version=4).cells if "parameters" in cell.metadata.get("tags", [])]
+        assert len(tagged) == (path.stem in experiments()), path.name
+        assert not any(cell.source.startswith("#|") for cell in tagged)
+
+
+# --- what is made from them --------------------------------------------------------------------------------------------
+
+
+def test_export_leaves_no_diff(tmp_path):
+    "modreg/ is what nbdev makes of nbs/, and nothing else"
+    for name in ("settings.ini", "_quarto.yml"):
+        shutil.copy(ROOT / name, tmp_path)
+    shutil.copytree(ROOT / "nbs", tmp_path / "nbs", symlinks=True)
+    shutil.copytree(ROOT / "modreg", tmp_path / "modreg", ignore=shutil.ignore_patterns("__pycache__"))
+    committed = sorted(path.name for path in (ROOT / "modreg").glob("*.py"))
+    for name in committed:
+        if name != "__init__.py":  # written by hand; nbdev keeps its version in step
+            (tmp_path / "modreg" / name).unlink()
+    export = "from nbdev.doclinks import nbdev_export; nbdev_export()"
+    subprocess.run([sys.executable, "-c", export], cwd=tmp_path, check=True, capture_output=True, text=True, timeout=120)
+    assert sorted(path.name for path in (tmp_path / "modreg").glob("*.py")) == committed, SYNC
+    _, differ, errors = filecmp.cmpfiles(ROOT / "modreg", tmp_path / "modreg", committed, shallow=False)
+    assert not differ and not errors, f"{differ + errors}: {SYNC}"
+
+
+def test_readme_is_in_sync():
+    "README.md is what tools/readme.py makes of nbs/index.ipynb"
+    code = "import sys; sys.path.insert(0, 'tools'); import readme; sys.stdout.buffer.write(readme.readme().encode())"
+    made = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, timeout=60).stdout.decode()
+    assert (ROOT / "README.md").read_text(encoding="utf-8") == made, SYNC
+
+
+def listed() -> list[str]:
+    "Chapters in the order of the site's navigation"
+    return re.findall(r"(\w+)\.ipynb", (ROOT / "_quarto.yml").read_text(encoding="utf-8"))
+
+
+def experiments() -> list[str]:
+    "Chapters of the part Experiments"
+    part = re.search(r"section: Experiments\s+contents:((?:\s+- \w+\.ipynb)+)", (ROOT / "_quarto.yml").read_text(encoding="utf-8"))
+    return re.findall(r"(\w+)\.ipynb", part.group(1))
+
+
+def test_navigation_lists_every_chapter():
+    assert sorted(listed()) == [path.stem for path in CHAPTERS]
+
+
+def test_a_chapter_imports_only_from_those_above_it():
+    "Reading order is the order of import"
+    order = listed()
+    for path in (ROOT / "modreg").glob("[a-z]*.py"):
+        used = set(re.findall(r"^(?:from|import) (?:modreg)?\.(\w+)", path.read_text(encoding="utf-8"), re.MULTILINE))
+        assert all(order.index(name) < order.index(path.stem) for name in used), f"{path.name} imports {used}"
+
+
+# --- the package -------------------------------------------------------------------------------------------------------
+
+
+def settings() -> configparser.SectionProxy:
+    config = configparser.ConfigParser(delimiters=["="])
+    config.read(ROOT / "settings.ini", encoding="utf-8")
+    return config["DEFAULT"]
+
+
+def test_base_requirements():
+    "Who uses the library installs torch and three small packages"
+    names = [re.split(r"[<>=~!\[]", requirement)[0] for requirement in settings()["requirements"].split()]
+    assert names == ["torch", "numpy", "safetensors", "tqdm"]
+
+
+def test_pins_are_of_packages_that_are_asked_for_or_come_with_them():
+    "A pin is exact, and none stands twice"
+    pins = [line for line in (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines() if line and not line.startswith("#")]
+    assert all(re.fullmatch(r"[\w.-]+==[\w.]+", pin) for pin in pins), pins
+    names = [pin.split("==")[0].lower().replace("_", "-") for pin in pins]
+    assert len(names) == len(set(names))
+
+
+def test_import_is_light():
+    "`import modreg` loads torch, and nothing that plots, shows, or computes homology"
+    code = "import sys, modreg; print(*sorted({name.partition('.')[0] for name in sys.modules}))"
+    loaded = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True, timeout=60).stdout.split()
+    heavy = {"matplotlib", "plotly", "pandas", "ipywidgets", "anywidget", "gudhi", "IPython", "papermill", "fastcore", "nbdev", "soundfile", "dask"}
+    assert "torch" in loaded
+    assert not heavy & set(loaded)
+
+
+def test_modules_import_without_the_extras():
+    "Every module imports with the base requirements alone"
+    names = [f"modreg.{path.stem}" for path in sorted((ROOT / "modreg").glob("[a-z]*.py"))]
+    block = "import sys\nfor name in 'matplotlib pandas ipywidgets gudhi IPython papermill fastcore nbdev'.split(): sys.modules[name] = None\n"
+    code = block + "import importlib\nfor name in sys.argv[1:]: importlib.import_module(name)"
+    subprocess.run([sys.executable, "-W", "error:::modreg", "-c", code, *names], cwd=ROOT, check=True, timeout=60)
+
+
+def test_version_stands_in_one_place():
+    import modreg
+
+    assert modreg.__version__ == settings()["version"]
+
+
+def test_top_level_names():
+    "What a library user needs is at the top, and `__all__` lists it"
+    import modreg
+
+    assert all(hasattr(modreg, name) for name in modreg.__all__)
+    assert {"ModuliRegularizer", "MagnitudePruner", "RNN", "Torus", "DifferenceOfGaussians", "manifold", "inhibitor"} <= set(modreg.__all__)
+
+
+# --- all texts ---------------------------------------------------------------------------------------------------------
+
+
+def test_no_path_or_host_of_one_machine():
+    "No file holds an absolute path of somebody's machine, or says where packages come from"
+    roots = "work|root|home|Users|opt|mnt|tmp|private|scratch"
+    machine = re.compile(rf"(?<![\w.)/:}}-])/(?:{roots})/\w|[A-Z]:\\\\?Users|--(?:extra-)?index-url|--find-links")
+    for path in sources():
+        try:
+            text = path.read_text(encoding="utf-8")
+        except UnicodeDecodeError:
+            continue
+        if path != Path(__file__).resolve():
+            found = machine.search(text)
+            assert not found, f"{path.relative_to(ROOT)}: {text[max(0, found.start() - 40):found.end() + 40]!r}"
