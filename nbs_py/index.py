@@ -54,6 +54,7 @@ def task_loss(batch=64, steps=10):
     states, _ = rnn(torch.stack([numbers, marks], -1))
     return (readout(states[:, -1])[:, 0] - (numbers * marks).sum(1)).square().mean()
 
+
 # %% [markdown]
 # The first two lines below make a regularizer and a pruner; the loop calls one in each step and the other once an epoch.
 

@@ -75,6 +75,7 @@ scale = "auto"  # small (minutes on two cores), paper (for a GPU)
 device = "auto"  # cpu, cuda
 out = "runs"  # folder that holds the run folders
 
+
 # %% [markdown]
 # `small` was tuned on dense networks alone (see *How the small scale was chosen*). `paper` has the paper's hyperparameters (table 11, and the
 # published code where the text is silent). `tiny` only shows that everything is wired up.
@@ -109,6 +110,7 @@ class NavigationConfig(Config):
                 raise ValueError(f"{name}={getattr(self, name)!r}; it is one of {', '.join(map(repr, allowed))}")
         if self.place_cells < 3:
             raise ValueError(f"place_cells={self.place_cells}; position is decoded from 3 cells, so there must be at least 3")
+
 
 # %%
 config = from_parameters(NavigationConfig, globals())
@@ -158,6 +160,7 @@ def paths(
         heading = heading + turn[t]
         positions.append(position)
     return torch.stack(positions)
+
 
 # %%
 walks = paths(200, 500, torch.Generator().manual_seed(0))
@@ -226,6 +229,7 @@ class PlaceCells(nn.Module):
         best = torch.stack([centres[cells] for centres, cells in zip(self.centres, top, strict=True)])
         return best.mean(-2).unflatten(1, scores.shape[1:-1])
 
+
 # %%
 cells = PlaceCells(256, [torch.Generator().manual_seed(0)])
 place = torch.tensor([[[0.3, -0.2]]])
@@ -247,6 +251,7 @@ plain = plain - plain.min()
 test_close(activity, plain / plain.sum(), eps=1e-6)
 test_close(activity.sum(), 1, eps=1e-5)
 
+
 # %% [markdown]
 # *Predict:* how exact can three of these cells be? Decode the **true** activity, and compare with a rat that says it never moved.
 
@@ -258,6 +263,7 @@ def position_error(
 ) -> Tensor:  # mean distance (S,) in cm
     "Position error of each seed"
     return 100 * (decoded - position).norm(dim=-1).flatten(1).mean(1)
+
 
 # %%
 walk = paths(1000, config.steps, torch.Generator().manual_seed(2))[None]
@@ -315,6 +321,7 @@ class PathIntegrator(nn.Module):
         states, _ = self.rnn(velocity_scale * velocity, self.encoder(activity_scale * start)[:, None])
         return self.decoder(states)
 
+
 # %% [markdown]
 # ## The task
 #
@@ -371,6 +378,7 @@ class Navigation(Task):
             return optimizer, None
         return optimizer, torch.optim.lr_scheduler.OneCycleLR(optimizer, c.lr, total_steps=c.epochs * c.batches, pct_start=0.1)
 
+
 # %% [markdown]
 # Each seed has its own rats, so a batch is the same whoever shares the computation:
 
@@ -390,6 +398,7 @@ test_eq(both[1].tolist(), alone[0].tolist())
 dense = fit(Navigation(replace(config, sparsity=0.0, lottery=False)))
 run = fit(Navigation(config))
 run.path
+
 
 # %% [markdown]
 # ## Learning while being pruned
@@ -418,6 +427,7 @@ def plot_learning(
     ax.set(xlabel="epoch (after the first phase: the lottery ticket)", ylabel=label)
     ax.legend(frameon=False)
 
+
 # %%
 fig, ax = plt.subplots(figsize=(6.5, 3.4), layout="constrained")
 plot_learning({"dense": dense, f"{config.sparsity:.0%} zeros": run}, "error", "position error (cm)", ax)
@@ -425,6 +435,7 @@ ax.axhline(still, color="0.6", linestyle=":")
 ax.text(1, still, "standing still", color="0.4", va="bottom")
 ax.set(ylim=(0, None))
 fig.savefig(run.path / "learning.png", dpi=150)
+
 
 # %% [markdown]
 # ## Does it know where it is?
@@ -461,6 +472,7 @@ def plot_paths(
         ax.margins(0.2)
     axes[0].set(ylabel="north (m)")
 
+
 # %%
 task = Navigation(config)
 fig, axes = plt.subplots(1, 3, figsize=(8, 3.2), layout="constrained")
@@ -494,6 +506,7 @@ fig, ax = plt.subplots(figsize=(5, 4), layout="constrained")
 plot_neuron(matrix["sparse"][busiest], space, where, busiest, ax)
 fig.savefig(run.path / "neuron.png", dpi=150)
 
+
 # %% [markdown]
 # ## Beside the paper
 #
@@ -522,9 +535,11 @@ def paper_row(
              if name.removesuffix(" Err.") == label and column in row}
     return found if config.sparsity else {}
 
+
 # %%
 assert paper_row(replace(config, sparsity=0.9, manifold="klein", control="moduli"))["train"]["mean"] > 0
 test_eq(paper_row(replace(config, manifold="s3", control="moduli")), {})
+
 
 # %% [markdown]
 # The table gives mean and standard deviation over seeds, and every seed's own value, so that a failed seed cannot hide in a mean.
@@ -555,6 +570,7 @@ def result_table(
         theirs = f"{paper[phase]['mean']} ± {paper[phase]['std']}" if phase in paper else "–"
         lines.append(f"| {names[phase]} | {summary(last['error'])} | {theirs} |")
     return "\n".join(lines) + "\n"
+
 
 # %%
 table = result_table(dense, run)

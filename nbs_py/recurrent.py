@@ -147,7 +147,6 @@ inputs = draw(2, 4, 3, 5), draw(2, 3, 5), draw(2, 5, 5)
 for nonlinearity in ("relu", "tanh"):
     assert torch.autograd.gradcheck(lambda *a, n=nonlinearity: ElmanFunction.apply(*a, n), inputs)
 
-
 # %% [markdown]
 # ## A linear map for each replica
 #

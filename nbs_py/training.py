@@ -109,6 +109,7 @@ class Config:
         _check_types(self)
         _check_values(self)
 
+
 # %% [markdown]
 # *Scales.* `auto` becomes `paper` where there is a GPU and `small` where there is none. There is a third, `tiny`, which ends in seconds and
 # shows no more than that everything is wired up: tests use it, and `auto` means `tiny` under `nbdev_test`, which sets `IN_TEST`.
@@ -128,6 +129,7 @@ def _fill(config: Config) -> None:
     for name, value in config.scales[config.scale].items():
         if getattr(config, name) is None:
             object.__setattr__(config, name, value)
+
 
 # %% [markdown]
 # Impossible values fail here, before anything is computed, with what was given and what is allowed.
@@ -170,6 +172,7 @@ def _check_values(config: Config) -> None:
     except (RuntimeError, AssertionError) as error:
         raise ValueError(f"device={config.device!r} cannot be used here; try 'auto' or 'cpu' ({error})") from error
 
+
 # %% [markdown]
 # papermill takes an unknown name with nothing but a warning in its log. So the first call of an experiment's notebook hands all its plain
 # variables to `from_parameters`, which knows which names exist.
@@ -190,6 +193,7 @@ def from_parameters(
         listing = "\n".join(f"  {name} = {field.default!r}" for name, field in known.items())
         raise ValueError(f"no such parameter: {', '.join(unknown)}. The parameters of {config.task} and their defaults:\n{listing}")
     return config(**plain)
+
 
 # %% [markdown]
 # ## A folder with the run's own name
@@ -217,6 +221,7 @@ def _write(
         os.replace(beside, path)
     finally:
         beside.unlink(missing_ok=True)
+
 
 # %% [markdown]
 # A `Run` is that folder. Five kinds of files lie in it, and `result.json` is written last: where it is, the run is complete.
@@ -281,6 +286,7 @@ class Run:
             raise FileNotFoundError(f"{path} does not exist: this run has not ended its phase {phase!r}")
         return load_file(path, device=self.config.device)
 
+
 # %% [markdown]
 # ## What a task brings
 #
@@ -325,6 +331,7 @@ class Task:
         "Optimizer and learning-rate schedule (stepped once a batch; None for a constant rate)"
         return torch.optim.Adam(parameters, lr=self.config.lr), None
 
+
 # %% [markdown]
 # Every random number comes from a stream that is named by its seed and its purpose. Nothing has to be remembered about a stream:
 # the data of epoch 17 are the same whether epochs 0–16 were trained a moment ago or by a process that died last week.
@@ -338,10 +345,12 @@ def _generator(
     name = json.dumps([seed, *purpose]).encode()
     return torch.Generator().manual_seed(int.from_bytes(hashlib.sha256(name).digest()[:8], "big") >> 1)
 
+
 # %%
 a, b, c = (_generator(0, "data", "train", epoch) for epoch in (17, 17, 18))
 test_eq(torch.rand(3, generator=a), torch.rand(3, generator=b))
 assert not torch.equal(torch.rand(3, generator=a), torch.rand(3, generator=c))
+
 
 # %% [markdown]
 # ## One phase
@@ -393,6 +402,7 @@ def _named(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     "The entries whose names begin with `prefix`, without it"
     return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
 
+
 # %% [markdown]
 # Each seed places its neurons at random, from its own stream.
 
@@ -411,6 +421,7 @@ def _regularizer(
         layer, space, inhibitor(config.inhibitor), config.strength, control=config.control,
         train_embedding=config.train_embedding, weight=weight, embedding=torch.stack(places).to(config.device),
         generator=_generator(config.seed, "shuffle", k))
+
 
 # %% [markdown]
 # One epoch: raise the sparsity, then take `config.batches` steps on the sum of all seeds' losses and penalties.
@@ -448,6 +459,7 @@ def _metrics(phase: Phase, epoch: int, loss: Tensor) -> dict[str, Any]:
     values = {"loss": loss, "penalty": penalty, "sparsity": phase.pruner.sparsity(), **phase.task.evaluate(phase.model)}
     lists = {name: [x if math.isfinite(x) else None for x in value.tolist()] for name, value in values.items()}
     return {"phase": phase.name, "epoch": epoch, **lists}
+
 
 # %% [markdown]
 # ## The loop
@@ -493,6 +505,7 @@ def _result(state: dict, phases: list[str], seconds: float) -> dict[str, Any]:
     return {"phases": {name: last[name] for name in phases}, "seconds": round(seconds, 1),
             "torch": torch.__version__, "modreg": modreg.__version__}
 
+
 # %% [markdown]
 # ## A task small enough to read
 #
@@ -534,6 +547,7 @@ class Remember(Task):
         number = torch.rand(self.config.batch, generator=_generator(0, "test")).expand(self.config.seeds, -1)
         return {"rmse": self.loss(model, number).sqrt()}
 
+
 # %% [markdown]
 # Train three seeds to 80 % zeros, then the lottery tickets.
 
@@ -560,6 +574,7 @@ plt.show()
 before = (run.path / "result.json").stat().st_mtime_ns
 fit(Remember(config), progress=False)
 test_eq((run.path / "result.json").stat().st_mtime_ns, before)
+
 
 # %% [markdown]
 # ## Killed and resumed
@@ -627,6 +642,7 @@ test_fail(lambda: replace(config, hidden="many"), contains="must be int")
 test_fail(lambda: replace(config, train_embedding=True, inhibitor="diffusion"), contains="train_embedding")
 test_fail(lambda: from_parameters(RememberConfig, {"manifod": "torus"}), contains="manifold = 'torus'")
 
+
 # %% [markdown]
 # ## Exercise
 #
@@ -650,6 +666,7 @@ test_fail(lambda: from_parameters(RememberConfig, {"manifod": "torus"}), contain
 #| hide
 def same_run(a, b):
     return digest(a) == digest(b)
+
 
 # %%
 assert same_run(config, replace(config, out="elsewhere"))

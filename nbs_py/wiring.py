@@ -65,6 +65,7 @@ for ax, matrix, title in zip(axes, (chance, local), ("kept at random", "kept by 
     ax.set(title=title, xlabel="from neuron", ylabel="to neuron", xticks=[], yticks=[])
 plt.show()
 
+
 # %% [markdown]
 # *Predict:* can you see which matrix has a shape? The eye finds nothing, since the neurons are numbered in no order. Distance brings it out.
 
@@ -94,10 +95,12 @@ def weight_by_distance(
     return {"distance": (torch.arange(bins) + 0.5) * width, "pairs": pairs,
             "share": binned((weights != 0).to(weights.dtype)) / pairs, "magnitude": binned(weights.abs()) / pairs}
 
+
 # %%
 counted = weight_by_distance(local, distances)
 test_eq(counted["pairs"].sum().item(), 400 * 400)
 test_close((counted["share"] * counted["pairs"]).nansum(), (local != 0).sum(), eps=0.5)
+
 
 # %%
 #| export
@@ -112,12 +115,14 @@ def plot_weight_by_distance(
     ax.step(curve["distance"], 100 * curve["share"], where="mid", label=label)
     ax.set(xlabel="geodesic distance between two neurons", ylabel="weights that survive (%)", ylim=(0, None))
 
+
 # %%
 fig, ax = plt.subplots(figsize=(5, 3), layout="constrained")
 plot_weight_by_distance(chance, distances, ax, "kept at random")
 plot_weight_by_distance(local, distances, ax, "kept by geometry")
 ax.legend(frameon=False)
 plt.show()
+
 
 # %% [markdown]
 # Now it is plain: the second network is wired at the one distance that the difference of Gaussians leaves free.
@@ -147,11 +152,13 @@ def plot_neuron(
     ax.set(xlabel=space.chart_labels[0], ylabel=space.chart_labels[1], aspect="equal")
     ax.figure.colorbar(dots, ax=ax, label="weight", shrink=0.8)
 
+
 # %%
 fig, axes = plt.subplots(1, 2, figsize=(8, 3.4), layout="constrained")
 for ax, matrix in zip(axes, (chance, local), strict=True):
     plot_neuron(matrix[7], torus, places, 7, ax)
 plt.show()
+
 
 # %% [markdown]
 # On the right the neighbours form a ring round the star, and where the ring leaves the square it comes back on the other side.
@@ -176,12 +183,14 @@ def plot_spectrum(
     ax.scatter(values.real, values.imag, s=8, alpha=0.7, label=label)
     ax.set(xlabel="real part", ylabel="imaginary part", aspect="equal")
 
+
 # %%
 fig, ax = plt.subplots(figsize=(3.6, 3.6), layout="constrained")
 for matrix, label in ((chance, "at random"), (local, "by geometry")):
     plot_spectrum(matrix / (matrix != 0).sum(1).float().mean().sqrt(), ax, label)
 ax.legend(frameon=False, loc="upper right")
 plt.show()
+
 
 # %% [markdown]
 # ## Exercise
@@ -206,6 +215,7 @@ plt.show()
 #| hide
 def locality(weights, distances):
     return (distances[weights != 0].mean() / distances.mean()).item()
+
 
 # %%
 test_close(locality(chance, distances), 1, eps=0.02)

@@ -32,7 +32,7 @@ def test_chapter(path, tmp_path, monkeypatch):
 
 
 def test_no_chapter_is_large():
-    "A chapter is read in one sitting: at most 60 cells, none longer than 30 lines, prose for every two code cells"
+    "A chapter is read in one sitting: at most 60 cells, one of prose for every two of code"
     for path in CHAPTERS:
         cells = nbformat.read(path, as_version=4).cells
         code = [cell for cell in cells if cell.cell_type == "code"]
