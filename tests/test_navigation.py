@@ -1,0 +1,75 @@
+"""Navigation run whole, as papermill runs it."""
+
+import json
+from pathlib import Path
+
+import papermill
+import pytest
+from papermill.exceptions import PapermillExecutionError
+
+from modreg.navigation import NavigationConfig, paper_row
+
+NOTEBOOK = Path(__file__).parent.parent / "nbs" / "navigation.ipynb"
+
+
+def run(folder, **parameters):
+    """Run the chapter at its tiny scale and return the results of its last run."""
+    papermill.execute_notebook(
+        NOTEBOOK, folder / "out.ipynb", parameters={"scale": "tiny", "out": str(folder / "runs"), **parameters},
+        progress_bar=False, cwd=folder)
+    return {path.parent: json.loads(path.read_text()) for path in (folder / "runs").glob("*/result.json")}
+
+
+@pytest.mark.parametrize("parameters", [
+    {"manifold": "klein"},
+    {"manifold": "sphere", "control": "shuffled", "seeds": 1},
+    {"manifold": "r3", "train_embedding": True, "lottery": False},
+    {"inhibitor": "diffusion", "sparsity": 0.75, "control": "l1", "init": "paper", "hidden": 24},
+], ids=lambda parameters: "-".join(map(str, parameters.values())))
+def test_papermill_runs_other_settings(tmp_path, parameters):
+    results = run(tmp_path, **parameters)
+    assert len(results) == 2  # the dense run and the pruned one
+    folder, pruned = max(results.items(), key=lambda item: item[1]["phases"]["train"]["sparsity"][0])
+    assert set(pruned["phases"]) == ({"train", "lottery"} if parameters.get("lottery", True) else {"train"})
+    for last in pruned["phases"].values():
+        assert len(last["error"]) == parameters.get("seeds", 3)
+        assert all(abs(zeros - parameters.get("sparsity", 0.9)) < 1e-3 for zeros in last["sparsity"])
+    assert {"table.md", "learning.png", "paths.png", "wiring.png", "neuron.png"} <= {path.name for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize(("parameters", "message"), [
+    ({"manifod": "torus"}, "no such parameter: manifod"),
+    ({"manifold": "pretzel"}, "torus"),
+    ({"sparsity": 90}, "less than 1"),
+    ({"scale": "huge"}, "'small', 'paper'"),
+    ({"train_embedding": True, "inhibitor": "diffusion"}, "collapses"),
+    ({"device": "abacus"}, "abacus"),
+])
+def test_wrong_parameter_fails_at_once_and_computes_nothing(tmp_path, parameters, message):
+    with pytest.raises(PapermillExecutionError, match=message):
+        run(tmp_path, **parameters)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_paper_scale_is_the_papers():
+    config = NavigationConfig(scale="paper", device="cpu")
+    assert (config.hidden, config.place_cells, config.batch, config.steps) == (4096, 512, 200, 50)
+    assert config.epochs * config.batches == 30_000
+    assert (config.lr, config.strength, config.init) == (1e-4, 0.1, "paper")
+
+
+@pytest.mark.parametrize(("options", "mean"), [
+    ({"manifold": "klein"}, 5.44),
+    ({"control": "l1"}, 86.7),
+    ({"train_embedding": True}, 5.87),
+    ({"inhibitor": "diffusion"}, 14.72),
+    ({"sparsity": 0.75}, 4.86),
+])
+def test_paper_rows_are_found(options, mean):
+    """Five values read off tables 1, 2, 3 and 15 by eye."""
+    assert paper_row(NavigationConfig(scale="small", device="cpu", **options))["train"]["mean"] == mean
+
+
+def test_settings_the_paper_did_not_try_have_no_row():
+    for options in ({"manifold": "s3"}, {"inhibitor": "ricker"}, {"sparsity": 0.5}, {"sparsity": 0.0}):
+        assert "train" not in paper_row(NavigationConfig(scale="small", device="cpu", **options))

@@ -1,0 +1,133 @@
+"""Runs that are killed, repeated and run in company."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import pytest
+import torch
+
+from modreg.navigation import Navigation, NavigationConfig
+from modreg.training import Config, Run, Task, digest, fit, from_parameters
+
+SCRIPT = """
+import sys
+from modreg.navigation import Navigation, NavigationConfig
+from modreg.training import fit
+fit(Navigation(NavigationConfig(scale="tiny", device="cpu", epochs=6, batches=40, out=sys.argv[1])), progress=False)
+"""
+
+
+def config(out, **options):
+    return NavigationConfig(scale="tiny", device="cpu", out=str(out), **options)
+
+
+def assert_same(a, b):
+    """Two runs agree in every metric and in every bit of their weights."""
+    assert a.history == b.history
+    for phase in a.result["phases"]:
+        ours, theirs = a.weights(phase), b.weights(phase)
+        assert ours.keys() == theirs.keys()
+        for name in ours:
+            assert torch.equal(ours[name], theirs[name]), name
+
+
+def test_killed_process_resumes_bit_for_bit(tmp_path):
+    settings = config(tmp_path / "killed", epochs=6, batches=40)
+    metrics = Run(settings).path / "metrics.jsonl"
+    process = subprocess.Popen([sys.executable, "-c", SCRIPT, settings.out])
+    deadline = time.monotonic() + 120
+    while not (metrics.exists() and len(metrics.read_text().splitlines()) >= 2):
+        assert process.poll() is None and time.monotonic() < deadline, "the run ended before it could be killed"
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert Run(settings).result is None
+    subprocess.run([sys.executable, "-c", SCRIPT, settings.out], check=True)
+    subprocess.run([sys.executable, "-c", SCRIPT, str(tmp_path / "whole")], check=True)
+    assert_same(Run(settings), Run(replace(settings, out=str(tmp_path / "whole"))))
+
+
+@pytest.mark.parametrize("stop", [0, 1, 3, 4, 5])
+@pytest.mark.parametrize("options", [{}, {"train_embedding": True}, {"control": "shuffled", "schedule": "cubic"}], ids=str)
+def test_interrupted_after_any_epoch(tmp_path, stop, options):
+    whole = config(tmp_path / "whole", seeds=2, **options)
+    parts = replace(whole, out=str(tmp_path / "parts"))
+
+    class Interrupted(Navigation):
+        evaluations = 0
+
+        def evaluate(self, model):
+            self.evaluations += 1
+            if self.evaluations > stop:
+                raise KeyboardInterrupt
+            return super().evaluate(model)
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(Interrupted(parts), progress=False)
+    assert_same(fit(Navigation(parts), progress=False), fit(Navigation(whole), progress=False))
+
+
+def test_complete_run_is_not_touched(tmp_path):
+    run = fit(Navigation(config(tmp_path)), progress=False)
+    stamps = {path: path.stat().st_mtime_ns for path in run.path.iterdir()}
+    fit(Navigation(config(tmp_path)), progress=False)
+    assert stamps == {path: path.stat().st_mtime_ns for path in run.path.iterdir()}
+    assert not (run.path / "state.pt").exists()
+    assert json.loads((run.path / "config.json").read_text())["manifold"] == "torus"
+
+
+def test_seed_alone_is_seed_in_company(tmp_path):
+    together = fit(Navigation(config(tmp_path, seeds=3, lottery=False)), progress=False).weights()
+    for seed in range(3):
+        alone = fit(Navigation(config(tmp_path, seeds=1, seed=seed, lottery=False)), progress=False).weights()
+        assert torch.equal(alone["regularizer.0.embedding"][0], together["regularizer.0.embedding"][seed])
+        torch.testing.assert_close(alone["rnn.weight_hh_l0"][0], together["rnn.weight_hh_l0"][seed], atol=1e-3, rtol=1e-2)
+
+
+def test_digest_names_what_decides(tmp_path):
+    base = config(tmp_path)
+    assert digest(base) == digest(replace(base, out="elsewhere"))
+    for change in ({"seed": 1}, {"lr": 2e-3}, {"manifold": "klein"}, {"control": "none"}, {"steps": 6}):
+        assert digest(base) != digest(replace(base, **change))
+
+
+@pytest.mark.parametrize("options", [
+    {"epochs": 0}, {"hidden": -1}, {"lr": float("nan")}, {"strength": -1.0}, {"seeds": 0}, {"schedule": "stairs"},
+    {"inhibitor": "fear"}, {"control": "moduli", "train_embedding": True, "inhibitor": "constant"}, {"place_cells": 2},
+])
+def test_impossible_values(options):
+    with pytest.raises(ValueError):
+        NavigationConfig(scale="tiny", **options)
+
+
+@pytest.mark.parametrize("options", [{"hidden": 2.5}, {"lottery": "yes"}, {"seed": None}, {"manifold": 3}])
+def test_wrong_types(options):
+    with pytest.raises(TypeError):
+        NavigationConfig(scale="tiny", **options)
+
+
+def test_unknown_parameters_are_all_listed():
+    with pytest.raises(ValueError, match="no such parameter: hiden, spasity") as error:
+        from_parameters(NavigationConfig, {"spasity": 0.5, "hiden": 3, "_ignored": 1, "torch": torch})
+    assert "hidden = None" in str(error.value) and "lr_schedule" in str(error.value)
+
+
+def test_diverged_seed_is_reported_as_null(tmp_path):
+    class Diverges(Navigation):
+        def evaluate(self, model):
+            return {"error": super().evaluate(model)["error"] + torch.tensor([0.0, float("nan"), float("inf")])}
+
+    error = fit(Diverges(config(tmp_path, lottery=False)), progress=False).result["phases"]["train"]["error"]
+    assert error[0] > 0 and error[1] is None and error[2] is None
+
+
+def test_task_without_methods_says_so():
+    class Empty(Config):
+        scales = {"tiny": {}}  # noqa: RUF012
+
+    with pytest.raises(NotImplementedError):
+        Task(Empty(scale="tiny")).model([])
