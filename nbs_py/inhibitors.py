@@ -145,7 +145,7 @@ class Constant(Inhibitor):
     formula = r"\mathrm{const}"
 
     def __post_init__(self): _check_positive(value=self.value)
-    def _value(self, d): return torch.full_like(d, self.value)
+    def _value(self, d): return self.value + 0 * d  # keeps the way to `d` open for autograd, with gradient 0
 
 
 # %%

@@ -1,0 +1,128 @@
+"""Properties that every inhibitor must have, in float32 and float64."""
+
+import math
+import pickle
+
+import pytest
+import torch
+
+from modreg.inhibitors import INHIBITORS, Constant, DifferenceOfGaussians, Diffusion, Gaussian, Inhibitor, Ricker, Sinusoid, inhibitor
+
+SHAPES = [*INHIBITORS.values(), DifferenceOfGaussians(1., 2., 3.), Ricker(.3), Ricker(4.), Gaussian(3., .5), Constant(7.)]
+shapes = pytest.mark.parametrize("f", SHAPES, ids=str)
+dtypes = pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float32", "float64"])
+
+
+@shapes
+@dtypes
+def test_never_negative_and_keeps_shape_and_dtype(f, dtype):
+    d = torch.linspace(0, 60, 300_000, dtype=dtype).reshape(3, -1)
+    price = f(d)
+    assert price.shape == d.shape and price.dtype == dtype
+    assert torch.isfinite(price).all() and (price >= 0).all()
+
+
+@shapes
+@dtypes
+def test_slope_is_finite_and_zero_at_zero(f, dtype):
+    d = torch.tensor([0., 1e-30, 1e-6, .9, 40.], dtype=dtype, requires_grad=True)
+    slope, = torch.autograd.grad(f(d).sum(), d)
+    assert torch.isfinite(slope).all() and slope[0] == 0
+
+
+@shapes
+def test_gradcheck(f):
+    d = torch.tensor([.05, .3, .7, 1.1, 2., 5.], dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(f, d)
+
+
+@pytest.mark.parametrize("f", [f for f in SHAPES if hasattr(f, "maximum")], ids=str)
+def test_maximum_is_analytic_and_right(f):
+    d = torch.linspace(0, 20, 2_000_001, dtype=torch.float64)
+    wave = f.maximum - f._value(d)
+    assert wave.max().item() == pytest.approx(f.maximum, rel=1e-9)
+    assert wave.max().item() <= f.maximum * (1 + 1e-14)
+
+
+def test_difference_of_gaussians_against_equation_8():
+    f = DifferenceOfGaussians()
+    def g(d): return 100 * (math.exp(-d**2 / 5) - math.exp(-4 * d**2))
+    best = max(g(k / 1e5) for k in range(200_000))
+    d = torch.tensor([0., .1, .5, f.free_distance, 1., 3., 30.], dtype=torch.float64)
+    torch.testing.assert_close(f(d), torch.tensor([best - g(x) for x in d.tolist()], dtype=torch.float64), rtol=1e-7, atol=1e-6)
+    assert f(d[3:4]).item() == pytest.approx(0, abs=1e-12)
+
+
+@pytest.mark.parametrize("s", [.3, 1., 4.])
+def test_ricker_against_equation_7(s):
+    f, d = Ricker(s), torch.linspace(0, 10, 1001, dtype=torch.float64)
+    def psi(d): return 2 / (math.sqrt(3 * s) * math.pi**.25) * (1 - d**2 / s**2) * math.exp(-d**2 / (2 * s**2))
+    truth = torch.tensor([psi(0) - psi(x) for x in d.tolist()], dtype=torch.float64)
+    torch.testing.assert_close(f(d), truth, rtol=1e-12, atol=1e-12)
+    assert d[f(d).argmax()].item() == pytest.approx(math.sqrt(3) * s, abs=.006)
+
+
+def test_closed_forms_of_the_others():
+    d = torch.linspace(0, 7, 50, dtype=torch.float64)
+    torch.testing.assert_close(Diffusion()(d), d * d)
+    torch.testing.assert_close(Sinusoid()(d), 100 * torch.cos(d) ** 2)
+    torch.testing.assert_close(Gaussian(3., .5)(d), 3 * (1 - torch.exp(-2 * d**2)))
+    assert torch.equal(Constant(2.)(d), torch.full_like(d, 2))
+
+
+def test_small_distances_are_kept():
+    d = torch.tensor([1e-10], dtype=torch.float64)
+    assert Gaussian(100., 1.)(d).item() == pytest.approx(50e-20, rel=1e-9)
+    ricker = Ricker(1.)
+    assert ricker(d).item() == pytest.approx(1.5e-20 * ricker.maximum, rel=1e-9)
+
+
+@pytest.mark.parametrize("name, ok, word", [
+    ("difference_of_gaussians", True, "0.89"), ("sinusoid", True, "1.57"), ("ricker", False, "distance 0"),
+    ("diffusion", False, "never falls"), ("gaussian", False, "never falls"), ("constant", False, "no gradient")])
+def test_trainable(name, ok, word):
+    found, reason = inhibitor(name).trainable
+    assert found is ok and word in reason
+
+
+def test_names():
+    for name, f in INHIBITORS.items():
+        assert f.name == name and inhibitor(name) == f and inhibitor(f) is f
+    with pytest.raises(ValueError, match="difference_of_gaussians, ricker, diffusion, sinusoid, gaussian, constant"):
+        inhibitor("dog")
+    with pytest.raises(TypeError, match="NoneType"):
+        inhibitor(None)
+
+
+@shapes
+def test_equality_hash_and_pickle(f):
+    twin = pickle.loads(pickle.dumps(f))
+    assert twin == f and hash(twin) == hash(f)
+
+
+@pytest.mark.parametrize("make", [
+    lambda: DifferenceOfGaussians(0), lambda: DifferenceOfGaussians(100, .1, 4), lambda: DifferenceOfGaussians(100, 5, math.nan),
+    lambda: Ricker(-1), lambda: Gaussian(1, 0), lambda: Constant(math.inf), lambda: Constant("1"), lambda: Ricker(True)])
+def test_impossible_inhibitors(make):
+    with pytest.raises(ValueError, match="give "):
+        make()
+
+
+@pytest.mark.parametrize("bad", [1., [1.], torch.arange(3)])
+def test_bad_distances(bad):
+    with pytest.raises(TypeError, match="floating tensor"):
+        Diffusion()(bad)
+
+
+def test_a_new_inhibitor():
+    class Step(Inhibitor):
+        def _value(self, d): return (d > 1).to(d) - .5
+    assert torch.equal(Step()(torch.tensor([0., 2.])), torch.tensor([0., .5])), "negative prices are cut at 0"
+    with pytest.raises(NotImplementedError, match="_value"):
+        Inhibitor()(torch.zeros(1))
+
+
+@shapes
+def test_formula_can_be_drawn(f):
+    mathtext = pytest.importorskip("matplotlib.mathtext")
+    mathtext.MathTextParser("path").parse(f"${f.formula}$")
