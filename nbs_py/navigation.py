@@ -90,21 +90,20 @@ class NavigationConfig(Config):
     inputs: str | None = None  # "raw" activity and displacement in m, or "standardized" to a size near 1
     place_cells: int | None = None  # number of place cells P
     steps: int | None = None  # steps of a path T
-    lr_schedule: str | None = None  # "constant", or "one-cycle": up in the first tenth, then down to nothing
 
     task: ClassVar[str] = "navigation"
     scales: ClassVar[dict[str, dict[str, Any]]] = {
         "tiny": dict(hidden=32, place_cells=64, steps=5, batch=20, batches=10, epochs=3, lr=1e-3, strength=1e-3,
-                     init="identity", inputs="standardized", lr_schedule="one-cycle"),
-        "small": dict(hidden=256, place_cells=256, steps=20, batch=50, batches=100, epochs=20, lr=1e-3, strength=1e-3,
-                      init="identity", inputs="standardized", lr_schedule="one-cycle"),
+                     init="identity", inputs="standardized"),
+        "small": dict(hidden=256, place_cells=256, steps=20, batch=50, batches=100, epochs=15, lr=5e-4, strength=1e-3,
+                      init="identity", inputs="standardized"),
         "paper": dict(hidden=4096, place_cells=512, steps=50, batch=200, batches=1000, epochs=30, lr=1e-4, strength=0.1,
-                      init="paper", inputs="raw", lr_schedule="constant"),
+                      init="paper", inputs="raw"),
     }
 
     def __post_init__(self):
         super().__post_init__()
-        choices = {"init": ("paper", "identity"), "inputs": ("raw", "standardized"), "lr_schedule": ("constant", "one-cycle")}
+        choices = {"init": ("paper", "identity"), "inputs": ("raw", "standardized")}
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
                 raise ValueError(f"{name}={getattr(self, name)!r}; it is one of {', '.join(map(repr, allowed))}")
@@ -370,13 +369,6 @@ class Navigation(Task):
         walk = self.test_paths()
         scores = model(self.cells(walk[:, 0]), walk.diff(dim=1))
         return {"error": position_error(self.cells.decode(scores), walk[:, 1:])}
-
-    def optimizer(self, parameters: list[nn.Parameter]) -> tuple[torch.optim.Optimizer, Any]:
-        c = self.config
-        optimizer = torch.optim.Adam(parameters, lr=c.lr, fused=True)
-        if c.lr_schedule == "constant":
-            return optimizer, None
-        return optimizer, torch.optim.lr_scheduler.OneCycleLR(optimizer, c.lr, total_steps=c.epochs * c.batches, pct_start=0.1)
 
 
 # %% [markdown]

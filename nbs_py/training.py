@@ -45,7 +45,7 @@ import modreg
 from modreg.inhibitors import inhibitor
 from modreg.manifolds import manifold
 from modreg.pruning import MagnitudePruner
-from modreg.regularizer import ModuliRegularizer
+from modreg.regularizer import CONTROLS, ModuliRegularizer
 
 # %%
 #| hide
@@ -54,6 +54,7 @@ from dataclasses import replace
 
 import matplotlib.pyplot as plt
 from fastcore.test import test_close, test_eq, test_fail
+
 
 # %% [markdown]
 # ## A run in one picture
@@ -75,9 +76,6 @@ from fastcore.test import test_close, test_eq, test_fail
 
 # %%
 #| export
-CONTROLS = ("moduli", "none", "l1", "shuffled")  # the method itself and its three controls
-
-
 @dataclass(frozen=True, kw_only=True)
 class Config:
     "Everything that decides how a run comes out"
@@ -329,7 +327,7 @@ class Task:
 
     def optimizer(self, parameters: list[nn.Parameter]) -> tuple[torch.optim.Optimizer, Any]:
         "Optimizer and learning-rate schedule (stepped once a batch; None for a constant rate)"
-        return torch.optim.Adam(parameters, lr=self.config.lr), None
+        return torch.optim.Adam(parameters, lr=self.config.lr, fused=True), None
 
 
 # %% [markdown]

@@ -113,7 +113,7 @@ def test_wrong_types(options):
 def test_unknown_parameters_are_all_listed():
     with pytest.raises(ValueError, match="no such parameter: hiden, spasity") as error:
         from_parameters(NavigationConfig, {"spasity": 0.5, "hiden": 3, "_ignored": 1, "torch": torch})
-    assert "hidden = None" in str(error.value) and "lr_schedule" in str(error.value)
+    assert "hidden = None" in str(error.value) and "place_cells" in str(error.value)
 
 
 def test_diverged_seed_is_reported_as_null(tmp_path):

@@ -1,0 +1,489 @@
+# ---
+# jupyter:
+#   kernelspec:
+#     display_name: python3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Moduli regularization
+#
+# > Equation 6: a penalty on recurrent weights that depends on where their neurons live
+
+# %% [markdown]
+# After this chapter you can
+#
+# - write the penalty from its formula, and then so that it costs almost nothing,
+# - add it to a training loop of your own with two lines,
+# - name the controls without which no result of it means anything, and scale its strength with the width of a network.
+#
+# The question: *can a penalty give a weight matrix a shape?*
+
+# %%
+#| default_exp regularizer
+
+# %%
+#| export
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+from modreg import inhibitors, manifolds
+from modreg.inhibitors import Inhibitor
+from modreg.manifolds import Manifold
+
+# %%
+#| hide
+import matplotlib.pyplot as plt
+from fastcore.test import test_close, test_eq, test_fail
+
+# %% [markdown]
+# ## A price for each pair
+#
+# Give each of $N$ hidden neurons a place $i(u)$ on a manifold $M$. The inhibitor $f$ turns the distance of two places into the price of the
+# weight between them:
+#
+# $$R(W) = \lambda \, \frac{1}{N^2} \sum_{u,v} f\big(d_M(i(u), i(v))\big)\, |W_{uv}|.$$
+#
+# This is equation 6 with $n = 1$. The paper writes a sum and its code takes the mean; so do we, and $\lambda$ below is for the mean.
+
+# %%
+generator = torch.Generator().manual_seed(0)
+torus, dog = manifolds.Torus(), inhibitors.DifferenceOfGaussians()
+places = torus.sample(100, generator)
+places = places[places[:, 0].argsort()]  # neurons numbered from left to right, for the picture's sake
+prices = dog(torus.distance(places))
+
+# %%
+fig, (left, right) = plt.subplots(1, 2, figsize=(8, 3.4), layout="constrained")
+dots = left.scatter(*torus.chart(places).T, c=prices[50], cmap="viridis")
+left.scatter(*places[50], marker="*", s=150, color="red")
+left.set(xlabel="x", ylabel="y", aspect="equal", title="price of a weight to the star")
+image = right.imshow(prices, cmap="viridis")
+right.set(xlabel="from neuron", ylabel="to neuron", title="all coefficients")
+fig.colorbar(image, ax=(left, right), label="f(d)")
+plt.show()
+
+
+# %% [markdown]
+# *Predict:* if these prices act on random weights and nothing else does, which weights are left?
+
+# %% [markdown]
+# ## The naive form
+#
+# As the formula is read:
+
+# %%
+def naive_penalty(weight: Tensor, places: Tensor, space: Manifold, f: Inhibitor, strength: float) -> Tensor:
+    "Eq. 6 in mean form, under automatic differentiation"
+    return strength * (f(space.distance(places)) * weight.abs()).mean()
+
+
+# %% [markdown]
+# It computes all distances at every step, although the places are fixed; and automatic differentiation keeps several $N \times N$ matrices until the
+# backward pass. Both can go.
+#
+# The penalty's gradient is known in closed form, $\partial R / \partial W_{uv} = \frac{\lambda}{N^2} f_{uv}\, \mathrm{sign}(W_{uv})$. The value follows from it for
+# free: $R = \sum \frac{\partial R}{\partial W} W$. So one matrix serves both.
+
+# %%
+#| export
+class _Fixed(torch.autograd.Function):
+    "Mean of coefficients times |weight| over the last two dimensions"
+
+    @staticmethod
+    def forward(ctx, weight, coefficients):
+        slope = weight.sign().mul_(coefficients)
+        ctx.save_for_backward(slope)
+        return torch.linalg.vecdot(slope.flatten(-2), weight.flatten(-2)) / weight.shape[-1] ** 2
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad):
+        (slope,) = ctx.saved_tensors
+        return slope * (grad / slope.shape[-1] ** 2)[..., None, None], None
+
+
+# %% [markdown]
+# ## Places that are learned
+#
+# Section 2.3 of the paper lets the places move too, down the gradient of the same penalty. Then distances change at each step, and the gradient must reach them.
+# The graph of $N^2$ distances is never built whole: rows are taken a tile at a time, and each tile's gradient is added up at once.
+
+# %%
+#| export
+class _Trained(torch.autograd.Function):
+    "The same with coefficients f(d) of trained places (N, c); no graph is larger than one tile of rows"
+
+    @staticmethod
+    def forward(ctx, weight, places, space, f, tile):
+        slope, pull = torch.empty_like(weight), torch.zeros_like(places)
+        for rows in torch.arange(len(weight), device=weight.device).split(tile):
+            with torch.enable_grad():
+                here, there = places.detach()[rows].requires_grad_(), places.detach().requires_grad_()
+                coefficients = f(space.distance(here, there))
+                cost = (coefficients * weight.detach()[rows].abs()).sum()
+                pull_here, pull_there = torch.autograd.grad(cost, (here, there))
+            slope[rows] = weight[rows].sign().mul_(coefficients.detach())
+            pull[rows] += pull_here
+            pull += pull_there
+        ctx.save_for_backward(slope, pull)
+        return torch.dot(slope.flatten(), weight.flatten()) / slope.numel()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad):
+        slope, pull = ctx.saved_tensors
+        scale = grad / slope.numel()
+        return slope * scale, pull * scale, None, None, None
+
+
+# %% [markdown]
+# ## The regularizer
+#
+# It is made once, from a layer, and called in each step. `control` turns it into one of the three baselines that show what the geometry is worth:
+#
+# | control | coefficients | what it asks |
+# |---|---|---|
+# | `moduli` | $f(d)$ | |
+# | `none` | 0 | does any penalty help? |
+# | `l1` | their mean, everywhere | does it matter that they differ? |
+# | `shuffled` | the same values in random places | does the geometry matter, or only the spread of values? |
+
+# %%
+#| export
+CONTROLS = ("moduli", "none", "l1", "shuffled")  # the method itself, and what it is compared with
+TILE = 256  # rows of a trained embedding's distances that are held at once
+
+
+def _permuted(
+    coefficients: Tensor,  # (..., N, N)
+    generator: torch.Generator | None,
+) -> Tensor:  # (..., N, N)
+    "The same values in random places, each replica on its own"
+    flat = coefficients.flatten(-2).reshape(-1, coefficients.shape[-1] ** 2)
+    device = "cpu" if generator is None else generator.device
+    orders = [torch.randperm(flat.shape[1], generator=generator, device=device) for _ in flat]
+    return torch.stack([row[order.to(row.device)] for row, order in zip(flat, orders, strict=True)]).reshape(coefficients.shape)
+
+
+def _target(layer: nn.Module, weight: str | None) -> str:
+    "Name of the weight that feels the penalty"
+    if weight is None:
+        weight = "weight_hh_l0"
+        if getattr(layer, "num_layers", 1) > 1:
+            raise ValueError("the layer is a stack of several: make one regularizer for each, with weight='weight_hh_l0', 'weight_hh_l1', …")
+    if not isinstance(getattr(layer, weight, None), Tensor):
+        names = ", ".join(name for name, p in layer.named_parameters() if p.dim() >= 2) or "none"
+        raise ValueError(f"{type(layer).__name__} has no weight {weight!r}; its weight matrices are: {names}. Name one with weight='…'")
+    shape = getattr(layer, weight).shape
+    if len(shape) < 2 or shape[-2] % shape[-1]:
+        raise ValueError(f"{weight} has shape {tuple(shape)}; a recurrent weight is (N, N), (gates·N, N) or (replicas, N, N)")
+    return weight
+
+
+# %% [markdown]
+# The constructor checks first, then places the neurons. The layer itself is kept out of the module tree, so that no parameter is listed twice.
+
+# %%
+#| export
+class ModuliRegularizer(nn.Module):
+    "Moduli regularization of one recurrent weight (eq. 6 in mean form, n = 1)"
+
+    def __init__(
+        self,
+        layer: nn.Module,  # has a recurrent weight: `modreg.RNN`, `nn.RNN`, `nn.GRU`, `nn.LSTM`, …
+        manifold: str | Manifold = "torus",  # where the neurons live
+        inhibitor: str | Inhibitor = "difference_of_gaussians",  # price of a weight, by distance
+        strength: float = 0.1,  # λ of the mean form
+        *,
+        control: str = "moduli",  # "moduli", or a control: "none", "l1", "shuffled"
+        train_embedding: bool = False,  # make the places a parameter (section 2.3)
+        weight: str | None = None,  # the weight's name in the layer; None: "weight_hh_l0"
+        embedding: Tensor | None = None,  # places (N, c) or (S, N, c); None: drawn uniformly
+        generator: torch.Generator | None = None,  # for places and shuffling
+    ):
+        super().__init__()
+        self.__dict__["layer"] = layer  # not a submodule
+        self.manifold, self.inhibitor = manifolds.manifold(manifold), inhibitors.inhibitor(inhibitor)
+        self.weight_name, self.strength, self.control = _target(layer, weight), strength, control
+        self._check(train_embedding)
+        embedding = self._draw(generator) if embedding is None else self._checked(embedding)
+        if train_embedding:
+            self.embedding = nn.Parameter(embedding.clone())
+        else:
+            self.register_buffer("embedding", embedding.clone())
+            self.register_buffer("coefficients", self._coefficients(generator))
+
+    def _check(self, train_embedding: bool) -> None:
+        if self.control not in CONTROLS:
+            raise ValueError(f"control={self.control!r}; it is one of {', '.join(map(repr, CONTROLS))}")
+        if not 0 <= self.strength < float("inf"):
+            raise ValueError(f"strength={self.strength}; it must be finite and at least 0")
+        if train_embedding:
+            if self.control != "moduli":
+                raise ValueError(f"train_embedding with control={self.control!r}: only 'moduli' has places to train")
+            ok, reason = self.inhibitor.trainable
+            if not ok:
+                raise ValueError(f"train_embedding: {reason}; try 'difference_of_gaussians' or a fixed embedding")
+
+    @property
+    def weight(self) -> Tensor:  # (N, N), (gates·N, N) or (S, N, N)
+        "The layer's recurrent weight, as it is now"
+        return getattr(self.layer, self.weight_name)
+
+    def _shape(self) -> tuple:
+        return (*self.weight.shape[:-2], self.weight.shape[-1], self.manifold.coordinates)
+
+    def _draw(self, generator: torch.Generator | None) -> Tensor:
+        *lead, n, _ = self._shape()
+        return self.manifold.sample((*lead, n), generator, dtype=self.weight.dtype, device=self.weight.device)
+
+    def _checked(self, embedding: Tensor) -> Tensor:
+        if embedding.shape != self._shape():
+            raise ValueError(f"embedding has shape {tuple(embedding.shape)}; {self.weight_name} needs {self._shape()}")
+        ok, reason = self.manifold.check(embedding)
+        if not ok:
+            raise ValueError(f"embedding: {reason}")
+        return embedding.to(self.weight)
+
+    @torch.no_grad()
+    def _coefficients(self, generator: torch.Generator | None) -> Tensor:
+        if self.control == "none":
+            return torch.zeros_like(self.weight[..., : self.weight.shape[-1], :])
+        f = self.inhibitor(self.manifold.distance(self.embedding))
+        if self.control == "l1":
+            return f.mean((-2, -1), keepdim=True).expand_as(f).contiguous()
+        return _permuted(f, generator) if self.control == "shuffled" else f
+
+    def penalty(self) -> Tensor:  # () or (S,)
+        "The penalty of each replica"
+        weight, n = self.weight, self.weight.shape[-1]
+        if isinstance(self.embedding, nn.Parameter):
+            many = weight.unflatten(-2, (-1, n)) if weight.dim() == 2 else weight
+            places = self.embedding if weight.dim() > 2 else self.embedding.expand(len(many), *self.embedding.shape)
+            each = torch.stack([_Trained.apply(w, p, self.manifold, self.inhibitor, TILE) for w, p in zip(many, places, strict=True)])
+            return self.strength * (each if weight.dim() > 2 else each.mean())
+        if weight.shape[-2] == n:
+            return self.strength * _Fixed.apply(weight, self.coefficients)
+        return self.strength * _Fixed.apply(weight.unflatten(-2, (-1, n)), self.coefficients).mean()
+
+    def forward(self) -> Tensor:  # ()
+        "The penalty, to be added to a loss; the sum over replicas, if there are any"
+        return self.penalty().sum()
+
+    @torch.no_grad()
+    def project_(self) -> None:
+        "Bring trained places back to the manifold; called after an optimizer's step"
+        if isinstance(self.embedding, nn.Parameter):
+            self.embedding.copy_(self.manifold.project(self.embedding))
+
+    def freeze(self) -> None:
+        "Hold trained places where they are, as the paper does for lottery tickets"
+        if isinstance(self.embedding, nn.Parameter):
+            places = self.embedding.detach()
+            del self.embedding
+            self.register_buffer("embedding", places)
+            self.register_buffer("coefficients", self._coefficients(None))
+
+    def extra_repr(self) -> str:
+        return f"{self.weight_name}, {self.manifold}, {self.inhibitor}, strength={self.strength:g}, control={self.control!r}"
+
+
+# %% [markdown]
+# ## Do the two forms agree?
+#
+# In value and in all gradients, in float64, with fixed and with trained places, on a flat space and on a curved one:
+
+# %%
+class Bare(nn.Module):
+    "A layer that is nothing but a recurrent weight"
+
+    def __init__(self, *shape):
+        super().__init__()
+        self.weight_hh_l0 = nn.Parameter(torch.randn(*shape, generator=generator, dtype=torch.float64))
+
+
+for space in (torus, manifolds.Sphere(), manifolds.KleinBottle()):
+    layer = Bare(12, 12)
+    fixed = ModuliRegularizer(layer, space, strength=0.3, generator=generator)
+    trained = ModuliRegularizer(layer, space, strength=0.3, embedding=fixed.embedding, train_embedding=True)
+    places = fixed.embedding.clone().requires_grad_()
+    oracle = naive_penalty(layer.weight_hh_l0, places, space, dog, 0.3)
+    slope, pull = torch.autograd.grad(oracle, (layer.weight_hh_l0, places))
+    for reg in (fixed, trained):
+        torch.testing.assert_close(reg(), oracle, atol=1e-12, rtol=1e-12)
+        torch.testing.assert_close(torch.autograd.grad(reg(), layer.weight_hh_l0)[0], slope, atol=1e-12, rtol=1e-12)
+    torch.testing.assert_close(torch.autograd.grad(trained(), trained.embedding)[0], pull, atol=1e-12, rtol=1e-9)
+
+# %% [markdown]
+# A tile of rows changes nothing but the memory:
+
+# %%
+layer = Bare(12, 12)
+places = torus.sample(12, generator, dtype=torch.float64).requires_grad_()
+whole, tiled = (torch.autograd.grad(_Trained.apply(layer.weight_hh_l0, places, torus, dog, tile), places)[0] for tile in (12, 5))
+torch.testing.assert_close(whole, tiled)
+
+
+# %% [markdown]
+# ## Two lines in your own loop
+#
+# A plain `torch.nn.RNN`, and a task that does not matter: repeat the input of the step before. The two lines are the first and the one with `reg()`.
+
+# %%
+def train(control, steps=400):
+    torch.manual_seed(0)
+    rnn, out = nn.RNN(4, 100, nonlinearity="relu"), nn.Linear(100, 4)
+    reg = ModuliRegularizer(rnn, "torus", strength=0.05, control=control, generator=torch.Generator().manual_seed(1))
+    optimizer = torch.optim.Adam([*rnn.parameters(), *out.parameters()], lr=2e-3)
+    for _ in range(steps):
+        x = torch.rand(10, 16, 4)
+        loss = (out(rnn(x)[0])[1:] - x[:-1]).square().mean() + reg()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return rnn.weight_hh_l0.detach(), torus.distance(reg.embedding)
+
+
+trained = {control: train(control) for control in CONTROLS}
+
+# %%
+fig, ax = plt.subplots(figsize=(5.5, 3.2), layout="constrained")
+edges = torch.linspace(0, 7, 15)
+for control, (weight, distance) in trained.items():
+    inside = [(distance >= a) & (distance < b) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    ax.plot((edges[:-1] + edges[1:]) / 2, [weight.abs()[i].mean() for i in inside], "o-", markersize=3, label=control)
+ax.set(xlabel="geodesic distance", ylabel="mean |weight|")
+ax.legend(frameon=False)
+plt.show()
+
+# %% [markdown]
+# Check your prediction: under `moduli` large weights gather where the inhibitor is least, and the diagonal (distance 0) is emptied too. Under every control the curve
+# is level.
+
+# %%
+weight, distance = trained["moduli"]
+free = (distance > 0.5) & (distance < 1.5)
+assert weight.abs()[free].mean() > 3 * weight.abs()[distance > 3].mean()
+weight, distance = trained["shuffled"]
+assert 0.6 < weight.abs()[free].mean() / weight.abs()[distance > 3].mean() < 1.6
+
+# %% [markdown]
+# ## The controls keep what they should keep
+
+# %%
+layer = nn.RNN(3, 40)
+regs = {c: ModuliRegularizer(layer, control=c, generator=torch.Generator().manual_seed(2)) for c in CONTROLS}
+moduli = regs["moduli"].coefficients
+test_close(regs["l1"].coefficients, moduli.mean().expand(40, 40), eps=1e-4)
+test_eq(regs["shuffled"].coefficients.flatten().sort().values, moduli.flatten().sort().values)
+assert not torch.equal(regs["shuffled"].coefficients, moduli)
+test_eq(regs["none"]().item(), 0)
+for reg in regs.values():
+    test_eq(reg.embedding, regs["moduli"].embedding)
+
+
+# %% [markdown]
+# ## How strong?
+#
+# The mean divides by $N^2$, so one weight is pulled towards zero with the force $\lambda f / N^2$. A network half as wide pulls each weight four times as hard at the same
+# $\lambda$. To compare widths, keep the pull: $\lambda_n = \lambda\,(n / N)^2$.
+
+# %%
+#| export
+def equal_pull(
+    strength: float,  # λ of the mean form at width `reference`
+    n: int,  # width to scale to
+    reference: int = 4096,  # the paper's navigation network
+) -> float:  # λ of the mean form at width n
+    "Strength at which each weight of a network of `n` neurons feels the pull that it would feel among `reference`"
+    if n < 1 or reference < 1:
+        raise ValueError(f"n={n}, reference={reference}; both are numbers of neurons, at least 1")
+    return strength * (n / reference) ** 2
+
+
+# %%
+{n: f"λ = {equal_pull(0.1, n):.2g}" for n in (4096, 1024, 256, 128)}
+
+# %%
+f = 60.0  # a typical coefficient
+pulls = [equal_pull(0.1, n) * f / n**2 for n in (4096, 256)]
+test_close(pulls[0], pulls[1], eps=1e-15)
+
+# %% [markdown]
+# ## Any recurrent layer, any number of layers
+#
+# Gates of a GRU or LSTM are stacked in one weight; each gate gets the same coefficients. A stack of layers gets a regularizer for each, with places of its own.
+
+# %%
+for layer, gates in ((nn.RNN(3, 8), 1), (nn.GRU(3, 8), 3), (nn.LSTM(3, 8), 4)):
+    reg = ModuliRegularizer(layer, "klein", generator=generator)
+    whole = reg.coefficients.repeat(gates, 1)
+    test_close(reg().item(), 0.1 * (whole * layer.weight_hh_l0.abs()).mean().item(), eps=1e-6)
+stack = nn.RNN(3, 8, num_layers=2)
+regs = [ModuliRegularizer(stack, weight=f"weight_hh_l{k}") for k in range(2)]
+test_fail(lambda: ModuliRegularizer(stack), contains="one regularizer for each")
+test_eq(set(regs[0].state_dict()), {"embedding", "coefficients"})
+
+# %% [markdown]
+# ## Mistakes that are caught
+#
+# Under an inhibitor that only grows, the cheapest embedding puts all neurons in one point. That is refused, and the message says why:
+
+# %%
+try:
+    ModuliRegularizer(nn.RNN(3, 8), inhibitor="diffusion", train_embedding=True)
+except ValueError as error:
+    print(error)
+
+# %%
+layer = nn.RNN(3, 8)
+test_fail(lambda: ModuliRegularizer(layer, inhibitor="diffusion", train_embedding=True), contains="collapses")
+test_fail(lambda: ModuliRegularizer(layer, control="l1", train_embedding=True), contains="only 'moduli'")
+test_fail(lambda: ModuliRegularizer(layer, control="l2"), contains="'shuffled'")
+test_fail(lambda: ModuliRegularizer(nn.Linear(3, 8)), contains="its weight matrices are: weight")
+test_fail(lambda: ModuliRegularizer(layer, embedding=torch.zeros(5, 2)), contains="(8, 2)")
+test_fail(lambda: ModuliRegularizer(layer, strength=-1), contains="at least 0")
+
+
+# %% [markdown]
+# ## Exercise
+#
+# Change the inhibitor. Any function of distance that is never negative will do. Write one that leaves all weights up to a distance of 2 free and charges 1 beyond.
+#
+# ```python
+# class Fence(Inhibitor):
+#     def _value(self, d):
+#         raise NotImplementedError("0 up to a distance of 2, 1 beyond")
+# ```
+#
+# <details><summary>Solution</summary>
+#
+# ```python
+# class Fence(Inhibitor):
+#     def _value(self, d):
+#         return (d > 2).to(d.dtype)
+# ```
+# </details>
+
+# %%
+#| hide
+class Fence(Inhibitor):
+    def _value(self, d):
+        return (d > 2).to(d.dtype)
+
+
+# %%
+reg = ModuliRegularizer(layer, "torus", Fence(), generator=generator)
+test_eq(reg.coefficients == 1, torus.distance(reg.embedding) > 2)
+
+# %% [markdown]
+# ## What broke, and what the paper did
+#
+# The published run list gives its L1 baseline coefficients that are all zero, and its "no regularization" baseline a Klein bottle with $f = d^2$.
+# "Square" inhibition is inverted in one script and not in the other, so it pushes far pairs apart in one and together in the other. And a trained embedding of shape $(N, n)$ is read there
+# as $n$ points of $N$ coordinates. Here the controls are the four rows of a table, and shapes are checked.
+#
+# **References.** Equations 4–6, section 2.3 and appendix I of the paper. Li et al., *IndRNN* (2018), for the diagonal as a special case.
