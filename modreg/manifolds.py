@@ -4,84 +4,90 @@
 
 # %% auto #0
 __all__ = ['MANIFOLDS', 'Manifold', 'patch', 'check_points', 'wrap', 'Torus', 'Circle', 'KleinBottle', 'Euclidean', 'Sphere',
-           'manifold']
+           'manifold', 'plot_from_point']
 
 # %% ../nbs/manifolds.ipynb #c4eb2b43
 import math
 import re
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import torch
+from torch import Tensor
 
-# %% ../nbs/manifolds.ipynb #1ec4cd18
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+# %% ../nbs/manifolds.ipynb #a1267220
 class Manifold:
-    "A metric space for neurons to live on. A subclass gives `dim`, `coordinates`, `diameter`, `name` and the methods below."
-    chart_labels = ("x", "y")  # axis labels of `chart`
-    scale_field = None  # the field that `scaled` multiplies
+    "A metric space for neurons; a subclass gives `dim`, `coordinates`, `diameter`, `name` and the four methods that raise here"
+    chart_labels = ("x", "y")  # axis labels for `chart`
+    scale_field = None  # name of the field that `scaled` multiplies
 
-    def sample(self, n, generator=None, dtype=None, device=None):
+    def sample(
+        self,
+        n: int | tuple[int, ...],  # how many points; (s, n) draws s sets
+        generator: torch.Generator | None = None,  # source of randomness
+        dtype: torch.dtype | None = None,  # torch's default if not given
+        device: torch.device | str | None = None,
+    ) -> Tensor:  # points (n, coordinates) or (s, n, coordinates)
+        "Draw points uniformly"
         raise NotImplementedError(f"{type(self).__name__} must say how to draw points: define sample")
 
-    def _distance(self, x, y):
-        raise NotImplementedError(f"{type(self).__name__} must say how far points are: define _distance")
-
-    def project(self, x):
+    def project(self, x: Tensor) -> Tensor:
+        "Put each point (..., coordinates) back on the manifold"
         raise NotImplementedError(f"{type(self).__name__} must say how to put points back: define project")
 
-    def _contains(self, x):
+    def _distance(self, x: Tensor, y: Tensor) -> Tensor:
+        raise NotImplementedError(f"{type(self).__name__} must say how far points are: define _distance")
+
+    def _contains(self, x: Tensor) -> Tensor:
         raise NotImplementedError(f"{type(self).__name__} must say which points lie on it: define _contains")
 
-    def chart(self,
-              x: torch.Tensor,  # points, (..., n, coordinates)
-              ) -> torch.Tensor:  # flat coordinates, (..., n, 2)
-        "Flat coordinates for pictures: the first two, unless the manifold has a better map."
-        x = check_points(self, x)
-        return x[..., :2] if self.coordinates > 1 else torch.cat([x, torch.zeros_like(x)], -1)
-
-# %% ../nbs/manifolds.ipynb #d05d008f
+# %% ../nbs/manifolds.ipynb #699d3ccb
 def patch(method):
-    "Make a function a method of the class that annotates its `self`, so that a long class can be told in pieces."
+    "Make a function a method of the class that annotates its `self`, so that a long class can be told in pieces"
     setattr(method.__annotations__["self"], method.__name__, method)
     return method
 
-# %% ../nbs/manifolds.ipynb #c2c85bda
-def check_points(manifold: Manifold,
-                 x: torch.Tensor,  # points, (..., coordinates)
-                 name: str = "x",  # what to call them in the message
-                 ndim: int = 1,  # least number of dimensions
-                 ) -> torch.Tensor:  # the same points
-    "Raise if `x` can't be an array of points of `manifold`."
-    c = manifold.coordinates
-    want = f"give a floating tensor of shape (..., {'n, ' * (ndim - 1)}{c}) for {manifold}"
-    if not isinstance(x, torch.Tensor):
+
+def check_points(
+    manifold: Manifold,  # where they should lie
+    x: Tensor,  # points (..., coordinates)
+    name: str = "x",  # what to call them in the message
+    ndim: int = 1,  # least number of dimensions
+) -> Tensor:  # the same points
+    "Raise TypeError or ValueError if `x` can't be an array of points of this manifold"
+    want = f"give a floating tensor of shape (..., {'n, ' * (ndim - 1)}{manifold.coordinates}) for {manifold}"
+    if not isinstance(x, Tensor):
         raise TypeError(f"{name} is a {type(x).__name__}; {want}")
     if not x.is_floating_point():
         raise TypeError(f"{name} has dtype {x.dtype}; {want}")
-    if x.ndim < ndim or x.shape[-1] != c:
+    if x.ndim < ndim or x.shape[-1] != manifold.coordinates:
         raise ValueError(f"{name} has shape {tuple(x.shape)}; {want}")
     return x
 
-# %% ../nbs/manifolds.ipynb #969b67d8
+# %% ../nbs/manifolds.ipynb #2aa62686
 @patch
-def distance(self: Manifold,
-             x: torch.Tensor,  # points, (..., n, coordinates)
-             y: torch.Tensor = None,  # points, (..., m, coordinates); `x` if not given
-             ) -> torch.Tensor:  # geodesic distances, (..., n, m)
-    "Geodesic distance of each point of `x` to each point of `y`: zero from a point to itself, symmetric, with finite gradients."
+def distance(
+    self: Manifold,
+    x: Tensor,  # points (..., n, coordinates)
+    y: Tensor | None = None,  # points (..., m, coordinates); `x` if not given
+) -> Tensor:  # geodesic distances (..., n, m)
+    "Geodesic distance from each point of `x` to each point of `y`: 0 to itself, symmetric, with finite gradients"
     check_points(self, x, "x", 2)
-    if y is None:
-        y = x
-    check_points(self, y, "y", 2)
+    y = check_points(self, x if y is None else y, "y", 2)
     if x.dtype != y.dtype:
         raise TypeError(f"x is {x.dtype} and y is {y.dtype}; give both in one dtype")
     return self._distance(x, y)
 
-# %% ../nbs/manifolds.ipynb #30d5741e
+# %% ../nbs/manifolds.ipynb #ca41ee71
 @patch
-def check(self: Manifold,
-          x: torch.Tensor,  # points, (..., coordinates)
-          ) -> tuple[bool, str]:  # whether all lie on the manifold, and if not, why
-    "Say whether `x` are points of the manifold, and if not, why."
+def check(
+    self: Manifold,
+    x: Tensor,  # points (..., coordinates)
+) -> tuple[bool, str]:  # whether all lie on the manifold; if not, why
+    "Say whether these are points of the manifold, and if not, why"
     try:
         check_points(self, x)
     except (TypeError, ValueError) as error:
@@ -93,50 +99,66 @@ def check(self: Manifold,
         return False, f"{outside} points of {x[..., 0].numel()} are not on {self}; call project"
     return True, ""
 
-# %% ../nbs/manifolds.ipynb #cd64e120
+
 @patch
-def scaled(self: Manifold,
-           factor: float,  # by how much to multiply every length
-           ) -> Manifold:  # a larger or smaller copy
-    "The same space with every distance multiplied by `factor`."
+def scaled(
+    self: Manifold,
+    factor: float,  # multiplies every distance
+) -> Manifold:  # a larger or smaller copy
+    "The same space with all its distances multiplied by a factor"
     if self.scale_field is None:
         raise NotImplementedError(f"{self} has no scale_field: name the field that is its length")
     return replace(self, **{self.scale_field: getattr(self, self.scale_field) * factor})
 
-# %% ../nbs/manifolds.ipynb #a1267220
-def _at_least_one(name, value):
+# %% ../nbs/manifolds.ipynb #29148ba4
+@patch
+def chart(
+    self: Manifold,
+    x: Tensor,  # points (..., n, coordinates)
+) -> Tensor:  # flat coordinates (..., n, 2)
+    "Flat coordinates for pictures: the first two, unless the manifold has a better map"
+    check_points(self, x)
+    return x[..., :2] if self.coordinates > 1 else torch.cat([x, torch.zeros_like(x)], -1)
+
+
+def _at_least_one(name: str, value: int) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise ValueError(f"{name} is {value!r}; give a whole number of 1 or more")
 
-def _positive(name, value):
+
+def _positive(name: str, value: float) -> None:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < math.inf:
         raise ValueError(f"{name} is {value!r}; give a positive finite number")
 
-# %% ../nbs/manifolds.ipynb #699d3ccb
-def _draw(sampler, n, coordinates, generator, dtype, device):
-    "Random numbers of shape (n, coordinates), or (*n, coordinates) for a tuple, drawn where the generator lives."
+
+def _draw(sampler, n, coordinates, generator, dtype, device) -> Tensor:
+    "Random numbers of shape (n, coordinates), or (*n, coordinates) for a tuple `n`"
     shape = (*n, coordinates) if isinstance(n, (tuple, list)) else (n, coordinates)
     where = device if generator is None else generator.device
     x = sampler(shape, generator=generator, dtype=dtype, device=where)
     return x if device is None else x.to(device)
 
-# %% ../nbs/manifolds.ipynb #4676cc09
-def wrap(delta: torch.Tensor,  # differences of coordinates
-         period: float,  # length after which the coordinate comes back
-         ) -> torch.Tensor:  # the shortest signed differences, same shape
-    "The shortest way round: `delta` less the nearest multiple of `period`."
+# %% ../nbs/manifolds.ipynb #df43ff87
+def wrap(
+    delta: Tensor,  # differences of coordinates
+    period: float,  # length after which the coordinate comes back
+) -> Tensor:  # shortest signed differences, same shape
+    "The short way round: a difference less the nearest multiple of the period"
     return delta - period * torch.round(delta / period)
 
-# %% ../nbs/manifolds.ipynb #2aa62686
-def _over(a, b): return a / torch.where(b == 0, torch.ones_like(b), b)
 
-def _norm(deltas):
-    "Length of a vector whose components come one at a time."
+def _over(a: Tensor, b: Tensor) -> Tensor:
+    "a / b, and a where b is 0"
+    return a / torch.where(b == 0, torch.ones_like(b), b)
+
+
+def _norm(deltas) -> Tensor:
+    "Length of a vector whose components come one at a time"
     return sum(delta**2 for delta in deltas).sqrt()
 
-# %% ../nbs/manifolds.ipynb #ca41ee71
+# %% ../nbs/manifolds.ipynb #3b69cfb8
 class _FlatDistance(torch.autograd.Function):
-    "Length of the shortest difference; O(n·m) memory, gradient 0 where the distance is 0."
+    "Length of the shortest difference; O(n·m) memory; gradient 0 where the distance is 0"
     generate_vmap_rule = True
 
     @staticmethod
@@ -151,43 +173,45 @@ class _FlatDistance(torch.autograd.Function):
     @staticmethod
     def backward(ctx, grad):
         x, y, d = ctx.saved_tensors
-        gx, gy = [], []
+        to_x, to_y = [], []
         for delta, sign in ctx.manifold._differences(x, y):
             pull = grad * _over(delta, d)
-            gx.append(pull.sum(-1))
-            gy.append((sign * pull).sum(-2))
-        return torch.stack(gx, -1).sum_to_size(x.shape), torch.stack(gy, -1).sum_to_size(y.shape), None
+            to_x.append(pull.sum(-1))
+            to_y.append((sign * pull).sum(-2))
+        return torch.stack(to_x, -1).sum_to_size(x.shape), torch.stack(to_y, -1).sum_to_size(y.shape), None
 
-# %% ../nbs/manifolds.ipynb #42d0d013
+# %% ../nbs/manifolds.ipynb #2c9be0a5
 class _Flat(Manifold):
-    "What spaces made of flat coordinates share. `period` is `None` for a line that never comes back."
+    "What spaces with flat coordinates share; `period` is None for a line that never comes back"
     period = None
 
     def _differences(self, x, y):
-        "For each coordinate the (..., n, m) signed difference, and its derivative with respect to `y`."
+        "For each coordinate, signed differences (..., n, m) and their derivative with respect to `y`"
         for k in range(self.coordinates):
             delta = x[..., :, None, k] - y[..., None, :, k]
             yield (delta if self.period is None else wrap(delta, self.period)), -1
 
-    def _distance(self, x, y): return _FlatDistance.apply(x, y, self)
+    def _distance(self, x, y):
+        return _FlatDistance.apply(x, y, self)
 
     def sample(self, n, generator=None, dtype=None, device=None):
-        "Draw `n` points uniformly: (n, coordinates); a tuple (s, n) gives (s, n, coordinates)."
+        "Draw `n` points uniformly, (n, coordinates); a tuple (s, n) gives (s, n, coordinates)"
         return self.project(self.period * _draw(torch.rand, n, self.coordinates, generator, dtype, device))
 
     def project(self, x):
-        "Bring each coordinate to [0, period)."
+        "Bring each coordinate to [0, period)"
         x = torch.remainder(check_points(self, x), self.period)
         return torch.where(x >= self.period, torch.zeros_like(x), x)
 
-    def _contains(self, x): return ((x >= 0) & (x < self.period)).all(-1)
+    def _contains(self, x):
+        return ((x >= 0) & (x < self.period)).all(-1)
 
-# %% ../nbs/manifolds.ipynb #1787c0da
+# %% ../nbs/manifolds.ipynb #61f7e617
 @dataclass(frozen=True)
 class Torus(_Flat):
-    "The flat torus R^dim / (period·Z)^dim (appendix D)."
+    "The flat torus R^dim / (period·Z)^dim (appendix D)"
     dim: int = 2  # number of coordinates
-    period: float = 10.  # length after which each comes back
+    period: float = 10.0  # length after which each comes back
     scale_field = "period"
 
     def __post_init__(self):
@@ -195,65 +219,83 @@ class Torus(_Flat):
         _positive("period", self.period)
 
     @property
-    def coordinates(self): return self.dim
-    @property
-    def diameter(self): return self.period / 2 * math.sqrt(self.dim)
-    @property
-    def name(self): return "torus" if self.dim == 2 else f"torus{self.dim}"
+    def coordinates(self):
+        return self.dim
 
-# %% ../nbs/manifolds.ipynb #df43ff87
+    @property
+    def diameter(self):
+        return self.period / 2 * math.sqrt(self.dim)
+
+    @property
+    def name(self):
+        return "torus" if self.dim == 2 else f"torus{self.dim}"
+
+# %% ../nbs/manifolds.ipynb #34d200ca
 @dataclass(frozen=True)
 class Circle(_Flat):
-    "The circle, with arc length: a flat torus of one dimension (appendix D)."
-    radius: float = 5.  # radius; the coordinate is arc length, from 0 to 2·pi·radius
+    "The circle with arc length, which is a flat torus of one dimension (appendix D)"
+    radius: float = 5.0  # the coordinate runs from 0 to 2·pi·radius
     dim, coordinates, name, scale_field = 1, 1, "circle", "radius"
 
-    def __post_init__(self): _positive("radius", self.radius)
+    def __post_init__(self):
+        _positive("radius", self.radius)
+
     @property
-    def period(self): return 2 * math.pi * self.radius
+    def period(self):
+        return 2 * math.pi * self.radius
+
     @property
-    def diameter(self): return math.pi * self.radius
+    def diameter(self):
+        return math.pi * self.radius
 
     def chart(self, x):
-        "Points of a circle in the plane, (..., n, 2)."
+        "Points of a circle in the plane, (..., n, 2)"
         angle = check_points(self, x) / self.radius
         return self.radius * torch.cat([angle.cos(), angle.sin()], -1)
 
-# %% ../nbs/manifolds.ipynb #3b69cfb8
+# %% ../nbs/manifolds.ipynb #2fba4c43
+def _turn_home(x: Tensor, period: float) -> Tensor:
+    "Bring points to the square [0, period)² by the gluing of the Klein bottle"
+    across, up = x.unbind(-1)
+    home = torch.remainder(across, period)
+    home = torch.where(home >= period, torch.zeros_like(home), home)
+    odd = torch.remainder(torch.round((across - home) / period), 2) == 1
+    up = torch.remainder(torch.where(odd, -up, up), period)
+    return torch.stack([home, torch.where(up >= period, torch.zeros_like(up), up)], -1)
+
+# %% ../nbs/manifolds.ipynb #f96f62cf
 @dataclass(frozen=True)
 class KleinBottle(_Flat):
-    "The flat Klein bottle: the square with (x, y) ~ (x + period, -y) and (x, y) ~ (x, y + period) (appendix D)."
-    period: float = 10.  # side of the square
+    "The flat Klein bottle, the square with (x, y) ~ (x + period, period - y) and (x, y) ~ (x, y + period) (appendix D)"
+    period: float = 10.0  # side of the square
     dim, coordinates, name, scale_field = 2, 2, "klein", "period"
 
-    def __post_init__(self): _positive("period", self.period)
+    def __post_init__(self):
+        _positive("period", self.period)
+
     @property
-    def diameter(self): return self.period / math.sqrt(2)
+    def diameter(self):
+        return self.period / math.sqrt(2)
+
+    def project(self, x):
+        "Bring points to the square; each step to the side turns them over"
+        return _turn_home(check_points(self, x), self.period)
 
     def _differences(self, x, y):
         across = wrap(x[..., :, None, 0] - y[..., None, :, 0], 2 * self.period)
         up = wrap(x[..., :, None, 1] - y[..., None, :, 1], self.period)
-        flipped_across = torch.where(across < 0, across + self.period, across - self.period)
-        flipped_up = wrap(x[..., :, None, 1] + y[..., None, :, 1], self.period)
-        flip = flipped_across**2 + flipped_up**2 < across**2 + up**2
-        yield torch.where(flip, flipped_across, across), -1
-        yield torch.where(flip, flipped_up, up), torch.where(flip, 1, -1)
+        turned_across = torch.where(across < 0, across + self.period, across - self.period)
+        turned_up = wrap(x[..., :, None, 1] + y[..., None, :, 1], self.period)
+        turned = turned_across**2 + turned_up**2 < across**2 + up**2
+        yield torch.where(turned, turned_across, across), -1
+        yield torch.where(turned, turned_up, up), torch.where(turned, 1, -1)
 
-    def project(self, x):
-        "Bring points to the square; each step to the side turns them upside down."
-        across, up = check_points(self, x).unbind(-1)
-        home = torch.remainder(across, self.period)
-        home = torch.where(home >= self.period, torch.zeros_like(home), home)
-        odd = torch.remainder(torch.round((across - home) / self.period), 2) == 1
-        up = torch.remainder(torch.where(odd, -up, up), self.period)
-        return torch.stack([home, torch.where(up >= self.period, torch.zeros_like(up), up)], -1)
-
-# %% ../nbs/manifolds.ipynb #2c9be0a5
+# %% ../nbs/manifolds.ipynb #0aa0716e
 @dataclass(frozen=True)
 class Euclidean(_Flat):
-    "Euclidean space R^dim; points are drawn from the cube [0, side]^dim. For trained embeddings."
+    "Euclidean space R^dim, with points drawn from the cube [0, side]^dim; for trained embeddings"
     dim: int = 3  # number of coordinates
-    side: float = 10.  # side of the cube that points are drawn from
+    side: float = 10.0  # side of the cube that points are drawn from
     diameter, scale_field = math.inf, "side"
 
     def __post_init__(self):
@@ -261,54 +303,77 @@ class Euclidean(_Flat):
         _positive("side", self.side)
 
     @property
-    def coordinates(self): return self.dim
+    def coordinates(self):
+        return self.dim
+
     @property
-    def name(self): return f"r{self.dim}"
+    def name(self):
+        return f"r{self.dim}"
 
     def sample(self, n, generator=None, dtype=None, device=None):
-        "Draw `n` points uniformly from the cube, (n, dim); a tuple (s, n) gives (s, n, dim)."
+        "Draw `n` points uniformly from the cube, (n, dim); a tuple (s, n) gives (s, n, dim)"
         return self.side * _draw(torch.rand, n, self.dim, generator, dtype, device)
 
     def project(self, x):
-        "Every point is already there."
+        "Every point is already there"
         return check_points(self, x)
 
-    def _contains(self, x): return torch.ones_like(x[..., 0], dtype=torch.bool)
+    def _contains(self, x):
+        return torch.ones_like(x[..., 0], dtype=torch.bool)
 
-# %% ../nbs/manifolds.ipynb #61f7e617
+# %% ../nbs/manifolds.ipynb #6253f61b
+def _chords(u: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+    "Lengths |u - v| and |u + v| of all pairs, one coordinate at a time"
+    pairs = [(u[..., :, None, k], v[..., None, :, k]) for k in range(u.shape[-1])]
+    return _norm(a - b for a, b in pairs), _norm(a + b for a, b in pairs)
+
+
 class _SphereDistance(torch.autograd.Function):
-    "Angle between unit vectors, 2·atan2(|u - v|, |u + v|); O(n·m) memory, gradient 0 at 0 and at antipodes."
+    "Angles between unit vectors; O(n·m) memory; gradient 0 at equal points and at antipodes"
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(u, v): return 2 * torch.atan2(*_chords(u, v))
+    def forward(u, v):
+        return 2 * torch.atan2(*_chords(u, v))
 
     @staticmethod
-    def setup_context(ctx, inputs, output): ctx.save_for_backward(*inputs)
+    def setup_context(ctx, inputs, output):
+        ctx.save_for_backward(*inputs)
 
     @staticmethod
     def backward(ctx, grad):
         u, v = ctx.saved_tensors
         near, far = _chords(u, v)
-        grad, gu, gv = 2 * grad / (near**2 + far**2), [], []
+        grad, to_u, to_v = 2 * grad / (near**2 + far**2), [], []
         for k in range(u.shape[-1]):
             a, b = u[..., :, None, k], v[..., None, :, k]
             apart, along = grad * far * _over(a - b, near), grad * near * _over(a + b, far)
-            gu.append((apart - along).sum(-1))
-            gv.append((-apart - along).sum(-2))
-        return torch.stack(gu, -1).sum_to_size(u.shape), torch.stack(gv, -1).sum_to_size(v.shape)
+            to_u.append((apart - along).sum(-1))
+            to_v.append((-apart - along).sum(-2))
+        return torch.stack(to_u, -1).sum_to_size(u.shape), torch.stack(to_v, -1).sum_to_size(v.shape)
 
-def _chords(u, v):
-    "Lengths |u - v| and |u + v| of all pairs, one coordinate at a time."
-    pairs = [(u[..., :, None, k], v[..., None, :, k]) for k in range(u.shape[-1])]
-    return _norm(a - b for a, b in pairs), _norm(a + b for a, b in pairs)
+# %% ../nbs/manifolds.ipynb #6872659e
+def _unit(x: Tensor) -> Tensor:
+    "Points divided by their length; the origin, which has no direction, goes to the first axis"
+    size = x.detach().abs().amax(-1, keepdim=True)
+    x = _over(x, size)
+    pole = torch.eye(1, x.shape[-1], dtype=x.dtype, device=x.device)[0]
+    return torch.where(size == 0, pole, _over(x, _norm(x.unbind(-1))[..., None]))
 
-# %% ../nbs/manifolds.ipynb #2834c5c6
+
+def _hammer(unit: Tensor) -> Tensor:
+    "Hammer's equal-area map of unit vectors (..., 3) to the plane (..., 2)"
+    x, y, z = unit.unbind(-1)
+    level, half = (1 - z**2).clamp(min=0).sqrt(), torch.atan2(y, x) / 2
+    scale = math.sqrt(2) / (1 + level * half.cos()).sqrt()
+    return torch.stack([2 * scale * level * half.sin(), scale * z], -1)
+
+# %% ../nbs/manifolds.ipynb #062ee1fb
 @dataclass(frozen=True)
 class Sphere(Manifold):
-    "The round sphere in R^(dim + 1), with great-circle distance (appendix D)."
+    "The round sphere in R^(dim + 1) with great-circle distance (appendix D)"
     dim: int = 2  # 2 is the surface of a ball
-    radius: float = 5.  # distance of each point to the origin
+    radius: float = 5.0  # distance of each point from the origin
     scale_field = "radius"
 
     def __post_init__(self):
@@ -316,59 +381,61 @@ class Sphere(Manifold):
         _positive("radius", self.radius)
 
     @property
-    def coordinates(self): return self.dim + 1
-    @property
-    def diameter(self): return math.pi * self.radius
-    @property
-    def name(self): return "sphere" if self.dim == 2 else f"s{self.dim}"
-    @property
-    def chart_labels(self): return ("equal-area x", "equal-area y") if self.dim == 2 else ("x", "y")
+    def coordinates(self):
+        return self.dim + 1
 
-    def sample(self, n, generator=None, dtype=None, device=None):
-        "Draw `n` points uniformly, (n, dim + 1): Gaussian directions have no preferred one."
-        return self.project(_draw(torch.randn, n, self.coordinates, generator, dtype, device))
+    @property
+    def diameter(self):
+        return math.pi * self.radius
+
+    @property
+    def name(self):
+        return "sphere" if self.dim == 2 else f"s{self.dim}"
 
     def _distance(self, x, y):
-        d = (self.radius * _SphereDistance.apply(_unit(x), _unit(y))).clamp(max=self.diameter)
-        return torch.maximum(d, d.mT) if y is x else d  # a library's atan2 may round (i, j) and (j, i) differently
+        d = (self.radius * _SphereDistance.apply(_unit(x), _unit(y))).clamp(max=math.pi * self.radius)
+        return torch.maximum(d, d.mT) if y is x else d
 
-    def _contains(self, x):
-        norm = torch.linalg.vector_norm(x, dim=-1)
-        return (norm - self.radius).abs() <= 16 * torch.finfo(x.dtype).eps * self.radius
+    def chart(self, x):
+        "Hammer's equal-area map for the surface of a ball, (..., n, 2); else the first two coordinates"
+        return self.radius * _hammer(_unit(check_points(self, x))) if self.dim == 2 else super().chart(x)
 
-# %% ../nbs/manifolds.ipynb #a4fb1c3d
-def _unit(x):
-    "Points divided by their length; the origin, which has no direction, goes to the first axis."
-    size = x.detach().abs().amax(-1, keepdim=True)
-    x = _over(x, size)
-    pole = torch.eye(1, x.shape[-1], dtype=x.dtype, device=x.device)[0]
-    return torch.where(size == 0, pole, _over(x, _norm(x.unbind(-1))[..., None]))
-
-# %% ../nbs/manifolds.ipynb #34d200ca
+# %% ../nbs/manifolds.ipynb #c7c61862
 @patch
-def project(self: Sphere, x):
-    "Move each point along its ray to the sphere; points that are on it stay, and the origin goes to the first axis."
+def sample(
+    self: Sphere,
+    n: int | tuple[int, ...],  # how many points; (s, n) draws s sets
+    generator: torch.Generator | None = None,  # source of randomness
+    dtype: torch.dtype | None = None,  # torch's default if not given
+    device: torch.device | str | None = None,
+) -> Tensor:  # points (n, dim + 1) or (s, n, dim + 1)
+    "Draw points uniformly"
+    return self.project(_draw(torch.randn, n, self.coordinates, generator, dtype, device))
+
+
+@patch
+def _contains(self: Sphere, x):
+    norm = _norm(x.unbind(-1))
+    return (norm - self.radius).abs() <= 16 * torch.finfo(x.dtype).eps * self.radius
+
+
+@patch
+def project(
+    self: Sphere,
+    x: Tensor,  # points (..., dim + 1)
+) -> Tensor:  # points on the sphere, (..., dim + 1)
+    "Move each point along its ray to the sphere; the origin goes to the first axis"
     check_points(self, x)
     return torch.where(self._contains(x)[..., None], x, self.radius * _unit(x))
 
-# %% ../nbs/manifolds.ipynb #7ca7c82b
-@patch
-def chart(self: Sphere, x):
-    "Hammer's equal-area map for the surface of a ball, (..., n, 2); else the first two coordinates."
-    if self.dim != 2:
-        return Manifold.chart(self, x)
-    x, y, z = _unit(check_points(self, x)).unbind(-1)
-    level = (1 - z**2).clamp(min=0).sqrt()
-    half = torch.atan2(y, x) / 2
-    scale = self.radius * math.sqrt(2) / (1 + level * half.cos()).sqrt()
-    return torch.stack([2 * scale * level * half.sin(), scale * z], -1)
-
-# %% ../nbs/manifolds.ipynb #59a054f5
+# %% ../nbs/manifolds.ipynb #b494319a
 MANIFOLDS = {m.name: m for m in (Circle(), Sphere(), Torus(), KleinBottle(), Torus(6), Euclidean(3), Euclidean(9), Sphere(3))}
 
-def manifold(name: str | Manifold,  # a name such as "torus", "torus6", "r3", "s3"; or a manifold, which is passed through
-             ) -> Manifold:  # the manifold
-    "Look a manifold up by name."
+
+def manifold(
+    name: str | Manifold,  # such as "torus", "torus6", "r3", "s3"; or a manifold
+) -> Manifold:  # the manifold
+    "Look a manifold up by name"
     if isinstance(name, Manifold):
         return name
     if not isinstance(name, str):
@@ -379,3 +446,37 @@ def manifold(name: str | Manifold,  # a name such as "torus", "torus6", "r3", "s
     if name in MANIFOLDS:
         return MANIFOLDS[name]
     raise ValueError(f"unknown manifold {name!r}; choose one of {', '.join(MANIFOLDS)}, or torusN, rN, sN with a whole number N")
+
+# %% ../nbs/manifolds.ipynb #8de6fffd
+def plot_from_point(
+    manifold: Manifold,  # circle, sphere, torus or Klein bottle
+    point: Tensor,  # one point (coordinates,)
+    ax: "Axes",
+    function=None,  # of the distance, such as an inhibitor; the distance itself if not given
+    resolution: int = 121,  # places along each side
+):  # handle on the colours, for a colour bar
+    "Colour each place of a manifold by its distance from one point, marked by a star"
+    places = _grid(manifold, resolution)
+    values = manifold.distance(point.expand(1, 1, -1), places)
+    values = (function(values) if function else values).reshape(places.shape[:-1])
+    flat, star = manifold.chart(places), manifold.chart(point[None])[0]
+    if manifold.coordinates == 1:
+        colours = ax.scatter(*flat.reshape(-1, 2).T, c=values.flatten(), s=60)
+    else:
+        colours = ax.pcolormesh(*flat.unbind(-1), values, shading="gouraud")
+        ax.contour(*flat.unbind(-1), values, levels=8, colors="white", linewidths=0.6)
+    ax.plot(*star, "*", color="white", markeredgecolor="black", markersize=15)
+    ax.set(xlabel=manifold.chart_labels[0], ylabel=manifold.chart_labels[1], aspect="equal")
+    return colours
+
+# %% ../nbs/manifolds.ipynb #612a000f
+def _grid(manifold: Manifold, resolution: int) -> Tensor:
+    "A grid of points (rows, columns, coordinates) that covers a manifold with a flat picture"
+    side = torch.linspace(0, 1, resolution)
+    if isinstance(manifold, Sphere) and manifold.dim == 2:
+        turn, tilt = torch.meshgrid((side - 0.5) * 2 * math.pi * (1 - 1e-6), side * math.pi, indexing="ij")
+        return manifold.radius * torch.stack([tilt.sin() * turn.cos(), tilt.sin() * turn.sin(), tilt.cos()], -1)
+    if isinstance(manifold, _Flat) and manifold.period and manifold.coordinates <= 2:
+        axes = torch.meshgrid(*[side * manifold.period] * manifold.coordinates, indexing="ij")
+        return torch.stack(axes, -1).reshape(-1, resolution, manifold.coordinates)
+    raise ValueError(f"{manifold} has no flat picture; give a circle, sphere, torus or Klein bottle")

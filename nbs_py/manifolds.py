@@ -11,6 +11,16 @@
 #
 # > Spaces that neurons live on, and the distances between them
 
+# %% [markdown]
+# After this chapter you can
+#
+# - give every neuron of a layer a place on a circle, a sphere, a torus or a Klein bottle, and measure how far apart they are,
+# - write a distance whose gradient is finite everywhere, which the obvious formulas don't have,
+# - add a space of your own and know that it is right.
+#
+# The question: *the regularizer will price each connection by the distance between its two neurons.
+# What does a distance have to be, so that the price can be trusted and trained?*
+
 # %%
 #| default_exp manifolds
 
@@ -19,60 +29,160 @@
 import math
 import re
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import torch
+from torch import Tensor
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+# %%
+#| hide
+import matplotlib.pyplot as plt
+from fastcore.test import test_close, test_eq, test_fail
+
+# %%
+#| echo: false
+import modreg.manifolds as finished
+
+fig, axes = plt.subplots(1, 4, figsize=(13, 4), layout="constrained", width_ratios=(1, 1.5, 1, 1))
+corner = {"circle": [2.0], "sphere": [3.2, -3.2, 2.1], "torus": [8.5, 2.0], "klein": [8.5, 2.0]}
+for ax, (name, point) in zip(axes, corner.items(), strict=True):
+    colours = finished.plot_from_point(finished.manifold(name), torch.tensor(point), ax)
+    fig.colorbar(colours, ax=ax, location="bottom", shrink=0.8, label="distance")
+    ax.set(title=name)
+plt.show()
+
+
+# %% [markdown]
+# One neuron (the star) in each of four spaces. Colour is the geodesic distance to it, the length of the shortest path within the
+# space: bright is far. Lines join points at equal distance.
+#
+# *Predict, before you read on:* the star on the torus sits near the right edge, and its neighbourhood comes in again on the left,
+# at the same height. On the Klein bottle it also comes in on the left. At which height, and why?
+
+# %% [markdown]
+# ## The obvious distance
+#
+# The flat torus is the square with opposite edges glued. To go from $x$ to $y$ one takes the short way round in each coordinate.
+# In formulas: subtract, take off the nearest multiple of the period, and measure what is left.
+
+# %%
+def naive_torus(x, y, period=10.0):
+    "Distances on the flat torus as one writes them down first"
+    delta = x[:, None] - y[None]
+    delta = delta - period * torch.round(delta / period)
+    return delta.pow(2).sum(-1).sqrt()
+
+
+test_close(naive_torus(torch.tensor([[9.5, 5.0]]), torch.tensor([[0.5, 5.0]])), 1.0)
+
+# %% [markdown]
+# The values are right. But an embedding can be *trained*, and then the gradient matters. Every neuron is at distance 0 from itself,
+# where the square root has no slope:
+
+# %%
+x = torch.tensor([[1.0, 2.0], [3.0, 4.0]], requires_grad=True)
+naive_torus(x, x).sum().backward()
+print(x.grad)
+assert x.grad.isnan().all()
+
+
+# %% [markdown]
+# One self-pair turns the whole gradient to `nan`, and there is one for each neuron. The second cost is memory: `delta` holds
+# $N \times N \times c$ numbers for $c$ coordinates, and automatic differentiation keeps several copies.
+#
+# The sphere has its own trap. The angle between two points is the arccosine of their inner product; so most code says, the authors'
+# included. Ask it for the distance of points to themselves, and to their exact antipodes:
+
+# %%
+def naive_sphere(x, y, radius=5.0):
+    "Great-circle distances by the arccosine, for unit vectors; the inner product is cut to [-1, 1] so that most pairs survive"
+    return radius * torch.acos((x @ y.T).clamp(-1, 1))
+
+
+points = torch.nn.functional.normalize(torch.randn(2000, 3, generator=torch.Generator().manual_seed(0)), dim=-1)
+to_self = naive_sphere(points, points).diagonal()
+print(f"a point is up to {to_self.max():.4f} away from itself")
+print(f"{(to_self > 0).float().mean():.0%} of points are not at distance 0 from themselves")
+raw = torch.acos(-(points * points).sum(-1))
+print(f"without the cut, {raw.isnan().float().mean():.0%} of points have no distance to their antipode")
+close = points.clone().requires_grad_()
+naive_sphere(close, close).sum().backward()
+print(f"{(~close.grad.isfinite()).any(-1).float().mean():.0%} of gradients are not finite")
+assert not close.grad.isfinite().all()
+
+
+# %% [markdown]
+# The arccosine is infinitely steep at $\pm 1$, just where neighbours and antipodes are: the slightest rounding of the inner product
+# becomes a distance, and rounding beyond 1 becomes `nan` at once.
+#
+# So here is what a distance has to be:
+#
+# 1. exactly zero from a point to itself, and exactly symmetric,
+# 2. with finite gradients everywhere: at 0, near 0, and where two shortest paths meet,
+# 3. in float32 as in float64,
+# 4. in memory for the $N \times N$ answer, not for all coordinates of all pairs.
+#
+# ## One interface
+#
+# A manifold says how many numbers make a point, how far apart points can be, and four things more: how to draw points, how far
+# they are, how to put a stray point back, and how to lay the space flat for a picture. The base class holds the shape of it.
 
 # %%
 #| export
 class Manifold:
-    "A metric space for neurons to live on. A subclass gives `dim`, `coordinates`, `diameter`, `name` and the methods below."
-    chart_labels = ("x", "y")  # axis labels of `chart`
-    scale_field = None  # the field that `scaled` multiplies
+    "A metric space for neurons; a subclass gives `dim`, `coordinates`, `diameter`, `name` and the four methods that raise here"
+    chart_labels = ("x", "y")  # axis labels for `chart`
+    scale_field = None  # name of the field that `scaled` multiplies
 
-    def sample(self, n, generator=None, dtype=None, device=None):
+    def sample(
+        self,
+        n: int | tuple[int, ...],  # how many points; (s, n) draws s sets
+        generator: torch.Generator | None = None,  # source of randomness
+        dtype: torch.dtype | None = None,  # torch's default if not given
+        device: torch.device | str | None = None,
+    ) -> Tensor:  # points (n, coordinates) or (s, n, coordinates)
+        "Draw points uniformly"
         raise NotImplementedError(f"{type(self).__name__} must say how to draw points: define sample")
 
-    def _distance(self, x, y):
-        raise NotImplementedError(f"{type(self).__name__} must say how far points are: define _distance")
-
-    def project(self, x):
+    def project(self, x: Tensor) -> Tensor:
+        "Put each point (..., coordinates) back on the manifold"
         raise NotImplementedError(f"{type(self).__name__} must say how to put points back: define project")
 
-    def _contains(self, x):
+    def _distance(self, x: Tensor, y: Tensor) -> Tensor:
+        raise NotImplementedError(f"{type(self).__name__} must say how far points are: define _distance")
+
+    def _contains(self, x: Tensor) -> Tensor:
         raise NotImplementedError(f"{type(self).__name__} must say which points lie on it: define _contains")
 
-    def chart(self,
-              x: torch.Tensor,  # points, (..., n, coordinates)
-              ) -> torch.Tensor:  # flat coordinates, (..., n, 2)
-        "Flat coordinates for pictures: the first two, unless the manifold has a better map."
-        x = check_points(self, x)
-        return x[..., :2] if self.coordinates > 1 else torch.cat([x, torch.zeros_like(x)], -1)
 
+# %% [markdown]
+# The methods that all manifolds share come one at a time. `patch` lets us add a method to a class that stands further up.
+# `check_points` meets wrong input at the door: a message says what was given and what to give instead.
 
 # %%
 #| export
 def patch(method):
-    "Make a function a method of the class that annotates its `self`, so that a long class can be told in pieces."
+    "Make a function a method of the class that annotates its `self`, so that a long class can be told in pieces"
     setattr(method.__annotations__["self"], method.__name__, method)
     return method
 
 
-# %%
-#| export
-def check_points(manifold: Manifold,
-                 x: torch.Tensor,  # points, (..., coordinates)
-                 name: str = "x",  # what to call them in the message
-                 ndim: int = 1,  # least number of dimensions
-                 ) -> torch.Tensor:  # the same points
-    "Raise if `x` can't be an array of points of `manifold`."
-    c = manifold.coordinates
-    want = f"give a floating tensor of shape (..., {'n, ' * (ndim - 1)}{c}) for {manifold}"
-    if not isinstance(x, torch.Tensor):
+def check_points(
+    manifold: Manifold,  # where they should lie
+    x: Tensor,  # points (..., coordinates)
+    name: str = "x",  # what to call them in the message
+    ndim: int = 1,  # least number of dimensions
+) -> Tensor:  # the same points
+    "Raise TypeError or ValueError if `x` can't be an array of points of this manifold"
+    want = f"give a floating tensor of shape (..., {'n, ' * (ndim - 1)}{manifold.coordinates}) for {manifold}"
+    if not isinstance(x, Tensor):
         raise TypeError(f"{name} is a {type(x).__name__}; {want}")
     if not x.is_floating_point():
         raise TypeError(f"{name} has dtype {x.dtype}; {want}")
-    if x.ndim < ndim or x.shape[-1] != c:
+    if x.ndim < ndim or x.shape[-1] != manifold.coordinates:
         raise ValueError(f"{name} has shape {tuple(x.shape)}; {want}")
     return x
 
@@ -80,27 +190,32 @@ def check_points(manifold: Manifold,
 # %%
 #| export
 @patch
-def distance(self: Manifold,
-             x: torch.Tensor,  # points, (..., n, coordinates)
-             y: torch.Tensor = None,  # points, (..., m, coordinates); `x` if not given
-             ) -> torch.Tensor:  # geodesic distances, (..., n, m)
-    "Geodesic distance of each point of `x` to each point of `y`: zero from a point to itself, symmetric, with finite gradients."
+def distance(
+    self: Manifold,
+    x: Tensor,  # points (..., n, coordinates)
+    y: Tensor | None = None,  # points (..., m, coordinates); `x` if not given
+) -> Tensor:  # geodesic distances (..., n, m)
+    "Geodesic distance from each point of `x` to each point of `y`: 0 to itself, symmetric, with finite gradients"
     check_points(self, x, "x", 2)
-    if y is None:
-        y = x
-    check_points(self, y, "y", 2)
+    y = check_points(self, x if y is None else y, "y", 2)
     if x.dtype != y.dtype:
         raise TypeError(f"x is {x.dtype} and y is {y.dtype}; give both in one dtype")
     return self._distance(x, y)
 
 
+# %% [markdown]
+# `check` doesn't raise. It answers whether points lie on the manifold, and if not, why. `scaled` makes a larger or smaller copy,
+# for comparing spaces at equal size, and `chart` flattens points for a picture. After them come two guards for the fields of a manifold,
+# and `_draw`, which draws random numbers on the device where the generator lives, since a generator can't serve another.
+
 # %%
 #| export
 @patch
-def check(self: Manifold,
-          x: torch.Tensor,  # points, (..., coordinates)
-          ) -> tuple[bool, str]:  # whether all lie on the manifold, and if not, why
-    "Say whether `x` are points of the manifold, and if not, why."
+def check(
+    self: Manifold,
+    x: Tensor,  # points (..., coordinates)
+) -> tuple[bool, str]:  # whether all lie on the manifold; if not, why
+    "Say whether these are points of the manifold, and if not, why"
     try:
         check_points(self, x)
     except (TypeError, ValueError) as error:
@@ -113,13 +228,12 @@ def check(self: Manifold,
     return True, ""
 
 
-# %%
-#| export
 @patch
-def scaled(self: Manifold,
-           factor: float,  # by how much to multiply every length
-           ) -> Manifold:  # a larger or smaller copy
-    "The same space with every distance multiplied by `factor`."
+def scaled(
+    self: Manifold,
+    factor: float,  # multiplies every distance
+) -> Manifold:  # a larger or smaller copy
+    "The same space with all its distances multiplied by a factor"
     if self.scale_field is None:
         raise NotImplementedError(f"{self} has no scale_field: name the field that is its length")
     return replace(self, **{self.scale_field: getattr(self, self.scale_field) * factor})
@@ -127,47 +241,69 @@ def scaled(self: Manifold,
 
 # %%
 #| export
-def _at_least_one(name, value):
+@patch
+def chart(
+    self: Manifold,
+    x: Tensor,  # points (..., n, coordinates)
+) -> Tensor:  # flat coordinates (..., n, 2)
+    "Flat coordinates for pictures: the first two, unless the manifold has a better map"
+    check_points(self, x)
+    return x[..., :2] if self.coordinates > 1 else torch.cat([x, torch.zeros_like(x)], -1)
+
+
+def _at_least_one(name: str, value: int) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise ValueError(f"{name} is {value!r}; give a whole number of 1 or more")
 
-def _positive(name, value):
+
+def _positive(name: str, value: float) -> None:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < math.inf:
         raise ValueError(f"{name} is {value!r}; give a positive finite number")
 
 
-# %%
-#| export
-def _draw(sampler, n, coordinates, generator, dtype, device):
-    "Random numbers of shape (n, coordinates), or (*n, coordinates) for a tuple, drawn where the generator lives."
+def _draw(sampler, n, coordinates, generator, dtype, device) -> Tensor:
+    "Random numbers of shape (n, coordinates), or (*n, coordinates) for a tuple `n`"
     shape = (*n, coordinates) if isinstance(n, (tuple, list)) else (n, coordinates)
     where = device if generator is None else generator.device
     x = sampler(shape, generator=generator, dtype=dtype, device=where)
     return x if device is None else x.to(device)
 
 
+# %% [markdown]
+# ## Flat spaces, one gradient for all
+#
+# On circle, torus, Klein bottle and Euclidean space a distance is the length of a difference vector, $d = |\delta|$, and so
+#
+# $$\frac{\partial d}{\partial x_k} = \frac{\delta_k}{d}.$$
+#
+# This is a component of a unit vector: never more than 1, however small $d$ is. Only at $d = 0$ is it undefined, and there we choose
+# 0, which is one of the slopes that a cone has at its tip. Nothing else is needed, so we write the backward pass by hand. It visits
+# one coordinate at a time and keeps no copy of the differences.
+
 # %%
 #| export
-def wrap(delta: torch.Tensor,  # differences of coordinates
-         period: float,  # length after which the coordinate comes back
-         ) -> torch.Tensor:  # the shortest signed differences, same shape
-    "The shortest way round: `delta` less the nearest multiple of `period`."
+def wrap(
+    delta: Tensor,  # differences of coordinates
+    period: float,  # length after which the coordinate comes back
+) -> Tensor:  # shortest signed differences, same shape
+    "The short way round: a difference less the nearest multiple of the period"
     return delta - period * torch.round(delta / period)
 
 
-# %%
-#| export
-def _over(a, b): return a / torch.where(b == 0, torch.ones_like(b), b)
+def _over(a: Tensor, b: Tensor) -> Tensor:
+    "a / b, and a where b is 0"
+    return a / torch.where(b == 0, torch.ones_like(b), b)
 
-def _norm(deltas):
-    "Length of a vector whose components come one at a time."
+
+def _norm(deltas) -> Tensor:
+    "Length of a vector whose components come one at a time"
     return sum(delta**2 for delta in deltas).sqrt()
 
 
 # %%
 #| export
 class _FlatDistance(torch.autograd.Function):
-    "Length of the shortest difference; O(n·m) memory, gradient 0 where the distance is 0."
+    "Length of the shortest difference; O(n·m) memory; gradient 0 where the distance is 0"
     generate_vmap_rule = True
 
     @staticmethod
@@ -182,47 +318,57 @@ class _FlatDistance(torch.autograd.Function):
     @staticmethod
     def backward(ctx, grad):
         x, y, d = ctx.saved_tensors
-        gx, gy = [], []
+        to_x, to_y = [], []
         for delta, sign in ctx.manifold._differences(x, y):
             pull = grad * _over(delta, d)
-            gx.append(pull.sum(-1))
-            gy.append((sign * pull).sum(-2))
-        return torch.stack(gx, -1).sum_to_size(x.shape), torch.stack(gy, -1).sum_to_size(y.shape), None
+            to_x.append(pull.sum(-1))
+            to_y.append((sign * pull).sum(-2))
+        return torch.stack(to_x, -1).sum_to_size(x.shape), torch.stack(to_y, -1).sum_to_size(y.shape), None
 
+
+# %% [markdown]
+# A flat space has to say only what its differences are, and how each changes with $y$: with sign $-1$, since $\delta = x - y$;
+# the Klein bottle will need $+1$ as well. One detail in `project`: the remainder of a tiny negative number rounds to the period itself,
+# which is outside $[0, \text{period})$, so it is sent to 0.
+#
+# Torus and circle need nothing else. The circle is a torus of one dimension, whose coordinate is arc length and whose chart bends it
+# back to a circle in the plane.
 
 # %%
 #| export
 class _Flat(Manifold):
-    "What spaces made of flat coordinates share. `period` is `None` for a line that never comes back."
+    "What spaces with flat coordinates share; `period` is None for a line that never comes back"
     period = None
 
     def _differences(self, x, y):
-        "For each coordinate the (..., n, m) signed difference, and its derivative with respect to `y`."
+        "For each coordinate, signed differences (..., n, m) and their derivative with respect to `y`"
         for k in range(self.coordinates):
             delta = x[..., :, None, k] - y[..., None, :, k]
             yield (delta if self.period is None else wrap(delta, self.period)), -1
 
-    def _distance(self, x, y): return _FlatDistance.apply(x, y, self)
+    def _distance(self, x, y):
+        return _FlatDistance.apply(x, y, self)
 
     def sample(self, n, generator=None, dtype=None, device=None):
-        "Draw `n` points uniformly: (n, coordinates); a tuple (s, n) gives (s, n, coordinates)."
+        "Draw `n` points uniformly, (n, coordinates); a tuple (s, n) gives (s, n, coordinates)"
         return self.project(self.period * _draw(torch.rand, n, self.coordinates, generator, dtype, device))
 
     def project(self, x):
-        "Bring each coordinate to [0, period)."
+        "Bring each coordinate to [0, period)"
         x = torch.remainder(check_points(self, x), self.period)
         return torch.where(x >= self.period, torch.zeros_like(x), x)
 
-    def _contains(self, x): return ((x >= 0) & (x < self.period)).all(-1)
+    def _contains(self, x):
+        return ((x >= 0) & (x < self.period)).all(-1)
 
 
 # %%
 #| export
 @dataclass(frozen=True)
 class Torus(_Flat):
-    "The flat torus R^dim / (period·Z)^dim (appendix D)."
+    "The flat torus R^dim / (period·Z)^dim (appendix D)"
     dim: int = 2  # number of coordinates
-    period: float = 10.  # length after which each comes back
+    period: float = 10.0  # length after which each comes back
     scale_field = "period"
 
     def __post_init__(self):
@@ -230,71 +376,181 @@ class Torus(_Flat):
         _positive("period", self.period)
 
     @property
-    def coordinates(self): return self.dim
+    def coordinates(self):
+        return self.dim
+
     @property
-    def diameter(self): return self.period / 2 * math.sqrt(self.dim)
+    def diameter(self):
+        return self.period / 2 * math.sqrt(self.dim)
+
     @property
-    def name(self): return "torus" if self.dim == 2 else f"torus{self.dim}"
+    def name(self):
+        return "torus" if self.dim == 2 else f"torus{self.dim}"
 
 
 # %%
 #| export
 @dataclass(frozen=True)
 class Circle(_Flat):
-    "The circle, with arc length: a flat torus of one dimension (appendix D)."
-    radius: float = 5.  # radius; the coordinate is arc length, from 0 to 2·pi·radius
+    "The circle with arc length, which is a flat torus of one dimension (appendix D)"
+    radius: float = 5.0  # the coordinate runs from 0 to 2·pi·radius
     dim, coordinates, name, scale_field = 1, 1, "circle", "radius"
 
-    def __post_init__(self): _positive("radius", self.radius)
+    def __post_init__(self):
+        _positive("radius", self.radius)
+
     @property
-    def period(self): return 2 * math.pi * self.radius
+    def period(self):
+        return 2 * math.pi * self.radius
+
     @property
-    def diameter(self): return math.pi * self.radius
+    def diameter(self):
+        return math.pi * self.radius
 
     def chart(self, x):
-        "Points of a circle in the plane, (..., n, 2)."
+        "Points of a circle in the plane, (..., n, 2)"
         angle = check_points(self, x) / self.radius
         return self.radius * torch.cat([angle.cos(), angle.sin()], -1)
+
+
+# %% [markdown]
+# The demands, checked beside the code, with the self-pairs that broke the naive version. Last, finite differences in float64 confirm
+# the gradient.
+
+# %%
+torus = Torus()
+x = torus.sample(200, torch.Generator().manual_seed(1)).requires_grad_()
+d = torus.distance(x)
+assert (d.diagonal() == 0).all() and torch.equal(d, d.T)
+assert (d <= torus.diameter).all()
+test_close(d.detach(), naive_torus(x, x).detach(), eps=1e-5)
+d.sum().backward()
+assert x.grad.isfinite().all()
+a, b = (torus.sample(n, torch.Generator().manual_seed(n), dtype=torch.float64).requires_grad_() for n in (5, 4))
+assert torch.autograd.gradcheck(torus.distance, (a, b))
+
+circle = Circle()
+quarter = circle.period / 4
+test_close(circle.distance(torch.tensor([[0.0]]), torch.tensor([[quarter], [2 * quarter], [3 * quarter]])),
+           torch.tensor([[quarter, circle.diameter, quarter]]), eps=1e-5)
+
+
+# %% [markdown]
+# ## The Klein bottle: nine images, then two
+#
+# Glue the top of the square to the bottom as on the torus, but the right edge to the left *upside down*:
+# $(x, y) \sim (x + 10, 10 - y)$. Whoever leaves on the right at height 2 comes in on the left at height 8. That answers the question
+# at the top.
+#
+# Lay out copies of the square, each with its image of the point. The distance is that to the nearest image:
+
+# %%
+def images(point, period=10.0):
+    "The point itself and its eight images in the squares around; every other column is upside down"
+    x, y = point
+    return torch.stack([torch.stack([x + i * period, (-y if i else y) + j * period + (period if i else 0)])
+                        for i in (-1, 0, 1) for j in (-1, 0, 1)])
+
+
+def naive_klein(x, y):
+    "Distances on the Klein bottle as the least over nine images"
+    return torch.stack([(x[:, None] - images(point)).norm(dim=-1).amin(-1) for point in y], -1)
+
+
+fig, ax = plt.subplots(figsize=(4.6, 4.6), layout="constrained")
+arrow = torch.tensor([[8.0, 1.0], [8.0, 5.0]])
+tails, heads = images(arrow[0]), images(arrow[1])
+for i in (-1, 0, 1):
+    for j in (-1, 0, 1):
+        ax.add_patch(plt.Rectangle((10 * i, 10 * j), 10, 10, fill=i == j == 0, fc="0.93", ec="0.6", zorder=0))
+for tail, head in zip(tails, heads, strict=True):
+    ax.annotate("", xy=head, xytext=tail, arrowprops={"arrowstyle": "-|>", "lw": 2, "color": "#31688e"})
+ax.plot(0.8, 6.0, "k*", markersize=13)
+nearest = tails[(tails - torch.tensor([0.8, 6.0])).norm(dim=-1).argmin()]
+ax.plot([0.8, nearest[0]], [6.0, nearest[1]], "k--", lw=1.2)
+ax.set(aspect="equal", xlim=(-10.5, 20.5), ylim=(-10.5, 20.5), xlabel="x", ylabel="y",
+       title="One arrow and its eight images")
+plt.show()
+
+
+# %% [markdown]
+# The gray square is the Klein bottle. In the columns beside it the arrow points down. The shortest way from the star to the arrow's
+# tail leads over the left edge, to an upside-down copy.
+#
+# Nine images are more than it takes. Two steps to the right make one plain translation by 20, so the Klein bottle is the torus of
+# $20 \times 10$, folded once. Each point has *two* places on that torus: as it is, and turned over. For each, wrapping finds the
+# short way; the distance is the lesser of the two. Two candidates, not nine, and in the turned one the difference of heights is
+# $y_1 + y_2$, whose derivative with respect to $y$ is $+1$.
+#
+# A stray point goes home by whole squares, and each odd number of steps to the side turns it over. The number of steps is read off
+# from the remainder, since dividing first could round to the other side of an edge.
+#
+# The test below the class: both versions agree, and moving a point by the gluing rule changes no distance. The rule is an *isometry*.
+
+# %%
+#| export
+def _turn_home(x: Tensor, period: float) -> Tensor:
+    "Bring points to the square [0, period)² by the gluing of the Klein bottle"
+    across, up = x.unbind(-1)
+    home = torch.remainder(across, period)
+    home = torch.where(home >= period, torch.zeros_like(home), home)
+    odd = torch.remainder(torch.round((across - home) / period), 2) == 1
+    up = torch.remainder(torch.where(odd, -up, up), period)
+    return torch.stack([home, torch.where(up >= period, torch.zeros_like(up), up)], -1)
 
 
 # %%
 #| export
 @dataclass(frozen=True)
 class KleinBottle(_Flat):
-    "The flat Klein bottle: the square with (x, y) ~ (x + period, -y) and (x, y) ~ (x, y + period) (appendix D)."
-    period: float = 10.  # side of the square
+    "The flat Klein bottle, the square with (x, y) ~ (x + period, period - y) and (x, y) ~ (x, y + period) (appendix D)"
+    period: float = 10.0  # side of the square
     dim, coordinates, name, scale_field = 2, 2, "klein", "period"
 
-    def __post_init__(self): _positive("period", self.period)
+    def __post_init__(self):
+        _positive("period", self.period)
+
     @property
-    def diameter(self): return self.period / math.sqrt(2)
+    def diameter(self):
+        return self.period / math.sqrt(2)
+
+    def project(self, x):
+        "Bring points to the square; each step to the side turns them over"
+        return _turn_home(check_points(self, x), self.period)
 
     def _differences(self, x, y):
         across = wrap(x[..., :, None, 0] - y[..., None, :, 0], 2 * self.period)
         up = wrap(x[..., :, None, 1] - y[..., None, :, 1], self.period)
-        flipped_across = torch.where(across < 0, across + self.period, across - self.period)
-        flipped_up = wrap(x[..., :, None, 1] + y[..., None, :, 1], self.period)
-        flip = flipped_across**2 + flipped_up**2 < across**2 + up**2
-        yield torch.where(flip, flipped_across, across), -1
-        yield torch.where(flip, flipped_up, up), torch.where(flip, 1, -1)
+        turned_across = torch.where(across < 0, across + self.period, across - self.period)
+        turned_up = wrap(x[..., :, None, 1] + y[..., None, :, 1], self.period)
+        turned = turned_across**2 + turned_up**2 < across**2 + up**2
+        yield torch.where(turned, turned_across, across), -1
+        yield torch.where(turned, turned_up, up), torch.where(turned, 1, -1)
 
-    def project(self, x):
-        "Bring points to the square; each step to the side turns them upside down."
-        across, up = check_points(self, x).unbind(-1)
-        home = torch.remainder(across, self.period)
-        home = torch.where(home >= self.period, torch.zeros_like(home), home)
-        odd = torch.remainder(torch.round((across - home) / self.period), 2) == 1
-        up = torch.remainder(torch.where(odd, -up, up), self.period)
-        return torch.stack([home, torch.where(up >= self.period, torch.zeros_like(up), up)], -1)
 
+# %%
+klein = KleinBottle()
+x, y = (klein.sample(100, torch.Generator().manual_seed(seed)) for seed in (2, 3))
+test_close(klein.distance(x, y), naive_klein(x, y), eps=1e-5)
+moved = torch.stack([y[:, 0] + 10, 10 - y[:, 1]], -1)
+test_close(klein.distance(x, moved), klein.distance(x, y), eps=1e-5)
+test_close(klein.project(moved), y, eps=1e-5)
+test_eq(klein.check(moved)[0], False)
+
+
+# %% [markdown]
+# ## Euclidean space
+#
+# For trained embeddings: with room in all directions, neurons may settle on a surface of their own choice. It has no uniform
+# distribution, so points start in a cube.
 
 # %%
 #| export
 @dataclass(frozen=True)
 class Euclidean(_Flat):
-    "Euclidean space R^dim; points are drawn from the cube [0, side]^dim. For trained embeddings."
+    "Euclidean space R^dim, with points drawn from the cube [0, side]^dim; for trained embeddings"
     dim: int = 3  # number of coordinates
-    side: float = 10.  # side of the cube that points are drawn from
+    side: float = 10.0  # side of the cube that points are drawn from
     diameter, scale_field = math.inf, "side"
 
     def __post_init__(self):
@@ -302,58 +558,126 @@ class Euclidean(_Flat):
         _positive("side", self.side)
 
     @property
-    def coordinates(self): return self.dim
+    def coordinates(self):
+        return self.dim
+
     @property
-    def name(self): return f"r{self.dim}"
+    def name(self):
+        return f"r{self.dim}"
 
     def sample(self, n, generator=None, dtype=None, device=None):
-        "Draw `n` points uniformly from the cube, (n, dim); a tuple (s, n) gives (s, n, dim)."
+        "Draw `n` points uniformly from the cube, (n, dim); a tuple (s, n) gives (s, n, dim)"
         return self.side * _draw(torch.rand, n, self.dim, generator, dtype, device)
 
     def project(self, x):
-        "Every point is already there."
+        "Every point is already there"
         return check_points(self, x)
 
-    def _contains(self, x): return torch.ones_like(x[..., 0], dtype=torch.bool)
+    def _contains(self, x):
+        return torch.ones_like(x[..., 0], dtype=torch.bool)
 
+
+# %% [markdown]
+# ## The sphere: two chords in place of an arccosine
+#
+# For unit vectors at angle $\theta$, the chord between them has length $|u - v| = 2 \sin\frac\theta2$, and the chord to the antipode
+# $|u + v| = 2 \cos\frac\theta2$. Their quotient is a tangent, so
+#
+# $$\theta = 2\,\operatorname{atan2}(|u - v|,\ |u + v|).$$
+#
+# A small angle comes from a small chord, an angle near $\pi$ from a small chord to the antipode. Neither comes from a number near 1,
+# which is where the arccosine lost its digits.
+
+# %%
+angles = torch.logspace(-7, 0, 200, dtype=torch.float64)
+north = torch.tensor([[0.0, 1.0]])
+tilted = torch.stack([angles.sin(), angles.cos()], -1).float()
+by_chords = 2 * torch.atan2((north - tilted).norm(dim=-1), (north + tilted).norm(dim=-1))
+by_arccosine = naive_sphere(north, tilted, 1.0)[0]
+
+fig, ax = plt.subplots(figsize=(6, 3.4), layout="constrained")
+for answer, label, style in ((by_arccosine, "arccosine", "--"), (by_chords, "two chords", "-")):
+    ax.loglog(angles, ((answer - angles).abs() / angles).clamp(min=1e-9), style, color="#440154" if style == "-" else "#35b779", label=label)
+ax.set(xlabel="true angle (radians)", ylabel="relative error", title="float32: angle between two unit vectors")
+ax.legend()
+plt.show()
+
+
+# %% [markdown]
+# Below some angle the arccosine answers 0 whatever you ask: the error is the whole angle. With chords it stays at the rounding
+# of a single number.
+#
+# The gradient by hand again. With $D = |u - v|$ and $S = |u + v|$,
+#
+# $$\frac{\partial\theta}{\partial u} = \frac{2}{D^2 + S^2}\left(S\,\frac{u - v}{D} - D\,\frac{u + v}{S}\right),$$
+#
+# where both fractions are unit vectors, and 0 is chosen where they are $0/0$: at the point itself and at its antipode.
 
 # %%
 #| export
+def _chords(u: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+    "Lengths |u - v| and |u + v| of all pairs, one coordinate at a time"
+    pairs = [(u[..., :, None, k], v[..., None, :, k]) for k in range(u.shape[-1])]
+    return _norm(a - b for a, b in pairs), _norm(a + b for a, b in pairs)
+
+
 class _SphereDistance(torch.autograd.Function):
-    "Angle between unit vectors, 2·atan2(|u - v|, |u + v|); O(n·m) memory, gradient 0 at 0 and at antipodes."
+    "Angles between unit vectors; O(n·m) memory; gradient 0 at equal points and at antipodes"
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(u, v): return 2 * torch.atan2(*_chords(u, v))
+    def forward(u, v):
+        return 2 * torch.atan2(*_chords(u, v))
 
     @staticmethod
-    def setup_context(ctx, inputs, output): ctx.save_for_backward(*inputs)
+    def setup_context(ctx, inputs, output):
+        ctx.save_for_backward(*inputs)
 
     @staticmethod
     def backward(ctx, grad):
         u, v = ctx.saved_tensors
         near, far = _chords(u, v)
-        grad, gu, gv = 2 * grad / (near**2 + far**2), [], []
+        grad, to_u, to_v = 2 * grad / (near**2 + far**2), [], []
         for k in range(u.shape[-1]):
             a, b = u[..., :, None, k], v[..., None, :, k]
             apart, along = grad * far * _over(a - b, near), grad * near * _over(a + b, far)
-            gu.append((apart - along).sum(-1))
-            gv.append((-apart - along).sum(-2))
-        return torch.stack(gu, -1).sum_to_size(u.shape), torch.stack(gv, -1).sum_to_size(v.shape)
+            to_u.append((apart - along).sum(-1))
+            to_v.append((-apart - along).sum(-2))
+        return torch.stack(to_u, -1).sum_to_size(u.shape), torch.stack(to_v, -1).sum_to_size(v.shape)
 
-def _chords(u, v):
-    "Lengths |u - v| and |u + v| of all pairs, one coordinate at a time."
-    pairs = [(u[..., :, None, k], v[..., None, :, k]) for k in range(u.shape[-1])]
-    return _norm(a - b for a, b in pairs), _norm(a + b for a, b in pairs)
+
+# %% [markdown]
+# An optimizer's step leaves the sphere by a little. So `distance` looks only at the *direction* of each point, which makes the gradient
+# tangent to the sphere. One more trap: a library's `atan2` is computed several at a time, the odd ones at the end by other code, so
+# the last digit depends on where in the matrix a pair stands. The greater of $d_{ij}$ and $d_{ji}$ restores exact symmetry.
+#
+# For pictures, Hammer's map lays the sphere flat and keeps areas, so that equally dense points look equally dense.
+
+# %%
+#| export
+def _unit(x: Tensor) -> Tensor:
+    "Points divided by their length; the origin, which has no direction, goes to the first axis"
+    size = x.detach().abs().amax(-1, keepdim=True)
+    x = _over(x, size)
+    pole = torch.eye(1, x.shape[-1], dtype=x.dtype, device=x.device)[0]
+    return torch.where(size == 0, pole, _over(x, _norm(x.unbind(-1))[..., None]))
+
+
+def _hammer(unit: Tensor) -> Tensor:
+    "Hammer's equal-area map of unit vectors (..., 3) to the plane (..., 2)"
+    x, y, z = unit.unbind(-1)
+    level, half = (1 - z**2).clamp(min=0).sqrt(), torch.atan2(y, x) / 2
+    scale = math.sqrt(2) / (1 + level * half.cos()).sqrt()
+    return torch.stack([2 * scale * level * half.sin(), scale * z], -1)
 
 
 # %%
 #| export
 @dataclass(frozen=True)
 class Sphere(Manifold):
-    "The round sphere in R^(dim + 1), with great-circle distance (appendix D)."
+    "The round sphere in R^(dim + 1) with great-circle distance (appendix D)"
     dim: int = 2  # 2 is the surface of a ball
-    radius: float = 5.  # distance of each point to the origin
+    radius: float = 5.0  # distance of each point from the origin
     scale_field = "radius"
 
     def __post_init__(self):
@@ -361,67 +685,103 @@ class Sphere(Manifold):
         _positive("radius", self.radius)
 
     @property
-    def coordinates(self): return self.dim + 1
-    @property
-    def diameter(self): return math.pi * self.radius
-    @property
-    def name(self): return "sphere" if self.dim == 2 else f"s{self.dim}"
-    @property
-    def chart_labels(self): return ("equal-area x", "equal-area y") if self.dim == 2 else ("x", "y")
+    def coordinates(self):
+        return self.dim + 1
 
-    def sample(self, n, generator=None, dtype=None, device=None):
-        "Draw `n` points uniformly, (n, dim + 1): Gaussian directions have no preferred one."
-        return self.project(_draw(torch.randn, n, self.coordinates, generator, dtype, device))
+    @property
+    def diameter(self):
+        return math.pi * self.radius
+
+    @property
+    def name(self):
+        return "sphere" if self.dim == 2 else f"s{self.dim}"
 
     def _distance(self, x, y):
-        d = (self.radius * _SphereDistance.apply(_unit(x), _unit(y))).clamp(max=self.diameter)
-        return torch.maximum(d, d.mT) if y is x else d  # a library's atan2 may round (i, j) and (j, i) differently
+        d = (self.radius * _SphereDistance.apply(_unit(x), _unit(y))).clamp(max=math.pi * self.radius)
+        return torch.maximum(d, d.mT) if y is x else d
 
-    def _contains(self, x):
-        norm = torch.linalg.vector_norm(x, dim=-1)
-        return (norm - self.radius).abs() <= 16 * torch.finfo(x.dtype).eps * self.radius
+    def chart(self, x):
+        "Hammer's equal-area map for the surface of a ball, (..., n, 2); else the first two coordinates"
+        return self.radius * _hammer(_unit(check_points(self, x))) if self.dim == 2 else super().chart(x)
 
 
-# %%
-#| export
-def _unit(x):
-    "Points divided by their length; the origin, which has no direction, goes to the first axis."
-    size = x.detach().abs().amax(-1, keepdim=True)
-    x = _over(x, size)
-    pole = torch.eye(1, x.shape[-1], dtype=x.dtype, device=x.device)[0]
-    return torch.where(size == 0, pole, _over(x, _norm(x.unbind(-1))[..., None]))
-
+# %% [markdown]
+# Uniform points come from Gaussian vectors, which prefer no direction. `project` leaves a point alone if it is on the sphere up to
+# rounding, so that projecting twice is projecting once, bit for bit. The test repeats the demands at the places where the arccosine
+# failed: a point itself, and its antipode.
+#
+# *Predict:* someone draws latitude and longitude uniformly, each from its range. Where on the map will neurons crowd?
 
 # %%
 #| export
 @patch
-def project(self: Sphere, x):
-    "Move each point along its ray to the sphere; points that are on it stay, and the origin goes to the first axis."
+def sample(
+    self: Sphere,
+    n: int | tuple[int, ...],  # how many points; (s, n) draws s sets
+    generator: torch.Generator | None = None,  # source of randomness
+    dtype: torch.dtype | None = None,  # torch's default if not given
+    device: torch.device | str | None = None,
+) -> Tensor:  # points (n, dim + 1) or (s, n, dim + 1)
+    "Draw points uniformly"
+    return self.project(_draw(torch.randn, n, self.coordinates, generator, dtype, device))
+
+
+@patch
+def _contains(self: Sphere, x):
+    norm = _norm(x.unbind(-1))
+    return (norm - self.radius).abs() <= 16 * torch.finfo(x.dtype).eps * self.radius
+
+
+@patch
+def project(
+    self: Sphere,
+    x: Tensor,  # points (..., dim + 1)
+) -> Tensor:  # points on the sphere, (..., dim + 1)
+    "Move each point along its ray to the sphere; the origin goes to the first axis"
     check_points(self, x)
     return torch.where(self._contains(x)[..., None], x, self.radius * _unit(x))
 
 
 # %%
-#| export
-@patch
-def chart(self: Sphere, x):
-    "Hammer's equal-area map for the surface of a ball, (..., n, 2); else the first two coordinates."
-    if self.dim != 2:
-        return Manifold.chart(self, x)
-    x, y, z = _unit(check_points(self, x)).unbind(-1)
-    level = (1 - z**2).clamp(min=0).sqrt()
-    half = torch.atan2(y, x) / 2
-    scale = self.radius * math.sqrt(2) / (1 + level * half.cos()).sqrt()
-    return torch.stack([2 * scale * level * half.sin(), scale * z], -1)
+sphere = Sphere()
+x = sphere.sample(200, torch.Generator().manual_seed(4))
+x = torch.cat([x, -x]).requires_grad_()
+d = sphere.distance(x)
+assert (d.diagonal() == 0).all() and torch.equal(d, d.T)
+test_close(d[:200, 200:].diagonal().detach(), torch.full((200,), sphere.diameter), eps=1e-5)
+d.sum().backward()
+assert x.grad.isfinite().all()
+test_eq(sphere.check(sphere.project(torch.zeros(1, 3))), (True, ""))
 
+# %%
+points = {"uniform": sphere.sample(1500, torch.Generator().manual_seed(5))}
+turns, heights = torch.rand(2, 1500, generator=torch.Generator().manual_seed(6)) * torch.tensor([[2 * math.pi], [math.pi]])
+points["uniform in latitude and longitude"] = 5 * torch.stack(
+    [heights.sin() * turns.cos(), heights.sin() * turns.sin(), heights.cos()], -1)
+
+fig, axes = plt.subplots(1, 2, figsize=(10, 2.8), layout="constrained")
+for ax, (title, some) in zip(axes, points.items(), strict=True):
+    ax.plot(*sphere.chart(some).T, ".", markersize=2.5, color="#31688e")
+    ax.set(title=title, aspect="equal", xlabel="equal-area x", ylabel="equal-area y")
+plt.show()
+
+# %% [markdown]
+# On the right, neurons crowd at the poles: latitudes near them are short circles, and each got as many points as the equator.
+#
+# ## By name
+#
+# An experiment's settings are plain words. `manifold` turns a word to a space, passes spaces through, and tells what there is when
+# it doesn't know one.
 
 # %%
 #| export
 MANIFOLDS = {m.name: m for m in (Circle(), Sphere(), Torus(), KleinBottle(), Torus(6), Euclidean(3), Euclidean(9), Sphere(3))}
 
-def manifold(name: str | Manifold,  # a name such as "torus", "torus6", "r3", "s3"; or a manifold, which is passed through
-             ) -> Manifold:  # the manifold
-    "Look a manifold up by name."
+
+def manifold(
+    name: str | Manifold,  # such as "torus", "torus6", "r3", "s3"; or a manifold
+) -> Manifold:  # the manifold
+    "Look a manifold up by name"
     if isinstance(name, Manifold):
         return name
     if not isinstance(name, str):
@@ -432,3 +792,156 @@ def manifold(name: str | Manifold,  # a name such as "torus", "torus6", "r3", "s
     if name in MANIFOLDS:
         return MANIFOLDS[name]
     raise ValueError(f"unknown manifold {name!r}; choose one of {', '.join(MANIFOLDS)}, or torusN, rN, sN with a whole number N")
+
+
+# %%
+test_eq(manifold("torus"), Torus())
+test_eq(manifold("torus4"), Torus(4))
+test_eq(manifold("s2"), Sphere())
+test_fail(lambda: manifold("donut"), contains="circle, sphere, torus, klein")
+
+
+# %% [markdown]
+# ## What a neuron sees
+#
+# The picture at the top, as a function: colour every place by its distance from one point, or by any function of that distance.
+
+# %%
+#| export
+def plot_from_point(
+    manifold: Manifold,  # circle, sphere, torus or Klein bottle
+    point: Tensor,  # one point (coordinates,)
+    ax: "Axes",
+    function=None,  # of the distance, such as an inhibitor; the distance itself if not given
+    resolution: int = 121,  # places along each side
+):  # handle on the colours, for a colour bar
+    "Colour each place of a manifold by its distance from one point, marked by a star"
+    places = _grid(manifold, resolution)
+    values = manifold.distance(point.expand(1, 1, -1), places)
+    values = (function(values) if function else values).reshape(places.shape[:-1])
+    flat, star = manifold.chart(places), manifold.chart(point[None])[0]
+    if manifold.coordinates == 1:
+        colours = ax.scatter(*flat.reshape(-1, 2).T, c=values.flatten(), s=60)
+    else:
+        colours = ax.pcolormesh(*flat.unbind(-1), values, shading="gouraud")
+        ax.contour(*flat.unbind(-1), values, levels=8, colors="white", linewidths=0.6)
+    ax.plot(*star, "*", color="white", markeredgecolor="black", markersize=15)
+    ax.set(xlabel=manifold.chart_labels[0], ylabel=manifold.chart_labels[1], aspect="equal")
+    return colours
+
+
+# %%
+#| export
+def _grid(manifold: Manifold, resolution: int) -> Tensor:
+    "A grid of points (rows, columns, coordinates) that covers a manifold with a flat picture"
+    side = torch.linspace(0, 1, resolution)
+    if isinstance(manifold, Sphere) and manifold.dim == 2:
+        turn, tilt = torch.meshgrid((side - 0.5) * 2 * math.pi * (1 - 1e-6), side * math.pi, indexing="ij")
+        return manifold.radius * torch.stack([tilt.sin() * turn.cos(), tilt.sin() * turn.sin(), tilt.cos()], -1)
+    if isinstance(manifold, _Flat) and manifold.period and manifold.coordinates <= 2:
+        axes = torch.meshgrid(*[side * manifold.period] * manifold.coordinates, indexing="ij")
+        return torch.stack(axes, -1).reshape(-1, resolution, manifold.coordinates)
+    raise ValueError(f"{manifold} has no flat picture; give a circle, sphere, torus or Klein bottle")
+
+
+# %% [markdown]
+# ## How far is far?
+#
+# *Predict:* draw two neurons at random. How does their distance spread on the circle, on the sphere, and on a torus of six dimensions?
+
+# %%
+fig, ax = plt.subplots(figsize=(7, 3.4), layout="constrained")
+names = ("circle", "sphere", "torus", "torus6")
+for name, colour in zip(names, plt.get_cmap("viridis")(torch.linspace(0, 0.8, 4)), strict=True):
+    space = manifold(name)
+    x, y = (space.sample((20_000, 1), torch.Generator().manual_seed(seed)) for seed in (7, 8))
+    d = space.distance(x, y).flatten()
+    ax.hist(d, bins=80, range=(0, 16), density=True, histtype="step", lw=1.8, color=colour, label=name)
+    print(f"{name:8} mean {d.mean():.2f}, standard deviation {d.std():.2f}, diameter {space.diameter:.2f}")
+ax.set(xlabel="geodesic distance between two random neurons", ylabel="density")
+ax.legend()
+plt.show()
+
+
+# %% [markdown]
+# On the circle every distance is equally likely. In six dimensions nearly all pairs are about equally far: few neurons have any
+# near neighbour. A function of distance that tells near from far then tells hardly anything. The next chapter measures how much
+# of the method this costs.
+#
+# ## A manifold of your own: a checklist
+#
+# 1. A frozen dataclass that inherits from `Manifold`; its fields in `__post_init__` refuse impossible values.
+# 2. `dim`, `coordinates`, `diameter`, `name`, and `scale_field`, the name of the field that is a length.
+# 3. `sample`: uniform, drawn from the given generator only, in the given dtype, and for a tuple `(s, n)` too.
+# 4. `_distance(x, y)`: (..., n, coordinates) and (..., m, coordinates) to (..., n, m). Exactly 0 for equal points, exactly symmetric,
+#    never above the diameter, gradients finite everywhere. Glued from flat pieces? Then give `_differences` and no more.
+# 5. `project` lands on the manifold and leaves alone what is there; `_contains` agrees with it.
+# 6. `chart`, if the first two coordinates make no good picture.
+# 7. One line in `SPACES` of `tests/test_manifolds.py`: it then meets the same tests as the spaces above.
+# 8. An *independent* oracle: brute force over images, or another library. A test that repeats your formula repeats your mistake.
+#
+# ## Exercise
+#
+# The projective plane is the sphere with opposite points made one. Neurons that look in opposite directions become the same neuron.
+# Fill in its distance and its diameter.
+#
+# ```python
+# @dataclass(frozen=True)
+# class ProjectivePlane(Sphere):
+#     def _distance(self, x, y):
+#         raise NotImplementedError("the distance to a point or to its antipode, whichever is less")
+#
+#     @property
+#     def diameter(self):
+#         raise NotImplementedError("how far apart can two points be now?")
+# ```
+#
+# *Hint:* if the distance to a point is $d$, how far is its antipode?
+#
+# <details><summary>Solution</summary>
+#
+# The next cell. Point and antipode lie on one great circle, half a circumference apart; so $d$ and $\pi r - d$, and never more
+# than a quarter of the circumference.
+#
+# </details>
+
+# %%
+@dataclass(frozen=True)
+class ProjectivePlane(Sphere):
+    "The sphere with opposite points made one"
+    def _distance(self, x, y):
+        d = super()._distance(x, y)
+        return torch.minimum(d, (math.pi * self.radius - d).clamp(min=0))
+
+    @property
+    def diameter(self):
+        return math.pi * self.radius / 2
+
+
+plane = ProjectivePlane()
+x = plane.sample(100, torch.Generator().manual_seed(9)).requires_grad_()
+d = plane.distance(x)
+assert (d.diagonal() == 0).all() and torch.equal(d, d.T) and (d <= plane.diameter + 1e-5).all()
+test_close(plane.distance(x, -x).detach(), d.detach(), eps=1e-5)
+assert (d <= (d[:, :, None] + d[None]).amin(1) + 1e-5).all()
+assert torch.autograd.grad(d.sum(), x)[0].isfinite().all()
+
+# %% [markdown]
+# ## What broke, and what the paper did
+#
+# - *The arccosine.* The paper's code takes it of an inner product, in float32. Some exactly antipodal pairs, the farthest there are,
+#   come out at distance 0, and gradients are not finite. An embedding on the sphere can't be trained that way.
+# - *Two chords.* The formula with `atan2` mends the distances; the hand-written gradient mends the rest.
+# - *Symmetry to the last bit* was lost by a vectorized `atan2`, which rounds differently at the end of an array. It was found by a
+#   test that asks for equality, not closeness, at several sizes.
+# - *Size.* The paper's spaces differ in diameter as well as in shape: see the figure above. When one of them does
+#   better, shape and size are both suspects. `scaled` lets you separate them.
+#
+# The default sizes are those of the authors' code.
+#
+# ## References
+#
+# - Geometric sparsification in recurrent neural networks, appendices B to D: manifolds, covering maps and the spaces used here.
+# - W. Kahan, *How futile are mindless assessments of roundoff in floating-point computation?* (2006): angles by two chords.
+# - E. Hammer, *Über die Planisphäre von Aitow und verwandte Entwürfe* (1892): the equal-area map.
+# - A. Hatcher, *Algebraic Topology* (2002), section 1.3: covering spaces, by which the Klein bottle is a folded torus.

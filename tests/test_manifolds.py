@@ -330,6 +330,15 @@ def test_torus_against_a_product_of_geomstats_circles(dim, period):
     torch.testing.assert_close(space.distance(x, y), truth, rtol=0, atol=1e-6)
 
 
+@pytest.mark.parametrize("space", [Sphere(), Sphere(1), Sphere(3), Sphere(2, .1)], ids=str)
+def test_sphere_against_the_arccosine_in_extended_precision(space):
+    x, y = space.sample(50, seeded(26), dtype=torch.float64), space.sample(40, seeded(27), dtype=torch.float64)
+    x, y = (p / numpy.sqrt((p * p).sum(-1, keepdims=True)) for p in (q.numpy().astype(numpy.longdouble) for q in (x, y)))
+    truth = numpy.arccos(numpy.einsum("ik,jk->ij", x, y)) * space.radius
+    found = space.distance(*(torch.from_numpy(p.astype(numpy.float64)) for p in (x, y)))
+    close(found, torch.from_numpy(truth.astype(numpy.float64)), space)
+
+
 @dtypes
 def test_sphere_at_antipodes_and_nearby_is_exact_to_rounding(dtype):
     "The arccosine formula sends many exactly antipodal pairs to distance 0, and loses small angles."
