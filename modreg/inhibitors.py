@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['INHIBITORS', 'Inhibitor', 'DifferenceOfGaussians', 'Ricker', 'Diffusion', 'Sinusoid', 'Gaussian', 'Constant',
-           'inhibitor']
+           'inhibitor', 'mean_coefficient', 'matched']
 
 # %% ../nbs/inhibitors.ipynb #4c1bb8a9
 import math
@@ -12,51 +12,55 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
+from torch import Tensor
 
-# %% ../nbs/inhibitors.ipynb #a9012b5b
+from .manifolds import Manifold
+
+# %% ../nbs/inhibitors.ipynb #f65a86bc
 class Inhibitor:
-    "A function of distance: the price of a connection of that length. Never negative, differentiable."
+    "A function of distance: the price of a connection of that length; never negative, differentiable"
     name: ClassVar[str]  # as in `inhibitor(name)`
     formula: ClassVar[str]  # in LaTeX, for pictures
 
-    def _value(self, d):
+    def _value(self, d: Tensor) -> Tensor:
         raise NotImplementedError(f"{type(self).__name__} must say what a distance costs: define _value")
 
-    def __call__(self,
-                 d: torch.Tensor,  # distances, any shape
-                 ) -> torch.Tensor:  # coefficients, same shape
-        "Coefficient of a weight whose neurons are `d` apart."
-        if not isinstance(d, torch.Tensor) or not d.is_floating_point():
+    def __call__(
+        self,
+        d: Tensor,  # distances, any shape
+    ) -> Tensor:  # coefficients, same shape
+        "Coefficients of weights whose neurons are `d` apart"
+        if not isinstance(d, Tensor) or not d.is_floating_point():
             raise TypeError(f"d is a {getattr(d, 'dtype', type(d).__name__)}; give a floating tensor of distances")
         return self._value(d).clamp(min=0)
 
     @property
     def trainable(self) -> tuple[bool, str]:  # whether, and why
-        "Whether an embedding can be trained under it: only if its least value is not at distance 0."
+        "Whether an embedding may be trained under it: not if all neurons at one point are the cheapest"
         f = self(torch.linspace(0, 50, 5001, dtype=torch.float64))
         if f.min() == f.max():
             return False, f"{self} is constant, so it gives an embedding no gradient"
         least = f <= f.min() + 1e-5 * (f.max() - f.min())
         if not least[0]:
-            return True, f"{self} is least at a distance of about {int(least.nonzero()[0]) / 100:.2f}, so neurons keep apart"
+            return True, f"{self} is least at a distance of about {int(least.nonzero()[0]) / 100:.2f}, so one point is not the cheapest embedding"
         how = "never falls with distance" if (f.diff() >= 0).all() else "is least at distance 0"
         return False, f"{self} {how}, so all neurons at one point are cheapest and the embedding collapses"
 
-# %% ../nbs/inhibitors.ipynb #280907dd
-def _check_positive(**values):
+# %% ../nbs/inhibitors.ipynb #13672177
+def _check_positive(**values: float) -> None:
     for name, value in values.items():
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < math.inf:
             raise ValueError(f"{name} is {value!r}; give a positive finite number")
 
-# %% ../nbs/inhibitors.ipynb #f65a86bc
+# %% ../nbs/inhibitors.ipynb #1106ae1f
 @dataclass(frozen=True)
 class DifferenceOfGaussians(Inhibitor):
-    "max g - g with g(d) = a·(exp(-d²/b) - exp(-c·d²)): near and far are dear, a ring between is free (eq. 8)."
-    a: float = 100.  # height
-    b: float = 5.  # squared width of the wide Gaussian
-    c: float = 4.  # inverse squared width of the narrow one
+    "max g - g with g(d) = a·(exp(-d²/b) - exp(-c·d²)): near and far are dear, a ring between is free (eq. 8)"
+    a: float = 100.0  # height
+    b: float = 5.0  # squared width of the wide Gaussian
+    c: float = 4.0  # inverse squared width of the narrow one
     name = "difference_of_gaussians"
-    formula = r"\max g - g,\quad g(d) = a\,(e^{-d^2/b} - e^{-c d^2})"
+    formula = r"\max g - g,\ g = a\,(e^{-d^2/b} - e^{-c d^2})"
 
     def __post_init__(self):
         _check_positive(a=self.a, b=self.b, c=self.c)
@@ -64,74 +68,93 @@ class DifferenceOfGaussians(Inhibitor):
             raise ValueError(f"b·c is {self.b * self.c}; the first Gaussian must be the wider: give b·c > 1")
 
     @property
-    def free_distance(self): return math.sqrt(math.log(self.b * self.c) / (self.c - 1 / self.b))
+    def free_distance(self) -> float:
+        return math.sqrt(math.log(self.b * self.c) / (self.c - 1 / self.b))
+
     @property
-    def maximum(self):
-        t = self.free_distance ** 2
+    def maximum(self) -> float:
+        t = self.free_distance**2
         return self.a * (math.exp(-t / self.b) - math.exp(-self.c * t))
 
-    def _value(self, d): return self.maximum - self.a * (torch.exp(-d**2 / self.b) - torch.exp(-self.c * d**2))
+    def _value(self, d):
+        return self.maximum - self.a * (torch.exp(-(d**2) / self.b) - torch.exp(-self.c * d**2))
 
-# %% ../nbs/inhibitors.ipynb #40ac896c
+# %% ../nbs/inhibitors.ipynb #441d53cd
 @dataclass(frozen=True)
 class Ricker(Inhibitor):
-    "max ψ - ψ with the Ricker wavelet ψ: near is free, a ring is dearest, far is between (eq. 7)."
-    s: float = 1.  # width
+    "max ψ - ψ with the Ricker wavelet ψ: near is free, a ring is dearest, far is a little less dear (eq. 7)"
+    s: float = 1.0  # width; the dearest distance is √3·s
     name = "ricker"
-    formula = r"\max\psi - \psi,\quad \psi(d) = \frac{2}{\sqrt{3s}\,\pi^{1/4}}(1 - \frac{d^2}{s^2})\,e^{-d^2/2s^2}"
+    formula = r"\max\psi - \psi,\ \psi = \frac{2}{\sqrt{3s}\,\pi^{1/4}}(1 - \frac{d^2}{s^2})\,e^{-d^2/2s^2}"
 
-    def __post_init__(self): _check_positive(s=self.s)
+    def __post_init__(self):
+        _check_positive(s=self.s)
+
     @property
-    def maximum(self): return 2 / (math.sqrt(3 * self.s) * math.pi ** .25)
+    def maximum(self) -> float:
+        return 2 / (math.sqrt(3 * self.s) * math.pi**0.25)
+
     def _value(self, d):
         t = (d / self.s) ** 2
-        return self.maximum * (1 - (1 - t) * torch.exp(-t / 2))
+        return self.maximum * (t * torch.exp(-t / 2) - torch.expm1(-t / 2))
 
-# %% ../nbs/inhibitors.ipynb #13672177
+# %% ../nbs/inhibitors.ipynb #3406d149
 @dataclass(frozen=True)
 class Diffusion(Inhibitor):
-    "d²: the further, the dearer (appendix E)."
+    "d²: the further, the dearer (appendix E)"
     name = "diffusion"
     formula = r"d^2"
 
-    def _value(self, d): return d**2
+    def _value(self, d):
+        return d**2
+
 
 @dataclass(frozen=True)
 class Sinusoid(Inhibitor):
-    "50 + 50·cos 2d: rings of cheap and dear (appendix E)."
+    "50 + 50·cos 2d: rings of cheap and dear by turns (appendix E)"
     name = "sinusoid"
-    formula = r"50 + 50\cos 2d"
+    formula = r"50 + 50\,\cos 2d"
 
-    def _value(self, d): return 50 + 50 * torch.cos(2 * d)
+    def _value(self, d):
+        return 50 + 50 * torch.cos(2 * d)
 
-# %% ../nbs/inhibitors.ipynb #1106ae1f
+# %% ../nbs/inhibitors.ipynb #90c0234b
 @dataclass(frozen=True)
 class Gaussian(Inhibitor):
-    "height·(1 - exp(-d²/2·scale²)): near is free, far costs `height` and no more."
-    height: float = 100.  # price of far pairs
-    scale: float = 1.  # distance at which the price is 39 % of it
+    "height·(1 - exp(-d²/(2·scale²))): near is free, far costs `height` and no more"
+    height: float = 100.0  # price of far connections
+    scale: float = 1.0  # width of the dip
     name = "gaussian"
     formula = r"h\,(1 - e^{-d^2/2s^2})"
 
-    def __post_init__(self): _check_positive(height=self.height, scale=self.scale)
-    def _value(self, d): return -self.height * torch.expm1(-(d / self.scale) ** 2 / 2)
+    def __post_init__(self):
+        _check_positive(height=self.height, scale=self.scale)
+
+    def _value(self, d):
+        return -self.height * torch.expm1(-((d / self.scale) ** 2) / 2)
+
 
 @dataclass(frozen=True)
 class Constant(Inhibitor):
-    "The same for all: moduli regularization is then plain L1."
-    value: float = 1.  # price of every connection
+    "The same for every connection, which makes the penalty plain L1"
+    value: float = 1.0  # price of every connection
     name = "constant"
     formula = r"\mathrm{const}"
 
-    def __post_init__(self): _check_positive(value=self.value)
-    def _value(self, d): return self.value + 0 * d  # keeps the way to `d` open for autograd, with gradient 0
+    def __post_init__(self):
+        _check_positive(value=self.value)
 
-# %% ../nbs/inhibitors.ipynb #42942a3c
+    def _value(self, d):
+        return self.value + 0 * d  # keeps the way to `d` open for autograd, with gradient 0
+
+# %% ../nbs/inhibitors.ipynb #e38f9eb7
 INHIBITORS = {f.name: f for f in (DifferenceOfGaussians(), Ricker(), Diffusion(), Sinusoid(), Gaussian(), Constant())}
 
-def inhibitor(name: str | Inhibitor,  # a name such as "diffusion"; or an inhibitor, which is passed through
-              ) -> Inhibitor:  # the inhibitor
-    "Look an inhibitor up by name."
+
+def inhibitor(
+    name: str | Inhibitor,  # such as "diffusion"; or an inhibitor
+) -> Inhibitor:  # the inhibitor
+    "Look an inhibitor up by name"
     if isinstance(name, Inhibitor):
         return name
     if not isinstance(name, str):
@@ -139,3 +162,44 @@ def inhibitor(name: str | Inhibitor,  # a name such as "diffusion"; or an inhibi
     if name in INHIBITORS:
         return INHIBITORS[name]
     raise ValueError(f"unknown inhibitor {name!r}; choose one of {', '.join(INHIBITORS)}")
+
+# %% ../nbs/inhibitors.ipynb #d6187fbe
+def _random_distances(manifold: Manifold, pairs: int, generator: torch.Generator | None) -> Tensor:
+    if isinstance(pairs, bool) or not isinstance(pairs, int) or pairs < 1:
+        raise ValueError(f"pairs is {pairs!r}; give a whole number of 1 or more")
+    x, y = (manifold.sample((pairs, 1), generator, dtype=torch.float64) for _ in range(2))
+    return manifold.distance(x, y).flatten()
+
+
+def mean_coefficient(
+    manifold: Manifold,
+    inhibitor: Inhibitor,
+    pairs: int = 100_000,  # random pairs of points to average over
+    generator: torch.Generator | None = None,  # source of randomness
+) -> float:  # mean price of a connection
+    "Mean coefficient of two random neurons on a manifold"
+    return inhibitor(_random_distances(manifold, pairs, generator)).mean().item()
+
+# %% ../nbs/inhibitors.ipynb #c665f297
+def matched(
+    manifold: Manifold,  # to be scaled
+    inhibitor: Inhibitor,
+    mean: float,  # wanted mean coefficient, such as that of another manifold
+    pairs: int = 100_000,  # random pairs of points to average over
+    generator: torch.Generator | None = None,  # source of randomness
+) -> Manifold:  # the same shape at another size
+    "A larger or smaller copy of a manifold with a given mean coefficient; ValueError if no size has it"
+    d = _random_distances(manifold, pairs, generator)
+
+    def too_dear(log_factor: float) -> bool:
+        return inhibitor(d * math.exp(log_factor)).mean().item() > mean
+
+    now = too_dear(0.0)
+    for step in sorted((k / 10 for k in range(-60, 41) if k), key=abs):  # factors from e^-6 to e^4, nearest to 1 first
+        if too_dear(step) != now:
+            inner, outer = step - math.copysign(0.1, step), step
+            for _ in range(30):
+                middle = (inner + outer) / 2
+                inner, outer = (middle, outer) if too_dear(middle) == now else (inner, middle)
+            return manifold.scaled(math.exp(inner))
+    raise ValueError(f"no size of {manifold} has a mean coefficient of {mean} under {inhibitor}; give one that it reaches")

@@ -11,6 +11,15 @@
 #
 # > Functions of distance that say which connections are cheap
 
+# %% [markdown]
+# After this chapter you can
+#
+# - choose which connections a network is to keep: near ones, far ones, or those of one length,
+# - tell which choices allow the neurons to move, and which draw them all to one point,
+# - compare two manifolds without mistaking size for shape.
+#
+# The question: *a connection between two neurons at distance $d$ costs $f(d)$. What should $f$ look like?*
+
 # %%
 #| default_exp inhibitors
 
@@ -21,42 +30,116 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
+from torch import Tensor
 
+from modreg.manifolds import Manifold
+
+# %%
+#| hide
+import matplotlib.pyplot as plt
+from fastcore.test import test_close, test_eq, test_fail
+
+from modreg.manifolds import Torus, manifold, plot_from_point
+
+# %%
+#| echo: false
+import modreg.inhibitors as finished
+
+d = torch.linspace(0, 7, 500)
+fig, axes = plt.subplots(2, 3, figsize=(10.5, 5), layout="constrained", sharex=True)
+for ax, (name, f) in zip(axes.flat, finished.INHIBITORS.items(), strict=True):
+    price = f(d)
+    ax.plot(d, price, color="#440154", lw=2)
+    ax.fill_between(d, price, where=price < price.max() / 4, color="#35b779", alpha=0.5, lw=0)
+    ax.set(title=f"{name.replace('_', ' ')}\n${f.formula}$", ylim=(0, None), ylabel="price $f(d)$")
+    ax.title.set_fontsize(10)
+for ax in axes[-1]:
+    ax.set_xlabel("geodesic distance $d$")
+plt.show()
+
+
+# %% [markdown]
+# Six inhibitors. Green marks the distances that cost less than a quarter of the highest price shown.
+#
+# *Predict, before you read on:* a network is trained under each, and the costly connections fade. Under which will a neuron keep
+# links to its nearest neighbours? Under which will it keep none? And if the neurons themselves may move to lower the bill, under
+# which do they all meet at one point?
+
+# %% [markdown]
+# ## A function with manners
+#
+# In the penalty (eq. 6) the inhibitor turns distances to coefficients:
+#
+# $$R(W) = \lambda \sum_{u,v} f\big(d(i(u), i(v))\big)\,|W_{uv}|.$$
+#
+# A coefficient must not be negative, or the penalty would pay weights to grow without end. That is why each formula in the picture
+# is turned so that its least value is 0, or is positive anyway. The base class checks its input and cuts what rounding leaves below 0.
 
 # %%
 #| export
 class Inhibitor:
-    "A function of distance: the price of a connection of that length. Never negative, differentiable."
+    "A function of distance: the price of a connection of that length; never negative, differentiable"
     name: ClassVar[str]  # as in `inhibitor(name)`
     formula: ClassVar[str]  # in LaTeX, for pictures
 
-    def _value(self, d):
+    def _value(self, d: Tensor) -> Tensor:
         raise NotImplementedError(f"{type(self).__name__} must say what a distance costs: define _value")
 
-    def __call__(self,
-                 d: torch.Tensor,  # distances, any shape
-                 ) -> torch.Tensor:  # coefficients, same shape
-        "Coefficient of a weight whose neurons are `d` apart."
-        if not isinstance(d, torch.Tensor) or not d.is_floating_point():
+    def __call__(
+        self,
+        d: Tensor,  # distances, any shape
+    ) -> Tensor:  # coefficients, same shape
+        "Coefficients of weights whose neurons are `d` apart"
+        if not isinstance(d, Tensor) or not d.is_floating_point():
             raise TypeError(f"d is a {getattr(d, 'dtype', type(d).__name__)}; give a floating tensor of distances")
         return self._value(d).clamp(min=0)
 
     @property
     def trainable(self) -> tuple[bool, str]:  # whether, and why
-        "Whether an embedding can be trained under it: only if its least value is not at distance 0."
+        "Whether an embedding may be trained under it: not if all neurons at one point are the cheapest"
         f = self(torch.linspace(0, 50, 5001, dtype=torch.float64))
         if f.min() == f.max():
             return False, f"{self} is constant, so it gives an embedding no gradient"
         least = f <= f.min() + 1e-5 * (f.max() - f.min())
         if not least[0]:
-            return True, f"{self} is least at a distance of about {int(least.nonzero()[0]) / 100:.2f}, so neurons keep apart"
+            return True, f"{self} is least at a distance of about {int(least.nonzero()[0]) / 100:.2f}, so one point is not the cheapest embedding"
         how = "never falls with distance" if (f.diff() >= 0).all() else "is least at distance 0"
         return False, f"{self} {how}, so all neurons at one point are cheapest and the embedding collapses"
 
 
+# %% [markdown]
+# ## Difference of Gaussians
+#
+# The paper's inhibitor (eq. 8) takes a wide Gaussian, digs a narrow one out of its middle, and turns the result upside down:
+#
+# $$f = \max g - g, \qquad g(d) = a\,\big(e^{-d^2/b} - e^{-c d^2}\big).$$
+#
+# What is left is a free ring. To itself and to its nearest neighbours a neuron pays, to far neurons it pays the same, and between the
+# two lies a distance that costs nothing. The first version that comes to mind takes the maximum of the values at hand:
+
+# %%
+def naive_difference_of_gaussians(d, a=100.0, b=5.0, c=4.0):
+    "max g - g, with the maximum of this very sample"
+    g = a * (torch.exp(-(d**2) / b) - torch.exp(-c * d**2))
+    return g.max() - g
+
+
+far = torch.tensor([3.0, 4.0, 5.0])
+for sample in (far, torch.cat([far, torch.tensor([1.0])])):
+    print("distances", sample.tolist(), "prices", [round(p, 1) for p in naive_difference_of_gaussians(sample).tolist()])
+
+
+# %% [markdown]
+# The same three connections, and other prices, because a fourth joined them. Prices that depend on the company are no prices; and a trained embedding gets a gradient through the maximum. The true maximum is a constant. With
+# $t = d^2$, the slope of $g$ vanishes where $\frac1b e^{-t/b} = c\,e^{-ct}$, so
+#
+# $$t^* = \frac{\ln bc}{c - 1/b}.$$
+#
+# For $bc \le 1$ the Gaussian that is dug out is the wider, and there is no ring: that is refused.
+
 # %%
 #| export
-def _check_positive(**values):
+def _check_positive(**values: float) -> None:
     for name, value in values.items():
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < math.inf:
             raise ValueError(f"{name} is {value!r}; give a positive finite number")
@@ -66,12 +149,12 @@ def _check_positive(**values):
 #| export
 @dataclass(frozen=True)
 class DifferenceOfGaussians(Inhibitor):
-    "max g - g with g(d) = a·(exp(-d²/b) - exp(-c·d²)): near and far are dear, a ring between is free (eq. 8)."
-    a: float = 100.  # height
-    b: float = 5.  # squared width of the wide Gaussian
-    c: float = 4.  # inverse squared width of the narrow one
+    "max g - g with g(d) = a·(exp(-d²/b) - exp(-c·d²)): near and far are dear, a ring between is free (eq. 8)"
+    a: float = 100.0  # height
+    b: float = 5.0  # squared width of the wide Gaussian
+    c: float = 4.0  # inverse squared width of the narrow one
     name = "difference_of_gaussians"
-    formula = r"\max g - g,\quad g(d) = a\,(e^{-d^2/b} - e^{-c d^2})"
+    formula = r"\max g - g,\ g = a\,(e^{-d^2/b} - e^{-c d^2})"
 
     def __post_init__(self):
         _check_positive(a=self.a, b=self.b, c=self.c)
@@ -79,82 +162,124 @@ class DifferenceOfGaussians(Inhibitor):
             raise ValueError(f"b·c is {self.b * self.c}; the first Gaussian must be the wider: give b·c > 1")
 
     @property
-    def free_distance(self): return math.sqrt(math.log(self.b * self.c) / (self.c - 1 / self.b))
+    def free_distance(self) -> float:
+        return math.sqrt(math.log(self.b * self.c) / (self.c - 1 / self.b))
+
     @property
-    def maximum(self):
-        t = self.free_distance ** 2
+    def maximum(self) -> float:
+        t = self.free_distance**2
         return self.a * (math.exp(-t / self.b) - math.exp(-self.c * t))
 
-    def _value(self, d): return self.maximum - self.a * (torch.exp(-d**2 / self.b) - torch.exp(-self.c * d**2))
+    def _value(self, d):
+        return self.maximum - self.a * (torch.exp(-(d**2) / self.b) - torch.exp(-self.c * d**2))
 
+
+# %%
+dog = DifferenceOfGaussians()
+print(f"free at a distance of {dog.free_distance:.3f}; self and far cost {dog.maximum:.2f}")
+d = torch.linspace(0, 20, 200_001, dtype=torch.float64)
+test_close(dog(d), naive_difference_of_gaussians(d), eps=1e-5)  # so dense a sample finds the maximum
+test_close(dog(torch.tensor([0.0, dog.free_distance, 50.0])), torch.tensor([dog.maximum, 0, dog.maximum]), eps=1e-4)
+assert (dog(d.float()) >= 0).all()
+test_fail(lambda: DifferenceOfGaussians(b=0.1), contains="wider")
+
+
+# %% [markdown]
+# ## The others
+#
+# *Ricker*, the wavelet of eq. 7, is the wiring that theorists write down by hand for grid cells. Turned upside down it makes near
+# connections free, a ring beyond them dearest, and far ones a little less dear. Since its maximum is at 0, the inhibitor is 0 there.
 
 # %%
 #| export
 @dataclass(frozen=True)
 class Ricker(Inhibitor):
-    "max ψ - ψ with the Ricker wavelet ψ: near is free, a ring is dearest, far is between (eq. 7)."
-    s: float = 1.  # width
+    "max ψ - ψ with the Ricker wavelet ψ: near is free, a ring is dearest, far is a little less dear (eq. 7)"
+    s: float = 1.0  # width; the dearest distance is √3·s
     name = "ricker"
-    formula = r"\max\psi - \psi,\quad \psi(d) = \frac{2}{\sqrt{3s}\,\pi^{1/4}}(1 - \frac{d^2}{s^2})\,e^{-d^2/2s^2}"
+    formula = r"\max\psi - \psi,\ \psi = \frac{2}{\sqrt{3s}\,\pi^{1/4}}(1 - \frac{d^2}{s^2})\,e^{-d^2/2s^2}"
 
-    def __post_init__(self): _check_positive(s=self.s)
+    def __post_init__(self):
+        _check_positive(s=self.s)
+
     @property
-    def maximum(self): return 2 / (math.sqrt(3 * self.s) * math.pi ** .25)
+    def maximum(self) -> float:
+        return 2 / (math.sqrt(3 * self.s) * math.pi**0.25)
+
     def _value(self, d):
         t = (d / self.s) ** 2
-        return self.maximum * (1 - (1 - t) * torch.exp(-t / 2))
+        return self.maximum * (t * torch.exp(-t / 2) - torch.expm1(-t / 2))
 
+
+# %% [markdown]
+# *Diffusion* and the *sinusoid* are the paper's alternatives (appendix E). A *Gaussian* dip is diffusion that levels off: near is cheap,
+# and far costs no more than farther. A *constant* makes the penalty plain $L_1$, the baseline.
 
 # %%
 #| export
 @dataclass(frozen=True)
 class Diffusion(Inhibitor):
-    "d²: the further, the dearer (appendix E)."
+    "d²: the further, the dearer (appendix E)"
     name = "diffusion"
     formula = r"d^2"
 
-    def _value(self, d): return d**2
+    def _value(self, d):
+        return d**2
+
 
 @dataclass(frozen=True)
 class Sinusoid(Inhibitor):
-    "50 + 50·cos 2d: rings of cheap and dear (appendix E)."
+    "50 + 50·cos 2d: rings of cheap and dear by turns (appendix E)"
     name = "sinusoid"
-    formula = r"50 + 50\cos 2d"
+    formula = r"50 + 50\,\cos 2d"
 
-    def _value(self, d): return 50 + 50 * torch.cos(2 * d)
+    def _value(self, d):
+        return 50 + 50 * torch.cos(2 * d)
 
 
 # %%
 #| export
 @dataclass(frozen=True)
 class Gaussian(Inhibitor):
-    "height·(1 - exp(-d²/2·scale²)): near is free, far costs `height` and no more."
-    height: float = 100.  # price of far pairs
-    scale: float = 1.  # distance at which the price is 39 % of it
+    "height·(1 - exp(-d²/(2·scale²))): near is free, far costs `height` and no more"
+    height: float = 100.0  # price of far connections
+    scale: float = 1.0  # width of the dip
     name = "gaussian"
     formula = r"h\,(1 - e^{-d^2/2s^2})"
 
-    def __post_init__(self): _check_positive(height=self.height, scale=self.scale)
-    def _value(self, d): return -self.height * torch.expm1(-(d / self.scale) ** 2 / 2)
+    def __post_init__(self):
+        _check_positive(height=self.height, scale=self.scale)
+
+    def _value(self, d):
+        return -self.height * torch.expm1(-((d / self.scale) ** 2) / 2)
+
 
 @dataclass(frozen=True)
 class Constant(Inhibitor):
-    "The same for all: moduli regularization is then plain L1."
-    value: float = 1.  # price of every connection
+    "The same for every connection, which makes the penalty plain L1"
+    value: float = 1.0  # price of every connection
     name = "constant"
     formula = r"\mathrm{const}"
 
-    def __post_init__(self): _check_positive(value=self.value)
-    def _value(self, d): return self.value + 0 * d  # keeps the way to `d` open for autograd, with gradient 0
+    def __post_init__(self):
+        _check_positive(value=self.value)
 
+    def _value(self, d):
+        return self.value + 0 * d  # keeps the way to `d` open for autograd, with gradient 0
+
+
+# %% [markdown]
+# `inhibitor` finds one by name, passes objects through, and lists the names if it doesn't know one.
 
 # %%
 #| export
 INHIBITORS = {f.name: f for f in (DifferenceOfGaussians(), Ricker(), Diffusion(), Sinusoid(), Gaussian(), Constant())}
 
-def inhibitor(name: str | Inhibitor,  # a name such as "diffusion"; or an inhibitor, which is passed through
-              ) -> Inhibitor:  # the inhibitor
-    "Look an inhibitor up by name."
+
+def inhibitor(
+    name: str | Inhibitor,  # such as "diffusion"; or an inhibitor
+) -> Inhibitor:  # the inhibitor
+    "Look an inhibitor up by name"
     if isinstance(name, Inhibitor):
         return name
     if not isinstance(name, str):
@@ -162,3 +287,238 @@ def inhibitor(name: str | Inhibitor,  # a name such as "diffusion"; or an inhibi
     if name in INHIBITORS:
         return INHIBITORS[name]
     raise ValueError(f"unknown inhibitor {name!r}; choose one of {', '.join(INHIBITORS)}")
+
+
+# %%
+test_eq(inhibitor("ricker"), Ricker())
+test_eq(inhibitor(dog), dog)
+test_fail(lambda: inhibitor("dog"), contains="difference_of_gaussians, ricker")
+test_fail(lambda: dog(0.5), contains="floating tensor")
+
+d = torch.tensor([0.1, 0.5, 1.5, 4.0], dtype=torch.float64, requires_grad=True)
+for f in INHIBITORS.values():
+    assert torch.autograd.gradcheck(f, d)
+    at_zero = torch.zeros(1, requires_grad=True)
+    test_eq(torch.autograd.grad(f(at_zero).sum(), at_zero)[0].item(), 0)  # smooth at 0
+
+# %% [markdown]
+# ## What one neuron pays
+#
+# On a manifold a curve becomes a landscape. The star is one neuron; each place shows what a connection to a neuron there would cost.
+
+# %%
+fig, axes = plt.subplots(1, 4, figsize=(13, 3.9), layout="constrained")
+for ax, name in zip(axes, ("difference_of_gaussians", "ricker", "diffusion", "sinusoid"), strict=True):
+    colours = plot_from_point(Torus(), torch.tensor([6.0, 4.0]), ax, inhibitor(name))
+    ax.set(title=name.replace("_", " "))
+    fig.colorbar(colours, ax=ax, location="bottom", shrink=0.8, label="price")
+plt.show()
+
+
+# %% [markdown]
+# Dark is cheap. Under the difference of Gaussians a neuron keeps a ring of partners, and under diffusion or Ricker a disc around itself.
+# The sinusoid leaves it several rings. Every neuron has the same landscape, moved to its own place: this is what
+# gives the wiring a shape.
+
+# %% [markdown]
+# ## Neurons that move
+#
+# With a trained embedding the neurons too follow the gradient. The paper warns of monotone inhibitors: the bill is least when all neurons
+# stand on one point. It calls the difference of Gaussians and the Ricker wavelet safe. Are they?
+#
+# *Predict,* then let 60 neurons with equal weights descend the mean price on the torus.
+
+# %%
+def settle(f, space, steps=150, rate=0.1):
+    "Places of 60 neurons after descending the mean price of all pairs"
+    x = space.sample(60, torch.Generator().manual_seed(0)).requires_grad_()
+    optimizer = torch.optim.Adam([x], lr=rate)
+    for step in range(steps):
+        optimizer.param_groups[0]["lr"] = rate * (1 - step / steps)
+        optimizer.zero_grad()
+        f(space.distance(x)).mean().backward()
+        optimizer.step()
+        with torch.no_grad():
+            x.copy_(space.project(x))
+    return x.detach()
+
+
+def nearest(space, x):
+    "Mean distance of a neuron to its nearest neighbour"
+    return space.distance(x).fill_diagonal_(math.inf).amin(-1).mean().item()
+
+
+# %%
+torus, start = Torus(), Torus().sample(60, torch.Generator().manual_seed(0))
+settled = {"start": start} | {name: settle(inhibitor(name), torus) for name in ("difference_of_gaussians", "sinusoid", "ricker", "diffusion")}
+fig, axes = plt.subplots(1, 5, figsize=(13.5, 3.1), layout="constrained", sharey=True)
+for ax, (name, x) in zip(axes, settled.items(), strict=True):
+    ax.plot(*torus.chart(x).T, "o", color="#31688e", alpha=0.6, markersize=6, markeredgewidth=0)
+    ax.set(title=name.replace("_", " "), xlim=(0, 10), ylim=(0, 10), aspect="equal", xlabel="x")
+    f = inhibitor(name) if name != "start" else dog
+    print(f"{name:24} nearest neighbour at {nearest(torus, x):.3f}, mean distance {torus.distance(x).mean():.2f}, "
+          f"mean price {f(torus.distance(x)).mean():5.2f}; all at one point {f(torch.zeros(1)).item():.2f}")
+axes[0].set_ylabel("y")
+plt.show()
+
+# %% [markdown]
+# Many neurons end on top of each other, so that few dots are left. Read the last column as well.
+#
+# - *Ricker* collapses too, though to many points rather than one: its price is 0 at distance 0, so a clump costs nothing inside, and
+#   what lies beyond its ring merely stays away. What counts is not whether $f$ is monotone but whether **its least value is at
+#   distance 0**. Then one point for all is a global minimum, and descent goes there in clumps.
+# - *Diffusion* would be cheapest at one point. Here descent stopped before it: neurons all round the torus are pulled equally from both
+#   sides. Collapse is a danger, not a certainty.
+# - The *sinusoid* makes one point the dearest of all embeddings, and clumps all the same: a few clumps at cheap distances from each other
+#   cost less than neurons spread out, since only few pairs share a clump.
+# - The *difference of Gaussians* alone keeps neurons apart. Yet they draw together to one patch about as wide as the free distance, since
+#   elsewhere nobody is free. Nothing remains of the torus.
+#
+# Here all weights are equal and stay so. In training the weights pull against this, but it is a thing to watch. `trainable`
+# says what is certain beforehand, and no more:
+
+# %%
+for f in INHIBITORS.values():
+    ok, reason = f.trainable
+    print(f"{'yes' if ok else 'no ':4} {reason}")
+test_eq([name for name, f in INHIBITORS.items() if f.trainable[0]], ["difference_of_gaussians", "sinusoid"])
+assert nearest(torus, settled["ricker"]) < nearest(torus, settled["difference_of_gaussians"]) < nearest(torus, start)
+
+
+# %% [markdown]
+# ## Size is not shape
+#
+# Two manifolds can differ in the *mean* coefficient. The one with the larger mean has simply the stronger penalty. Since distances of
+# two independent random points are cheap to draw, the mean is easy to estimate.
+
+# %%
+#| export
+def _random_distances(manifold: Manifold, pairs: int, generator: torch.Generator | None) -> Tensor:
+    if isinstance(pairs, bool) or not isinstance(pairs, int) or pairs < 1:
+        raise ValueError(f"pairs is {pairs!r}; give a whole number of 1 or more")
+    x, y = (manifold.sample((pairs, 1), generator, dtype=torch.float64) for _ in range(2))
+    return manifold.distance(x, y).flatten()
+
+
+def mean_coefficient(
+    manifold: Manifold,
+    inhibitor: Inhibitor,
+    pairs: int = 100_000,  # random pairs of points to average over
+    generator: torch.Generator | None = None,  # source of randomness
+) -> float:  # mean price of a connection
+    "Mean coefficient of two random neurons on a manifold"
+    return inhibitor(_random_distances(manifold, pairs, generator)).mean().item()
+
+
+# %%
+for name in ("torus", "klein", "circle", "sphere", "s3", "torus6"):
+    price = dog(_random_distances(manifold(name), 100_000, torch.Generator().manual_seed(0)))
+    print(f"{name:8} mean {price.mean():5.1f}    at nearly full price {(price > 0.9 * dog.maximum).double().mean():4.0%}")
+
+
+# %% [markdown]
+# On the 6-torus nearly every pair pays nearly the full price: the penalty is uniform $L_1$ in all but name, and stronger than the
+# torus's. So a comparison of torus and 6-torus compares three things at once: shape, strength, and how much geometry is left.
+#
+# One remedy is to give both spaces the same mean. Distances scale with the space, so we draw them once and look for the factor, the one
+# nearest to 1 if there are several.
+
+# %%
+#| export
+def matched(
+    manifold: Manifold,  # to be scaled
+    inhibitor: Inhibitor,
+    mean: float,  # wanted mean coefficient, such as that of another manifold
+    pairs: int = 100_000,  # random pairs of points to average over
+    generator: torch.Generator | None = None,  # source of randomness
+) -> Manifold:  # the same shape at another size
+    "A larger or smaller copy of a manifold with a given mean coefficient; ValueError if no size has it"
+    d = _random_distances(manifold, pairs, generator)
+
+    def too_dear(log_factor: float) -> bool:
+        return inhibitor(d * math.exp(log_factor)).mean().item() > mean
+
+    now = too_dear(0.0)
+    for step in sorted((k / 10 for k in range(-60, 41) if k), key=abs):  # factors from e^-6 to e^4, nearest to 1 first
+        if too_dear(step) != now:
+            inner, outer = step - math.copysign(0.1, step), step
+            for _ in range(30):
+                middle = (inner + outer) / 2
+                inner, outer = (middle, outer) if too_dear(middle) == now else (inner, middle)
+            return manifold.scaled(math.exp(inner))
+    raise ValueError(f"no size of {manifold} has a mean coefficient of {mean} under {inhibitor}; give one that it reaches")
+
+
+# %%
+def seeded():
+    return torch.Generator().manual_seed(0)
+
+
+wanted = mean_coefficient(torus, dog, generator=seeded())
+for name in ("circle", "sphere", "torus6"):
+    alike = matched(manifold(name), dog, wanted, 20_000, seeded())
+    test_close(mean_coefficient(alike, dog, 20_000, seeded()), wanted, eps=1e-3)
+    print(f"{name:8} {alike}")
+test_fail(lambda: matched(torus, dog, 500.0, 1000, seeded()), contains="no size")
+
+
+# %% [markdown]
+# An honest comparison reports both: spaces as they come, and spaces of matched mean.
+#
+# ## Exercise
+#
+# Write an inhibitor that makes connections of one length free, and whose price never exceeds a height, with a ring as wide as you like:
+# $f(d) = h\,\big(1 - e^{-(d - r)^2 / 2w^2}\big)$.
+#
+# ```python
+# @dataclass(frozen=True)
+# class Ring(Inhibitor):
+#     height: float = 100.0
+#     radius: float = 2.0
+#     width: float = 0.5
+#
+#     def _value(self, d):
+#         raise NotImplementedError("the price of a connection of length d")
+# ```
+#
+# Is it trainable? Which radius would make it collapse? Then draw its landscape on the Klein bottle.
+#
+# <details><summary>Solution</summary>
+#
+# The next cell. It is trainable for every radius above 0; at radius 0 it is the Gaussian dip, which collapses.
+#
+# </details>
+
+# %%
+@dataclass(frozen=True)
+class Ring(Inhibitor):
+    "height·(1 - exp(-(d - radius)²/(2·width²))): one length is free"
+    height: float = 100.0
+    radius: float = 2.0
+    width: float = 0.5
+
+    def _value(self, d):
+        return -self.height * torch.expm1(-(((d - self.radius) / self.width) ** 2) / 2)
+
+
+test_eq([Ring().trainable[0], Ring(radius=0.0).trainable[0]], [True, False])
+test_close(Ring(radius=0.0, width=1.0)(torch.linspace(0, 5, 50)), Gaussian()(torch.linspace(0, 5, 50)))
+fig, ax = plt.subplots(figsize=(4.2, 3.6), layout="constrained")
+fig.colorbar(plot_from_point(manifold("klein"), torch.tensor([8.5, 2.5]), ax, Ring()), label="price")
+ax.set(title="a ring on the Klein bottle")
+plt.show()
+
+# %% [markdown]
+# ## What broke, and what the paper did
+#
+# - *The sample's maximum* made prices depend on which pairs happened to be in the matrix; the analytic one ended that.
+# - *"Square" means two things.* The authors' code penalizes far pairs by $d^2$ in navigation, but inverts it for language, where it
+#   penalizes near ones. Here `Diffusion` is always the formula of appendix E: far is dear.
+# - *Ricker* is called safe for trained embeddings. Taken as an inhibitor that is never negative, it is not: one point costs nothing.
+# - *Size and shape.* The paper's manifolds differ in mean coefficient, as measured above, and its tables do not separate the two.
+#
+# ## References
+#
+# - Geometric sparsification in recurrent neural networks, eqs. 6–8 and appendix E; its tables 15 and 16 compare inhibitors.
+# - Y. Burak and I. Fiete, *Accurate path integration in continuous attractor network models of grid cells* (2009): wiring by a
+#   difference of Gaussians, written by hand.

@@ -6,7 +6,20 @@ import pickle
 import pytest
 import torch
 
-from modreg.inhibitors import INHIBITORS, Constant, DifferenceOfGaussians, Diffusion, Gaussian, Inhibitor, Ricker, Sinusoid, inhibitor
+from modreg.inhibitors import (
+    INHIBITORS,
+    Constant,
+    DifferenceOfGaussians,
+    Diffusion,
+    Gaussian,
+    Inhibitor,
+    Ricker,
+    Sinusoid,
+    inhibitor,
+    matched,
+    mean_coefficient,
+)
+from modreg.manifolds import Torus, manifold
 
 SHAPES = [*INHIBITORS.values(), DifferenceOfGaussians(1., 2., 3.), Ricker(.3), Ricker(4.), Gaussian(3., .5), Constant(7.)]
 shapes = pytest.mark.parametrize("f", SHAPES, ids=str)
@@ -126,3 +139,43 @@ def test_a_new_inhibitor():
 def test_formula_can_be_drawn(f):
     mathtext = pytest.importorskip("matplotlib.mathtext")
     mathtext.MathTextParser("path").parse(f"${f.formula}$")
+
+
+def seeded(seed=0): return torch.Generator().manual_seed(seed)
+
+
+@pytest.mark.parametrize("name", ["circle", "sphere", "torus", "klein", "torus6", "r3", "s3"])
+def test_mean_coefficient_is_that_of_a_large_matrix(name):
+    space, f = manifold(name), DifferenceOfGaussians()
+    x, y = (space.sample(1000, seeded(seed)) for seed in (1, 2))
+    assert mean_coefficient(space, f, generator=seeded()) == pytest.approx(f(space.distance(x, y)).mean().item(), rel=.03)
+    assert mean_coefficient(space, f, 500, seeded(3)) == mean_coefficient(space, f, 500, seeded(3))
+
+
+def test_mean_coefficient_in_closed_form():
+    "On the torus the mean of d² is twice the variance of a uniform difference, period²/12."
+    assert mean_coefficient(Torus(period=6.), Diffusion(), 400_000, seeded()) == pytest.approx(6, rel=.01)
+    assert mean_coefficient(Torus(), Constant(3.), 10) == 3
+
+
+@pytest.mark.parametrize("name", ["circle", "sphere", "klein", "torus6", "s3"])
+@pytest.mark.parametrize("f", [DifferenceOfGaussians(), Diffusion(), Gaussian()], ids=str)
+def test_matched_has_the_wanted_mean(name, f):
+    wanted = mean_coefficient(Torus(), f, 4000, seeded())
+    space = matched(manifold(name), f, wanted, 4000, seeded(1))
+    assert type(space) is type(manifold(name))
+    assert mean_coefficient(space, f, 4000, seeded(1)) == pytest.approx(wanted, rel=1e-6)
+
+
+def test_matched_leaves_alone_what_matches():
+    wanted = mean_coefficient(Torus(), DifferenceOfGaussians(), 5000, seeded())
+    assert matched(Torus(), DifferenceOfGaussians(), wanted, 5000, seeded()).period == pytest.approx(10)
+
+
+def test_matched_refuses_what_no_size_has():
+    for f, mean in [(DifferenceOfGaussians(), 500.), (Gaussian(), -1.), (DifferenceOfGaussians(), math.nan)]:
+        with pytest.raises(ValueError, match="no size of"):
+            matched(Torus(), f, mean, 1000, seeded())
+    for pairs in (0, 2.5, True):
+        with pytest.raises(ValueError, match="whole number"):
+            mean_coefficient(Torus(), Diffusion(), pairs)
