@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from typing import ClassVar
 
 import pytest
 import torch
@@ -17,7 +18,7 @@ SCRIPT = """
 import sys
 from modreg.navigation import Navigation, NavigationConfig
 from modreg.training import fit
-fit(Navigation(NavigationConfig(scale="tiny", device="cpu", epochs=6, batches=40, out=sys.argv[1])), progress=False)
+fit(Navigation(NavigationConfig(scale="tiny", device="cpu", epochs=6, batches=20, out=sys.argv[1])), progress=False)
 """
 
 
@@ -36,7 +37,7 @@ def assert_same(a, b):
 
 
 def test_killed_process_resumes_bit_for_bit(tmp_path):
-    settings = config(tmp_path / "killed", epochs=6, batches=40)
+    settings = config(tmp_path / "killed", epochs=6, batches=20)
     metrics = Run(settings).path / "metrics.jsonl"
     process = subprocess.Popen([sys.executable, "-c", SCRIPT, settings.out])
     deadline = time.monotonic() + 120
@@ -125,9 +126,9 @@ def test_diverged_seed_is_reported_as_null(tmp_path):
     assert error[0] > 0 and error[1] is None and error[2] is None
 
 
-def test_task_without_methods_says_so():
+def test_task_without_methods_says_so(tmp_path):
     class Empty(Config):
-        scales = {"tiny": {}}  # noqa: RUF012
+        scales: ClassVar = {"tiny": {"strength": 0.1, "hidden": 4, "batch": 1, "batches": 1, "epochs": 1, "lr": 0.1}}
 
     with pytest.raises(NotImplementedError):
-        Task(Empty(scale="tiny")).model([])
+        fit(Task(Empty(scale="tiny", out=str(tmp_path))), progress=False)

@@ -1,0 +1,145 @@
+"""Exact counts, monotone masks and true zeros, under every optimizer, with and without replicas."""
+
+import pytest
+import torch
+from torch import nn
+
+from modreg.pruning import MagnitudePruner, reinitialize, scheduled, smallest
+from modreg.recurrent import RNN, Linear
+
+OPTIMIZERS = {
+    "adam": lambda p: torch.optim.Adam(p, lr=1e-2),
+    "fused adam": lambda p: torch.optim.Adam(p, lr=1e-2, fused=True),
+    "amsgrad": lambda p: torch.optim.Adam(p, lr=1e-2, amsgrad=True),
+    "adamw": lambda p: torch.optim.AdamW(p, lr=1e-2, weight_decay=0.1),
+    "momentum": lambda p: torch.optim.SGD(p, lr=1e-2, momentum=0.9, nesterov=True, weight_decay=0.1),
+    "rmsprop": lambda p: torch.optim.RMSprop(p, lr=1e-3, momentum=0.9, centered=True),
+}
+
+
+def stacked(replicas):
+    """A recurrent model, with a leading dimension if there are replicas."""
+    generator = torch.Generator().manual_seed(0)
+    return nn.ModuleDict({
+        "rnn": RNN(3, 8, replicas=replicas, generator=generator),
+        "out": Linear(8, 2, replicas=replicas, generator=generator),
+    })
+
+
+def learn(model, optimizer, replicas, steps=3):
+    lead = () if replicas is None else (replicas,)
+    for _ in range(steps):
+        optimizer.zero_grad()
+        model["out"](model["rnn"](torch.randn(*lead, 5, 4, 3))[0]).square().mean().backward()
+        optimizer.step()
+
+
+@pytest.mark.parametrize("replicas", [None, 1, 3])
+@pytest.mark.parametrize("schedule", ["linear", "cubic"])
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_counts_are_exact_and_zeros_stay(name, schedule, replicas):
+    torch.manual_seed(0)
+    model = stacked(replicas)
+    optimizer = OPTIMIZERS[name](model.parameters())
+    pruner = MagnitudePruner(model, 0.85, epochs=5, schedule=schedule, replicas=replicas)
+    total = 3 * 8 + 8 * 8 + 8 * 2
+    for epoch in range(7):
+        before = pruner.state_dict()
+        pruner.step(epoch, optimizer)
+        wanted = round(scheduled(epoch, 0.85, 5, schedule) * total)
+        learn(model, optimizer, replicas)
+        zeros = sum((w == 0).reshape(replicas or 1, -1).sum(1) for w in pruner.weights.values())
+        assert zeros.tolist() == [wanted] * (replicas or 1)
+        assert all((pruner.masks[key] <= before[key]).all() for key in before)
+        assert all((w[~pruner.masks[key]] == 0).all() for key, w in pruner.weights.items())
+    assert torch.isclose(torch.as_tensor(pruner.sparsity()), torch.tensor(wanted / total)).all()
+    assert not any("mask" in key or "orig" in key for key in model.state_dict())
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_ties_go_by_index(dtype):
+    generator = torch.Generator().manual_seed(0)
+    values = torch.randint(0, 4, (5, 200), generator=generator).to(dtype)
+    for zeros in range(0, 201, 7):
+        order = values.argsort(dim=1, stable=True)[:, :zeros]
+        expected = torch.zeros_like(values, dtype=torch.bool).scatter_(1, order, True)
+        assert torch.equal(smallest(values, zeros), expected)
+
+
+def test_diverged_weights_are_not_small():
+    values = torch.tensor([[float("nan"), 1.0, float("inf"), 0.5]])
+    assert smallest(values, 2).tolist() == [[False, True, False, True]]
+
+
+def test_replicas_are_pruned_as_if_alone():
+    many = stacked(3)
+    with torch.no_grad():
+        many["rnn"].weight_hh_l0[1].mul_(10)
+    together = MagnitudePruner(many, 0.7, 1, replicas=3)
+    together.step(0)
+    for s in range(3):
+        one = stacked(None)
+        one.load_state_dict({key: value[s] for key, value in stacked(3).state_dict().items()})
+        with torch.no_grad():
+            one["rnn"].weight_hh_l0.mul_(10 if s == 1 else 1)
+        alone = MagnitudePruner(one, 0.7, 1)
+        alone.step(0)
+        assert all(torch.equal(alone.masks[key], together.masks[key][s]) for key in alone.masks)
+
+
+def test_step_twice_and_resume_change_nothing():
+    model = stacked(None)
+    pruner = MagnitudePruner(model, 0.6, 4)
+    pruner.step(2)
+    masks = pruner.state_dict()
+    pruner.step(2)
+    pruner.step(1)
+    assert all(torch.equal(masks[key], pruner.masks[key]) for key in masks)
+    other = stacked(None)
+    other.load_state_dict(model.state_dict())
+    resumed = MagnitudePruner(other, 0.6, 4)
+    resumed.load_state_dict(masks)
+    for p in (pruner, resumed):
+        p.step(3)
+    assert all(torch.equal(resumed.masks[key], pruner.masks[key]) for key in masks)
+
+
+def test_removed_pruner_lets_go():
+    model = stacked(None)
+    pruner = MagnitudePruner(model, 0.5, 1)
+    pruner.step(0)
+    pruner.remove()
+    learn(model, torch.optim.SGD(model.parameters(), lr=0.1), None)
+    assert pruner.sparsity() < 0.1
+
+
+@pytest.mark.parametrize("replicas", [None, 2])
+@pytest.mark.parametrize("mode", ["redraw", "original", "shuffled"])
+def test_lottery_tickets(mode, replicas):
+    model = stacked(replicas)
+    original = {key: value.clone() for key, value in model.state_dict().items()}
+    pruner = MagnitudePruner(model, 0.6, 1, replicas=replicas)
+    pruner.step(0)
+    learn(model, torch.optim.SGD(model.parameters(), lr=0.1), replicas)
+    trained = {key: value.clone() for key, value in model.state_dict().items()}
+    masks = reinitialize(model, pruner.masks, mode, original=original if mode == "original" else None,
+                         generator=torch.Generator().manual_seed(1), replicas=replicas)
+    for key, mask in masks.items():
+        counts = [m.reshape(replicas or 1, -1).sum(1).tolist() for m in (mask, pruner.masks[key])]
+        assert counts[0] == counts[1]
+        weight = model.get_parameter(key)
+        assert (weight[~mask] == 0).all() and not torch.equal(weight, trained[key])
+        if mode == "original":
+            assert torch.equal(weight, original[key] * mask)
+    fixed = MagnitudePruner.from_masks(model, masks, replicas=replicas)
+    fixed.step(100)
+    assert all(torch.equal(fixed.masks[key], masks[key]) for key in masks)
+
+
+@pytest.mark.parametrize(("options", "message"), [
+    ({"target": 1.0}, "less than 1"), ({"target": -0.1}, "less than 1"), ({"epochs": 0}, "at least 1"),
+    ({"schedule": "stairs"}, "'linear', 'cubic'"), ({"parameters": ["rnn.bias_hh_l0"]}, "this model has"), ({"replicas": 4}, "must be 4"),
+])
+def test_mistakes(options, message):
+    with pytest.raises(ValueError, match=message):
+        MagnitudePruner(stacked(3 if "replicas" in options else None), **options)

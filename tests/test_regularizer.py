@@ -1,0 +1,146 @@
+"""The penalty against a double loop, its gradients against automatic differentiation, on every manifold."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from modreg.inhibitors import INHIBITORS, inhibitor
+from modreg.manifolds import MANIFOLDS, manifold
+from modreg.regularizer import CONTROLS, ModuliRegularizer, _Trained, equal_pull
+
+NAMES = [*MANIFOLDS, "r3", "s3"]
+
+
+class Bare(nn.Module):
+    """A layer that is nothing but a recurrent weight."""
+
+    def __init__(self, *shape, dtype=torch.float64):
+        super().__init__()
+        self.weight_hh_l0 = nn.Parameter(torch.randn(*shape, generator=torch.Generator().manual_seed(0), dtype=dtype))
+
+
+def make(layer, *args, seed=1, **options):
+    return ModuliRegularizer(layer, *args, generator=torch.Generator().manual_seed(seed), **options)
+
+
+@pytest.mark.parametrize("space", sorted(set(NAMES)))
+@pytest.mark.parametrize("f", [name for name in INHIBITORS])
+def test_value_is_the_double_loop(space, f):
+    layer = Bare(6, 6)
+    reg = make(layer, space, f, strength=0.7)
+    total = 0.0
+    for u in range(6):
+        for v in range(6):
+            d = reg.manifold.distance(reg.embedding[u : u + 1], reg.embedding[v : v + 1])[0, 0]
+            total += inhibitor(f)(d).item() * abs(layer.weight_hh_l0[u, v].item())
+    assert math.isclose(reg().item(), 0.7 * total / 36, rel_tol=1e-9, abs_tol=1e-12)
+
+
+@pytest.mark.parametrize("tile", [3, 256])
+@pytest.mark.parametrize("space", sorted(set(NAMES)))
+def test_gradients_are_those_of_automatic_differentiation(space, tile, monkeypatch):
+    monkeypatch.setattr("modreg.regularizer.TILE", tile)
+    layer = Bare(10, 10)
+    fixed = make(layer, space, strength=0.3)
+    trained = make(layer, space, strength=0.3, embedding=fixed.embedding, train_embedding=True)
+    places = fixed.embedding.clone().requires_grad_()
+    f = fixed.inhibitor(fixed.manifold.distance(places))
+    oracle = 0.3 * (f * layer.weight_hh_l0.abs()).mean()
+    slope, pull = torch.autograd.grad(oracle, (layer.weight_hh_l0, places))
+    for reg in (fixed, trained):
+        torch.testing.assert_close(reg(), oracle, atol=1e-12, rtol=1e-12)
+        torch.testing.assert_close(torch.autograd.grad(2 * reg(), layer.weight_hh_l0)[0], 2 * slope, atol=1e-12, rtol=1e-12)
+    torch.testing.assert_close(torch.autograd.grad(2 * trained(), trained.embedding)[0], 2 * pull, atol=1e-10, rtol=1e-8)
+
+
+def test_trained_gradient_against_finite_differences():
+    space, f = manifold("klein"), inhibitor("ricker")
+    generator = torch.Generator().manual_seed(3)
+    weight = torch.randn(5, 5, generator=generator, dtype=torch.float64).requires_grad_()
+    places = space.sample(5, generator, dtype=torch.float64).requires_grad_()
+    assert torch.autograd.gradcheck(lambda w, p: _Trained.apply(w, p, space, f, 2), (weight, places))
+
+
+@pytest.mark.parametrize("options", [{"control": c} for c in CONTROLS] + [{"train_embedding": True}], ids=str)
+def test_replicas_are_single_regularizers(options):
+    many = Bare(3, 7, 7)
+    reg = make(many, "sphere", strength=0.2, **options)
+    each, (grad,) = reg.penalty(), torch.autograd.grad(reg(), many.weight_hh_l0)
+    assert each.shape == (3,) and torch.isclose(reg(), each.sum())
+    for s in range(3):
+        one = Bare(7, 7)
+        one.weight_hh_l0.data.copy_(many.weight_hh_l0[s])
+        single = make(one, "sphere", strength=0.2, embedding=reg.embedding[s].detach(), **options)
+        if options.get("control") == "shuffled":
+            single.coefficients.copy_(reg.coefficients[s])
+        torch.testing.assert_close(single(), each[s])
+        torch.testing.assert_close(torch.autograd.grad(single(), one.weight_hh_l0)[0], grad[s])
+
+
+def test_controls_keep_values_and_mean():
+    layer = Bare(2, 30, 30)
+    regs = {c: make(layer, control=c) for c in CONTROLS}
+    moduli = regs["moduli"].coefficients
+    assert torch.equal(regs["shuffled"].coefficients.flatten(1).sort(1).values, moduli.flatten(1).sort(1).values)
+    assert not torch.equal(regs["shuffled"].coefficients, moduli)
+    torch.testing.assert_close(regs["l1"].coefficients.mean((1, 2)), moduli.mean((1, 2)))
+    assert (regs["l1"].coefficients.amax((1, 2)) == regs["l1"].coefficients.amin((1, 2))).all()
+    assert regs["none"]().item() == 0
+
+
+@pytest.mark.parametrize("layer", [nn.RNN(3, 6), nn.GRU(3, 6), nn.LSTM(3, 6)], ids=lambda layer: type(layer).__name__)
+@pytest.mark.parametrize("trained", [False, True])
+def test_gates_share_coefficients(layer, trained):
+    reg = make(layer, strength=0.5, train_embedding=trained)
+    f = reg.inhibitor(reg.manifold.distance(reg.embedding.detach()))
+    oracle = 0.5 * (f.repeat(len(layer.weight_hh_l0) // 6, 1) * layer.weight_hh_l0.abs()).mean()
+    torch.testing.assert_close(reg(), oracle)
+
+
+def test_state_dict_restores_and_freeze_holds():
+    layer = Bare(8, 8)
+    for options in ({}, {"control": "shuffled"}, {"train_embedding": True}):
+        reg, other = make(layer, **options), make(layer, seed=9, **options)
+        assert reg() != other()
+        other.load_state_dict(reg.state_dict())
+        torch.testing.assert_close(reg(), other(), atol=0, rtol=0)
+    before = reg().detach()
+    reg.freeze()
+    torch.testing.assert_close(reg(), before)
+    assert not list(reg.parameters())
+    assert all("weight" not in key for key in reg.state_dict())
+
+
+@pytest.mark.parametrize("space", ["circle", "sphere", "torus", "klein", "torus6", "s3"])
+def test_trained_places_stay_on_the_manifold(space):
+    layer = Bare(20, 20, dtype=torch.float32)
+    reg = make(layer, space, strength=1.0, train_embedding=True)
+    optimizer = torch.optim.Adam(reg.parameters(), lr=0.5)
+    start = reg().item()
+    for _ in range(30):
+        optimizer.zero_grad()
+        reg().backward()
+        optimizer.step()
+        reg.project_()
+        assert reg.manifold.check(reg.embedding.detach()) == (True, "")
+    assert reg().item() < start
+
+
+def test_equal_pull():
+    assert equal_pull(0.1, 4096) == 0.1
+    assert math.isclose(equal_pull(0.1, 256) / 256**2, 0.1 / 4096**2)
+    with pytest.raises(ValueError, match="at least 1"):
+        equal_pull(0.1, 0)
+
+
+@pytest.mark.parametrize(("options", "message"), [
+    ({"inhibitor": "diffusion", "train_embedding": True}, "collapses"), ({"inhibitor": "constant", "train_embedding": True}, "no gradient"),
+    ({"control": "none", "train_embedding": True}, "only 'moduli'"), ({"control": "l2"}, "'shuffled'"), ({"strength": float("nan")}, "at least 0"),
+    ({"weight": "weight_hh_l7"}, "its weight matrices are"), ({"embedding": torch.zeros(3, 2)}, r"\(8, 2\)"),
+    ({"embedding": torch.full((8, 2), 11.0)}, "not on"),
+])
+def test_mistakes(options, message):
+    with pytest.raises(ValueError, match=message):
+        ModuliRegularizer(nn.RNN(3, 8), **options)
