@@ -41,7 +41,7 @@ def cut_points(space, x):
 # --- a metric ---------------------------------------------------------------------------------------------------------
 
 @on_every
-@pytest.mark.parametrize("n", [1, 2, 7, 61, 350])  # sizes that leave odd ends to vectorized kernels and to threads
+@pytest.mark.parametrize("n", [1, 2, 7, 61, 201])  # sizes that leave odd ends to vectorized kernels and to threads
 def test_zero_to_itself_and_symmetric(space, dtype, n):
     x = space.sample(n, seeded(n), dtype=dtype)
     d = space.distance(x)
@@ -171,7 +171,7 @@ def cap_share(dim, angle):
 
 @on_every
 def test_sampling_is_uniform(space, dtype):
-    x = space.sample(20_000, seeded(11), dtype=dtype)
+    x = space.sample(8000, seeded(11), dtype=dtype)
     if isinstance(space, Sphere):
         for centre in space.sample(6, seeded(12), dtype=dtype):
             angle = space.distance(centre[None], x)[0].double() / space.radius
@@ -189,7 +189,7 @@ def test_sampling_is_uniform(space, dtype):
 @on_every
 def test_gradients_are_finite_everywhere(space, dtype):
     x = space.sample(6, seeded(13), dtype=dtype)
-    grains = [0, 1e-45, 1e-38, 1e-30, 1e-22, 1e-19, 1e-12, 1e-7, 1e-3]
+    grains = [0, 1e-45, 1e-30, 1e-19, 1e-7, 1e-3]
     close_by = [x + grain * length(space) for grain in grains]
     if not isinstance(space, Sphere):  # the origin is no point of a sphere
         close_by += [grain * x for grain in grains]
@@ -407,7 +407,7 @@ def test_a_new_manifold_says_what_is_missing():
 
 def test_chart_of_the_sphere_keeps_area():
     space = Sphere()
-    flat = space.chart(space.sample(200_000, seeded(33), dtype=torch.float64))
+    flat = space.chart(space.sample(50_000, seeded(33), dtype=torch.float64))
     unit = flat / (math.sqrt(2) * space.radius) / torch.tensor([2, 1])  # Hammer's oval made a disc
     assert unit.norm(dim=-1).max() <= 1 + 1e-12
     assert kolmogorov(unit.norm(dim=-1) ** 2) < 2.2
