@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['BOX', 'DT', 'SPEED', 'TURN', 'WALL', 'SIGMA', 'STEP', 'NavigationConfig', 'paths', 'PlaceCells', 'position_error',
            'PathIntegrator', 'Navigation', 'plot_learning', 'load_model', 'plot_paths', 'paper_row', 'summary',
-           'result_table']
+           'result_table', 'load_results']
 
 # %% ../nbs/navigation.ipynb #f8c04beb
 import json
@@ -201,6 +201,12 @@ class Navigation(Task):
         walks = [paths(1000, self.config.steps, g) for g in self.generators("test")]
         return torch.stack(walks).to(self.config.device)
 
+    def limits(self) -> dict[str, float]:
+        "Errors in cm, over all seeds: of a rat that claims to be `standing still`, and of decoding the `true activity`"
+        walk = self.test_paths()
+        said = {"standing still": walk[:, :1], "true activity": self.cells.decode(self.cells(walk[:, 1:]))}
+        return {name: position_error(position, walk[:, 1:]).mean().item() for name, position in said.items()}
+
     def evaluate(self, model: PathIntegrator) -> dict[str, Tensor]:
         "Position error (S,) in cm, mean over all steps"
         walk = self.test_paths()
@@ -308,3 +314,10 @@ def result_table(
         theirs = f"{paper[phase]['mean']} ± {paper[phase]['std']}" if phase in paper else "–"
         lines.append(f"| {names[phase]} | {summary(last['error'])} | {theirs} |")
     return "\n".join(lines) + "\n"
+
+# %% ../nbs/navigation.ipynb #906a1cb7
+def load_results(
+    name: str,  # "navigation_small" or "navigation_dense"
+) -> list[dict[str, Any]]:  # rows as the script of that name in benchmarks/ wrote them
+    "Results that ship with the package"
+    return json.loads((files("modreg") / "data" / f"{name}.json").read_text(encoding="utf-8"))

@@ -515,9 +515,9 @@ from modreg.recurrent import RNN, Linear
 
 @dataclass(frozen=True, kw_only=True)
 class RememberConfig(Config):
-    steps: int = 5  # how long to remember
+    steps: int = 4  # how long to remember
     task: ClassVar[str] = "remember"
-    scales: ClassVar = {"tiny": dict(hidden=16, batch=32, batches=20, epochs=4, lr=1e-2, strength=1e-4)}
+    scales: ClassVar = {"tiny": dict(hidden=32, batch=32, batches=50, epochs=5, lr=5e-3, strength=1e-4)}
 
 
 class Remember(Task):
