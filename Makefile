@@ -4,6 +4,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 ARGS ?=
+JOBS ?= auto
 DEV_EXTRAS = notebooks,topology,dev
 
 BIN = $(VENV)/bin
@@ -30,10 +31,10 @@ run: $(VENV)/notebooks.stamp ## train, prune and retrain the navigation network 
 	$(BIN)/python tools/run.py navigation -p scale small -p seeds 1 -p out build/runs $(ARGS)
 
 test: $(VENV)/dev.stamp lint ## all that CI checks
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(ARGS)
 
 test-slow: $(VENV)/dev.stamp lint ## the same and the tests that take minutes
-	$(BIN)/python -m pytest -m 'slow or not slow' $(ARGS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m 'slow or not slow' $(ARGS)
 
 lint: $(VENV)/dev.stamp ## ruff
 	$(BIN)/python -m ruff check $(LINTED)

@@ -17,7 +17,9 @@ from modreg.inhibitors import (
     inhibitor,
 )
 from modreg.manifolds import MANIFOLDS, Circle, Euclidean, KleinBottle, Manifold, Sphere, Torus, manifold
+from modreg.pruning import MagnitudePruner, reinitialize
 from modreg.recurrent import RNN
+from modreg.regularizer import ModuliRegularizer, equal_pull
 
 __all__ = [
     "INHIBITORS",
@@ -31,11 +33,15 @@ __all__ = [
     "Gaussian",
     "Inhibitor",
     "KleinBottle",
+    "MagnitudePruner",
     "Manifold",
+    "ModuliRegularizer",
     "Ricker",
     "Sinusoid",
     "Sphere",
     "Torus",
+    "equal_pull",
     "inhibitor",
     "manifold",
+    "reinitialize",
 ]
