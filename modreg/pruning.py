@@ -199,4 +199,6 @@ def reinitialize(
 
 def _shuffled(mask: Tensor, generator: torch.Generator | None, replicas: int | None) -> Tensor:
     rows = mask.reshape(replicas or 1, -1)
-    return torch.stack([row[torch.randperm(len(row), generator=generator, device=row.device)] for row in rows]).reshape(mask.shape)
+    device = "cpu" if generator is None else generator.device
+    orders = [torch.randperm(rows.shape[1], generator=generator, device=device).to(mask.device) for _ in rows]
+    return torch.stack([row[order] for row, order in zip(rows, orders, strict=True)]).reshape(mask.shape)

@@ -44,7 +44,7 @@ from tqdm.auto import tqdm
 import modreg
 from modreg.inhibitors import inhibitor
 from modreg.manifolds import manifold
-from modreg.pruning import MagnitudePruner
+from modreg.pruning import REINITIALIZE, SCHEDULES, MagnitudePruner, reinitialize
 from modreg.regularizer import CONTROLS, ModuliRegularizer
 
 # %%
@@ -87,7 +87,8 @@ class Config:
     strength: float | None = None  # λ of eq. 6 in mean form
     sparsity: float = 0.9  # share of weights that is zero at the end
     schedule: str = "linear"  # how sparsity rises: "linear" or "cubic"
-    lottery: bool = True  # afterwards, draw new weights under the same masks and train again
+    lottery: bool = True  # afterwards, give the weights new values under the same masks and train again
+    ticket: str = "redraw"  # new values: "redraw", "original", or the control "shuffled" (redraw, masks permuted)
     hidden: int | None = None  # number of hidden neurons N
     batch: int | None = None  # samples a step
     batches: int | None = None  # steps an epoch
@@ -148,7 +149,7 @@ def _check_types(config: Config) -> None:
 
 def _check_values(config: Config) -> None:
     manifold(config.manifold), inhibitor(config.inhibitor)  # both raise, listing what there is
-    for name, allowed in {"control": CONTROLS, "schedule": ("linear", "cubic")}.items():
+    for name, allowed in {"control": CONTROLS, "schedule": tuple(SCHEDULES), "ticket": REINITIALIZE}.items():
         if getattr(config, name) not in allowed:
             raise ValueError(f"{name}={getattr(config, name)!r}; it is one of {', '.join(map(repr, allowed))}")
     for field in fields(config):
@@ -364,7 +365,8 @@ class Phase:
     def __init__(self, task: Task, name: str, tickets: dict[str, Tensor] | None = None):
         config = task.config
         self.task, self.name = task, name
-        self.model = task.model(task.generators("weights", name)).to(config.device)
+        stream = "train" if config.ticket == "original" else name
+        self.model = task.model(task.generators("weights", stream)).to(config.device)
         self.regularizers = nn.ModuleList(_regularizer(task, k, *where) for k, where in enumerate(task.recurrent(self.model)))
         if tickets is None:
             self.pruner = MagnitudePruner(self.model, config.sparsity, config.epochs, config.schedule, replicas=config.seeds)
@@ -372,7 +374,10 @@ class Phase:
             self.regularizers.load_state_dict(_named(tickets, "regularizer."))
             for regularizer in self.regularizers:
                 regularizer.freeze()
-            self.pruner = MagnitudePruner.from_masks(self.model, _named(tickets, "mask."), replicas=config.seeds)
+            mode = "shuffled" if config.ticket == "shuffled" else "redraw"  # the model's weights are drawn already
+            masks = reinitialize(self.model, _named(tickets, "mask."), mode, init=lambda model: None,
+                                 generator=_generator(config.seed, "ticket"), replicas=config.seeds)
+            self.pruner = MagnitudePruner.from_masks(self.model, masks, replicas=config.seeds)
         trained = [p for p in (*self.model.parameters(), *self.regularizers.parameters()) if p.requires_grad]
         self.optimizer, self.scheduler = task.optimizer(trained)
 

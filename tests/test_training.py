@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from modreg.navigation import Navigation, NavigationConfig
-from modreg.training import Config, Run, Task, digest, fit, from_parameters
+from modreg.training import Config, Phase, Run, Task, digest, fit, from_parameters
 
 SCRIPT = """
 import sys
@@ -53,7 +53,7 @@ def test_killed_process_resumes_bit_for_bit(tmp_path):
 
 
 @pytest.mark.parametrize("stop", [0, 1, 3, 4, 5])
-@pytest.mark.parametrize("options", [{}, {"train_embedding": True}, {"control": "shuffled", "schedule": "cubic"}], ids=str)
+@pytest.mark.parametrize("options", [{}, {"train_embedding": True}, {"control": "shuffled", "schedule": "cubic", "ticket": "shuffled"}], ids=str)
 def test_interrupted_after_any_epoch(tmp_path, stop, options):
     whole = config(tmp_path / "whole", seeds=2, **options)
     parts = replace(whole, out=str(tmp_path / "parts"))
@@ -89,15 +89,29 @@ def test_seed_alone_is_seed_in_company(tmp_path):
         torch.testing.assert_close(alone["rnn.weight_hh_l0"][0], together["rnn.weight_hh_l0"][seed], atol=1e-3, rtol=1e-2)
 
 
+@pytest.mark.parametrize("ticket", ["redraw", "original", "shuffled"])
+def test_tickets(tmp_path, ticket):
+    settings = config(tmp_path, seeds=2, ticket=ticket, sparsity=0.5)
+    train, lottery = (fit(Navigation(settings), progress=False).weights(phase) for phase in ("train", "lottery"))
+    masks = [name for name in train if name.startswith("mask.")]
+    assert [int(train[m].sum()) for m in masks] == [int(lottery[m].sum()) for m in masks]
+    assert all(torch.equal(train[m], lottery[m]) for m in masks) == (ticket != "shuffled")
+    assert all((lottery[m.removeprefix("mask.")][~lottery[m]] == 0).all() for m in masks)
+    task = Navigation(settings)
+    first, again = Phase(task, "train"), Phase(task, "lottery", train)
+    mask = again.pruner.masks["decoder.weight"]
+    assert torch.equal(first.model.decoder.weight[mask], again.model.decoder.weight[mask]) == (ticket == "original")
+
+
 def test_digest_names_what_decides(tmp_path):
     base = config(tmp_path)
     assert digest(base) == digest(replace(base, out="elsewhere"))
-    for change in ({"seed": 1}, {"lr": 2e-3}, {"manifold": "klein"}, {"control": "none"}, {"steps": 6}):
+    for change in ({"seed": 1}, {"lr": 2e-3}, {"manifold": "klein"}, {"control": "none"}, {"steps": 6}, {"ticket": "original"}):
         assert digest(base) != digest(replace(base, **change))
 
 
 @pytest.mark.parametrize("options", [
-    {"epochs": 0}, {"hidden": -1}, {"lr": float("nan")}, {"strength": -1.0}, {"seeds": 0}, {"schedule": "stairs"},
+    {"epochs": 0}, {"hidden": -1}, {"lr": float("nan")}, {"strength": -1.0}, {"seeds": 0}, {"schedule": "stairs"}, {"ticket": "golden"},
     {"inhibitor": "fear"}, {"control": "moduli", "train_embedding": True, "inhibitor": "constant"}, {"place_cells": 2},
 ])
 def test_impossible_values(options):
