@@ -578,6 +578,7 @@ table += "\n" + ", ".join(f"{name}: {value:.1f} cm" for name, value in limits.it
 display(Markdown(table))
 print(f"table.md, learning.png, paths.png, wiring.png and neuron.png lie in {run.path}")
 
+
 # %% [markdown]
 # ## How the small scale was chosen
 #
@@ -591,6 +592,7 @@ def load_results(
 ) -> list[dict[str, Any]]:  # rows as the script of that name in benchmarks/ wrote them
     "Results that ship with the package"
     return json.loads((files("modreg") / "data" / f"{name}.json").read_text(encoding="utf-8"))
+
 
 # %%
 lines = ["| changed | error (cm) | standing still | true activity |", "|---|---|---|---|"]
@@ -634,6 +636,7 @@ axes[0, 0].set(ylabel="position error (cm), a dot a seed")
 axes[0, 0].legend(frameon=False, loc="lower left")
 plt.show()
 
+
 # %% [markdown]
 # ## Exercise: where did the zeros fall?
 #
@@ -656,6 +659,7 @@ plt.show()
 #| hide
 def zeros_by_matrix(tensors):
     return {name.removeprefix("mask."): 1 - mask.float().mean().item() for name, mask in tensors.items() if name.startswith("mask.")}
+
 
 # %%
 shares = zeros_by_matrix(weights["sparse"])

@@ -30,6 +30,8 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import Tensor, nn
 
+from modreg.manifolds import patch
+
 # %%
 #| hide
 import matplotlib.pyplot as plt
@@ -195,59 +197,88 @@ class MagnitudePruner:
         pruner.apply_()
         return pruner
 
-    @torch.no_grad()
-    def step(
-        self,
-        epoch: int,  # 0-based
-        optimizer: torch.optim.Optimizer | None = None,  # its state is cleared where weights are pruned
-    ) -> None:
-        "Prune to the epoch's sparsity; called once an epoch, and without effect if called again"
-        total = sum(w[0].numel() if self.replicas else w.numel() for w in self.weights.values())
-        zeros = round(scheduled(epoch, self.target, self.epochs, self.schedule) * total)
-        if zeros > self.zeros:
-            magnitudes = [torch.where(self.masks[name], w.abs(), -1) for name, w in self.weights.items()]
-            gone = smallest(_rows(magnitudes, self.replicas), zeros)
-            sizes = [m.numel() // len(gone) for m in magnitudes]
-            for mask, part in zip(self.masks.values(), gone.split(sizes, 1), strict=True):
-                mask.copy_(~part.reshape(mask.shape))
-            self.zeros = zeros
-        self.apply_()
-        if optimizer is not None:
-            self.mask_optimizer_(optimizer)
 
-    @torch.no_grad()
-    def apply_(self) -> None:
-        "Set pruned weights to zero"
-        for name, weight in self.weights.items():
-            weight.masked_fill_(~self.masks[name], 0)
+# %% [markdown]
+# One call an epoch. Weights that are gone count as smaller than all others, so a mask only ever shrinks.
 
-    @torch.no_grad()
-    def mask_optimizer_(self, optimizer: torch.optim.Optimizer) -> None:
-        "Set moments and momenta of pruned weights to zero"
-        for name, weight in self.weights.items():
-            for value in optimizer.state.get(weight, {}).values():
-                if torch.is_tensor(value) and value.shape == weight.shape:
-                    value.masked_fill_(~self.masks[name], 0)
+# %%
+#| export
+@patch
+@torch.no_grad()
+def step(
+    self: MagnitudePruner,
+    epoch: int,  # 0-based
+    optimizer: torch.optim.Optimizer | None = None,  # its state is cleared where weights are pruned
+) -> None:
+    "Prune to the epoch's sparsity; called once an epoch, and without effect if called again"
+    total = sum(w[0].numel() if self.replicas else w.numel() for w in self.weights.values())
+    zeros = round(scheduled(epoch, self.target, self.epochs, self.schedule) * total)
+    if zeros > self.zeros:
+        magnitudes = [torch.where(self.masks[name], w.abs(), -1) for name, w in self.weights.items()]
+        gone = smallest(_rows(magnitudes, self.replicas), zeros)
+        sizes = [m.numel() // len(gone) for m in magnitudes]
+        for mask, part in zip(self.masks.values(), gone.split(sizes, 1), strict=True):
+            mask.copy_(~part.reshape(mask.shape))
+        self.zeros = zeros
+    self.apply_()
+    if optimizer is not None:
+        self.mask_optimizer_(optimizer)
 
-    def sparsity(self) -> Tensor:  # share of weights that are exactly zero, () or (S,)
-        "Sparsity of the weights in effect, with zeros counted as zeros"
-        zeros = (_rows(self.weights.values(), self.replicas) == 0).float().mean(1)
-        return zeros if self.replicas else zeros[0]
 
-    def remove(self) -> None:
-        "Let go of the gradients; the zeros stay zeros until something trains them"
-        for hook in self._hooks:
-            hook.remove()
+# %% [markdown]
+# Zeros are written to the weights and to what the optimizer remembers of them.
 
-    def state_dict(self) -> dict[str, Tensor]:
-        "The masks, by weight name"
-        return {name: mask.clone() for name, mask in self.masks.items()}
+# %%
+#| export
+@patch
+@torch.no_grad()
+def apply_(self: MagnitudePruner) -> None:
+    "Set pruned weights to zero"
+    for name, weight in self.weights.items():
+        weight.masked_fill_(~self.masks[name], 0)
 
-    def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        "Take over masks from `state_dict`"
-        for name, mask in self.masks.items():
-            mask.copy_(state[name])
-        self.zeros = int((~_rows(self.masks.values(), self.replicas)).sum(1).max())
+
+@patch
+@torch.no_grad()
+def mask_optimizer_(self: MagnitudePruner, optimizer: torch.optim.Optimizer) -> None:
+    "Set moments and momenta of pruned weights to zero"
+    for name, weight in self.weights.items():
+        for value in optimizer.state.get(weight, {}).values():
+            if torch.is_tensor(value) and value.shape == weight.shape:
+                value.masked_fill_(~self.masks[name], 0)
+
+
+# %% [markdown]
+# The rest counts, lets go, and is saved.
+
+# %%
+#| export
+@patch
+def sparsity(self: MagnitudePruner) -> Tensor:  # share of weights that are exactly zero, () or (S,)
+    "Sparsity of the weights in effect, with zeros counted as zeros"
+    zeros = (_rows(self.weights.values(), self.replicas) == 0).float().mean(1)
+    return zeros if self.replicas else zeros[0]
+
+
+@patch
+def remove(self: MagnitudePruner) -> None:
+    "Let go of the gradients; the zeros stay zeros until something trains them"
+    for hook in self._hooks:
+        hook.remove()
+
+
+@patch
+def state_dict(self: MagnitudePruner) -> dict[str, Tensor]:
+    "The masks, by weight name"
+    return {name: mask.clone() for name, mask in self.masks.items()}
+
+
+@patch
+def load_state_dict(self: MagnitudePruner, state: dict[str, Tensor]) -> None:
+    "Take over masks from `state_dict`"
+    for name, mask in self.masks.items():
+        mask.copy_(state[name])
+    self.zeros = int((~_rows(self.masks.values(), self.replicas)).sum(1).max())
 
 
 # %% [markdown]

@@ -31,7 +31,7 @@ from torch.autograd.function import once_differentiable
 
 from modreg import inhibitors, manifolds
 from modreg.inhibitors import Inhibitor
-from modreg.manifolds import Manifold
+from modreg.manifolds import Manifold, patch
 
 # %%
 #| hide
@@ -216,79 +216,119 @@ class ModuliRegularizer(nn.Module):
             self.register_buffer("embedding", embedding.clone())
             self.register_buffer("coefficients", self._coefficients(generator))
 
-    def _check(self, train_embedding: bool) -> None:
-        if self.control not in CONTROLS:
-            raise ValueError(f"control={self.control!r}; it is one of {', '.join(map(repr, CONTROLS))}")
-        if not 0 <= self.strength < float("inf"):
-            raise ValueError(f"strength={self.strength}; it must be finite and at least 0")
-        if train_embedding:
-            if self.control != "moduli":
-                raise ValueError(f"train_embedding with control={self.control!r}: only 'moduli' has places to train")
-            ok, reason = self.inhibitor.trainable
-            if not ok:
-                raise ValueError(f"train_embedding: {reason}; try 'difference_of_gaussians' or a fixed embedding")
-
     @property
     def weight(self) -> Tensor:  # (N, N), (gates·N, N) or (S, N, N)
         "The layer's recurrent weight, as it is now"
         return getattr(self.layer, self.weight_name)
 
-    def _shape(self) -> tuple:
-        return (*self.weight.shape[:-2], self.weight.shape[-1], self.manifold.coordinates)
 
-    def _draw(self, generator: torch.Generator | None) -> Tensor:
-        *lead, n, _ = self._shape()
-        return self.manifold.sample((*lead, n), generator, dtype=self.weight.dtype, device=self.weight.device)
+# %% [markdown]
+# What it refuses, and what it makes of an embedding:
 
-    def _checked(self, embedding: Tensor) -> Tensor:
-        if embedding.shape != self._shape():
-            raise ValueError(f"embedding has shape {tuple(embedding.shape)}; {self.weight_name} needs {self._shape()}")
-        ok, reason = self.manifold.check(embedding)
+# %%
+#| export
+@patch
+def _check(self: ModuliRegularizer, train_embedding: bool) -> None:
+    if self.control not in CONTROLS:
+        raise ValueError(f"control={self.control!r}; it is one of {', '.join(map(repr, CONTROLS))}")
+    if not 0 <= self.strength < float("inf"):
+        raise ValueError(f"strength={self.strength}; it must be finite and at least 0")
+    if train_embedding:
+        if self.control != "moduli":
+            raise ValueError(f"train_embedding with control={self.control!r}: only 'moduli' has places to train")
+        ok, reason = self.inhibitor.trainable
         if not ok:
-            raise ValueError(f"embedding: {reason}")
-        return embedding.to(self.weight)
+            raise ValueError(f"train_embedding: {reason}; try 'difference_of_gaussians' or a fixed embedding")
 
-    @torch.no_grad()
-    def _coefficients(self, generator: torch.Generator | None) -> Tensor:
-        if self.control == "none":
-            return torch.zeros_like(self.weight[..., : self.weight.shape[-1], :])
-        f = self.inhibitor(self.manifold.distance(self.embedding))
-        if self.control == "l1":
-            return f.mean((-2, -1), keepdim=True).expand_as(f).contiguous()
-        return _permuted(f, generator) if self.control == "shuffled" else f
 
-    def penalty(self) -> Tensor:  # () or (S,)
-        "The penalty of each replica"
-        weight, n = self.weight, self.weight.shape[-1]
-        if isinstance(self.embedding, nn.Parameter):
-            many = weight.unflatten(-2, (-1, n)) if weight.dim() == 2 else weight
-            places = self.embedding if weight.dim() > 2 else self.embedding.expand(len(many), *self.embedding.shape)
-            each = torch.stack([_Trained.apply(w, p, self.manifold, self.inhibitor, TILE) for w, p in zip(many, places, strict=True)])
-            return self.strength * (each if weight.dim() > 2 else each.mean())
-        if weight.shape[-2] == n:
-            return self.strength * _Fixed.apply(weight, self.coefficients)
-        return self.strength * _Fixed.apply(weight.unflatten(-2, (-1, n)), self.coefficients).mean()
+@patch
+def _shape(self: ModuliRegularizer) -> tuple:
+    return (*self.weight.shape[:-2], self.weight.shape[-1], self.manifold.coordinates)
 
-    def forward(self) -> Tensor:  # ()
-        "The penalty, to be added to a loss; the sum over replicas, if there are any"
-        return self.penalty().sum()
 
-    @torch.no_grad()
-    def project_(self) -> None:
-        "Bring trained places back to the manifold; called after an optimizer's step"
-        if isinstance(self.embedding, nn.Parameter):
-            self.embedding.copy_(self.manifold.project(self.embedding))
+@patch
+def _draw(self: ModuliRegularizer, generator: torch.Generator | None) -> Tensor:
+    *lead, n, _ = self._shape()
+    return self.manifold.sample((*lead, n), generator, dtype=self.weight.dtype, device=self.weight.device)
 
-    def freeze(self) -> None:
-        "Hold trained places where they are, as the paper does for lottery tickets"
-        if isinstance(self.embedding, nn.Parameter):
-            places = self.embedding.detach()
-            del self.embedding
-            self.register_buffer("embedding", places)
-            self.register_buffer("coefficients", self._coefficients(None))
 
-    def extra_repr(self) -> str:
-        return f"{self.weight_name}, {self.manifold}, {self.inhibitor}, strength={self.strength:g}, control={self.control!r}"
+@patch
+def _checked(self: ModuliRegularizer, embedding: Tensor) -> Tensor:
+    if embedding.shape != self._shape():
+        raise ValueError(f"embedding has shape {tuple(embedding.shape)}; {self.weight_name} needs {self._shape()}")
+    ok, reason = self.manifold.check(embedding)
+    if not ok:
+        raise ValueError(f"embedding: {reason}")
+    return embedding.to(self.weight)
+
+
+# %% [markdown]
+# Fixed places need their coefficients once. This is all that the controls are:
+
+# %%
+#| export
+@patch
+@torch.no_grad()
+def _coefficients(self: ModuliRegularizer, generator: torch.Generator | None) -> Tensor:
+    if self.control == "none":
+        return torch.zeros_like(self.weight[..., : self.weight.shape[-1], :])
+    f = self.inhibitor(self.manifold.distance(self.embedding))
+    if self.control == "l1":
+        return f.mean((-2, -1), keepdim=True).expand_as(f).contiguous()
+    return _permuted(f, generator) if self.control == "shuffled" else f
+
+
+# %% [markdown]
+# In each step, the penalty of each replica, and their sum:
+
+# %%
+#| export
+@patch
+def penalty(self: ModuliRegularizer) -> Tensor:  # () or (S,)
+    "The penalty of each replica"
+    weight, n = self.weight, self.weight.shape[-1]
+    if isinstance(self.embedding, nn.Parameter):
+        many = weight.unflatten(-2, (-1, n)) if weight.dim() == 2 else weight
+        places = self.embedding if weight.dim() > 2 else self.embedding.expand(len(many), *self.embedding.shape)
+        each = torch.stack([_Trained.apply(w, p, self.manifold, self.inhibitor, TILE) for w, p in zip(many, places, strict=True)])
+        return self.strength * (each if weight.dim() > 2 else each.mean())
+    if weight.shape[-2] == n:
+        return self.strength * _Fixed.apply(weight, self.coefficients)
+    return self.strength * _Fixed.apply(weight.unflatten(-2, (-1, n)), self.coefficients).mean()
+
+
+@patch
+def forward(self: ModuliRegularizer) -> Tensor:  # ()
+    "The penalty, to be added to a loss; the sum over replicas, if there are any"
+    return self.penalty().sum()
+
+
+# %% [markdown]
+# Trained places are brought back to the manifold after a step, and may be frozen, as for lottery tickets:
+
+# %%
+#| export
+@patch
+@torch.no_grad()
+def project_(self: ModuliRegularizer) -> None:
+    "Bring trained places back to the manifold; called after an optimizer's step"
+    if isinstance(self.embedding, nn.Parameter):
+        self.embedding.copy_(self.manifold.project(self.embedding))
+
+
+@patch
+def freeze(self: ModuliRegularizer) -> None:
+    "Hold trained places where they are, as the paper does for lottery tickets"
+    if isinstance(self.embedding, nn.Parameter):
+        places = self.embedding.detach()
+        del self.embedding
+        self.register_buffer("embedding", places)
+        self.register_buffer("coefficients", self._coefficients(None))
+
+
+@patch
+def extra_repr(self: ModuliRegularizer) -> str:
+    return f"{self.weight_name}, {self.manifold}, {self.inhibitor}, strength={self.strength:g}, control={self.control!r}"
 
 
 # %% [markdown]
