@@ -43,6 +43,15 @@ def test_bars_follow_the_run_folders(tmp_path, capsys):
     assert "train, error 80" in capsys.readouterr().err
 
 
+def test_a_bar_is_closed_at_its_end(tmp_path):
+    folder = start(tmp_path / "new", lottery=False)
+    learn(folder, 90.0, 80.0, 70.0)
+    bars = run.Bars(tmp_path, time.time() - 1)
+    for _ in range(2):
+        bars.update()
+    assert bars.bars[folder].disable and bars.bars[folder].n == 3
+
+
 def test_report_shows_the_table_of_this_run_and_where_things_lie(tmp_path):
     for name in ("old", "new"):
         (start(tmp_path / name) / "table.md").write_text(f"| {name} |\n")

@@ -48,11 +48,15 @@ class Bars:
             total = config["epochs"] * (2 if config["lottery"] else 1)
             self.bars[folder] = tqdm(total=total, initial=len(lines), desc=f"{config['sparsity']:.0%} zeros", unit="epoch")
         bar = self.bars[folder]
+        if bar.disable:  # closed: its clock stands
+            return
         bar.update(len(lines) - bar.n)
         if lines:
             last = json.loads(lines[-1])
             values = [v for v in last.get("error", last["loss"]) if v is not None]
             bar.set_postfix_str(f"{last['phase']}, {'error' if 'error' in last else 'loss'} {sum(values) / max(1, len(values)):.3g}")
+        if bar.n >= bar.total:
+            bar.close()
 
     def close(self) -> None:
         "Leave every bar as it is"
