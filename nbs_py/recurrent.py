@@ -32,6 +32,8 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from modreg.manifolds import patch
+
 # %%
 #| hide
 import matplotlib.pyplot as plt
@@ -295,52 +297,83 @@ class RNN(nn.Module):
                 self.register_parameter(name, nn.Parameter(torch.empty(shape)))
         self.reset_parameters(generator)
 
-    def _shapes(self, k: int) -> dict[str, tuple]:
-        "Names and shapes of the parameters of layer `k`, in the order of `torch.nn.RNN`"
-        lead = () if self.replicas is None else (self.replicas,)
-        n = self.hidden_size
-        shapes = {f"weight_ih_l{k}": (*lead, n, n if k else self.input_size), f"weight_hh_l{k}": (*lead, n, n)}
-        return shapes | ({f"bias_ih_l{k}": (*lead, n), f"bias_hh_l{k}": (*lead, n)} if self.bias else {})
 
-    def reset_parameters(self, generator: Generators = None) -> None:
-        "Draw all weights anew, uniform within 1/√hidden_size as `torch.nn.RNN` does"
-        for parameter in self.parameters():
-            _uniform_(parameter, 1 / math.sqrt(self.hidden_size), generator)
+# %% [markdown]
+# Names, shapes and initial values are those of `torch.nn.RNN`.
 
-    def forward(
-        self,
-        x: Tensor,  # (steps, batch, input), (steps, input), or with replicas (S, steps, batch, input)
-        h0: Tensor | None = None,  # (layers, batch, hidden), (layers, hidden), or (S, layers, batch, hidden); zeros if None
-    ) -> tuple[Tensor, Tensor]:  # states of the last layer at every step, last state of every layer; shaped like x and h0
-        if self.replicas is None and x.dim() == 2:  # one sequence without a batch
-            dim = 0 if self.batch_first else 1
-            out, last = self(x.unsqueeze(dim), None if h0 is None else h0.unsqueeze(1))
-            return out.squeeze(dim), last.squeeze(1)
-        if self.batch_first:
-            x = x.transpose(0, 1)
-        lead = () if self.replicas is None else (self.replicas,)
-        _expect("the input, steps first,", x, (*lead, "steps", "batch", self.input_size))
-        shape = (*lead, self.num_layers, x.shape[-2], self.hidden_size)
-        h0 = x.new_zeros(shape) if h0 is None else h0
-        _expect("the initial state", h0, shape)
-        out, last = self._run(x, h0)
-        return (out.transpose(0, 1) if self.batch_first else out), last
+# %%
+#| export
+@patch
+def _shapes(self: RNN, k: int) -> dict[str, tuple]:
+    "Names and shapes of the parameters of layer `k`, in the order of `torch.nn.RNN`"
+    lead = () if self.replicas is None else (self.replicas,)
+    n = self.hidden_size
+    shapes = {f"weight_ih_l{k}": (*lead, n, n if k else self.input_size), f"weight_hh_l{k}": (*lead, n, n)}
+    return shapes | ({f"bias_ih_l{k}": (*lead, n), f"bias_hh_l{k}": (*lead, n)} if self.bias else {})
 
-    def _run(self, x: Tensor, h0: Tensor) -> tuple[Tensor, Tensor]:
-        if x.is_cuda and self.replicas is None:
-            kernel = torch.rnn_relu if self.nonlinearity == "relu" else torch.rnn_tanh
-            return kernel(x, h0, list(self.parameters()), self.bias, self.num_layers, 0.0, self.training, False, False)
-        names = "weight_ih", "weight_hh", "bias_ih", "bias_hh"
-        weights = [[getattr(self, f"{name}_l{k}", None) for name in names] for k in range(self.num_layers)]
-        if self.replicas is not None:
-            return _stack(x, h0, weights, self.nonlinearity)
-        weights = [[w if w is None else w[None] for w in layer] for layer in weights]
-        out, last = _stack(x[None], h0[None], weights, self.nonlinearity)
-        return out[0], last[0]
 
-    def extra_repr(self) -> str:
-        return (f"{self.input_size}, {self.hidden_size}, num_layers={self.num_layers}, "
-                f"nonlinearity={self.nonlinearity!r}, bias={self.bias}, replicas={self.replicas}")
+@patch
+def reset_parameters(self: RNN, generator: Generators = None) -> None:
+    "Draw all weights anew, uniform within 1/√hidden_size as `torch.nn.RNN` does"
+    for parameter in self.parameters():
+        _uniform_(parameter, 1 / math.sqrt(self.hidden_size), generator)
+
+
+@patch
+def extra_repr(self: RNN) -> str:
+    return (f"{self.input_size}, {self.hidden_size}, num_layers={self.num_layers}, "
+            f"nonlinearity={self.nonlinearity!r}, bias={self.bias}, replicas={self.replicas}")
+
+
+# %% [markdown]
+# Every form of input is brought to steps first:
+
+# %%
+#| export
+@patch
+def forward(
+    self: RNN,
+    x: Tensor,  # (steps, batch, input), (steps, input), or with replicas (S, steps, batch, input)
+    h0: Tensor | None = None,  # (layers, batch, hidden), (layers, hidden), or (S, layers, batch, hidden); zeros if None
+) -> tuple[Tensor, Tensor]:  # states of the last layer at every step, last state of every layer; shaped like x and h0
+    if self.replicas is None and x.dim() == 2:  # one sequence without a batch
+        dim = 0 if self.batch_first else 1
+        out, last = self(x.unsqueeze(dim), None if h0 is None else h0.unsqueeze(1))
+        return out.squeeze(dim), last.squeeze(1)
+    if self.batch_first:
+        x = x.transpose(0, 1)
+    lead = () if self.replicas is None else (self.replicas,)
+    _expect("the input, steps first,", x, (*lead, "steps", "batch", self.input_size))
+    shape = (*lead, self.num_layers, x.shape[-2], self.hidden_size)
+    h0 = x.new_zeros(shape) if h0 is None else h0
+    _expect("the initial state", h0, shape)
+    out, last = self._run(x, h0)
+    return (out.transpose(0, 1) if self.batch_first else out), last
+
+
+# %% [markdown]
+# Then either cuDNN or our own loop runs it:
+
+# %%
+#| export
+@patch
+def _cudnn(self: RNN, x: Tensor, h0: Tensor) -> tuple[Tensor, Tensor]:
+    "The kernel of `torch.nn.RNN`"
+    kernel = torch.rnn_relu if self.nonlinearity == "relu" else torch.rnn_tanh
+    return kernel(x, h0, list(self.parameters()), self.bias, self.num_layers, 0.0, self.training, False, False)
+
+
+@patch
+def _run(self: RNN, x: Tensor, h0: Tensor) -> tuple[Tensor, Tensor]:
+    if x.is_cuda and self.replicas is None:
+        return self._cudnn(x, h0)
+    names = "weight_ih", "weight_hh", "bias_ih", "bias_hh"
+    weights = [[getattr(self, f"{name}_l{k}", None) for name in names] for k in range(self.num_layers)]
+    if self.replicas is not None:
+        return _stack(x, h0, weights, self.nonlinearity)
+    weights = [[w if w is None else w[None] for w in layer] for layer in weights]
+    out, last = _stack(x[None], h0[None], weights, self.nonlinearity)
+    return out[0], last[0]
 
 
 # %% [markdown]

@@ -35,6 +35,15 @@ def test_drop_in(nonlinearity, layers, bias, form, state):
         torch.testing.assert_close(mine, oracle, atol=1e-10, rtol=1e-10)
 
 
+@pytest.mark.parametrize("nonlinearity", ["relu", "tanh"])
+@pytest.mark.parametrize("bias", [True, False])
+def test_kernel_for_gpus_agrees(nonlinearity, bias):
+    layer = RNN(4, 6, 2, nonlinearity, bias).double()
+    x, h0 = torch.randn(7, 3, 4, dtype=torch.float64), torch.randn(2, 3, 6, dtype=torch.float64)
+    for ours, theirs in zip(layer(x, h0), layer._cudnn(x, h0), strict=True):
+        torch.testing.assert_close(ours, theirs, atol=1e-12, rtol=1e-12)
+
+
 def test_single_step_and_single_neuron():
     theirs, ours = nn.RNN(1, 1, dtype=torch.float64), RNN(1, 1).double()
     ours.load_state_dict(theirs.state_dict())
