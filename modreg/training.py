@@ -126,6 +126,10 @@ def from_parameters(
     if unknown:
         listing = "\n".join(f"  {name} = {field.default!r}" for name, field in known.items())
         raise ValueError(f"no such parameter: {', '.join(unknown)}. The parameters of {config.task} and their defaults:\n{listing}")
+    truth = {"true": True, "false": False}  # papermill's command line knows True and False, and hands true and false over as text
+    for name in plain:
+        if isinstance(known[name].default, bool) and str(plain[name]).lower() in truth:
+            plain[name] = truth[str(plain[name]).lower()]
     return config(**plain)
 
 # %% ../nbs/training.ipynb #558f5c4f

@@ -131,6 +131,14 @@ def test_unknown_parameters_are_all_listed():
     assert "hidden = None" in str(error.value) and "place_cells" in str(error.value)
 
 
+def test_truth_values_as_a_command_line_writes_them():
+    for yes, no in (("true", "false"), ("True", "False"), (True, False)):
+        settings = from_parameters(NavigationConfig, {"scale": "tiny", "train_embedding": yes, "lottery": no})
+        assert settings.train_embedding is True and settings.lottery is False
+    with pytest.raises(TypeError, match="must be bool"):
+        from_parameters(NavigationConfig, {"scale": "tiny", "lottery": "perhaps"})
+
+
 def test_diverged_seed_is_reported_as_null(tmp_path):
     class Diverges(Navigation):
         def evaluate(self, model):
