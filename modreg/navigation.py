@@ -233,7 +233,10 @@ def plot_learning(
         lines[0].set_label(name)
         zeros = torch.tensor([line["sparsity"][0] for line in history])
         behind.fill_between(epochs, 100 * zeros, step="mid", color=f"C{k}", alpha=0.12, linewidth=0)
-    ax.set(xlabel="epoch (after the first phase: the lottery ticket)", ylabel=label)
+        starts = [line["epoch"] == 0 and line["phase"] == "lottery" for line in history]
+        if any(starts):
+            ax.axvline(starts.index(True) + 0.5, color="0.6", linewidth=0.8)
+    ax.set(xlabel="epoch (right of the line: the lottery ticket)", ylabel=label)
     ax.legend(frameon=False)
 
 # %% ../nbs/navigation.ipynb #7d8e1c4e

@@ -25,11 +25,13 @@ def weight_by_distance(
     "How many weights survive, and how large they are, at each distance; empty bins are nan"
     if weights.shape != distances.shape:
         raise ValueError(f"weights {tuple(weights.shape)} and distances {tuple(distances.shape)} differ in shape; both are (N, N)")
+    pair = ~torch.eye(len(weights), dtype=torch.bool)
+    weights, distances = weights[pair], distances[pair]
     width = distances.max() / bins
-    index = (distances / width).long().clamp_(max=bins - 1).flatten()
+    index = (distances / width).long().clamp_(max=bins - 1)
 
     def binned(values: Tensor) -> Tensor:
-        return torch.zeros(bins, dtype=weights.dtype).index_add_(0, index, values.flatten())
+        return torch.zeros(bins, dtype=weights.dtype).index_add_(0, index, values)
 
     pairs = binned(torch.ones_like(weights))
     return {"distance": (torch.arange(bins) + 0.5) * width, "pairs": pairs,
@@ -57,8 +59,8 @@ def plot_neuron(
 ) -> None:
     "Weights into one neuron as a heat map on the manifold's chart (the paper's figure 7)"
     weights, flat = weights.cpu(), space.chart(places.cpu())
-    alive = weights != 0
-    limit = weights.abs().max().clamp(min=1e-12).item()
+    others = torch.arange(len(weights)) != neuron
+    alive, limit = (weights != 0) & others, weights[others].abs().max().clamp(min=1e-12).item()
     ax.scatter(*flat[~alive].T, s=6, color="0.85", linewidths=0)
     dots = ax.scatter(*flat[alive].T, s=22, c=weights[alive], cmap="PuOr", vmin=-limit, vmax=limit,
                       edgecolors="0.4", linewidths=0.3)

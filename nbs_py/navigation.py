@@ -422,7 +422,10 @@ def plot_learning(
         lines[0].set_label(name)
         zeros = torch.tensor([line["sparsity"][0] for line in history])
         behind.fill_between(epochs, 100 * zeros, step="mid", color=f"C{k}", alpha=0.12, linewidth=0)
-    ax.set(xlabel="epoch (after the first phase: the lottery ticket)", ylabel=label)
+        starts = [line["epoch"] == 0 and line["phase"] == "lottery" for line in history]
+        if any(starts):
+            ax.axvline(starts.index(True) + 0.5, color="0.6", linewidth=0.8)
+    ax.set(xlabel="epoch (right of the line: the lottery ticket)", ylabel=label)
     ax.legend(frameon=False)
 
 
@@ -432,7 +435,7 @@ limits = task.limits()
 fig, ax = plt.subplots(figsize=(6.5, 3.4), layout="constrained")
 plot_learning({"dense": dense, f"{config.sparsity:.0%} zeros": run}, "error", "position error (cm)", ax)
 ax.axhline(limits["standing still"], color="0.6", linestyle=":")
-ax.text(1, limits["standing still"], "standing still", color="0.4", va="bottom")
+ax.text(ax.get_xlim()[1], limits["standing still"], "standing still ", color="0.4", va="bottom", ha="right")
 ax.set(ylim=(0, None))
 fig.savefig(run.path / "learning.png", dpi=150)
 

@@ -72,8 +72,8 @@ plt.show()
 # %% [markdown]
 # ## Weight against distance
 #
-# Sort all pairs of neurons by geodesic distance into bins. In each bin, two numbers: the share of weights that survived, and
-# their mean magnitude. For wiring that ignores the geometry both are level.
+# Sort all pairs of different neurons by geodesic distance into bins. In each bin, two numbers: the share of weights that survived, and
+# their mean magnitude. For wiring that ignores the geometry both are level. The diagonal, a neuron's weight to itself, is left out: it is memory, not wiring.
 
 # %%
 #| export
@@ -85,11 +85,13 @@ def weight_by_distance(
     "How many weights survive, and how large they are, at each distance; empty bins are nan"
     if weights.shape != distances.shape:
         raise ValueError(f"weights {tuple(weights.shape)} and distances {tuple(distances.shape)} differ in shape; both are (N, N)")
+    pair = ~torch.eye(len(weights), dtype=torch.bool)
+    weights, distances = weights[pair], distances[pair]
     width = distances.max() / bins
-    index = (distances / width).long().clamp_(max=bins - 1).flatten()
+    index = (distances / width).long().clamp_(max=bins - 1)
 
     def binned(values: Tensor) -> Tensor:
-        return torch.zeros(bins, dtype=weights.dtype).index_add_(0, index, values.flatten())
+        return torch.zeros(bins, dtype=weights.dtype).index_add_(0, index, values)
 
     pairs = binned(torch.ones_like(weights))
     return {"distance": (torch.arange(bins) + 0.5) * width, "pairs": pairs,
@@ -98,8 +100,8 @@ def weight_by_distance(
 
 # %%
 counted = weight_by_distance(local, distances)
-test_eq(counted["pairs"].sum().item(), 400 * 400)
-test_close((counted["share"] * counted["pairs"]).nansum(), (local != 0).sum(), eps=0.5)
+test_eq(counted["pairs"].sum().item(), 400 * 399)
+test_close((counted["share"] * counted["pairs"]).nansum(), (local != 0).sum() - (local.diagonal() != 0).sum(), eps=0.5)
 
 
 # %%
@@ -130,7 +132,7 @@ plt.show()
 # %% [markdown]
 # ## One neuron on the manifold
 #
-# Every other neuron is a dot at its place; its colour is the weight between it and the chosen one, the star. Zeros are grey.
+# Every other neuron is a dot at its place; its colour is the weight from it to the chosen one, the star. Zeros are grey.
 
 # %%
 #| export
@@ -143,8 +145,8 @@ def plot_neuron(
 ) -> None:
     "Weights into one neuron as a heat map on the manifold's chart (the paper's figure 7)"
     weights, flat = weights.cpu(), space.chart(places.cpu())
-    alive = weights != 0
-    limit = weights.abs().max().clamp(min=1e-12).item()
+    others = torch.arange(len(weights)) != neuron
+    alive, limit = (weights != 0) & others, weights[others].abs().max().clamp(min=1e-12).item()
     ax.scatter(*flat[~alive].T, s=6, color="0.85", linewidths=0)
     dots = ax.scatter(*flat[alive].T, s=22, c=weights[alive], cmap="PuOr", vmin=-limit, vmax=limit,
                       edgecolors="0.4", linewidths=0.3)
