@@ -11,7 +11,7 @@ __all__ = ['BOX', 'DT', 'SPEED', 'TURN', 'WALL', 'SIGMA', 'STEP', 'NavigationCon
 import json
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from typing import Any, ClassVar
 
@@ -303,18 +303,20 @@ def summary(values: list[float | None]) -> str:
 
 
 def result_table(
-    dense: Run,
-    run: Run,
+    plain: Run,  # dense, without a penalty
+    dense: Run,  # dense, with the penalty
+    run: Run,  # pruned
 ) -> str:  # Markdown
-    "Position errors of a dense and a sparse run, beside the paper's"
-    config, paper = run.config, paper_row(run.config)
-    ours = {"dense": dense.result["phases"]["train"], **run.result["phases"]}
-    names = {"dense": "dense", "train": f"{config.sparsity:.0%} zeros", "lottery": f"{config.sparsity:.0%} zeros, lottery ticket"}
+    "Position errors beside the paper's"
+    config = run.config
+    paper = paper_row(config) | {"plain": paper_row(replace(config, control="none", train_embedding=False)).get("dense")}
+    ours = {"plain": plain.result["phases"]["train"], "dense": dense.result["phases"]["train"], **run.result["phases"]}
+    names = {"plain": "dense, no penalty", "dense": "dense, with the penalty", "train": f"{config.sparsity:.0%} zeros", "lottery": f"{config.sparsity:.0%} zeros, lottery ticket"}
     method = config.manifold if config.control == "moduli" else f"{config.control} ({config.manifold})"
     lines = [f"Position error in cm: {method}, N={config.hidden}, {config.steps} steps, init={config.init}, λ={config.strength:g}", "",
              "| | ours: mean ± sd (each seed) | paper: mean ± sd |", "|---|---|---|"]
     for phase, last in ours.items():
-        theirs = f"{paper[phase]['mean']} ± {paper[phase]['std']}" if phase in paper else "–"
+        theirs = f"{paper[phase]['mean']} ± {paper[phase]['std']}" if paper.get(phase) else "–"
         lines.append(f"| {names[phase]} | {summary(last['error'])} | {theirs} |")
     return "\n".join(lines) + "\n"
 

@@ -30,7 +30,7 @@ def run(folder, **parameters):
 ], ids=lambda parameters: "-".join(map(str, parameters.values())))
 def test_papermill_runs_other_settings(tmp_path, parameters):
     results = run(tmp_path, **parameters)
-    assert len(results) == 2  # the dense run and the pruned one
+    assert len(results) == 3  # dense without a penalty, dense with it, and pruned
     folder, pruned = max(results.items(), key=lambda item: item[1]["phases"]["train"]["sparsity"][0])
     assert set(pruned["phases"]) == ({"train", "lottery"} if parameters.get("lottery", True) else {"train"})
     for last in pruned["phases"].values():
