@@ -15,7 +15,7 @@ from modreg.training import fit
 RESULTS = Path(__file__).parent.parent / "modreg" / "data" / "navigation_dense.json"
 BASE = NavigationConfig(scale="small", device="cpu", out="build/runs", control="none", strength=0.0, sparsity=0.0, lottery=False,
                         seed=200, seeds=1)
-VARIANTS = [{}, {"lr": 2e-4}, {"lr": 1e-3}, {"init": "paper"}, {"inputs": "raw"}, {"steps": 10}, {"steps": 50}, {"hidden": 128}]
+VARIANTS = [{}, {"lr": 2e-4}, {"lr": 1e-3}, {"init": "paper"}, {"inputs": "raw"}, {"steps": 10}]
 
 
 def main():
