@@ -645,10 +645,11 @@ axes[0, 0].legend(frameon=False, loc="lower left")
 plt.show()
 
 # %% [markdown]
-# What comes of it, in words: the penalties help a little, each at the strongest λ that was tried (so the best may lie beyond the grid), and the manifolds
-# do not lead the controls. A uniform penalty does at least as well. The wiring picture above shows that the geometry is really there; it just does not pay here.
-# And no pruned network of this width and these few steps beats standing still, so this is a comparison of broken networks: a wider network or a longer
-# training may well rank them otherwise. The paper's networks have sixteen times the width. An initialization or condition without a row was not run.
+# What comes of it, in words. From the identity start the penalties help a little, each at the strongest λ that was tried (so the best may lie beyond the grid), and the
+# manifolds do not lead the controls: a uniform penalty does at least as well. The wiring picture above shows that the geometry is really there; it just does not pay here.
+# From torch's own start the dense network itself has not learned the task in these few steps. And no pruned network of this width beats standing still, so this is a
+# comparison of broken networks: a wider one, or a longer training, may well rank them otherwise. The paper's networks have sixteen times the width.
+# An initialization or condition without a row was not run.
 
 # %%
 for init in inits:
