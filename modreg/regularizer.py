@@ -6,6 +6,8 @@
 __all__ = ['CONTROLS', 'TILE', 'ModuliRegularizer', 'equal_pull']
 
 # %% ../nbs/regularizer.ipynb #bcf34bea
+from numbers import Real
+
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
@@ -32,21 +34,23 @@ class _Fixed(torch.autograd.Function):
 
 # %% ../nbs/regularizer.ipynb #3818103f
 class _Trained(torch.autograd.Function):
-    "The same with coefficients f(d) of trained places (N, c); no graph is larger than one tile of rows"
+    "The same for a weight (gates·N, N) with coefficients f(d) of trained places (N, c); no graph is larger than one tile of rows"
 
     @staticmethod
     def forward(ctx, weight, places, space, f, tile):
-        slope, pull = torch.empty_like(weight), torch.zeros_like(places)
-        for rows in torch.arange(len(weight), device=weight.device).split(tile):
+        gates = weight.detach().reshape(-1, len(places), len(places))
+        slope, pull = torch.empty_like(gates), torch.zeros_like(places)
+        for start in range(0, len(places), tile):
+            rows = slice(start, start + tile)
             with torch.enable_grad():
                 here, there = places.detach()[rows].requires_grad_(), places.detach().requires_grad_()
                 coefficients = f(space.distance(here, there))
-                cost = (coefficients * weight.detach()[rows].abs()).sum()
+                cost = (coefficients * gates[:, rows].abs().sum(0)).sum()
                 pull_here, pull_there = torch.autograd.grad(cost, (here, there))
-            slope[rows] = weight[rows].sign().mul_(coefficients.detach())
+            slope[:, rows] = gates[:, rows].sign().mul_(coefficients.detach())
             pull[rows] += pull_here
             pull += pull_there
-        ctx.save_for_backward(slope, pull)
+        ctx.save_for_backward(slope.reshape(weight.shape), pull)
         return torch.dot(slope.flatten(), weight.flatten()) / slope.numel()
 
     @staticmethod
@@ -74,17 +78,30 @@ def _permuted(
 
 def _target(layer: nn.Module, weight: str | None) -> str:
     "Name of the weight that feels the penalty"
+    if not isinstance(layer, nn.Module):
+        raise TypeError(f"layer is a {type(layer).__name__}; give the module that owns the recurrent weight, such as an nn.RNN")
     if weight is None:
         weight = "weight_hh_l0"
-        if getattr(layer, "num_layers", 1) > 1:
-            raise ValueError("the layer is a stack of several: make one regularizer for each, with weight='weight_hh_l0', 'weight_hh_l1', …")
+        if getattr(layer, "num_layers", 1) > 1 or getattr(layer, "bidirectional", False):
+            names = ", ".join(repr(name) for name, _ in layer.named_parameters() if name.startswith("weight_hh"))
+            raise ValueError(f"the layer has several recurrent weights: make one regularizer for each, with weight= one of {names}")
     if not isinstance(getattr(layer, weight, None), Tensor):
         names = ", ".join(name for name, p in layer.named_parameters() if p.dim() >= 2) or "none"
         raise ValueError(f"{type(layer).__name__} has no weight {weight!r}; its weight matrices are: {names}. Name one with weight='…'")
-    shape = getattr(layer, weight).shape
-    if len(shape) < 2 or shape[-2] % shape[-1]:
-        raise ValueError(f"{weight} has shape {tuple(shape)}; a recurrent weight is (N, N), (gates·N, N) or (replicas, N, N)")
+    _check_recurrent(layer, weight, getattr(layer, weight).shape)
     return weight
+
+
+def _check_recurrent(layer: nn.Module, weight: str, shape: torch.Size) -> None:
+    "ValueError unless rows and columns of each gate are the same neurons"
+    if len(shape) not in (2, 3) or shape[-2] % shape[-1]:
+        raise ValueError(f"{weight} has shape {tuple(shape)}; a recurrent weight is (N, N) or (gates·N, N), and may have replicas before that")
+    if isinstance(layer, nn.Linear) and shape[0] != shape[1]:
+        raise ValueError(f"{weight} has shape {tuple(shape)}: a linear layer has no gates, and only a square one leads from neurons to the same neurons")
+    if isinstance(layer, nn.modules.conv._ConvNd):
+        raise ValueError(f"{weight} of a {type(layer).__name__} is not a recurrent weight (N, N)")
+    if getattr(layer, "proj_size", 0) and weight.startswith("weight_hh"):
+        raise ValueError(f"{weight} leads from {layer.proj_size} projected states to {layer.hidden_size} neurons, not from neurons to neurons; use proj_size=0")
 
 # %% ../nbs/regularizer.ipynb #ab00f06c
 class ModuliRegularizer(nn.Module):
@@ -116,17 +133,24 @@ class ModuliRegularizer(nn.Module):
             self.register_buffer("coefficients", self._coefficients(generator))
 
     @property
-    def weight(self) -> Tensor:  # (N, N), (gates·N, N) or (S, N, N)
+    def weight(self) -> Tensor:  # (N, N) or (gates·N, N); with replicas (S, N, N) or (S, gates·N, N)
         "The layer's recurrent weight, as it is now"
         return getattr(self.layer, self.weight_name)
+
+    @property
+    def coefficients(self) -> Tensor:  # (N, N) or (S, N, N)
+        "Price of each weight; of trained places, as they are now"
+        if isinstance(self.embedding, nn.Parameter):
+            return self._coefficients(None)
+        return super().__getattr__("coefficients")  # the buffer
 
 # %% ../nbs/regularizer.ipynb #ceb822ed
 @patch
 def _check(self: ModuliRegularizer, train_embedding: bool) -> None:
     if self.control not in CONTROLS:
         raise ValueError(f"control={self.control!r}; it is one of {', '.join(map(repr, CONTROLS))}")
-    if not 0 <= self.strength < float("inf"):
-        raise ValueError(f"strength={self.strength}; it must be finite and at least 0")
+    if not isinstance(self.strength, Real) or not 0 <= self.strength < float("inf"):
+        raise ValueError(f"strength={self.strength!r}; it must be a finite number, at least 0")
     if train_embedding:
         if self.control != "moduli":
             raise ValueError(f"train_embedding with control={self.control!r}: only 'moduli' has places to train")
@@ -148,12 +172,15 @@ def _draw(self: ModuliRegularizer, generator: torch.Generator | None) -> Tensor:
 
 @patch
 def _checked(self: ModuliRegularizer, embedding: Tensor) -> Tensor:
+    if not isinstance(embedding, Tensor):
+        raise TypeError(f"embedding is a {type(embedding).__name__}; give a tensor of shape {self._shape()}")
     if embedding.shape != self._shape():
         raise ValueError(f"embedding has shape {tuple(embedding.shape)}; {self.weight_name} needs {self._shape()}")
     ok, reason = self.manifold.check(embedding)
     if not ok:
         raise ValueError(f"embedding: {reason}")
-    return embedding.to(self.weight)
+    places = embedding.detach().to(self.weight)
+    return places if places.dtype == embedding.dtype else self.manifold.project(places)  # rounding may lead off the manifold
 
 # %% ../nbs/regularizer.ipynb #fdf393f6
 @patch
@@ -172,13 +199,13 @@ def penalty(self: ModuliRegularizer) -> Tensor:  # () or (S,)
     "The penalty of each replica"
     weight, n = self.weight, self.weight.shape[-1]
     if isinstance(self.embedding, nn.Parameter):
-        many = weight.unflatten(-2, (-1, n)) if weight.dim() == 2 else weight
-        places = self.embedding if weight.dim() > 2 else self.embedding.expand(len(many), *self.embedding.shape)
+        many, places = (weight, self.embedding) if weight.dim() > 2 else (weight[None], self.embedding[None])
         each = torch.stack([_Trained.apply(w, p, self.manifold, self.inhibitor, TILE) for w, p in zip(many, places, strict=True)])
-        return self.strength * (each if weight.dim() > 2 else each.mean())
+        return self.strength * (each if weight.dim() > 2 else each[0])
     if weight.shape[-2] == n:
         return self.strength * _Fixed.apply(weight, self.coefficients)
-    return self.strength * _Fixed.apply(weight.unflatten(-2, (-1, n)), self.coefficients).mean()
+    gates = weight.unflatten(-2, (-1, n))  # (gates, N, N) or (S, gates, N, N)
+    return self.strength * _Fixed.apply(gates, self.coefficients.unsqueeze(-3)).mean(-1)
 
 
 @patch

@@ -26,6 +26,7 @@
 # %%
 #| export
 from collections.abc import Callable, Iterable
+from numbers import Real
 
 import torch
 from torch import Tensor, nn
@@ -34,14 +35,38 @@ from modreg.manifolds import patch
 
 # %%
 #| hide
+import copy
+
 import matplotlib.pyplot as plt
 from fastcore.test import test_close, test_eq, test_fail
+
+# %% [markdown]
+# Two layers as torch makes them, a narrow input of 4 and a wide one of 100. Each draws its weights from an interval that shrinks with the number of its inputs.
+# One threshold (dashed) cuts nine in ten of all weights:
+
+# %%
+torch.manual_seed(0)
+layers = nn.Sequential(nn.Linear(4, 100), nn.Linear(100, 100))
+sizes = [layer.weight.detach().abs().flatten() for layer in layers]
+together = torch.cat(sizes)
+threshold = together.kthvalue(round(0.9 * len(together))).values
+
+fig, axes = plt.subplots(2, 1, figsize=(6, 3.6), sharex=True, layout="constrained")
+for ax, size, name in zip(axes, sizes, ("4 inputs", "100 inputs"), strict=True):
+    ax.hist(size, bins=60, range=(0, 0.5), color="tab:blue")
+    ax.axvline(threshold, color="black", linestyle="--")
+    ax.set(title=f"{name}: {len(size)} weights", ylabel="weights")
+axes[1].set(xlabel="|weight|")
+plt.show()
+
+# %% [markdown]
+# *Predict:* what share of each layer is left? The answer is below, under *Where do the zeros fall?*
 
 # %% [markdown]
 # ## How sparsity rises
 #
 # The paper raises sparsity linearly, from nothing in the first epoch to the target in the last (section 4). The cubic schedule of Zhu and Gupta
-# prunes most while the network is young and leaves it more epochs to recover.
+# prunes most while the network is young and leaves it more epochs to recover. Its cost: each epoch before the last trains a sparser network.
 
 # %%
 #| export
@@ -54,7 +79,15 @@ def scheduled(
     epochs: int,  # number of epochs
     schedule: str = "linear",  # "linear" (section 4) or "cubic"
 ) -> float:  # share of weights to be zero during `epoch`
-    "Sparsity of an epoch: 0 in the first, `target` in the last and ever after"
+    "Sparsity of an epoch: 0 in the first, `target` in the last and ever after; ValueError if an argument makes no sense"
+    if not isinstance(target, Real) or not 0 <= target < 1:
+        raise ValueError(f"target={target!r}; it is a share of zeros, at least 0 and less than 1 (0.9 is 90 %)")
+    if not isinstance(epochs, int) or epochs < 1:
+        raise ValueError(f"epochs={epochs!r}; it is a whole number of epochs, at least 1")
+    if schedule not in SCHEDULES:
+        raise ValueError(f"schedule={schedule!r}; it is one of {', '.join(map(repr, SCHEDULES))}")
+    if not isinstance(epoch, Real) or not epoch >= 0:
+        raise ValueError(f"epoch={epoch!r}; epochs are counted from 0")
     return target * SCHEDULES[schedule](min(1.0, epoch / (epochs - 1)) if epochs > 1 else 1.0)
 
 
@@ -92,7 +125,8 @@ naive_keep(torch.tensor([1.0, 2, 2, 2, 3]), 2).logical_not().sum().item()
 
 # %% [markdown]
 # Ties go together. Here exactly `zeros` go, and among equals those that come first. Nor is a sort needed: the value at one place
-# (`kthvalue`) is found in time proportional to the number of weights.
+# (`kthvalue`) is found in time proportional to the number of weights. numpy's `partition` does it too, and is faster as long as all values differ; here
+# most do not, since weights that are gone all count the same.
 
 # %%
 #| export
@@ -134,7 +168,7 @@ def prunable(
     replicas: int | None = None,  # number of replicas S if dimension 0 of each parameter is theirs
     parameters: Iterable[str] | None = None,  # names to restrict to
 ) -> dict[str, nn.Parameter]:  # weight matrices by name
-    "Parameters that are pruned: weight matrices, never biases"
+    "Parameters that are pruned: weight matrices, never biases; ValueError if there are none, or not those that were named"
     found = {name: p for name, p in model.named_parameters() if p.dim() >= (2 if replicas is None else 3)}
     if parameters is not None:
         parameters = list(parameters)
@@ -154,6 +188,14 @@ def _rows(tensors: Iterable[Tensor], replicas: int | None) -> Tensor:
     return torch.cat([t.reshape(replicas or 1, -1) for t in tensors], 1)
 
 
+def _check_masks(masks: dict[str, Tensor], weights: dict[str, Tensor]) -> None:
+    for name, mask in masks.items():
+        if name not in weights:
+            raise ValueError(f"a mask is given for {name!r}, but there is no such weight; there are {', '.join(weights)}")
+        if mask.shape != weights[name].shape:
+            raise ValueError(f"mask of {name} has shape {tuple(mask.shape)}; the weight has {tuple(weights[name].shape)}")
+
+
 # %%
 #| export
 class MagnitudePruner:
@@ -161,7 +203,7 @@ class MagnitudePruner:
 
     def __init__(
         self,
-        model: nn.Module,
+        model: nn.Module,  # on the device where it will be trained
         target: float = 0.9,  # share of weights that is zero in the end, in [0, 1)
         epochs: int = 30,  # epochs until then
         schedule: str = "linear",  # "linear" or "cubic"
@@ -169,17 +211,22 @@ class MagnitudePruner:
         replicas: int | None = None,  # S if dimension 0 of each parameter is that of replicas; each is pruned on its own
         parameters: Iterable[str] | None = None,  # names of the weight matrices to prune; all if None
     ):
-        if not 0 <= target < 1:
-            raise ValueError(f"target={target}; it is a share of zeros, at least 0 and less than 1 (0.9 is 90 %)")
-        if epochs < 1:
-            raise ValueError(f"epochs={epochs}; it must be at least 1")
-        if schedule not in SCHEDULES:
-            raise ValueError(f"schedule={schedule!r}; it is one of {', '.join(map(repr, SCHEDULES))}")
+        scheduled(0, target, epochs, schedule)  # refuses what makes no sense
         self.target, self.epochs, self.schedule, self.replicas = target, epochs, schedule, replicas
         self.weights = prunable(model, replicas, parameters)
         self.masks = {name: torch.ones_like(w, dtype=torch.bool) for name, w in self.weights.items()}
         self.zeros = 0  # pruned weights of each replica
-        self._hooks = [w.register_hook(lambda grad, name=name: grad * self.masks[name]) for name, w in self.weights.items()]
+        self._hooks = [self._mask_gradient(name, w) for name, w in self.weights.items()]
+
+    def _mask_gradient(self, name: str, weight: nn.Parameter):
+        def masked(grad):  # not a plain product: that would make NaN of an infinite gradient
+            mask = self.masks[name]
+            return grad * mask if grad.is_sparse else torch.where(mask, grad, 0)
+
+        learns = weight.requires_grad
+        hook = weight.requires_grad_(True).register_hook(masked)  # torch takes no hook for a frozen weight, but keeps it
+        weight.requires_grad_(learns)
+        return hook
 
     @classmethod
     def from_masks(
@@ -190,12 +237,13 @@ class MagnitudePruner:
     ) -> "MagnitudePruner":
         "A pruner that keeps to given masks and prunes no further"
         pruner = cls(model, 0.0, replicas=replicas, parameters=masks)
-        for name, mask in masks.items():
-            if mask.shape != pruner.masks[name].shape:
-                raise ValueError(f"mask of {name} has shape {tuple(mask.shape)}; the weight has {tuple(pruner.masks[name].shape)}")
         pruner.load_state_dict(masks)
         pruner.apply_()
         return pruner
+
+    def sparsity(self) -> Tensor:  # share of weights that are exactly zero, () or (S,)
+        "Sparsity of the weights in effect, with zeros counted as zeros"
+        return _share_of_zeros(self.weights.values(), self.replicas)
 
 
 # %% [markdown]
@@ -253,11 +301,19 @@ def mask_optimizer_(self: MagnitudePruner, optimizer: torch.optim.Optimizer) -> 
 
 # %%
 #| export
-@patch
-def sparsity(self: MagnitudePruner) -> Tensor:  # share of weights that are exactly zero, () or (S,)
-    "Sparsity of the weights in effect, with zeros counted as zeros"
-    zeros = (_rows(self.weights.values(), self.replicas) == 0).float().mean(1)
-    return zeros if self.replicas else zeros[0]
+def _share_of_zeros(weights: Iterable[Tensor], replicas: int | None) -> Tensor:
+    rows = [w.detach().reshape(replicas or 1, -1) for w in weights]
+    share = sum((row == 0).sum(1) for row in rows) / sum(row.shape[1] for row in rows)
+    return share if replicas else share[0]
+
+
+def sparsity(
+    model: nn.Module,
+    replicas: int | None = None,  # number of replicas S if dimension 0 of each parameter is theirs
+    parameters: Iterable[str] | None = None,  # names to restrict to
+) -> Tensor:  # share of weights that are exactly zero, () or (S,)
+    "Sparsity of the weight matrices of any model, pruned here or elsewhere"
+    return _share_of_zeros(prunable(model, replicas, parameters).values(), replicas)
 
 
 @patch
@@ -275,7 +331,10 @@ def state_dict(self: MagnitudePruner) -> dict[str, Tensor]:
 
 @patch
 def load_state_dict(self: MagnitudePruner, state: dict[str, Tensor]) -> None:
-    "Take over masks from `state_dict`"
+    "Take over masks from `state_dict`; ValueError if they are not those of this model"
+    if missing := sorted(self.masks.keys() - state.keys()):
+        raise ValueError(f"no mask is given for {', '.join(missing)}; give the state_dict of a pruner of the same weights")
+    _check_masks(state, self.masks)
     for name, mask in self.masks.items():
         mask.copy_(state[name])
     self.zeros = int((~_rows(self.masks.values(), self.replicas)).sum(1).max())
@@ -315,17 +374,23 @@ test_eq(set(model.state_dict()), {"0.weight", "0.bias", "2.weight", "2.bias"})
 # ## Where do the zeros fall?
 #
 # Global pruning compares all weights with one threshold. A matrix whose weights are small loses more, whatever it is good for.
+# The two layers of the first picture, nine in ten gone:
 
 # %%
-model = toy()
-with torch.no_grad():
-    model[0].weight.mul_(5)
-pruner = MagnitudePruner(model, 0.5, epochs=1)
+pruner = MagnitudePruner(layers, 0.9, epochs=1)
 pruner.step(0)
-{name: f"{(~mask).float().mean():.0%} zero" for name, mask in pruner.masks.items()}
+left = {name: mask.float().mean().item() for name, mask in pruner.masks.items()}
+print(f"4 inputs: {left['0.weight']:.0%} left; 100 inputs: {left['1.weight']:.0%} left; together {1 - pruner.sparsity():.0%}")
+
+# %%
+assert left["0.weight"] > 0.7 and left["1.weight"] < 0.1
+test_close(sparsity(layers), 0.9, eps=1e-6)  # the same count, for any model
+test_close(sparsity(layers, parameters=["0.weight"]), 1 - left["0.weight"], eps=1e-6)
+
 
 # %% [markdown]
-# Five times larger weights, and one matrix pays for both. Keep this in mind when a model's layers differ in scale.
+# Nothing was trained yet: the scale of the layers alone decided this. So compare like with like. The navigation chapter measures its inputs in units of their own size
+# for this reason, and `parameters=[…]` restricts a pruner to matrices that are named.
 
 # %% [markdown]
 # ## Lottery tickets
@@ -334,15 +399,35 @@ pruner.step(0)
 # The new values can be `original` (those that the dense network began with) or a `redraw`, as in the paper. A control also permutes each mask at random (`shuffled`):
 # if that ticket does as well, only the number of weights a matrix kept mattered, not which.
 
+# %% [markdown]
+# Two slips would leave trained weights in a ticket without a word: a module that has no `reset_parameters`, so that nothing redraws it, and
+# an `original` that is not a copy, so that it was trained along with the model. Both are looked for.
+
 # %%
 #| export
-REINITIALIZE = ("redraw", "original", "shuffled")
-
-
 def _reset(model: nn.Module) -> None:
     for module in model.modules():
         if hasattr(module, "reset_parameters"):
             module.reset_parameters()
+
+
+def _check_resets(model: nn.Module, names: Iterable[str]) -> None:
+    for name in names:
+        path = name.split(".")[:-1]
+        owners = [model.get_submodule(".".join(path[:k])) for k in range(len(path) + 1)]
+        if not any(hasattr(owner, "reset_parameters") for owner in owners):
+            raise ValueError(f"nothing would redraw {name}: {type(owners[-1]).__name__} has no reset_parameters; pass init, which draws all weights of the model")
+
+
+def _check_copied(original: dict[str, Tensor], weights: dict[str, Tensor]) -> None:
+    for name, weight in weights.items():
+        if name in original and original[name].data_ptr() == weight.data_ptr():
+            raise ValueError(f"original shares {name} with the model, so it was trained too; take copy.deepcopy(model.state_dict()) before training")
+
+
+# %%
+#| export
+REINITIALIZE = ("redraw", "original", "shuffled")
 
 
 @torch.no_grad()
@@ -356,20 +441,23 @@ def reinitialize(
     generator: torch.Generator | None = None,  # for "shuffled"
     replicas: int | None = None,  # S if dimension 0 is that of replicas; each mask is shuffled within its replica
 ) -> dict[str, Tensor]:  # the masks in force
-    "Give the weights new values under the same masks (section 4)"
+    "Give the weights new values under the same masks (section 4); ValueError if that would leave a weight as it was trained"
     if mode not in REINITIALIZE:
         raise ValueError(f"mode={mode!r}; it is one of {', '.join(map(repr, REINITIALIZE))}")
     if (mode == "original") != (original is not None):
         raise ValueError(f"mode={mode!r} with original {'missing' if original is None else 'given'}; pass the initial state dict to 'original' alone")
+    weights = dict(model.named_parameters())
+    _check_masks(masks, weights)
     if mode == "original":
+        _check_copied(original, weights)
         model.load_state_dict(original)
     else:
+        _check_resets(model, () if init else masks)
         (init or _reset)(model)
     if mode == "shuffled":
         masks = {name: _shuffled(mask, generator, replicas) for name, mask in masks.items()}
-    for name, p in model.named_parameters():
-        if name in masks:
-            p.masked_fill_(~masks[name], 0)
+    for name, mask in masks.items():
+        weights[name].masked_fill_(~mask, 0)
     return masks
 
 
@@ -391,6 +479,73 @@ for mode in REINITIALIZE:
         test_eq((model.get_parameter(name) == 0).sum(), (~pruner.masks[name]).sum())
         test_eq(bool((mask == pruner.masks[name]).all()), mode != "shuffled")
 
+
+# %% [markdown]
+# ## Does it matter which weights are kept?
+#
+# A network sees 20 numbers, of which only the first 4 matter. It is trained and pruned by nine tenths. Then each ticket is trained as long again, under its own masks and
+# no further pruning. The first pruner is told to let go, so that the masks of the ticket alone are in force.
+#
+# *Predict:* which of the three tickets learn?
+
+# %%
+def student():
+    return nn.Sequential(nn.Linear(20, 50), nn.Tanh(), nn.Linear(50, 1))
+
+
+def draw(teacher, n=128):
+    x = torch.randn(n, 20)
+    return x, (x[:, :4] @ teacher).tanh().sum(1, keepdim=True)
+
+
+def learn(model, pruner, teacher, epochs=8, batches=40):
+    (x, y), errors = draw(teacher, 2000), []
+    optimizer = torch.optim.Adam(model.parameters(), lr=5e-3)
+    for epoch in range(epochs):
+        pruner.step(epoch, optimizer)
+        for _ in range(batches):
+            a, b = draw(teacher)
+            optimizer.zero_grad()
+            (model(a) - b).square().mean().backward()
+            optimizer.step()
+        with torch.no_grad():
+            errors.append(((model(x) - y).square().mean() / y.var()).item())
+    pruner.remove()
+    return errors
+
+
+# %%
+curves = {"while pruned": [], **{mode: [] for mode in REINITIALIZE}}
+for seed in range(3):
+    torch.manual_seed(seed)
+    teacher, model = torch.randn(4, 3) / 2, student()
+    original = copy.deepcopy(model.state_dict())
+    pruner = MagnitudePruner(model, 0.9, epochs=8)
+    curves["while pruned"].append(learn(model, pruner, teacher))
+    for mode in REINITIALIZE:
+        masks = reinitialize(model, pruner.masks, mode, original=original if mode == "original" else None)
+        curves[mode].append(learn(model, MagnitudePruner.from_masks(model, masks), teacher))
+
+# %%
+fig, ax = plt.subplots(figsize=(5.5, 3.2), layout="constrained")
+for color, (name, errors) in zip(("grey", "tab:blue", "tab:green", "tab:red"), curves.items(), strict=True):
+    ax.semilogy(range(1, 9), torch.tensor(errors).T, color=color, linewidth=1, label=[name, None, None])
+ax.set(xlabel="epoch", ylabel="error (share of variance)")
+fig.legend(loc="outside upper center", frameon=False, ncols=4)
+plt.show()
+
+# %% [markdown]
+# A line is a seed. Original and redrawn values learn alike; shuffled masks do not. Here the masks themselves carry what was learned, namely which inputs matter:
+
+# %%
+last = {name: max(errors[-1] for errors in runs) for name, runs in curves.items()}
+assert max(last["redraw"], last["original"]) < min(errors[-1] for errors in curves["shuffled"]) / 3
+used = pruner.masks["0.weight"].float()
+print(f"kept of the weights from the 4 inputs that matter: {used[:, :4].mean():.0%}; from the other 16: {used[:, 4:].mean():.0%}")
+
+
+# %% [markdown]
+# So always set a ticket beside its shuffled control: only against that do the masks themselves have something to show.
 
 # %% [markdown]
 # ## Exercise
@@ -417,9 +572,9 @@ def by_matrix(pruner):
 
 
 # %%
-shares = by_matrix(pruner)
-test_eq(len(shares), 2)
-test_close(sum(shares.values()) / 2, 0.5, eps=1e-3)  # both matrices have 400 weights
+shares = by_matrix(MagnitudePruner(layers, 0.9))
+test_eq(list(shares), ["0.weight", "1.weight"])
+test_close([1 - share for share in shares.values()], list(left.values()), eps=1e-6)
 
 # %% [markdown]
 # ## Mistakes that are caught
@@ -430,11 +585,16 @@ test_fail(lambda: MagnitudePruner(model, schedule="stairs"), contains="'linear',
 test_fail(lambda: MagnitudePruner(nn.Tanh()), contains="no weight matrix")
 test_fail(lambda: MagnitudePruner(model, parameters=["1.weight"]), contains="this model has 0.weight, 2.weight")
 test_fail(lambda: reinitialize(model, {}, "original"), contains="missing")
+test_fail(lambda: reinitialize(model, {}, "original", original=model.state_dict()), contains="it was trained too")
+attention = nn.MultiheadAttention(4, 1)
+test_fail(lambda: reinitialize(attention, MagnitudePruner(attention).masks), contains="nothing would redraw in_proj_weight")
 
 # %% [markdown]
-# ## What the paper did
+# ## What broke, and what the paper did
 #
-# Its scripts count a weight below a thousandth as zero when they report sparsity; here a zero is a zero. `torch.nn.utils.prune` keeps a second copy
+# A pruned weight whose gradient overflowed came back as NaN, as long as the hook multiplied by the mask: infinity times zero is not zero. It selects now.
+#
+# The paper's scripts count a weight below a thousandth as zero when they report sparsity; here a zero is a zero. `torch.nn.utils.prune` keeps a second copy
 # of each weight (`weight_orig`) in the state dict; here there is none.
 #
 # **References.** Frankle and Carbin, *The lottery ticket hypothesis* (2019). Zhu and Gupta, *To prune, or not to prune* (2017). Gale et al., *The state of sparsity

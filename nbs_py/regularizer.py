@@ -25,6 +25,8 @@
 
 # %%
 #| export
+from numbers import Real
+
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
@@ -114,21 +116,23 @@ class _Fixed(torch.autograd.Function):
 # %%
 #| export
 class _Trained(torch.autograd.Function):
-    "The same with coefficients f(d) of trained places (N, c); no graph is larger than one tile of rows"
+    "The same for a weight (gates·N, N) with coefficients f(d) of trained places (N, c); no graph is larger than one tile of rows"
 
     @staticmethod
     def forward(ctx, weight, places, space, f, tile):
-        slope, pull = torch.empty_like(weight), torch.zeros_like(places)
-        for rows in torch.arange(len(weight), device=weight.device).split(tile):
+        gates = weight.detach().reshape(-1, len(places), len(places))
+        slope, pull = torch.empty_like(gates), torch.zeros_like(places)
+        for start in range(0, len(places), tile):
+            rows = slice(start, start + tile)
             with torch.enable_grad():
                 here, there = places.detach()[rows].requires_grad_(), places.detach().requires_grad_()
                 coefficients = f(space.distance(here, there))
-                cost = (coefficients * weight.detach()[rows].abs()).sum()
+                cost = (coefficients * gates[:, rows].abs().sum(0)).sum()
                 pull_here, pull_there = torch.autograd.grad(cost, (here, there))
-            slope[rows] = weight[rows].sign().mul_(coefficients.detach())
+            slope[:, rows] = gates[:, rows].sign().mul_(coefficients.detach())
             pull[rows] += pull_here
             pull += pull_there
-        ctx.save_for_backward(slope, pull)
+        ctx.save_for_backward(slope.reshape(weight.shape), pull)
         return torch.dot(slope.flatten(), weight.flatten()) / slope.numel()
 
     @staticmethod
@@ -170,17 +174,30 @@ def _permuted(
 
 def _target(layer: nn.Module, weight: str | None) -> str:
     "Name of the weight that feels the penalty"
+    if not isinstance(layer, nn.Module):
+        raise TypeError(f"layer is a {type(layer).__name__}; give the module that owns the recurrent weight, such as an nn.RNN")
     if weight is None:
         weight = "weight_hh_l0"
-        if getattr(layer, "num_layers", 1) > 1:
-            raise ValueError("the layer is a stack of several: make one regularizer for each, with weight='weight_hh_l0', 'weight_hh_l1', …")
+        if getattr(layer, "num_layers", 1) > 1 or getattr(layer, "bidirectional", False):
+            names = ", ".join(repr(name) for name, _ in layer.named_parameters() if name.startswith("weight_hh"))
+            raise ValueError(f"the layer has several recurrent weights: make one regularizer for each, with weight= one of {names}")
     if not isinstance(getattr(layer, weight, None), Tensor):
         names = ", ".join(name for name, p in layer.named_parameters() if p.dim() >= 2) or "none"
         raise ValueError(f"{type(layer).__name__} has no weight {weight!r}; its weight matrices are: {names}. Name one with weight='…'")
-    shape = getattr(layer, weight).shape
-    if len(shape) < 2 or shape[-2] % shape[-1]:
-        raise ValueError(f"{weight} has shape {tuple(shape)}; a recurrent weight is (N, N), (gates·N, N) or (replicas, N, N)")
+    _check_recurrent(layer, weight, getattr(layer, weight).shape)
     return weight
+
+
+def _check_recurrent(layer: nn.Module, weight: str, shape: torch.Size) -> None:
+    "ValueError unless rows and columns of each gate are the same neurons"
+    if len(shape) not in (2, 3) or shape[-2] % shape[-1]:
+        raise ValueError(f"{weight} has shape {tuple(shape)}; a recurrent weight is (N, N) or (gates·N, N), and may have replicas before that")
+    if isinstance(layer, nn.Linear) and shape[0] != shape[1]:
+        raise ValueError(f"{weight} has shape {tuple(shape)}: a linear layer has no gates, and only a square one leads from neurons to the same neurons")
+    if isinstance(layer, nn.modules.conv._ConvNd):
+        raise ValueError(f"{weight} of a {type(layer).__name__} is not a recurrent weight (N, N)")
+    if getattr(layer, "proj_size", 0) and weight.startswith("weight_hh"):
+        raise ValueError(f"{weight} leads from {layer.proj_size} projected states to {layer.hidden_size} neurons, not from neurons to neurons; use proj_size=0")
 
 
 # %% [markdown]
@@ -217,9 +234,16 @@ class ModuliRegularizer(nn.Module):
             self.register_buffer("coefficients", self._coefficients(generator))
 
     @property
-    def weight(self) -> Tensor:  # (N, N), (gates·N, N) or (S, N, N)
+    def weight(self) -> Tensor:  # (N, N) or (gates·N, N); with replicas (S, N, N) or (S, gates·N, N)
         "The layer's recurrent weight, as it is now"
         return getattr(self.layer, self.weight_name)
+
+    @property
+    def coefficients(self) -> Tensor:  # (N, N) or (S, N, N)
+        "Price of each weight; of trained places, as they are now"
+        if isinstance(self.embedding, nn.Parameter):
+            return self._coefficients(None)
+        return super().__getattr__("coefficients")  # the buffer
 
 
 # %% [markdown]
@@ -231,8 +255,8 @@ class ModuliRegularizer(nn.Module):
 def _check(self: ModuliRegularizer, train_embedding: bool) -> None:
     if self.control not in CONTROLS:
         raise ValueError(f"control={self.control!r}; it is one of {', '.join(map(repr, CONTROLS))}")
-    if not 0 <= self.strength < float("inf"):
-        raise ValueError(f"strength={self.strength}; it must be finite and at least 0")
+    if not isinstance(self.strength, Real) or not 0 <= self.strength < float("inf"):
+        raise ValueError(f"strength={self.strength!r}; it must be a finite number, at least 0")
     if train_embedding:
         if self.control != "moduli":
             raise ValueError(f"train_embedding with control={self.control!r}: only 'moduli' has places to train")
@@ -254,12 +278,15 @@ def _draw(self: ModuliRegularizer, generator: torch.Generator | None) -> Tensor:
 
 @patch
 def _checked(self: ModuliRegularizer, embedding: Tensor) -> Tensor:
+    if not isinstance(embedding, Tensor):
+        raise TypeError(f"embedding is a {type(embedding).__name__}; give a tensor of shape {self._shape()}")
     if embedding.shape != self._shape():
         raise ValueError(f"embedding has shape {tuple(embedding.shape)}; {self.weight_name} needs {self._shape()}")
     ok, reason = self.manifold.check(embedding)
     if not ok:
         raise ValueError(f"embedding: {reason}")
-    return embedding.to(self.weight)
+    places = embedding.detach().to(self.weight)
+    return places if places.dtype == embedding.dtype else self.manifold.project(places)  # rounding may lead off the manifold
 
 
 # %% [markdown]
@@ -288,13 +315,13 @@ def penalty(self: ModuliRegularizer) -> Tensor:  # () or (S,)
     "The penalty of each replica"
     weight, n = self.weight, self.weight.shape[-1]
     if isinstance(self.embedding, nn.Parameter):
-        many = weight.unflatten(-2, (-1, n)) if weight.dim() == 2 else weight
-        places = self.embedding if weight.dim() > 2 else self.embedding.expand(len(many), *self.embedding.shape)
+        many, places = (weight, self.embedding) if weight.dim() > 2 else (weight[None], self.embedding[None])
         each = torch.stack([_Trained.apply(w, p, self.manifold, self.inhibitor, TILE) for w, p in zip(many, places, strict=True)])
-        return self.strength * (each if weight.dim() > 2 else each.mean())
+        return self.strength * (each if weight.dim() > 2 else each[0])
     if weight.shape[-2] == n:
         return self.strength * _Fixed.apply(weight, self.coefficients)
-    return self.strength * _Fixed.apply(weight.unflatten(-2, (-1, n)), self.coefficients).mean()
+    gates = weight.unflatten(-2, (-1, n))  # (gates, N, N) or (S, gates, N, N)
+    return self.strength * _Fixed.apply(gates, self.coefficients.unsqueeze(-3)).mean(-1)
 
 
 @patch
@@ -373,28 +400,33 @@ torch.testing.assert_close(whole, tiled)
 # A plain `torch.nn.RNN`, and a task that does not matter: repeat the input of the step before. The two lines are the first and the one with `reg()`.
 
 # %%
-def train(control, steps=400):
+def train(steps=400, **options):
     torch.manual_seed(0)
     rnn, out = nn.RNN(4, 100, nonlinearity="relu"), nn.Linear(100, 4)
-    reg = ModuliRegularizer(rnn, "torus", strength=0.05, control=control, generator=torch.Generator().manual_seed(1))
+    reg = ModuliRegularizer(rnn, "torus", strength=0.05, generator=torch.Generator().manual_seed(1), **options)
     optimizer = torch.optim.Adam([*rnn.parameters(), *out.parameters()], lr=2e-3)
+    if options.get("train_embedding"):
+        optimizer.add_param_group({"params": reg.parameters(), "lr": 0.02})
     for _ in range(steps):
         x = torch.rand(10, 16, 4)
         loss = (out(rnn(x)[0])[1:] - x[:-1]).square().mean() + reg()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    return rnn.weight_hh_l0.detach(), torus.distance(reg.embedding)
+        reg.project_()
+    return rnn.weight_hh_l0.detach(), reg.embedding.detach()
 
 
-trained = {control: train(control) for control in CONTROLS}
+trained = {control: train(control=control) for control in CONTROLS}
 
 # %%
 fig, ax = plt.subplots(figsize=(5.5, 3.2), layout="constrained")
 edges = torch.linspace(0, 7, 15)
-for control, (weight, distance) in trained.items():
+for control, (weight, places) in trained.items():
+    distance = torus.distance(places)
     inside = [(distance >= a) & (distance < b) for a, b in zip(edges[:-1], edges[1:], strict=True)]
     ax.plot((edges[:-1] + edges[1:]) / 2, [weight.abs()[i].mean() for i in inside], "o-", markersize=3, label=control)
+ax.axvline(dog.free_distance, color="grey", linestyle=":", label="free distance")
 ax.set(xlabel="geodesic distance", ylabel="mean |weight|")
 ax.legend(frameon=False)
 plt.show()
@@ -404,11 +436,44 @@ plt.show()
 # is level.
 
 # %%
-weight, distance = trained["moduli"]
+weight, places = trained["moduli"]
+distance = torus.distance(places)
 free = (distance > 0.5) & (distance < 1.5)
 assert weight.abs()[free].mean() > 3 * weight.abs()[distance > 3].mean()
-weight, distance = trained["shuffled"]
+weight, _ = trained["shuffled"]  # the places are the same
 assert 0.6 < weight.abs()[free].mean() / weight.abs()[distance > 3].mean() < 1.6
+
+# %% [markdown]
+# The same with places that are learned, which need a learning rate of their own since they are measured in other units than weights. `project_()` after each step brings
+# them back to the torus.
+#
+# *Predict:* where do the neurons go?
+
+# %%
+weight, after = train(train_embedding=True)
+before = trained["moduli"][1]
+fig, axes = plt.subplots(1, 2, figsize=(7, 3.5), layout="constrained", sharey=True)
+for ax, places, title in zip(axes, (before, after), ("as drawn", "after training"), strict=True):
+    pairs = weight.abs().fill_diagonal_(0).flatten().topk(200).indices
+    for u, v in zip(places[pairs // 100], places[pairs % 100], strict=True):
+        near = u + (v - u + 5) % 10 - 5  # the short way round
+        ax.plot(*torch.stack([u, near]).T, color="grey", linewidth=0.5, alpha=0.6)
+    ax.scatter(*places.T, s=12, zorder=3)
+    ax.set(xlabel="x", title=title, aspect="equal", xlim=(0, 10), ylim=(0, 10))
+axes[0].set(ylabel="y")
+plt.show()
+
+# %% [markdown]
+# Lines are the 200 strongest connections after training, the same in both. Neurons move to a place where those that talk are about the free distance apart. They do not fall into one point, since distance 0 is as dear as
+# a long one; but they do gather, and most of the torus is left empty. So the shape that learned places show
+# need not be the manifold's.
+
+# %%
+ok, reason = torus.check(after)
+assert ok and torus.distance(after).mean() < torus.distance(before).mean() / 2
+length = [(weight.abs() * torus.distance(places)).sum() / weight.abs().sum() for places in (before, after)]
+print(f"mean distance, weighted by |weight|: {length[0]:.2f} as drawn, {length[1]:.2f} after; free: {dog.free_distance:.2f}")
+assert length[1] > dog.free_distance / 2
 
 # %% [markdown]
 # ## The controls keep what they should keep
@@ -455,7 +520,8 @@ test_close(pulls[0], pulls[1], eps=1e-15)
 # %% [markdown]
 # ## Any recurrent layer, any number of layers
 #
-# Gates of a GRU or LSTM are stacked in one weight; each gate gets the same coefficients. A stack of layers gets a regularizer for each, with places of its own.
+# Gates of a GRU or LSTM are stacked in one weight; each gate gets the same coefficients. A stack of layers gets a regularizer for each, with places of its own, and so do
+# the two directions of a bidirectional one. What leads from some neurons to others is refused: a linear layer that is not square, a convolution, an LSTM with a projection.
 
 # %%
 for layer, gates in ((nn.RNN(3, 8), 1), (nn.GRU(3, 8), 3), (nn.LSTM(3, 8), 4)):
@@ -465,6 +531,8 @@ for layer, gates in ((nn.RNN(3, 8), 1), (nn.GRU(3, 8), 3), (nn.LSTM(3, 8), 4)):
 stack = nn.RNN(3, 8, num_layers=2)
 regs = [ModuliRegularizer(stack, weight=f"weight_hh_l{k}") for k in range(2)]
 test_fail(lambda: ModuliRegularizer(stack), contains="one regularizer for each")
+test_fail(lambda: ModuliRegularizer(nn.RNN(3, 8, bidirectional=True)), contains="'weight_hh_l0_reverse'")
+test_fail(lambda: ModuliRegularizer(nn.LSTM(3, 8, proj_size=4)), contains="not from neurons to neurons")
 test_eq(set(regs[0].state_dict()), {"embedding", "coefficients"})
 
 # %% [markdown]
@@ -523,7 +591,7 @@ test_eq(reg.coefficients == 1, torus.distance(reg.embedding) > 2)
 # ## What broke, and what the paper did
 #
 # The published run list gives its L1 baseline coefficients that are all zero, and its "no regularization" baseline a Klein bottle with $f = d^2$.
-# "Square" inhibition is inverted in one script and not in the other, so it pushes far pairs apart in one and together in the other. And a trained embedding of shape $(N, n)$ is read there
+# "Square" inhibition is inverted in one script and not in the other, so it penalizes near pairs in one and far pairs in the other. And a trained embedding of shape $(N, n)$ is read there
 # as $n$ points of $N$ coordinates. Here the controls are the four rows of a table, and shapes are checked.
 #
 # **References.** Equations 4–6, section 2.3 and appendix I of the paper. Li et al., *IndRNN* (2018), for the diagonal as a special case.

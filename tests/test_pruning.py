@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from modreg.pruning import MagnitudePruner, reinitialize, scheduled, smallest
+from modreg.pruning import MagnitudePruner, reinitialize, scheduled, smallest, sparsity
 from modreg.recurrent import RNN, Linear
 
 OPTIMIZERS = {
@@ -53,6 +53,7 @@ def test_counts_are_exact_and_zeros_stay(name, schedule, replicas):
         assert all((pruner.masks[key] <= before[key]).all() for key in before)
         assert all((w[~pruner.masks[key]] == 0).all() for key, w in pruner.weights.items())
     assert torch.isclose(torch.as_tensor(pruner.sparsity()), torch.tensor(wanted / total)).all()
+    assert torch.equal(pruner.sparsity(), sparsity(model, replicas))
     assert not any("mask" in key or "orig" in key for key in model.state_dict())
 
 
@@ -113,6 +114,66 @@ def test_removed_pruner_lets_go():
     assert pruner.sparsity() < 0.1
 
 
+@pytest.mark.parametrize("value", [float("inf"), float("nan"), -1e38])
+def test_no_gradient_reaches_a_pruned_weight(value):
+    layer = nn.Linear(4, 4)
+    pruner = MagnitudePruner(layer, 0.5, 1)
+    pruner.step(0)
+    layer(torch.full((1, 4), value)).sum().backward()
+    assert (layer.weight.grad[~pruner.masks["weight"]] == 0).all()
+    assert (layer.weight.grad[pruner.masks["weight"]] != 0).all()
+
+
+def test_sparse_gradients_are_masked():
+    words = nn.Embedding(10, 4, sparse=True)
+    pruner = MagnitudePruner(words, 0.5, 1)
+    pruner.step(0)
+    words(torch.tensor([1, 2])).sum().backward()
+    assert torch.equal(words.weight.grad.to_dense() != 0, pruner.masks["weight"] & torch.isin(torch.arange(10), torch.tensor([1, 2]))[:, None])
+
+
+def test_a_frozen_layer_is_pruned_and_may_thaw():
+    model = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4))
+    model[0].requires_grad_(False)
+    pruner = MagnitudePruner(model, 0.5, 1)
+    assert not model[0].weight.requires_grad and model[1].weight.requires_grad
+    pruner.step(0)
+    model[0].requires_grad_(True)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    for _ in range(3):
+        model(torch.ones(2, 4)).square().sum().backward()
+        optimizer.step()
+    assert pruner.sparsity() == 0.5
+
+
+def test_masks_of_another_model_are_refused():
+    model = stacked(None)
+    pruner = MagnitudePruner(model, 0.5, 1)
+    masks = pruner.state_dict()
+    first = next(iter(masks))
+    column = {**masks, first: masks[first][:, :1]}  # a copy would broadcast
+    for state, message in ((column, "has shape"), ({}, "no mask is given for"), ({**masks, "other": masks[first]}, "'other'")):
+        with pytest.raises(ValueError, match=message):
+            pruner.load_state_dict(state)
+    for state, message in ((column, "has shape"), ({"other": masks[first]}, "'other'")):
+        with pytest.raises(ValueError, match=message):
+            reinitialize(model, state)
+
+
+def test_a_ticket_keeps_no_trained_weight_unseen():
+    model = stacked(None)
+    with pytest.raises(ValueError, match="it was trained too"):
+        reinitialize(model, {}, "original", original=model.state_dict())
+    attention = nn.MultiheadAttention(4, 1)
+    masks = MagnitudePruner(attention, 0.5).masks
+    before = attention.in_proj_weight.detach().clone()
+    with pytest.raises(ValueError, match="nothing would redraw in_proj_weight"):
+        reinitialize(attention, masks)
+    assert torch.equal(before, attention.in_proj_weight)
+    reinitialize(attention, masks, init=lambda m: nn.init.ones_(m.in_proj_weight))
+    assert (attention.in_proj_weight == 1).all()
+
+
 @pytest.mark.parametrize("replicas", [None, 2])
 @pytest.mark.parametrize("mode", ["redraw", "original", "shuffled"])
 def test_lottery_tickets(mode, replicas):
@@ -138,8 +199,15 @@ def test_lottery_tickets(mode, replicas):
 
 @pytest.mark.parametrize(("options", "message"), [
     ({"target": 1.0}, "less than 1"), ({"target": -0.1}, "less than 1"), ({"epochs": 0}, "at least 1"),
+    ({"epochs": 2.5}, "whole number"), ({"target": "0.9"}, "less than 1"), ({"target": float("nan")}, "less than 1"),
     ({"schedule": "stairs"}, "'linear', 'cubic'"), ({"parameters": ["rnn.bias_hh_l0"]}, "this model has"), ({"replicas": 4}, "must be 4"),
 ])
 def test_mistakes(options, message):
     with pytest.raises(ValueError, match=message):
         MagnitudePruner(stacked(3 if "replicas" in options else None), **options)
+
+
+@pytest.mark.parametrize("epoch", [-1, float("nan"), "3"])
+def test_an_epoch_is_counted_from_0(epoch):
+    with pytest.raises(ValueError, match="counted from 0"):
+        MagnitudePruner(stacked(None)).step(epoch)

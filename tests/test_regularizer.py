@@ -99,6 +99,72 @@ def test_gates_share_coefficients(layer, trained):
     torch.testing.assert_close(reg(), oracle)
 
 
+@pytest.mark.parametrize("trained", [False, True])
+def test_gates_of_replicas(trained):
+    many = Bare(3, 12, 4)  # as many gates as replicas, so that a mix-up would not show in the shapes
+    reg = make(many, strength=0.5, train_embedding=trained)
+    each = reg.penalty()
+    for s in range(3):
+        one = Bare(12, 4)
+        one.weight_hh_l0.data.copy_(many.weight_hh_l0[s])
+        single = make(one, strength=0.5, embedding=reg.embedding[s].detach(), train_embedding=trained)
+        torch.testing.assert_close(single(), each[s])
+
+
+def test_trained_gates_follow_automatic_differentiation():
+    layer = Bare(12, 4)
+    reg = make(layer, strength=0.5, train_embedding=True)
+    places = reg.embedding.detach().clone().requires_grad_()
+    oracle = 0.5 * (reg.inhibitor(reg.manifold.distance(places)).repeat(3, 1) * layer.weight_hh_l0.abs()).mean()
+    for mine, theirs in zip(torch.autograd.grad(reg(), (layer.weight_hh_l0, reg.embedding)),
+                            torch.autograd.grad(oracle, (layer.weight_hh_l0, places)), strict=True):
+        torch.testing.assert_close(mine, theirs)
+
+
+def test_coefficients_follow_the_places():
+    reg = make(Bare(6, 6), train_embedding=True)
+    assert set(reg.state_dict()) == {"embedding"}
+    with torch.no_grad():
+        reg.embedding.add_(1e-2 * torch.randn(6, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64))
+    now = reg.coefficients
+    assert torch.equal(now, reg.inhibitor(reg.manifold.distance(reg.embedding.detach()))) and not now.requires_grad
+    reg.freeze()
+    assert torch.equal(reg.coefficients, now)
+    assert set(reg.state_dict()) == {"embedding", "coefficients"}
+
+
+def test_an_embedding_that_is_rounded_stays_on_the_manifold():
+    edge = torch.full((8, 2), 10 - 1e-9, dtype=torch.float64).requires_grad_()  # 10 in float32, which is 0 on the torus
+    reg = ModuliRegularizer(nn.RNN(3, 8), embedding=edge)
+    assert reg.manifold.check(reg.embedding) == (True, "")
+    assert not reg.embedding.requires_grad
+
+
+@pytest.mark.parametrize(("layer", "weight", "message"), [
+    (nn.RNN(3, 8, num_layers=2), None, "'weight_hh_l1'"),
+    (nn.RNN(3, 8, bidirectional=True), None, "'weight_hh_l0_reverse'"),
+    (nn.LSTM(3, 8, proj_size=4), None, "not from neurons to neurons"),
+    (nn.Linear(10, 40), "weight", "no gates"),
+    (nn.Conv1d(3, 4, 3), "weight", "not a recurrent weight"),
+    (nn.Conv2d(4, 4, 3), "weight", "a recurrent weight is"),
+], ids=str)
+def test_what_does_not_lead_from_neurons_to_the_same_neurons_is_refused(layer, weight, message):
+    with pytest.raises(ValueError, match=message):
+        ModuliRegularizer(layer, weight=weight)
+
+
+def test_layers_are_modules_and_embeddings_tensors():
+    with pytest.raises(TypeError, match="owns the recurrent weight"):
+        ModuliRegularizer(5)
+    with pytest.raises(TypeError, match="give a tensor"):
+        ModuliRegularizer(nn.RNN(3, 8), embedding=torch.zeros(8, 2).numpy())
+
+
+def test_a_square_linear_layer_and_a_cell_are_recurrent():
+    for layer, weight in ((nn.Linear(8, 8), "weight"), (nn.GRUCell(3, 8), "weight_hh")):
+        assert ModuliRegularizer(layer, weight=weight)() > 0
+
+
 def test_state_dict_restores_and_freeze_holds():
     layer = Bare(8, 8)
     for options in ({}, {"control": "shuffled"}, {"train_embedding": True}):
@@ -137,7 +203,7 @@ def test_equal_pull():
 
 @pytest.mark.parametrize(("options", "message"), [
     ({"inhibitor": "diffusion", "train_embedding": True}, "collapses"), ({"inhibitor": "constant", "train_embedding": True}, "no gradient"),
-    ({"control": "none", "train_embedding": True}, "only 'moduli'"), ({"control": "l2"}, "'shuffled'"), ({"strength": float("nan")}, "at least 0"),
+    ({"control": "none", "train_embedding": True}, "only 'moduli'"), ({"control": "l2"}, "'shuffled'"), ({"strength": float("nan")}, "at least 0"), ({"strength": "0.1"}, "at least 0"),
     ({"weight": "weight_hh_l7"}, "its weight matrices are"), ({"embedding": torch.zeros(3, 2)}, r"\(8, 2\)"),
     ({"embedding": torch.full((8, 2), 11.0)}, "not on"),
 ])
