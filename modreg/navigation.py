@@ -4,22 +4,19 @@
 
 # %% auto #0
 __all__ = ['BOX', 'DT', 'SPEED', 'TURN', 'WALL', 'SIGMA', 'STEP', 'NavigationConfig', 'paths', 'PlaceCells', 'position_error',
-           'PathIntegrator', 'Navigation', 'plot_learning', 'load_model', 'plot_paths', 'paper_row', 'summary',
-           'result_table', 'load_results']
+           'PathIntegrator', 'Navigation', 'plot_paths']
 
 # %% ../nbs/navigation.ipynb #f8c04beb
-import json
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from importlib.resources import files
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from .recurrent import RNN, Generators, Linear
-from .training import Config, Run, Task
+from .training import Config, Task
 
 # %% ../nbs/navigation.ipynb #f2547db5
 @dataclass(frozen=True, kw_only=True)
@@ -169,6 +166,7 @@ class Navigation(Task):
     "Path integration with place cells (section 4.1 and appendix A.1)"
 
     Config = NavigationConfig
+    metric, label = "error", "position error (cm)"
     block: ClassVar[int] = 5000  # paths that are generated at once, for each seed
 
     def __init__(self, config: NavigationConfig):
@@ -213,45 +211,7 @@ class Navigation(Task):
         scores = model(self.cells(walk[:, 0]), walk.diff(dim=1))
         return {"error": position_error(self.cells.decode(scores), walk[:, 1:])}
 
-# %% ../nbs/navigation.ipynb #bba09f93
-def plot_learning(
-    runs: dict[str, Run],  # by label
-    metric: str,  # a name in metrics.jsonl
-    label: str,  # of the metric's axis, with its unit
-    ax,  # matplotlib axes
-) -> None:
-    "A metric over epochs, one line a seed; the sparsity schedule stands behind it on its own axis"
-    behind = ax.twinx()
-    behind.set(ylabel="weights that are zero (%)", ylim=(0, 100))
-    behind.set_zorder(ax.get_zorder() - 1)
-    ax.patch.set_visible(False)
-    for k, (name, run) in enumerate(runs.items()):
-        history = run.history
-        values = torch.tensor([[math.nan if x is None else x for x in line[metric]] for line in history])
-        epochs = torch.arange(1, len(history) + 1)
-        lines = ax.plot(epochs, values, color=f"C{k}", linewidth=1.2)
-        lines[0].set_label(name)
-        zeros = torch.tensor([line["sparsity"][0] for line in history])
-        behind.fill_between(epochs, 100 * zeros, step="mid", color=f"C{k}", alpha=0.12, linewidth=0)
-        starts = [line["epoch"] == 0 and line["phase"] == "lottery" for line in history]
-        if any(starts):
-            ax.axvline(starts.index(True) + 0.5, color="0.6", linewidth=0.8)
-    ax.set(xlabel="epoch (right of the line: the lottery ticket)", ylabel=label)
-    ax.legend(frameon=False)
-
 # %% ../nbs/navigation.ipynb #7d8e1c4e
-def load_model(
-    task: Navigation,
-    run: Run,
-    phase: str = "train",  # "train" or "lottery"
-) -> PathIntegrator:
-    "The network that a run left"
-    model = task.model(task.generators("weights", phase)).to(task.config.device)
-    weights = run.weights(phase)
-    model.load_state_dict({name: weights[name] for name in model.state_dict()})
-    return model.eval()
-
-
 @torch.no_grad()
 def plot_paths(
     task: Navigation,
@@ -269,60 +229,3 @@ def plot_paths(
         ax.set(xlabel="east (m)", aspect="equal")
         ax.margins(0.2)
     axes[0].set(ylabel="north (m)")
-
-# %% ../nbs/navigation.ipynb #62a39fd2
-def paper_row(
-    config: NavigationConfig,
-) -> dict[str, dict[str, float]]:  # the paper's mean and standard deviation in cm, by "dense", "train", "lottery"; empty if it has none
-    "What the paper reports for this manifold, control and sparsity (tables 1, 2, 3 and 15)"
-    tables = json.loads((files("modreg") / "data" / "paper_tables.json").read_text(encoding="utf-8"))["tables"]
-    if config.control != "moduli":
-        table, column = tables["1"], config.control
-    elif config.inhibitor == "diffusion" and config.manifold == "torus" and not config.train_embedding:
-        table, column = tables["15"], "diffusion"
-    elif config.inhibitor != "difference_of_gaussians":
-        return {}
-    elif config.train_embedding:
-        table, column = tables["2"], f"{config.manifold} trained"
-    else:
-        table, column = tables["3"], config.manifold
-    percent = f"{100 * config.sparsity:.0f}%"
-    labels = {"dense": "0% Sparse", "train": f"{percent} Sparse", "lottery": f"{percent} Lottery"}
-    found = {phase: row[column] for phase, label in labels.items() for name, row in table["rows"].items()
-             if name.removesuffix(" Err.") == label and column in row}
-    return found if config.sparsity else {}
-
-# %% ../nbs/navigation.ipynb #cd283c4d
-def summary(values: list[float | None]) -> str:
-    "Mean ± standard deviation, and each value; a seed that diverged is named"
-    finite = torch.tensor([v for v in values if v is not None])
-    spread = f" ± {finite.std():.1f}" if len(finite) > 1 else ""
-    mean = f"{finite.mean():.1f}{spread}" if len(finite) else "–"
-    each = ", ".join("diverged" if v is None else f"{v:.1f}" for v in values)
-    return f"{mean} ({each})"
-
-
-def result_table(
-    plain: Run,  # dense, without a penalty
-    dense: Run,  # dense, with the penalty
-    run: Run,  # pruned
-) -> str:  # Markdown
-    "Position errors beside the paper's"
-    config = run.config
-    paper = paper_row(config) | {"plain": paper_row(replace(config, control="none", train_embedding=False)).get("dense")}
-    ours = {"plain": plain.result["phases"]["train"], "dense": dense.result["phases"]["train"], **run.result["phases"]}
-    names = {"plain": "dense, no penalty", "dense": "dense, with the penalty", "train": f"{config.sparsity:.0%} zeros", "lottery": f"{config.sparsity:.0%} zeros, lottery ticket"}
-    method = config.manifold if config.control == "moduli" else f"{config.control} ({config.manifold})"
-    lines = [f"Position error in cm: {method}, N={config.hidden}, {config.steps} steps, init={config.init}, λ={config.strength:g}", "",
-             "| | ours: mean ± sd (each seed) | paper: mean ± sd |", "|---|---|---|"]
-    for phase, last in ours.items():
-        theirs = f"{paper[phase]['mean']} ± {paper[phase]['std']}" if paper.get(phase) else "–"
-        lines.append(f"| {names[phase]} | {summary(last['error'])} | {theirs} |")
-    return "\n".join(lines) + "\n"
-
-# %% ../nbs/navigation.ipynb #906a1cb7
-def load_results(
-    name: str,  # "navigation_small" or "navigation_dense"
-) -> list[dict[str, Any]]:  # rows as the script of that name in benchmarks/ wrote them
-    "Results that ship with the package"
-    return json.loads((files("modreg") / "data" / f"{name}.json").read_text(encoding="utf-8"))

@@ -110,6 +110,7 @@ assert error < 0.25  # it has learned
 # | | [recurrent](recurrent.ipynb) | a recurrent layer that trains fast, many replicas at once |
 # | | [training](training.ipynb) | one loop for all tasks; runs that are found again |
 # | | [wiring](wiring.ipynb) | pictures of what is left |
+# | | [experiments](experiments.ipynb) | three runs, their pictures, and all conditions on equal terms |
 # | Experiments | [navigation](navigation.ipynb) | a rat in the dark: data, model, run, and the paper's numbers |
 #
 # One notebook is one chapter and at most one module: `modreg/` is made from `nbs/` by nbdev. [CONTRIBUTING.md](https://github.com/modreg/modreg/blob/main/CONTRIBUTING.md)

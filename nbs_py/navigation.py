@@ -28,28 +28,27 @@
 
 # %%
 #| export
-import json
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from importlib.resources import files
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from modreg.recurrent import RNN, Generators, Linear
-from modreg.training import Config, Run, Task
+from modreg.training import Config, Task
 
 # %%
 #| hide
+from dataclasses import replace
+
 import matplotlib.pyplot as plt
 from fastcore.test import test_close, test_eq
 from IPython.display import Markdown, display
 
-from modreg import manifolds
-from modreg.training import fit, from_parameters
-from modreg.wiring import plot_neuron, plot_spectrum, plot_weight_by_distance
+from modreg.experiments import condition_table, load_model, load_results, plot_conditions, plot_learning, plot_wiring, report, setting_name, train_three
+from modreg.training import from_parameters
 
 # %% [markdown]
 # ## The parameters
@@ -330,6 +329,7 @@ class Navigation(Task):
     "Path integration with place cells (section 4.1 and appendix A.1)"
 
     Config = NavigationConfig
+    metric, label = "error", "position error (cm)"
     block: ClassVar[int] = 5000  # paths that are generated at once, for each seed
 
     def __init__(self, config: NavigationConfig):
@@ -391,53 +391,18 @@ test_eq(both[1].tolist(), alone[0].tolist())
 # Three runs: a dense network without a penalty, one with yours, and yours pruned. Each is a folder; a run that is complete is not computed again.
 
 # %%
-dense = replace(config, sparsity=0.0, lottery=False)
-plain = fit(Navigation(replace(dense, control="none", train_embedding=False)))
-dense = fit(Navigation(dense))
-run = fit(Navigation(config))
-run.path
-
+task = Navigation(config)
+runs = train_three(Navigation, config)
+folder = runs["sparse"].path
+folder
 
 # %% [markdown]
 # ## Learning while being pruned
 
 # %%
-#| export
-def plot_learning(
-    runs: dict[str, Run],  # by label
-    metric: str,  # a name in metrics.jsonl
-    label: str,  # of the metric's axis, with its unit
-    ax,  # matplotlib axes
-) -> None:
-    "A metric over epochs, one line a seed; the sparsity schedule stands behind it on its own axis"
-    behind = ax.twinx()
-    behind.set(ylabel="weights that are zero (%)", ylim=(0, 100))
-    behind.set_zorder(ax.get_zorder() - 1)
-    ax.patch.set_visible(False)
-    for k, (name, run) in enumerate(runs.items()):
-        history = run.history
-        values = torch.tensor([[math.nan if x is None else x for x in line[metric]] for line in history])
-        epochs = torch.arange(1, len(history) + 1)
-        lines = ax.plot(epochs, values, color=f"C{k}", linewidth=1.2)
-        lines[0].set_label(name)
-        zeros = torch.tensor([line["sparsity"][0] for line in history])
-        behind.fill_between(epochs, 100 * zeros, step="mid", color=f"C{k}", alpha=0.12, linewidth=0)
-        starts = [line["epoch"] == 0 and line["phase"] == "lottery" for line in history]
-        if any(starts):
-            ax.axvline(starts.index(True) + 0.5, color="0.6", linewidth=0.8)
-    ax.set(xlabel="epoch (right of the line: the lottery ticket)", ylabel=label)
-    ax.legend(frameon=False)
-
-
-# %%
-task = Navigation(config)
-limits = task.limits()
 fig, ax = plt.subplots(figsize=(6.5, 3.4), layout="constrained")
-plot_learning({"dense, no penalty": plain, "dense": dense, f"{config.sparsity:.0%} zeros": run}, "error", "position error (cm)", ax)
-ax.axhline(limits["standing still"], color="0.6", linestyle=":")
-ax.text(ax.get_xlim()[1], limits["standing still"], "standing still ", color="0.4", va="bottom", ha="right")
-ax.set(ylim=(0, None))
-fig.savefig(run.path / "learning.png", dpi=150)
+plot_learning(task, runs, ax)
+fig.savefig(folder / "learning.png", dpi=150)
 
 
 # %% [markdown]
@@ -445,18 +410,6 @@ fig.savefig(run.path / "learning.png", dpi=150)
 
 # %%
 #| export
-def load_model(
-    task: Navigation,
-    run: Run,
-    phase: str = "train",  # "train" or "lottery"
-) -> PathIntegrator:
-    "The network that a run left"
-    model = task.model(task.generators("weights", phase)).to(task.config.device)
-    weights = run.weights(phase)
-    model.load_state_dict({name: weights[name] for name in model.state_dict()})
-    return model.eval()
-
-
 @torch.no_grad()
 def plot_paths(
     task: Navigation,
@@ -478,36 +431,20 @@ def plot_paths(
 
 # %%
 fig, axes = plt.subplots(1, 3, figsize=(8, 3.2), layout="constrained")
-plot_paths(task, load_model(task, run), axes)
+plot_paths(task, load_model(task, runs["sparse"]), axes)
 fig.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=3, frameon=False)
-fig.savefig(run.path / "paths.png", dpi=150)
+fig.savefig(folder / "paths.png", dpi=150)
 
 # %% [markdown]
 # ## The shape of what is left
 #
-# Weights against distance, for the dense and the sparse network. With `control="moduli"` the inhibitor's valley should show; with a control it should not.
+# Surviving weights against distance, the spectrum before and after, and the neuron with most connections left. With `control="moduli"` the inhibitor's valley should
+# show; with a control it should not.
 
 # %%
-space = manifolds.manifold(config.manifold)
-weights = {"dense": dense.weights(), "sparse": run.weights()}
-where = weights["sparse"]["regularizer.0.embedding"][0]
-matrix = {name: tensors["rnn.weight_hh_l0"][0] for name, tensors in weights.items()}
-fig, (left, right) = plt.subplots(1, 2, figsize=(8, 3.4), layout="constrained")
-plot_weight_by_distance(matrix["sparse"], space.distance(where), left)
-for name, m in matrix.items():
-    plot_spectrum(m, right, name)
-right.legend(frameon=False)
-fig.savefig(run.path / "wiring.png", dpi=150)
-
-# %% [markdown]
-# One neuron of the sparse network, the one with most connections left, on the manifold:
-
-# %%
-busiest = (matrix["sparse"] != 0).sum(1).argmax().item()
-fig, ax = plt.subplots(figsize=(5, 4), layout="constrained")
-plot_neuron(matrix["sparse"][busiest], space, where, busiest, ax)
-fig.savefig(run.path / "neuron.png", dpi=150)
-
+fig = plt.figure(layout="constrained")
+plot_wiring(task, runs, fig)
+fig.savefig(folder / "wiring.png", dpi=150)
 
 # %% [markdown]
 # ## Beside the paper
@@ -515,95 +452,19 @@ fig.savefig(run.path / "neuron.png", dpi=150)
 # The paper's numbers are read from its tables, which ship with the package. A setting that the paper did not try has no row.
 
 # %%
-#| export
-def paper_row(
-    config: NavigationConfig,
-) -> dict[str, dict[str, float]]:  # the paper's mean and standard deviation in cm, by "dense", "train", "lottery"; empty if it has none
-    "What the paper reports for this manifold, control and sparsity (tables 1, 2, 3 and 15)"
-    tables = json.loads((files("modreg") / "data" / "paper_tables.json").read_text(encoding="utf-8"))["tables"]
-    if config.control != "moduli":
-        table, column = tables["1"], config.control
-    elif config.inhibitor == "diffusion" and config.manifold == "torus" and not config.train_embedding:
-        table, column = tables["15"], "diffusion"
-    elif config.inhibitor != "difference_of_gaussians":
-        return {}
-    elif config.train_embedding:
-        table, column = tables["2"], f"{config.manifold} trained"
-    else:
-        table, column = tables["3"], config.manifold
-    percent = f"{100 * config.sparsity:.0f}%"
-    labels = {"dense": "0% Sparse", "train": f"{percent} Sparse", "lottery": f"{percent} Lottery"}
-    found = {phase: row[column] for phase, label in labels.items() for name, row in table["rows"].items()
-             if name.removesuffix(" Err.") == label and column in row}
-    return found if config.sparsity else {}
-
-
-# %%
-assert paper_row(NavigationConfig(scale="tiny", manifold="klein"))["train"]["mean"] > 0
-test_eq(paper_row(NavigationConfig(scale="tiny", manifold="s3")), {})
-
-
-# %% [markdown]
-# The table gives mean and standard deviation over seeds, and every seed's own value, so that a failed seed cannot hide in a mean.
-
-# %%
-#| export
-def summary(values: list[float | None]) -> str:
-    "Mean ± standard deviation, and each value; a seed that diverged is named"
-    finite = torch.tensor([v for v in values if v is not None])
-    spread = f" ± {finite.std():.1f}" if len(finite) > 1 else ""
-    mean = f"{finite.mean():.1f}{spread}" if len(finite) else "–"
-    each = ", ".join("diverged" if v is None else f"{v:.1f}" for v in values)
-    return f"{mean} ({each})"
-
-
-def result_table(
-    plain: Run,  # dense, without a penalty
-    dense: Run,  # dense, with the penalty
-    run: Run,  # pruned
-) -> str:  # Markdown
-    "Position errors beside the paper's"
-    config = run.config
-    paper = paper_row(config) | {"plain": paper_row(replace(config, control="none", train_embedding=False)).get("dense")}
-    ours = {"plain": plain.result["phases"]["train"], "dense": dense.result["phases"]["train"], **run.result["phases"]}
-    names = {"plain": "dense, no penalty", "dense": "dense, with the penalty", "train": f"{config.sparsity:.0%} zeros", "lottery": f"{config.sparsity:.0%} zeros, lottery ticket"}
-    method = config.manifold if config.control == "moduli" else f"{config.control} ({config.manifold})"
-    lines = [f"Position error in cm: {method}, N={config.hidden}, {config.steps} steps, init={config.init}, λ={config.strength:g}", "",
-             "| | ours: mean ± sd (each seed) | paper: mean ± sd |", "|---|---|---|"]
-    for phase, last in ours.items():
-        theirs = f"{paper[phase]['mean']} ± {paper[phase]['std']}" if paper.get(phase) else "–"
-        lines.append(f"| {names[phase]} | {summary(last['error'])} | {theirs} |")
-    return "\n".join(lines) + "\n"
-
-
-# %%
-table = result_table(plain, dense, run)
-table += "\n" + ", ".join(f"{name}: {value:.1f} cm" for name, value in limits.items()) + "\n"
-(run.path / "table.md").write_text(table, encoding="utf-8")
-display(Markdown(table))
-print(f"table.md, learning.png, paths.png, wiring.png and neuron.png lie in {run.path}")
-
+display(Markdown(report(task, runs, note=f"{config.steps} steps, init={config.init}")))
+print(f"table.md, learning.png, paths.png and wiring.png lie in {folder}")
 
 # %% [markdown]
 # ## How the small scale was chosen
 #
-# On dense networks alone, without a penalty, and on a seed that no result below uses; each row changes one thing (`python benchmarks/navigation_dense.py`).
+# On dense networks alone, without a penalty, and on a seed that no result below uses; each row changes one thing (`python benchmarks/dense.py navigation lr=2e-4 lr=1e-3 init=paper inputs=raw steps=10`).
 # What was looked for: an error well below standing still, near what true activity allows, within a minute or two on a laptop.
-
-# %%
-#| export
-def load_results(
-    name: str,  # "navigation_small" or "navigation_dense"
-) -> list[dict[str, Any]]:  # rows as the script of that name in benchmarks/ wrote them
-    "Results that ship with the package"
-    return json.loads((files("modreg") / "data" / f"{name}.json").read_text(encoding="utf-8"))
-
 
 # %%
 lines = ["| changed | error (cm) | standing still | true activity |", "|---|---|---|---|"]
 for row in load_results("navigation_dense"):
-    change = ", ".join(f"{k}={v}" for k, v in row["change"].items()) or "nothing"
-    lines.append(f"| {change} | {row['error']:.1f} | {row['standing still']:.1f} | {row['true activity']:.1f} |")
+    lines.append(f"| {setting_name(row['change'])} | {row['error']:.1f} | {row['standing still']:.1f} | {row['true activity']:.1f} |")
 display(Markdown("\n".join(lines)))
 
 # %% [markdown]
@@ -615,33 +476,16 @@ display(Markdown("\n".join(lines)))
 #
 # *Predict:* which row will be best, and by how much: no penalty, a uniform one, a shuffled one, or a geometric one?
 #
-# Each condition tried the same strengths on one seed; the one that did best there was then run on three other seeds (`python benchmarks/navigation_small.py identity`,
-# and the same with `paper`). Paths have the same length for all, so one line for standing still serves the whole picture.
+# Each condition tried the same strengths on one seed; the one that did best there was then run on three other seeds
+# (`python benchmarks/conditions.py navigation -p init identity`, and the same with `paper`).
 
 # %%
-order = ["none", "l1", "shuffled", "torus", "sphere", "klein"]
-results = sorted(load_results("navigation_small"), key=lambda row: (row["init"], order.index(row["condition"])))
-lines = ["| initialization | condition | λ chosen | 90 % zeros (each seed) | lottery ticket (each seed) |", "|---|---|---|---|---|"]
-for row in results:
-    lines.append(f"| {row['init']} | {row['condition']} | {row['strength']:g} | {summary(row['sparse'])} | {summary(row['lottery'])} |")
-display(Markdown("\n".join(lines)))
-for row in results:
-    if "dense" in row:
-        print(f"dense, init={row['init']}: {summary(row['dense'])} cm")
+results = load_results("navigation_small")
+display(Markdown(condition_table(results)))
 
 # %%
-inits = list(dict.fromkeys(row["init"] for row in results))
-fig, axes = plt.subplots(1, len(inits), figsize=(4.2 * len(inits), 3.4), layout="constrained", sharey=True, squeeze=False)
-for ax, init in zip(axes[0], inits, strict=True):
-    rows = [row for row in results if row["init"] == init]
-    for k, (phase, marker) in enumerate((("sparse", "o"), ("lottery", "^"))):
-        points = [(x + 0.2 * k - 0.1, e) for x, row in enumerate(rows) for e in row[phase] if e is not None]
-        ax.plot(*zip(*points, strict=True), marker, color=f"C{k + 1}", label={"sparse": "90 % zeros", "lottery": "lottery ticket"}[phase])
-    ax.axhline(load_results("navigation_dense")[0]["standing still"], color="0.6", linestyle=":", label="standing still")
-    ax.set(title=f"init={init}", xticks=range(len(rows)), ylim=(0, None))
-    ax.set_xticklabels([row["condition"] for row in rows], rotation=30)
-axes[0, 0].set(ylabel="position error (cm), a dot a seed")
-axes[0, 0].legend(frameon=False, loc="lower left")
+still = load_results("navigation_dense")[0]["standing still"]
+plot_conditions(results, task.label, plt.figure(layout="constrained"), {"standing still": still})
 plt.show()
 
 # %% [markdown]
@@ -652,10 +496,10 @@ plt.show()
 # An initialization or condition without a row was not run.
 
 # %%
-for init in inits:
-    error = {row["condition"]: torch.tensor(row["sparse"]) for row in results if row["init"] == init}
+for setting in ({"init": "identity"}, {"init": "paper"}):
+    error = {row["condition"]: torch.tensor(row["sparse"]) for row in results if row["setting"] == setting}
     best_first = sorted(error, key=lambda name: error[name].mean())
-    print(f"init={init}, best first at 90 % zeros:", ", ".join(f"{name} {error[name].mean():.1f}" for name in best_first))
+    print(f"{setting_name(setting)}, best first at 90 % zeros:", ", ".join(f"{name} {error[name].mean():.1f}" for name in best_first))
 
 
 # %% [markdown]
@@ -683,12 +527,13 @@ def zeros_by_matrix(tensors):
 
 
 # %%
-shares = zeros_by_matrix(weights["sparse"])
+tensors = runs["sparse"].weights()
+shares = zeros_by_matrix(tensors)
 for name, share in shares.items():
     print(f"{name:20} {share:.1%} zero")
-diagonal = weights["sparse"]["mask.rnn.weight_hh_l0"].diagonal(dim1=-2, dim2=-1).float().mean()
+diagonal = tensors["mask.rnn.weight_hh_l0"].diagonal(dim1=-2, dim2=-1).float().mean()
 print(f"of the recurrent diagonal {diagonal:.0%} is left")
-sizes = {name: weights["sparse"][name].numel() for name in shares}
+sizes = {name: tensors[name].numel() for name in shares}
 test_close(sum(shares[n] * sizes[n] for n in shares) / sum(sizes.values()), config.sparsity, eps=1e-3)
 
 # %% [markdown]

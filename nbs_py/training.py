@@ -31,7 +31,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, ClassVar, get_args, get_type_hints
@@ -45,6 +45,7 @@ import modreg
 from modreg.inhibitors import inhibitor
 from modreg.manifolds import manifold
 from modreg.pruning import REINITIALIZE, SCHEDULES, MagnitudePruner, reinitialize
+from modreg.recurrent import RNN, Linear
 from modreg.regularizer import CONTROLS, ModuliRegularizer
 
 # %%
@@ -293,7 +294,8 @@ class Run:
 # %% [markdown]
 # ## What a task brings
 #
-# Five methods. All of them think in stacks: a model holds `config.seeds` models, and a loss or a metric is a vector with one value a seed.
+# Five methods, and what else it wants to change. All of them think in stacks: a model holds `config.seeds` models, and a loss or a metric is
+# a vector with one value a seed.
 
 # %%
 #| export
@@ -301,6 +303,9 @@ class Task:
     "Data, model, loss and metrics of one experiment; each method handles all seeds at once"
 
     Config: ClassVar[type[Config]] = Config
+    metric: ClassVar[str] = "loss"  # the number in `evaluate` that is reported; lower is better
+    label: ClassVar[str] = "loss"  # what an axis calls it, with its unit
+    clip: ClassVar[float | None] = None  # greatest norm of each seed's gradient
 
     def __init__(self, config: Config):
         self.config = config
@@ -330,9 +335,21 @@ class Task:
         "Metrics on held-out data, each (S,)"
         raise NotImplementedError
 
+    def limits(self) -> dict[str, float]:
+        "Values of the metric that frame a result, by name, such as that of a guess that never looks"
+        return {}
+
     def optimizer(self, parameters: list[nn.Parameter]) -> tuple[torch.optim.Optimizer, Any]:
-        "Optimizer and learning-rate schedule (stepped once a batch; None for a constant rate)"
+        """Optimizer and learning-rate schedule, None for a constant rate
+
+        The schedule's `step()` is called after each step of the optimizer, and its `observe(metrics)`, if it has one, after each epoch.
+        """
         return torch.optim.Adam(parameters, lr=self.config.lr, fused=True), None
+
+    @property
+    def accumulate(self) -> int:
+        "Batches whose gradients are averaged for one step of the optimizer"
+        return 1
 
 
 # %% [markdown]
@@ -431,8 +448,8 @@ def _regularizer(
 
 
 # %% [markdown]
-# One epoch: raise the sparsity, then take `config.batches` steps on the sum of all seeds' losses and penalties.
-# No weight of one seed meets another seed's, so each gets the gradient that it would get alone.
+# One epoch: raise the sparsity, then go through `config.batches` batches on the sum of all seeds' losses and penalties.
+# No weight of one seed meets another seed's, so each gets the gradient that it would get alone; and if gradients are clipped, each seed by its own norm.
 
 # %%
 #| export
@@ -441,23 +458,68 @@ def _epoch(
     epoch: int,
     bar: tqdm,
 ) -> Tensor:  # mean training loss of each seed (S,), without the penalty
+    task, total = phase.task, 0
     phase.model.train()
     phase.pruner.step(epoch, phase.optimizer)
-    total = 0
-    for batch in phase.task.batches(phase.task.generators("data", phase.name, epoch)):
-        loss = phase.task.loss(phase.model, batch)
-        phase.optimizer.zero_grad(set_to_none=True)
-        (loss.sum() + sum(regularizer() for regularizer in phase.regularizers)).backward()
-        phase.optimizer.step()
-        if phase.scheduler is not None:
-            phase.scheduler.step()
-        for regularizer in phase.regularizers:
-            regularizer.project_()
+    for k, batch in enumerate(task.batches(task.generators("data", phase.name, epoch)), start=1):
+        loss = task.loss(phase.model, batch)
+        penalty = sum(regularizer() for regularizer in phase.regularizers)
+        ((loss.sum() + penalty) / task.accumulate).backward()
         total = total + loss.detach()
+        if k % task.accumulate == 0 or k == task.config.batches:
+            _step(phase)
         bar.update()
-    return total / phase.task.config.batches
+    return total / task.config.batches
 
 
+def _step(phase: Phase) -> None:
+    "One step of the optimizer, and what follows it"
+    if phase.task.clip is not None:
+        clip_(phase.model.parameters(), phase.task.clip)
+    phase.optimizer.step()
+    phase.optimizer.zero_grad(set_to_none=True)
+    if phase.scheduler is not None:
+        phase.scheduler.step()
+    for regularizer in phase.regularizers:
+        regularizer.project_()
+
+
+# %%
+#| export
+@torch.no_grad()
+def clip_(
+    parameters: Iterable[nn.Parameter],  # each led by the seeds
+    limit: float,  # greatest norm
+) -> Tensor:  # the norms before (S,)
+    "Scale each seed's gradient to a norm of at most `limit`, in place"
+    gradients = [p.grad for p in parameters if p.grad is not None]
+    norms = torch.stack([g.flatten(1).norm(dim=1) for g in gradients]).norm(dim=0)
+    scale = (limit / (norms + 1e-6)).clamp(max=1)
+    for g in gradients:
+        g.mul_(scale.view(-1, *[1] * (g.dim() - 1)))
+    return norms
+
+
+# %% [markdown]
+# Clipped together or alone, a seed moves alike:
+
+# %%
+stack = nn.Parameter(torch.zeros(2, 3))
+alone = [nn.Parameter(torch.zeros(3)) for _ in range(2)]
+for k, gradient in enumerate((torch.tensor([3.0, 0, 4]), torch.tensor([0.1, 0, 0]))):
+    alone[k].grad = gradient.clone()
+stack.grad = torch.stack([p.grad for p in alone])
+test_close(clip_([stack], 0.5), torch.tensor([5, 0.1]))
+for p in alone:
+    nn.utils.clip_grad_norm_([p], 0.5)
+test_close(stack.grad, torch.stack([p.grad for p in alone]))
+
+
+# %% [markdown]
+# After an epoch, what is known of it is written down:
+
+# %%
+#| export
 @torch.no_grad()
 def _metrics(phase: Phase, epoch: int, loss: Tensor) -> dict[str, Any]:
     "One line of metrics.jsonl; a value that is not finite is written as null"
@@ -496,6 +558,8 @@ def fit(
                 phase.load_state_dict(state.pop("parts"))
             for epoch in range(state["epoch"], config.epochs):
                 state["history"].append(_metrics(phase, epoch, _epoch(phase, epoch, bar)))
+                if hasattr(phase.scheduler, "observe"):
+                    phase.scheduler.observe(state["history"][-1])
                 checkpoint = {"phase": name, "epoch": epoch + 1, "parts": phase.state_dict(),
                               "seconds": state["seconds"] + time.perf_counter() - start}
                 run.write_state({**state, **checkpoint})
@@ -519,18 +583,24 @@ def _result(state: dict, phases: list[str], seconds: float) -> dict[str, Any]:
 # *Remember one number.* The input is a number and then silence; the network must say the number at the end.
 
 # %%
-from modreg.recurrent import RNN, Linear
-
-
+#| export
 @dataclass(frozen=True, kw_only=True)
 class RememberConfig(Config):
+    "Settings of `Remember`"
+
     steps: int = 4  # how long to remember
     task: ClassVar[str] = "remember"
     scales: ClassVar = {"tiny": dict(hidden=32, batch=32, batches=50, epochs=5, lr=5e-3, strength=1e-4)}
 
 
 class Remember(Task):
+    "Hold a number for `config.steps` steps: a task small enough to read, for examples and tests"
+
     Config = RememberConfig
+    metric, label = "rmse", "RMSE"
+
+    def limits(self):
+        return {"always 1/2": 12**-0.5}
 
     def model(self, generators):
         sizes = dict(replicas=self.config.seeds, generator=generators)

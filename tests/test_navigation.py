@@ -8,7 +8,8 @@ import papermill
 import pytest
 from papermill.exceptions import PapermillExecutionError
 
-from modreg.navigation import Navigation, NavigationConfig, paper_row
+from modreg.experiments import paper_row
+from modreg.navigation import Navigation, NavigationConfig
 from modreg.training import Phase, fit
 
 NOTEBOOK = Path(__file__).parent.parent / "nbs" / "navigation.ipynb"
@@ -36,7 +37,7 @@ def test_papermill_runs_other_settings(tmp_path, parameters):
     for last in pruned["phases"].values():
         assert len(last["error"]) == parameters.get("seeds", 3)
         assert all(abs(zeros - parameters.get("sparsity", 0.9)) < 1e-3 for zeros in last["sparsity"])
-    assert {"table.md", "learning.png", "paths.png", "wiring.png", "neuron.png"} <= {path.name for path in folder.iterdir()}
+    assert {"table.md", "learning.png", "paths.png", "wiring.png"} <= {path.name for path in folder.iterdir()}
 
 
 @pytest.mark.parametrize(("parameters", "message"), [
