@@ -161,15 +161,14 @@ CONTROLS = ("moduli", "none", "l1", "shuffled")  # the method itself, and what i
 TILE = 256  # rows of a trained embedding's distances that are held at once
 
 
-def _permuted(
-    coefficients: Tensor,  # (..., N, N)
-    generator: torch.Generator | None,
-) -> Tensor:  # (..., N, N)
-    "The same values in random places, each replica on its own"
-    flat = coefficients.flatten(-2).reshape(-1, coefficients.shape[-1] ** 2)
+def permuted(
+    rows: Tensor,  # (S, n)
+    generator: torch.Generator | None = None,
+) -> Tensor:  # (S, n)
+    "The same values in random places, each row on its own"
     device = "cpu" if generator is None else generator.device
-    orders = [torch.randperm(flat.shape[1], generator=generator, device=device) for _ in flat]
-    return torch.stack([row[order.to(row.device)] for row, order in zip(flat, orders, strict=True)]).reshape(coefficients.shape)
+    orders = [torch.randperm(rows.shape[1], generator=generator, device=device) for _ in rows]
+    return torch.stack([row[order.to(row.device)] for row, order in zip(rows, orders, strict=True)])
 
 
 def _target(layer: nn.Module, weight: str | None) -> str:
@@ -302,7 +301,7 @@ def _coefficients(self: ModuliRegularizer, generator: torch.Generator | None) ->
     f = self.inhibitor(self.manifold.distance(self.embedding))
     if self.control == "l1":
         return f.mean((-2, -1), keepdim=True).expand_as(f).contiguous()
-    return _permuted(f, generator) if self.control == "shuffled" else f
+    return permuted(f.reshape(-1, f.shape[-1] ** 2), generator).view_as(f) if self.control == "shuffled" else f
 
 
 # %% [markdown]

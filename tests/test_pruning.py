@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from modreg.pruning import MagnitudePruner, reinitialize, scheduled, smallest, sparsity
+from modreg.pruning import SAMPLE, MagnitudePruner, reinitialize, scheduled, smallest, sparsity
 from modreg.recurrent import RNN, Linear
 
 OPTIMIZERS = {
@@ -65,6 +65,48 @@ def test_ties_go_by_index(dtype):
         order = values.argsort(dim=1, stable=True)[:, :zeros]
         expected = torch.zeros_like(values, dtype=torch.bool).scatter_(1, order, True)
         assert torch.equal(smallest(values, zeros), expected)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32, torch.float64])
+@pytest.mark.parametrize("case", ["distinct", "half gone", "few values", "all alike", "diverged"])
+def test_many_weights_follow_a_stable_sort(case, dtype):
+    generator = torch.Generator().manual_seed(1)
+    values = torch.rand(2, 5 * SAMPLE, generator=generator).to(dtype)
+    if case == "half gone":
+        values[:, ::2] = -1
+    if case == "few values":
+        values = (4 * values).round()
+    if case == "all alike":
+        values = torch.ones_like(values)
+    if case == "diverged":
+        values[:, :: 3] = float("nan")
+    n = values.shape[1]
+    for zeros in (1, 3, n // 2 + 7, n - n // 10, n - 1, n):
+        order = values.argsort(dim=1, stable=True)[:, :zeros]
+        assert torch.equal(smallest(values, zeros), torch.zeros_like(values, dtype=torch.bool).scatter_(1, order, True))
+
+
+def test_a_bracket_that_misses_costs_time_and_no_weight(monkeypatch):
+    values = torch.rand(1, 5 * SAMPLE, generator=torch.Generator().manual_seed(1))
+    expected = smallest(values, 1000)
+    for bracket in ((0, 1), (2**30, 2**30 + 1)):  # far below and far above
+        monkeypatch.setattr("modreg.pruning._bracket", lambda keys, zeros, b=bracket: b)
+        assert torch.equal(smallest(values, 1000), expected)
+
+
+def test_weights_that_are_gone_go_before_zeros_that_are_not():
+    layer = nn.Linear(4, 4)
+    pruner = MagnitudePruner(layer, 0.25, 1)
+    with torch.no_grad():
+        layer.weight.copy_(torch.arange(16.0).view(4, 4) + 1)
+    pruner.step(0)
+    with torch.no_grad():
+        layer.weight[2:] = 0  # still free to grow
+        layer.weight[0, 0] = 7  # somebody wrote to a pruned weight
+    pruner.target = 0.5
+    pruner.step(0)
+    assert pruner.masks["weight"].view(-1).tolist() == [False] * 4 + [True] * 4 + [False] * 4 + [True] * 4
+    assert layer.weight[0, 0] == 0
 
 
 def test_diverged_weights_are_not_small():
