@@ -1,4 +1,4 @@
-# Two commands do all their own set-up: `make run` and `make test`. `make help` lists the rest.
+# Three commands do all their own set-up: `make run`, `make test`, `make bench`. `make help` lists the rest.
 # Needed: make, Python >= 3.11 with venv, and a package index that pip knows.
 
 PYTHON ?= python3
@@ -20,7 +20,7 @@ endif
 endif
 
 .DEFAULT_GOAL = help
-.PHONY: help run test test-slow lint export readme sync lab clean distclean
+.PHONY: help run test test-slow bench lint export readme sync lab clean distclean
 .DELETE_ON_ERROR:
 
 help: ## show this list
@@ -35,6 +35,9 @@ test: $(VENV)/dev.stamp lint ## all that CI checks
 
 test-slow: $(VENV)/dev.stamp lint ## the same and the tests that take minutes
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m 'slow or not slow' $(ARGS)
+
+bench: $(VENV)/notebooks.stamp ## time everything beside the published formulation, a plain one and the floor (10 minutes); print one table
+	$(BIN)/python benchmarks/bench.py --write $(ARGS)
 
 lint: $(VENV)/dev.stamp ## ruff
 	$(BIN)/python -m ruff check $(LINTED)

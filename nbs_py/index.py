@@ -21,13 +21,14 @@
 # The method is that of the paper *Geometric sparsification in recurrent neural networks*. This project is a library for it, and a book that
 # explains it, tests it against plain controls, and sets its numbers beside the paper's.
 #
-# ## Two commands
+# ## Three commands
 #
-# Both need `make`, Python 3.11 or newer and a package index, and set up a virtual environment of their own.
+# All need `make`, Python 3.11 or newer and a package index, and set up a virtual environment of their own.
 #
 # ```sh
 # make run    # train, prune and retrain a network that finds its way in the dark: 5 minutes on two cores, ends with a table and figures
 # make test   # everything that continuous integration runs
+# make bench  # ours beside the published formulation, a plain one and the machine's limit: a table of times
 # ```
 
 # %% [markdown]

@@ -1,0 +1,382 @@
+"""Time ours beside the published formulation, a plain good one and the floor; print one table.
+
+    python benchmarks/bench.py                   # all rows, all growth curves
+    python benchmarks/bench.py masks penalty     # rows of these names alone
+    python benchmarks/bench.py --write           # also keep the results in modreg/data/bench.json, which the chapter `speed` shows
+
+Each side of a row lives in a process of its own, with as many threads as it is given, and is called in turn with the others, round after
+round. So what the machine does besides falls on all alike, and a ratio is taken within a round. What is reported is the median over
+rounds, with quartiles. Memory is the peak of a side's first call above what it held before that call.
+"""
+
+import argparse
+import ctypes
+import json
+import math
+import multiprocessing
+import os
+import platform
+import resource
+import statistics
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+import torch._dynamo
+
+RESULTS = Path(__file__).parent.parent / "modreg" / "data" / "bench.json"
+MALLOC = {"MALLOC_MMAP_THRESHOLD_": str(1 << 30), "MALLOC_TRIM_THRESHOLD_": str(1 << 32)}  # keep freed memory, for all sides alike
+SIDES = ("published", "plain", "ours", "floor")
+ROUNDS, SECONDS = (3, 15), 8.0  # least and most rounds of a row, and the time after which it has enough of them
+
+Call = Callable[[], object]
+
+
+# --- what is compared ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Side:
+    "One way to compute something"
+
+    build: Callable[[], Call]  # sets up, untimed, and returns what is timed
+    per: float = 1  # steps, batches or replicas that one call computes; time is reported for one of them
+    serial: bool = False  # keeps one core busy at most: on two cores it gets two processes of one thread
+
+
+@dataclass(frozen=True)
+class Row:
+    "Sides that compute the same, and what ours is to reach"
+
+    name: str  # rows of one name are chosen together
+    size: str
+    sides: dict[str, Side]  # "ours", and some of "published", "plain", "floor"
+    targets: dict[str, float] = field(default_factory=dict)  # least ratio to a side; of the floor, the greatest
+    threads: tuple[int, ...] = (1, 2)
+    unit: str = "ms"
+
+
+@dataclass(frozen=True)
+class Curve:
+    "How the cost of each side grows"
+
+    name: str
+    axis: str  # what grows
+    sides: dict[str, dict[float, Side]]  # by size
+
+
+# --- one side, in a process of its own ---------------------------------------------------------------------------------
+
+
+def _status(name: str) -> float | None:
+    "A figure of /proc/self/status in MB, on systems that have it"
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+    except OSError:
+        return None
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(name + ":"))
+
+
+def peak_memory(
+    call: Call,
+) -> float:  # MB
+    "Most memory that the process held during a call, above what it held before"
+    try:
+        Path("/proc/self/clear_refs").write_text("5")  # the peak is counted anew
+    except OSError:
+        pass
+    before = _status("VmRSS")
+    if before is None:
+        scale = 1 if platform.system() == "Darwin" else 1024
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * scale / 2**20
+        call()
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * scale / 2**20 - before
+    call()
+    return max(0.0, _status("VmHWM") - before)
+
+
+def seconds_per_call(
+    call: Call,
+    estimate: float,  # s, what a call took before
+    clock: Callable[[], float] = time.perf_counter,
+    least: float = 0.1,  # s; short calls are repeated until they fill it, after one that is not timed
+) -> float:  # s
+    "Time of one call"
+    repeats = max(1, min(1000, round(least / max(estimate, 1e-9))))
+    if repeats > 1:
+        call()
+    start = clock()
+    for _ in range(repeats):
+        call()
+    return (clock() - start) / repeats
+
+
+def _serve(pipe, build: Callable[[], Call], threads: int) -> None:
+    "Life of a side's process: build, run once for memory, then one timing for each request"
+    try:
+        os.environ["NUMBA_NUM_THREADS"] = str(threads)
+        torch.set_num_threads(threads)
+        call = build()
+        pipe.send(peak_memory(call))
+        start = time.perf_counter()
+        call()
+        estimate = time.perf_counter() - start
+        while pipe.recv():
+            estimate = seconds_per_call(call, estimate)
+            pipe.send(estimate)
+    except EOFError:
+        pass
+    except Exception:
+        pipe.send(traceback.format_exc())
+
+
+class Runner:
+    "A side on a number of cores: one process with so many threads, or for a serial side so many processes of one thread"
+
+    def __init__(self, side: Side, cores: int):
+        context = multiprocessing.get_context("fork")  # torch is imported once; this process itself starts no threads
+        processes, threads = (cores, 1) if side.serial else (1, cores)
+        self.share = side.per * processes
+        self.pipes, self.processes = [], []
+        for _ in range(processes):
+            mine, theirs = context.Pipe()
+            process = context.Process(target=_serve, args=(theirs, side.build, threads), daemon=True)
+            process.start()
+            theirs.close()
+            self.pipes.append(mine)
+            self.processes.append(process)
+        self.memory = max(self._receive())  # MB
+
+    def _receive(self) -> list[float]:
+        answers = [pipe.recv() for pipe in self.pipes]
+        for answer in answers:
+            if isinstance(answer, str):
+                raise RuntimeError(answer)
+        return answers
+
+    def __call__(self) -> float:  # s for one step, batch or replica
+        for pipe in self.pipes:
+            pipe.send(True)
+        return statistics.mean(self._receive()) / self.share
+
+    def close(self) -> None:
+        for pipe, process in zip(self.pipes, self.processes, strict=True):
+            pipe.send(False)
+            process.join()
+            pipe.close()
+
+
+# --- rounds and what comes of them -------------------------------------------------------------------------------------
+
+
+def interleave(
+    timers: dict[str, Callable[[], float]],  # each call gives one timing
+    rounds: tuple[int, int] = ROUNDS,  # least and most
+    seconds: float = SECONDS,
+    clock: Callable[[], float] = time.perf_counter,
+) -> dict[str, list[float]]:
+    "Timings in rounds, each of which calls every timer once, beginning with another one each time"
+    names, times, start = list(timers), {name: [] for name in timers}, clock()
+    for k in range(rounds[1]):
+        if k >= rounds[0] and clock() - start > seconds:
+            break
+        turn = k % len(names)
+        for name in names[turn:] + names[:turn]:
+            times[name].append(timers[name]())
+    return times
+
+
+def quartiles(values: list[float]) -> list[float]:
+    "Median, lower and upper quartile"
+    if len(values) == 1:
+        return [values[0]] * 3
+    low, middle, high = statistics.quantiles(values, n=4, method="inclusive")
+    return [middle, low, high]
+
+
+def exponent(sizes: list[float], times: list[float]) -> float:
+    "Slope of log time over log size, by least squares"
+    return statistics.linear_regression([math.log(s) for s in sizes], [math.log(t) for t in times]).slope
+
+
+def measure(row: Row, cores: int, rounds: tuple[int, int] = ROUNDS, seconds: float = SECONDS) -> dict:
+    "One row on so many cores"
+    runners = {name: Runner(side, cores) for name, side in row.sides.items()}
+    try:
+        times = interleave(runners, rounds, seconds)
+    finally:
+        for runner in runners.values():
+            runner.close()
+    over = {name: [b / a for a, b in zip(times["ours"], theirs, strict=True)] for name, theirs in times.items() if name != "ours"}
+    if "floor" in over:
+        over["floor"] = [1 / ratio for ratio in over["floor"]]  # ours over the floor
+    return {
+        "name": row.name, "size": row.size, "cores": cores, "unit": row.unit, "rounds": len(times["ours"]), "targets": row.targets,
+        "seconds": {name: quartiles(values) for name, values in times.items()},
+        "memory": {name: round(runner.memory, 1) for name, runner in runners.items()},
+        "ratios": {name: quartiles(values) for name, values in over.items()},
+    }
+
+
+def measure_curve(curve: Curve, cores: int, rounds: tuple[int, int] = ROUNDS, seconds: float = SECONDS) -> dict:
+    "One growth curve: median times by size, and the exponent of each side"
+    runners = {(name, size): Runner(side, cores) for name, sizes in curve.sides.items() for size, side in sizes.items()}
+    try:
+        times = interleave(runners, rounds, seconds)
+    finally:
+        for runner in runners.values():
+            runner.close()
+    result = {"name": curve.name, "axis": curve.axis, "cores": cores, "sides": {}}
+    for name, sizes in curve.sides.items():
+        seconds_ = [statistics.median(times[name, size]) for size in sizes]
+        result["sides"][name] = {"sizes": list(sizes), "seconds": seconds_, "exponent": exponent(list(sizes), seconds_)}
+    return result
+
+
+def reached(result: dict) -> dict[str, bool]:
+    "Which targets a row's medians reach"
+    ratios = {name: result["ratios"][name][0] for name in result["targets"]}
+    return {name: ratios[name] <= target if name == "floor" else ratios[name] >= target for name, target in result["targets"].items()}
+
+
+# --- the machine -------------------------------------------------------------------------------------------------------
+
+
+def product(size: int = 2048) -> Call:
+    "A square matrix product"
+    a, b, out = (torch.randn(size, size) for _ in range(3))
+    return lambda: torch.mm(a, b, out=out)
+
+
+def copy(size: int = 4096) -> Call:
+    "A copy of size² floats into memory that is there"
+    a, out = torch.randn(size, size), torch.zeros(size, size)
+    return lambda: out.copy_(a)
+
+
+def fresh(size: int = 4096) -> Call:
+    "A copy into memory that the system hands out page by page, as malloc does by default"
+    mallopt = ctypes.CDLL(None).mallopt
+    for parameter, value in ((-3, 128 * 1024), (-1, 128 * 1024)):  # M_MMAP_THRESHOLD, M_TRIM_THRESHOLD
+        mallopt(parameter, value)
+    a = torch.randn(size, size)
+    return a.clone
+
+
+def machine(seconds: float = 3.0, size: int = 4096) -> dict:
+    "Facts of the machine that decide how fast anything can be"
+    facts = {"cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+             "processor": _processor(), "system": platform.system(), "python": platform.python_version(), "torch": torch.__version__}
+    for cores in (1, 2):
+        builds = {"product": lambda: product(size // 2), "copy": lambda: copy(size), "fresh": lambda: fresh(size)}
+        runners = {name: Runner(Side(build), cores) for name, build in builds.items()}
+        median = {name: statistics.median(t) for name, t in interleave(runners, ROUNDS, seconds).items()}
+        for runner in runners.values():
+            runner.close()
+        facts[f"GFLOP/s on {cores}"] = 2 * (size // 2) ** 3 / median["product"] / 1e9
+        facts[f"GB/s on {cores}"] = 8 * size**2 / median["copy"] / 1e9
+        facts[f"GB/s to new memory on {cores}"] = 8 * size**2 / median["fresh"] / 1e9
+    return {name: round(value, 1) if isinstance(value, float) else value for name, value in facts.items()}
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+# --- the table ---------------------------------------------------------------------------------------------------------
+
+HEAD = ("row", "size", "cores", *SIDES, "× published", "× plain", "over floor", "MB ours/published/plain", "target")
+
+
+def cells(result: dict) -> list[str]:
+    "One line of the table"
+    scale = {"s": 1, "ms": 1e3, "µs": 1e6}[result["unit"]]
+    met = reached(result)
+
+    def timing(name):
+        if name not in result["seconds"]:
+            return "–"
+        middle, low, high = (scale * s for s in result["seconds"][name])
+        return f"{middle:.3g} ({low:.3g}–{high:.3g}) {result['unit']}"
+
+    def ratio(name):
+        if name not in result["ratios"]:
+            return "–"
+        middle, low, high = result["ratios"][name]
+        return f"{middle:.2f} ({low:.2f}–{high:.2f})"
+
+    words = {"floor": "at most {:g} of the floor"}
+    targets = [f"{words.get(name, '{:g}× ' + name).format(target)}: {'reached' if met[name] else 'NOT reached'}"
+               for name, target in result["targets"].items()]
+    memory = "/".join(f"{result['memory'][name]:.0f}" if name in result["memory"] else "–" for name in ("ours", "published", "plain"))
+    return [result["name"], result["size"], str(result["cores"]), *map(timing, SIDES), ratio("published"), ratio("plain"), ratio("floor"),
+            memory, "; ".join(targets) or "–"]
+
+
+def line(words: list[str]) -> str:
+    return f"| {' | '.join(words)} |"
+
+
+def print_growth(result: dict) -> None:
+    sides = "; ".join(f"{name} {side['exponent']:.2f}" for name, side in result["sides"].items())
+    sizes = next(iter(result["sides"].values()))["sizes"]
+    print(line([result["name"], result["axis"], f"{min(sizes):g}–{max(sizes):g}", sides]), flush=True)
+
+
+def write(results: list[dict], growth: list[dict], facts: dict, path: Path = RESULTS) -> None:
+    "Keep results, in place of older ones of the same rows"
+    old = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"rows": [], "growth": []}
+
+    def merged(key, new, names):
+        done = {tuple(r[n] for n in names) for r in new}
+        return [r for r in old[key] if tuple(r[n] for n in names) not in done] + new
+
+    kept = {"machine": facts, "rows": merged("rows", results, ("name", "size", "cores")), "growth": merged("growth", growth, ("name", "axis"))}
+    path.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def main(arguments: list[str]) -> None:
+    import rows
+
+    table, curves = rows.table(rows.FULL), rows.curves(rows.FULL)
+    names = list(dict.fromkeys([*(row.name for row in table), *("growth" for _ in curves[:1])]))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", help=f"some of: {', '.join(names)}")
+    parser.add_argument("--cores", type=int, choices=(1, 2), help="only on one core, or only on two")
+    parser.add_argument("--seconds", type=float, default=SECONDS, help="time for the rounds of a row")
+    parser.add_argument("--write", action="store_true", help="keep the results for the chapter `speed`")
+    options = parser.parse_args(arguments)
+    if unknown := set(options.names) - set(names):
+        parser.error(f"{', '.join(sorted(unknown))}: there is no such row; there are {', '.join(names)}")
+    chosen = set(options.names or names)
+    start, facts = time.perf_counter(), machine()
+    print(", ".join(f"{name}: {value}" for name, value in facts.items()), "\n")
+    print(line(HEAD), line(["---"] * len(HEAD)), sep="\n", flush=True)
+    results, growth = [], []
+    for row in table:
+        for cores in row.threads:
+            if row.name in chosen and options.cores in (None, cores):
+                results.append(measure(row, cores, seconds=options.seconds))
+                print(line(cells(results[-1])), flush=True)
+    if "growth" in chosen:
+        print("", line(["growth of", "with", "from–to", "fitted exponents"]), line(["---"] * 4), sep="\n", flush=True)
+        for curve in curves:
+            growth.append(measure_curve(curve, 1, seconds=options.seconds))
+            print_growth(growth[-1])
+    print(f"\n{time.perf_counter() - start:.0f} s in all")
+    if options.write:
+        write(results, growth, facts)
+
+
+if __name__ == "__main__":
+    if not MALLOC.items() <= os.environ.items():  # malloc reads them when a process begins
+        os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **MALLOC})
+    main(sys.argv[1:])
