@@ -284,6 +284,13 @@ test_eq(summary([None]), "– (diverged)")
 
 # %%
 #| export
+def _printed(cell: dict[str, float | None] | None) -> str:
+    "A cell of the paper's tables; some have no deviation"
+    if cell is None:
+        return "–"
+    return f"{cell['mean']}" if cell["std"] is None else f"{cell['mean']} ± {cell['std']}"
+
+
 def report(
     task: Task,
     runs: dict[str, Run],  # of `train_three`
@@ -297,8 +304,7 @@ def report(
     settings = ", ".join(filter(None, [method, f"N={config.hidden}", f"λ={config.strength:g}", note]))
     lines = [f"{task.label}: {settings}", "", "| | ours: mean ± sd (each seed) | paper: mean ± sd |", "|---|---|---|"]
     for name, last in results.items():
-        theirs = f"{paper[name]['mean']} ± {paper[name]['std']}" if name in paper else "–"
-        lines.append(f"| {names[name]} | {summary(last[task.metric], digits)} | {theirs} |")
+        lines.append(f"| {names[name]} | {summary(last[task.metric], digits)} | {_printed(paper.get(name))} |")
     limits = ", ".join(f"{name}: {value:.{digits}f}" for name, value in task.limits().items())
     text = "\n".join(lines) + (f"\n\n{limits}\n" if limits else "\n")
     (runs["sparse"].path / "table.md").write_text(text, encoding="utf-8")

@@ -818,13 +818,13 @@ def plot_from_point(
     "Colour each place of a manifold by its distance from one point, marked by a star"
     places = _grid(manifold, resolution)
     values = manifold.distance(point.expand(1, 1, -1), places)
-    values = (function(values) if function else values).reshape(places.shape[:-1])
-    flat, star = manifold.chart(places), manifold.chart(point[None])[0]
+    values = (function(values) if function else values).reshape(places.shape[:-1]).numpy()
+    flat, star = manifold.chart(places).numpy(), manifold.chart(point[None])[0].numpy()
     if manifold.coordinates == 1:
         colours = ax.scatter(*flat.reshape(-1, 2).T, c=values.flatten(), s=60)
     else:
-        colours = ax.pcolormesh(*flat.unbind(-1), values, shading="gouraud")
-        ax.contour(*flat.unbind(-1), values, levels=8, colors="white", linewidths=0.6)
+        colours = ax.pcolormesh(flat[..., 0], flat[..., 1], values, shading="gouraud")
+        ax.contour(flat[..., 0], flat[..., 1], values, levels=8, colors="white", linewidths=0.6)
     ax.plot(*star, "*", color="white", markeredgecolor="black", markersize=15)
     ax.set(xlabel=manifold.chart_labels[0], ylabel=manifold.chart_labels[1], aspect="equal")
     return colours

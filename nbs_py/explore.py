@@ -1,0 +1,392 @@
+# ---
+# jupyter:
+#   kernelspec:
+#     display_name: python3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Explore
+#
+# > Six figures that are small programs: they run in JupyterLab and on a page without a kernel
+
+# %% [markdown]
+# After this chapter you can
+#
+# - tell by eye which connections an inhibitor spares, on any of the manifolds,
+# - say what becomes of a disc that crosses an edge of the Klein bottle, and why that is no tear in the network,
+# - predict whether an embedding collapses, how a network fails as it is pruned, and how long it finds its way in the dark.
+#
+# The question: *can you feel a geometry with your fingers?*
+#
+# Each figure asks something. Decide on an answer first; then move it. All of them answer to the mouse, to a finger, and to the arrow keys.
+
+# %%
+#| default_exp explore
+
+# %%
+#| export
+import base64
+import html
+import io
+import json
+from collections.abc import Callable
+from functools import cache
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from modreg.experiments import load_results
+from modreg.inhibitors import inhibitor
+from modreg.manifolds import KleinBottle, Torus, patch, plot_from_point
+from modreg.navigation import NavigationConfig, PathIntegrator, PlaceCells
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+# %%
+#| hide
+import matplotlib.pyplot as plt
+from fastcore.test import test_eq, test_fail
+
+
+# %% [markdown]
+# ## One source for two places
+#
+# A figure's program is a file of JavaScript that exports `render`. In JupyterLab, [anywidget](https://anywidget.dev) calls it, and Python can read what the figure shows.
+# On a page without a kernel, the same text stands in the page and calls itself. Where there is no JavaScript at all, a picture stays in its place.
+
+# %%
+#| export
+def _source(name: str) -> str:
+    "The JavaScript module of a figure: what all figures share, then its own part"
+    folder = files("modreg") / "data" / "explore"
+    return "\n".join((folder / f"{part}.js").read_text(encoding="utf-8") for part in ("common", name))
+
+
+class Explorer:
+    "A figure that is a small program, with a picture where no program can run"
+
+    def __init__(
+        self,
+        name: str,  # of its program
+        question: str,  # that it poses; also what stands for its picture where none is seen
+        picture: Callable[["Figure"], None],  # draws the static picture
+        data: dict[str, Any] | None = None,  # what its program needs
+    ):
+        self.name, self.question, self.picture, self.data = name, question, picture, data or {}
+        self._live = None
+
+    @property
+    def state(self) -> dict[str, Any]:
+        "What the figure shows now, in JupyterLab"
+        return dict(self.live.state)
+
+    @property
+    def live(self):
+        "The widget; needs anywidget, of the extra `notebooks`"
+        if self._live is None:
+            self._live = _widget_class(self.name)(data=self.data)
+        return self._live
+
+    def _repr_mimebundle_(self, **kwargs) -> dict[str, Any]:
+        bundle = self.live._repr_mimebundle_(**kwargs)
+        bundle = bundle[0] if isinstance(bundle, tuple) else bundle
+        return {**(bundle or {}), "text/html": self.page(), "text/plain": self.question}
+
+
+# %%
+#| export
+@cache
+def _widget_class(name: str) -> type:
+    import anywidget
+    import traitlets
+
+    return type("Live", (anywidget.AnyWidget,), {
+        "_esm": _source(name), "data": traitlets.Dict().tag(sync=True), "state": traitlets.Dict().tag(sync=True)})
+
+
+# %% [markdown]
+# The page's version: the picture, and a script that puts the program in its place.
+
+# %%
+#| export
+_PAGE = """<div class="modreg-explore" data-name="{name}"><img alt="{question}" src="data:image/png;base64,{picture}" style="max-width:100%"></div>
+<script type="module">
+{source}
+{{
+  const el = document.querySelector('.modreg-explore[data-name="{name}"]:not([data-drawn])');
+  el.dataset.drawn = "";
+  const values = {{ data: {data}, state: {{}} }};
+  render({{ el, model: {{ get: (key) => values[key], set: (key, value) => (values[key] = value), save_changes: () => (el.dataset.state = JSON.stringify(values.state)) }} }});
+}}
+</script>"""
+
+
+@patch
+def page(self: Explorer) -> str:
+    "HTML that needs no kernel and no other file"
+    from matplotlib.figure import Figure
+
+    figure, png = Figure(figsize=(7, 2.8), layout="constrained"), io.BytesIO()
+    self.picture(figure)
+    figure.savefig(png, dpi=110)
+    return _PAGE.format(
+        name=self.name, question=html.escape(self.question, quote=True), picture=base64.b64encode(png.getvalue()).decode(),
+        source=_source(self.name), data=json.dumps(self.data).replace("</", "<\\/"))
+
+
+# %% [markdown]
+# ## Inhibitors
+#
+# *Predict:* the difference of Gaussians spares one distance. What pattern will that make in the matrix of coefficients of neurons on a circle? Make $b$ larger: does the stripe move
+# outwards, or grow wider?
+
+# %%
+#| export
+def inhibitor_shapes() -> Explorer:
+    "Inhibitors with their parameters, their formula, and the coefficient matrix on a circle"
+
+    def picture(figure: "Figure") -> None:
+        d = torch.linspace(0, 7, 200)
+        left, right = figure.subplots(1, 2)
+        left.plot(d.numpy(), inhibitor("difference_of_gaussians")(d).numpy())
+        left.set(xlabel="geodesic distance", ylabel="price", title="difference of Gaussians")
+        places = torch.linspace(0, 20, 49)[:-1, None]
+        around = (places - places.T).abs()
+        right.imshow(inhibitor("difference_of_gaussians")(torch.minimum(around, 20 - around)).numpy())
+        right.set(xlabel="from neuron", ylabel="to neuron", title="coefficients on a circle")
+
+    return Explorer("inhibitor_shapes", "Which connections will this inhibitor leave alone, and may the neurons move under it?", picture)
+
+
+# %%
+inhibitor_shapes()
+
+
+# %% [markdown]
+# ## Neighbourhoods
+#
+# *Predict:* under the difference of Gaussians, what is the shape of the set of cheap partners of a neuron on the sphere? On the circle? How many of them are there on the
+# torus, compared with the circle?
+
+# %%
+#| export
+def neighbourhoods() -> Explorer:
+    "A neuron on a manifold in space, the price of its connections, and what is left of its weights"
+
+    def picture(figure: "Figure") -> None:
+        for ax, space in zip(figure.subplots(1, 2), (Torus(), KleinBottle()), strict=True):
+            colours = plot_from_point(space, torch.tensor([8.5, 3.0]), ax, inhibitor("difference_of_gaussians"))
+            ax.set_title(space.name)
+            figure.colorbar(colours, ax=ax, label="price")
+
+    return Explorer("neighbourhoods", "Pick a neuron. Which others may it keep a connection to?", picture)
+
+
+# %%
+neighbourhoods()
+
+
+# %% [markdown]
+# ## The glued square
+#
+# Both surfaces are made from a square. On the torus opposite edges are glued as they are; on the Klein bottle one pair is glued after a flip.
+#
+# *Predict:* the disc crosses the right edge at a height of 3. At which height does it come in from the left, on each of the two?
+
+# %%
+#| export
+def glued_square() -> Explorer:
+    "A disc on the torus or the Klein bottle, as a square with glued edges and in space"
+
+    def picture(figure: "Figure") -> None:
+        for ax, space in zip(figure.subplots(1, 2), (Torus(), KleinBottle()), strict=True):
+            plot_from_point(space, torch.tensor([9.0, 3.0]), ax, lambda d: d.clamp(max=2))
+            ax.set_title(f"a disc on the {space.name}")
+
+    return Explorer("glued_square", "Drag the disc over an edge. Where does it come back, and which way up?", picture)
+
+
+# %%
+glued_square()
+
+# %% [markdown]
+# The height of entry, from the distance itself: the place at the left edge that is the same as $(10, 3)$.
+
+# %%
+edge, left = torch.tensor([[10.0, 3.0]]), torch.stack([torch.zeros(101), torch.linspace(0, 10, 101)], -1)
+for space, height in ((Torus(), 3.0), (KleinBottle(), 7.0)):
+    test_eq(left[space.distance(edge, left)[0].argmin(), 1].item(), height)
+
+
+# %% [markdown]
+# ## Training an embedding
+#
+# *Predict:* under diffusion, where do sixty neurons end that may move to lower their bill? And under the difference of Gaussians?
+
+# %%
+#| export
+def _trained_places(name: str, steps: int) -> Tensor:
+    "Sixty neurons on the torus (60, 2) after `steps` steps down the penalty of random weights"
+    generator, space = torch.Generator().manual_seed(0), Torus()
+    layer = torch.nn.RNN(1, 60)
+    layer.weight_hh_l0.data.normal_(generator=generator).pow_(3)
+    places = space.sample(60, generator).requires_grad_()
+    for _ in range(steps):
+        cost = (inhibitor(name)(space.distance(places)) * layer.weight_hh_l0.abs()).mean()
+        slope, = torch.autograd.grad(cost, places)
+        places = space.project(places.detach() - 0.1 * slope / slope.norm(dim=-1).max()).requires_grad_()
+    return places.detach()
+
+
+def embedding_training() -> Explorer:
+    "Neurons on the torus that move down the gradient of the penalty"
+
+    def picture(figure: "Figure") -> None:
+        for ax, name in zip(figure.subplots(1, 3), (None, "difference_of_gaussians", "diffusion"), strict=True):
+            ax.plot(*(_trained_places(name, 120) if name else _trained_places("diffusion", 0)).T.numpy(), ".", color="#2a788e")
+            ax.set(xlim=(0, 10), ylim=(0, 10), aspect="equal", title=name.replace("_", " ") if name else "at the start")
+
+    return Explorer("embedding_training", "Let the neurons move to lower the bill. Will they spread, clump, or all meet?", picture)
+
+
+# %%
+embedding_training()
+
+
+# %% [markdown]
+# ## Pruning a trained network
+#
+# This network was trained on the [navigation](navigation.ipynb) task with the penalty of the torus, while its sparsity rose step by step (`python benchmarks/explore.py`). The
+# slider goes back to any of the steps. Learning and pruning pull the error in opposite directions: in the first steps it has everything and knows little.
+#
+# *Predict:* at which share of zeros will it know no more than a rat that claims to stand still? And which distances will be left by then?
+
+# %%
+#| export
+def pruning_steps() -> Explorer:
+    "The wiring that survives in a trained network, step by step, and its error"
+    data = load_results("explore")["pruned"]
+
+    def picture(figure: "Figure") -> None:
+        ax = figure.subplots()
+        ax.plot([100 * s for s in data["sparsity"]], data["error"], "o-")
+        ax.axhline(data["limits"]["standing still"], color="0.6", linestyle=":", label="standing still")
+        ax.set(xlabel="weights that are zero (%)", ylabel="position error (cm)", ylim=(0, None))
+        ax.legend(frameon=False)
+
+    return Explorer("pruning_steps", "How much of the wiring can go before the network is lost, and where on the torus is what stays?", picture, data)
+
+
+# %%
+pruning_steps()
+
+
+# %% [markdown]
+# ## Path integration by hand
+#
+# A dense network, trained on paths of some sixty steps, runs in the page: no server, no kernel. It is told where your path begins, and then only how you move.
+#
+# *Predict:* will it find its way round a loop that is twice as long as any path that it was trained on?
+
+# %%
+#| export
+def _tensor(text: str, dtype: torch.dtype, *shape: int) -> Tensor:
+    return torch.frombuffer(bytearray(base64.b64decode(text)), dtype=dtype).reshape(shape).float()
+
+
+@torch.no_grad()
+def follow(
+    path: Tensor,  # positions (T + 1, 2) in m, in strides like those of training
+) -> Tensor:  # where the network believes to be after each step (T, 2) in m
+    "What the network of the figure `path_integration` makes of a path, computed here"
+    data = load_results("explore")["dense"]
+    config = NavigationConfig(scale="small", device="cpu", seeds=1, hidden=data["neurons"], place_cells=data["cells"])
+    model, cells = PathIntegrator(config, torch.Generator()), PlaceCells(data["cells"], [torch.Generator()])
+    cells.centres = _tensor(data["centres"], torch.float32, 1, data["cells"], 2)
+    for name, weight in model.named_parameters():
+        weight.copy_(_tensor(data[name], torch.float16, *weight.shape))
+    return cells.decode(model(cells(path[None, :1]), path.diff(dim=0)[None, :, None]))[0, :, 0]
+
+
+def _loop(turns: float = 1.0) -> Tensor:
+    "A round path of 0.35 m radius (T + 1, 2), in strides like those of training"
+    data = load_results("explore")["dense"]
+    stride = 1.25 * data["speed"] * data["dt"] / 0.35
+    angle = torch.arange(0, turns * 2 * torch.pi, stride)
+    return 0.35 * torch.stack([-angle.cos(), angle.sin()], -1)
+
+
+def path_integration() -> Explorer:
+    "Draw a path and watch a trained network follow it"
+
+    def picture(figure: "Figure") -> None:
+        ax, path = figure.subplots(), _loop()
+        ax.plot(*path.T.numpy(), label="path")
+        ax.plot(*follow(path).T.numpy(), ".", label="the network")
+        ax.set(xlim=(-1.1, 1.1), ylim=(-1.1, 1.1), aspect="equal", xlabel="east (m)", ylabel="north (m)")
+        ax.legend(frameon=False)
+
+    data = load_results("explore")["dense"]
+    return Explorer("path_integration", "Draw a path in the box. How far does the network follow you before it is lost?", picture, data)
+
+
+# %%
+path_integration()
+
+# %% [markdown]
+# The same network in torch, round the same kind of loop:
+
+# %%
+loop = _loop()
+error = 100 * (follow(loop) - loop[1:]).norm(dim=-1)
+still = 100 * (loop[:1] - loop[1:]).norm(dim=-1)
+fig, ax = plt.subplots(figsize=(5.5, 2.8), layout="constrained")
+ax.plot(error, label="the network")
+ax.plot(still, color="0.6", linestyle=":", label="standing still")
+ax.set(xlabel="step", ylabel="error (cm)")
+ax.legend(frameon=False)
+plt.show()
+assert error.mean() < still.mean() / 2
+
+
+# %% [markdown]
+# ## Exercise
+#
+# A figure's program and Python must agree. Write the number of neurons that cost less than a quarter of the dearest, as the second figure says it.
+#
+# ```python
+# def cheap_partners(prices, neuron):
+#     raise NotImplementedError("prices (N, N); the neuron itself does not count")
+# ```
+#
+# <details><summary>Solution</summary>
+#
+# ```python
+# def cheap_partners(prices, neuron):
+#     others = torch.arange(len(prices)) != neuron
+#     return ((prices[neuron] < prices[neuron].max() / 4) & others).sum().item()
+# ```
+# </details>
+
+# %%
+#| hide
+def cheap_partners(prices, neuron):
+    others = torch.arange(len(prices)) != neuron
+    return ((prices[neuron] < prices[neuron].max() / 4) & others).sum().item()
+
+
+# %%
+test_eq(cheap_partners(torch.tensor([[0.0, 1, 8], [1, 0, 9], [8, 9, 0]]), 0), 1)
+test_eq(cheap_partners(torch.zeros(2, 2), 0), 0)
+
+# %% [markdown]
+# ## What the paper did
+#
+# The paper shows one neuron's weights on the circle (figure 7) and the coverings of its surfaces (figure 5). Here they can be turned.
+#
+# **References.** Distill, *Memorization in RNNs* (2019), whose figures compute in the page. Manzoni and others, anywidget. Appendix C, D and F of the paper.

@@ -1,0 +1,162 @@
+"""The figures' programs: they compute what the package computes, and answer on a page without a kernel."""
+
+import json
+import shutil
+
+import pytest
+import torch
+
+from modreg import explore
+from modreg.explore import _source
+from modreg.inhibitors import INHIBITORS
+from modreg.manifolds import manifold
+
+FIGURES = ["inhibitor_shapes", "neighbourhoods", "glued_square", "embedding_training", "pruning_steps", "path_integration"]
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"))), None)
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
+needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium or Chrome is installed; on Debian: apt-get install chromium")
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """A headless Chromium."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        yield playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+
+
+@pytest.fixture
+def page(browser):
+    """A page that fails the test if it logs an error or asks for anything from another host."""
+    page, faults = browser.new_page(viewport={"width": 900, "height": 700}), []
+    page.on("console", lambda message: message.type in ("error", "warning") and faults.append(message.text))
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    page.on("request", lambda request: request.url.startswith(("data:", "file:", "about:")) or faults.append(request.url))
+    yield page
+    page.close()
+    assert not faults, faults
+
+
+def show(page, name, tmp_path):
+    """Open a page with one figure and return the figure."""
+    path = tmp_path / f"{name}.html"
+    path.write_text(f"<!doctype html><html><meta charset='utf-8'><body>{getattr(explore, name)().page()}</body></html>", encoding="utf-8")
+    page.goto(path.as_uri())
+    figure = page.locator(".modreg-explore")
+    page.wait_for_function("document.querySelector('.modreg-explore').dataset.state")
+    return figure
+
+
+def pictures(figure):
+    """The pixels of the figure's canvases."""
+    return figure.evaluate("el => [...el.querySelectorAll('canvas')].map((c) => c.toDataURL())")
+
+
+def computed(page, expression, argument):
+    """The value of a JavaScript expression that sees what all figures share."""
+    source = _source("inhibitor_shapes").replace("export default { render };", "")
+    return page.evaluate(f"(argument) => {{ {source}; return ({expression})(argument); }}", argument)
+
+
+@needs_browser
+@pytest.mark.parametrize("name", ["circle", "sphere", "torus", "klein", "r3"])
+def test_distances_are_the_packages(page, name):
+    space = manifold(name)
+    x, y = (space.sample(200, torch.Generator().manual_seed(seed), dtype=torch.float64) for seed in (0, 1))
+    expected = torch.linalg.vector_norm((x - y), dim=-1) if name == "r3" else space.distance(x, y).diagonal()
+    said = computed(page, f"([x, y]) => x.map((p, k) => MANIFOLDS.{name}.distance(p, y[k]))", [x.tolist(), y.tolist()])
+    torch.testing.assert_close(torch.tensor(said, dtype=torch.float64), expected, rtol=0, atol=1e-9)
+
+
+@needs_browser
+@pytest.mark.parametrize("name", INHIBITORS)
+def test_prices_are_the_packages(page, name):
+    d = torch.linspace(0, 8, 100, dtype=torch.float64)
+    said = computed(page, f"(d) => d.map((x) => INHIBITORS.{name}.value(x, defaults(INHIBITORS.{name})))", d.tolist())
+    scale = 50 if name == "constant" else 1  # the figure draws a larger constant
+    torch.testing.assert_close(torch.tensor(said, dtype=torch.float64), scale * INHIBITORS[name](d), rtol=1e-9, atol=1e-9)
+    assert (computed(page, f"() => collapse(INHIBITORS.{name})", None) == "") == (INHIBITORS[name].trainable[0] or name == "sinusoid")
+
+
+@needs_browser
+@pytest.mark.parametrize("name", FIGURES)
+def test_every_figure_answers_to_the_keyboard(page, tmp_path, name):
+    """Each control changes what is seen, by keys alone, within 50 ms of computing (the median of several moves)."""
+    figure = show(page, name, tmp_path)
+    assert figure.locator("canvas").count() >= 2
+    for canvas in figure.locator("canvas").all():
+        assert canvas.get_attribute("aria-label")
+    for box in reversed(figure.locator("input, select").all()):  # a choice made first would bring other sliders
+        assert box.get_attribute("aria-label")
+        before = pictures(figure), figure.get_attribute("data-state")
+        box.focus()
+        page.keyboard.press("ArrowRight" if box.evaluate("e => e.tagName") == "INPUT" else "ArrowDown")
+        page.wait_for_function("([old]) => document.querySelector('.modreg-explore').dataset.state !== old", arg=[before[1]])
+        if name == "embedding_training":  # another inhibitor starts from the same places
+            figure.get_by_role("button", name="20 steps").press("Enter")
+        assert pictures(figure) != before[0]
+    if name in ("glued_square", "path_integration"):
+        before = pictures(figure)
+        figure.locator("canvas").first.focus()
+        page.keyboard.press("ArrowLeft")
+        assert pictures(figure) != before
+
+
+@needs_browser
+@pytest.mark.parametrize("name", FIGURES)
+def test_a_move_takes_less_than_50_ms(page, tmp_path, name):
+    """The median time of a move's own computing and drawing; a frame on a busy machine is not counted."""
+    figure = show(page, name, tmp_path)
+    times = figure.evaluate("""async (el) => {
+        const times = [], input = el.querySelector('input'), canvas = el.querySelector('canvas'), button = [...el.querySelectorAll('button')].find((b) => b.textContent === '20 steps');
+        for (let k = 0; k < 15; k++) {
+            const start = performance.now();
+            if (button) button.click();
+            else if (input) { input.value = Number(input.value) + Number(input.step || 1); input.dispatchEvent(new Event('input')); }
+            else canvas.dispatchEvent(new KeyboardEvent('keydown', { key: 'ArrowLeft' }));
+            times.push((performance.now() - start) / (button ? 10 : 1));
+            await new Promise((r) => setTimeout(r, 5));
+        }
+        return times.sort((a, b) => a - b);
+    }""")
+    assert times[len(times) // 2] < 50, times
+
+
+@needs_browser
+def test_the_page_integrates_a_path_as_torch_does(page, tmp_path):
+    figure = show(page, "path_integration", tmp_path)
+    figure.get_by_role("button", name="Draw a loop").click()
+    state = json.loads(figure.get_attribute("data-state"))
+    path = computed(page, """() => {
+        const stride = %r, path = [[-0.35, 0]];
+        for (let k = 1; k <= 120; k++) {
+            const spot = [-0.35 * Math.cos(k * Math.PI / 60), 0.35 * Math.sin(k * Math.PI / 60)], from = path.at(-1);
+            const way = [spot[0] - from[0], spot[1] - from[1]], far = Math.hypot(...way);
+            for (let s = 1; s <= Math.floor(far / stride); s++) path.push([path.at(-1)[0] + way[0] / far * stride, path.at(-1)[1] + way[1] / far * stride]);
+        }
+        return path;
+    }""" % (1.25 * explore.load_results("explore")["dense"]["speed"] * explore.load_results("explore")["dense"]["dt"]), None)
+    path = torch.tensor(path)
+    assert state["steps"] == len(path) - 1 > 20
+    error = 100 * (explore.follow(path)[-1] - path[-1]).norm()
+    assert state["error"] == pytest.approx(error.item(), abs=0.5)
+
+
+@needs_browser
+def test_without_javascript_a_picture_stands_there(browser, tmp_path):
+    context = browser.new_context(java_script_enabled=False)
+    path = tmp_path / "still.html"
+    path.write_text(f"<!doctype html><body>{explore.inhibitor_shapes().page()}</body>", encoding="utf-8")
+    page = context.new_page()
+    page.goto(path.as_uri())
+    picture = page.locator(".modreg-explore img")
+    assert picture.bounding_box()["width"] > 300 and "may the neurons move" in picture.get_attribute("alt")
+    context.close()
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_a_notebook_gets_widget_and_page(name):
+    bundle = getattr(explore, name)()._repr_mimebundle_()
+    assert {"application/vnd.jupyter.widget-view+json", "text/html", "text/plain"} <= set(bundle)
+    assert bundle["text/html"].count("<script") == bundle["text/html"].count("</script") == 1
