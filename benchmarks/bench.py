@@ -5,8 +5,9 @@
     python benchmarks/bench.py --write           # also keep the results in modreg/data/bench.json, which the chapter `speed` shows
 
 Each side of a row lives in a process of its own, with as many threads as it is given, and is called in turn with the others, round after
-round. So what the machine does besides falls on all alike, and a ratio is taken within a round. What is reported is the median over
-rounds, with quartiles. Memory is the peak of a side's first call above what it held before that call.
+round, so that a machine which slows down is slow for all; a ratio is taken within a round. Rounds in which other programs took more than a
+twentieth of the machine do not count, as long as enough others are left (on Linux, which tells). What is reported is the median over rounds,
+with quartiles. Memory is the peak of a side's first call above what it held before that call.
 """
 
 import argparse
@@ -32,6 +33,7 @@ RESULTS = Path(__file__).parent.parent / "modreg" / "data" / "bench.json"
 MALLOC = {"MALLOC_MMAP_THRESHOLD_": str(1 << 30), "MALLOC_TRIM_THRESHOLD_": str(1 << 32)}  # keep freed memory, for all sides alike
 SIDES = ("published", "plain", "ours", "floor")
 ROUNDS, SECONDS = (3, 15), 8.0  # least and most rounds of a row, and the time after which it has enough of them
+CALM = 0.05  # share of the machine that other programs may take in a round that counts
 
 Call = Callable[[], object]
 
@@ -178,16 +180,53 @@ def interleave(
     rounds: tuple[int, int] = ROUNDS,  # least and most
     seconds: float = SECONDS,
     clock: Callable[[], float] = time.perf_counter,
-) -> dict[str, list[float]]:
-    "Timings in rounds, each of which calls every timer once, beginning with another one each time"
-    names, times, start = list(timers), {name: [] for name in timers}, clock()
-    for k in range(rounds[1]):
-        if k >= rounds[0] and clock() - start > seconds:
+    others: Callable[[], float] = lambda: 0.0,  # share of the machine that other programs took since the call before
+) -> list[dict[str, float]]:  # timings by name, for each round that counts
+    "Rounds, each of which calls every timer once, beginning with another one each time"
+    names, done, start = list(timers), [], clock()
+    others()
+    while sum(share <= CALM for share, _ in done) < rounds[1]:
+        if len(done) >= rounds[0] and clock() - start > seconds:
             break
-        turn = k % len(names)
-        for name in names[turn:] + names[:turn]:
-            times[name].append(timers[name]())
-    return times
+        turn = len(done) % len(names)
+        timings = {name: timers[name]() for name in names[turn:] + names[:turn]}
+        done.append((others(), timings))
+    done.sort(key=lambda entry: entry[0])
+    return [timings for k, (share, timings) in enumerate(done) if share <= CALM or k < rounds[0]]
+
+
+class Others:
+    "Share of all cores that programs other than this one and its `processes` took since the call before; 0 where that can't be known"
+
+    def __init__(self, processes: list):
+        self.paths = [Path(f"/proc/{pid}/stat") for pid in (os.getpid(), *(process.pid for process in processes))]
+        self.before = self._read()
+
+    def _read(self) -> tuple[float, float, float]:
+        "Clock ticks so far: of all cores, of all programs and of ours"
+        try:
+            ticks = [int(word) for word in Path("/proc/stat").read_text().split("\n")[0].split()[1:9]]
+            ours = sum(sum(map(int, path.read_text().rpartition(")")[2].split()[11:15])) for path in self.paths)  # with their children
+        except OSError:
+            return 0.0, 0.0, 0.0
+        return sum(ticks), sum(ticks) - ticks[3] - ticks[4], ours  # less what was idle, or waited for a disk
+
+    def __call__(self) -> float:
+        now = self._read()
+        total, busy, ours = (a - b for a, b in zip(now, self.before, strict=True))
+        self.before = now
+        return max(0.0, busy - ours) / total if total else 0.0
+
+
+def run(sides: dict, cores: int, rounds: tuple[int, int], seconds: float) -> tuple[dict, dict[str, float]]:
+    "Timings of each side by round, and its memory in MB; every side in processes of its own"
+    runners = {name: Runner(side, cores) for name, side in sides.items()}
+    try:
+        done = interleave(runners, rounds, seconds, others=Others([p for runner in runners.values() for p in runner.processes]))
+    finally:
+        for runner in runners.values():
+            runner.close()
+    return {name: [timings[name] for timings in done] for name in sides}, {name: round(runner.memory, 1) for name, runner in runners.items()}
 
 
 def quartiles(values: list[float]) -> list[float]:
@@ -205,31 +244,21 @@ def exponent(sizes: list[float], times: list[float]) -> float:
 
 def measure(row: Row, cores: int, rounds: tuple[int, int] = ROUNDS, seconds: float = SECONDS) -> dict:
     "One row on so many cores"
-    runners = {name: Runner(side, cores) for name, side in row.sides.items()}
-    try:
-        times = interleave(runners, rounds, seconds)
-    finally:
-        for runner in runners.values():
-            runner.close()
+    times, memory = run(row.sides, cores, rounds, seconds)
     over = {name: [b / a for a, b in zip(times["ours"], theirs, strict=True)] for name, theirs in times.items() if name != "ours"}
     if "floor" in over:
         over["floor"] = [1 / ratio for ratio in over["floor"]]  # ours over the floor
     return {
         "name": row.name, "size": row.size, "cores": cores, "unit": row.unit, "rounds": len(times["ours"]), "targets": row.targets,
         "seconds": {name: quartiles(values) for name, values in times.items()},
-        "memory": {name: round(runner.memory, 1) for name, runner in runners.items()},
+        "memory": memory,
         "ratios": {name: quartiles(values) for name, values in over.items()},
     }
 
 
 def measure_curve(curve: Curve, cores: int, rounds: tuple[int, int] = ROUNDS, seconds: float = SECONDS) -> dict:
     "One growth curve: median times by size, and the exponent of each side"
-    runners = {(name, size): Runner(side, cores) for name, sizes in curve.sides.items() for size, side in sizes.items()}
-    try:
-        times = interleave(runners, rounds, seconds)
-    finally:
-        for runner in runners.values():
-            runner.close()
+    times, _ = run({(name, size): side for name, sizes in curve.sides.items() for size, side in sizes.items()}, cores, rounds, seconds)
     result = {"name": curve.name, "axis": curve.axis, "cores": cores, "sides": {}}
     for name, sizes in curve.sides.items():
         seconds_ = [statistics.median(times[name, size]) for size in sizes]
@@ -273,10 +302,8 @@ def machine(seconds: float = 3.0, size: int = 4096) -> dict:
              "processor": _processor(), "system": platform.system(), "python": platform.python_version(), "torch": torch.__version__}
     for cores in (1, 2):
         builds = {"product": lambda: product(size // 2), "copy": lambda: copy(size), "fresh": lambda: fresh(size)}
-        runners = {name: Runner(Side(build), cores) for name, build in builds.items()}
-        median = {name: statistics.median(t) for name, t in interleave(runners, ROUNDS, seconds).items()}
-        for runner in runners.values():
-            runner.close()
+        times, _ = run({name: Side(build) for name, build in builds.items()}, cores, ROUNDS, seconds)
+        median = {name: statistics.median(values) for name, values in times.items()}
         facts[f"GFLOP/s on {cores}"] = 2 * (size // 2) ** 3 / median["product"] / 1e9
         facts[f"GB/s on {cores}"] = 8 * size**2 / median["copy"] / 1e9
         facts[f"GB/s to new memory on {cores}"] = 8 * size**2 / median["fresh"] / 1e9

@@ -1,7 +1,9 @@
 """The benchmark: its statistics on clocks that are known, its baselines against ours, and every row once at toy size."""
 
 import json
+import os
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -44,16 +46,41 @@ class Clock:
 def test_rounds_are_interleaved_and_each_begins_with_another_timer():
     clock, order = Clock(), []
     timers = {name: lambda name=name: order.append(name) or clock.work(1) for name in "abc"}
-    times = bench.interleave(timers, rounds=(4, 4), seconds=0, clock=clock)
+    done = bench.interleave(timers, rounds=(4, 4), seconds=0, clock=clock)
     assert "".join(order) == "abc" + "bca" + "cab" + "abc"
-    assert times == {name: [1.0] * 4 for name in "abc"}
+    assert done == [dict.fromkeys("abc", 1.0)] * 4
 
 
 @pytest.mark.parametrize(("cost", "rounds"), [(0.1, 9), (1.0, 5), (100.0, 3)])
 def test_rounds_end_when_the_time_is_up_but_not_before_the_least(cost, rounds):
     clock = Clock()
-    times = bench.interleave({"a": lambda: clock.work(cost)}, rounds=(3, 9), seconds=4.5, clock=clock)
-    assert len(times["a"]) == rounds
+    assert len(bench.interleave({"a": lambda: clock.work(cost)}, rounds=(3, 9), seconds=4.5, clock=clock)) == rounds
+
+
+@pytest.mark.parametrize(("shares", "kept"), [([0.0, 0.9, 0.0, 0.5, 0.0, 0.0], [1, 3, 5, 6]), ([0.9, 0.8, 0.0, 0.7, 0.5, 0.6], [3, 5, 6])])
+def test_rounds_that_others_disturbed_do_not_count_as_long_as_enough_are_left(shares, kept):
+    clock, share = Clock(), iter([0.0, *shares])
+
+    def timer():
+        clock.work(1)
+        return clock()
+
+    done = bench.interleave({"a": timer}, rounds=(3, 9), seconds=5.5, clock=clock, others=lambda: next(share))
+    assert [timings["a"] for timings in done] == kept
+
+
+def test_others_are_told_from_ours():
+    "A process that is not ours is seen; one that is ours is not"
+    spin = bench.multiprocessing.get_context("fork").Process(target=lambda: sum(range(10**12)), daemon=True)
+    spin.start()
+    theirs, ours = bench.Others([]), bench.Others([spin])
+    time.sleep(0.5)
+    seen, rest = theirs(), ours()
+    spin.kill()
+    spin.join()
+    if not Path("/proc/stat").exists():
+        pytest.skip("only Linux tells")
+    assert seen - rest > 0.3 / os.cpu_count()
 
 
 def test_short_calls_are_repeated_and_long_ones_are_not():
@@ -85,7 +112,7 @@ def test_a_ratio_is_taken_within_a_round_and_a_slow_round_falls_on_all(monkeypat
     cost = {"published": 8.0, "ours": 2.0, "floor": 1.0}
 
     class Fake:
-        memory = 1.0
+        memory, processes = 1.0, ()
 
         def __init__(self, side, cores):
             self.run = timer(side)
