@@ -113,7 +113,8 @@ assert error < 0.25  # it has learned
 # | | [wiring](wiring.ipynb) | pictures of what is left |
 # | | [experiments](experiments.ipynb) | three runs, their pictures, and all conditions on equal terms |
 # | Experiments | [navigation](navigation.ipynb) | a rat in the dark: data, model, run, and the paper's numbers |
-# | Looking inside | [explore](explore.ipynb) | six figures that are small programs |
+# | Looking inside | [lottery](lottery.ipynb) | what a ticket keeps, and its control |
+# | | [explore](explore.ipynb) | six figures that are small programs |
 # | The paper | [reproduction](reproduction.ipynb) | what a faithful reproduction must know |
 #
 # One notebook is one chapter and at most one module: `modreg/` is made from `nbs/` by nbdev. [CONTRIBUTING.md](https://github.com/modreg/modreg/blob/main/CONTRIBUTING.md)

@@ -491,7 +491,8 @@ plt.show()
 # %% [markdown]
 # What comes of it, in words. From the identity start the penalties help a little, each at the strongest λ that was tried (so the best may lie beyond the grid), and the
 # manifolds do not lead the controls: a uniform penalty does at least as well. The wiring picture above shows that the geometry is really there; it just does not pay here.
-# From torch's own start, where the dense network itself has not learned the task in these few steps, plain pruning does worst and the torus best, as in the paper. And no pruned network of this width beats standing still, so this is a
+# From torch's own start, where the dense network itself has not learned the task in these few steps, plain pruning does worst and the manifolds best, as in the paper; but
+# the sphere, the paper's worst of the surfaces, is ahead of the torus. And no pruned network of this width beats standing still, so this is a
 # comparison of broken networks: a wider one, or a longer training, may well rank them otherwise. The paper's networks have sixteen times the width.
 # An initialization or condition without a row was not run.
 

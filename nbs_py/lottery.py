@@ -1,0 +1,262 @@
+# ---
+# jupyter:
+#   kernelspec:
+#     display_name: python3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Lottery tickets
+#
+# > Is it the wiring that a pruned network learned, or the weights?
+
+# %% [markdown]
+# After this chapter you can
+#
+# - say what a lottery ticket claims, and name the control that the claim needs,
+# - train a ticket with redrawn, original and shuffled wiring, and read off which part of it carried the result,
+# - tell whether two masks are more alike than chance.
+#
+# The question: *a network is trained and nine tenths of its weights are cut. Now forget every weight, keep the wiring, and train again. What have you kept?*
+
+# %%
+#| hide
+import tempfile
+from dataclasses import replace
+
+import matplotlib.pyplot as plt
+import torch
+from fastcore.test import test_close, test_eq
+from IPython.display import Markdown, display
+
+from modreg.experiments import load_results, paper_tables, setting_name, summary
+from modreg.training import Remember, RememberConfig, fit
+
+# %%
+#| echo: false
+order, rows = ("torus", "none", "l1", "shuffled"), {"1": ("90% Sparse", "90% Lottery"), "8": ("95% Sparse", "95% Lottery")}
+fig, axes = plt.subplots(1, 2, figsize=(8, 3), layout="constrained")
+for ax, (number, labels) in zip(axes, rows.items(), strict=True):
+    table = paper_tables()[number]
+    for k, label in enumerate(labels):
+        cells = next(cells for row, cells in table["rows"].items() if row.startswith(label))
+        for x, name in enumerate(order):
+            if cells[name]:
+                ax.errorbar(x + 0.2 * k - 0.1, cells[name]["mean"], cells[name]["std"] or 0, fmt="o^"[k], color=f"C{k}", label=label if x == 0 else None)
+    ax.set(title=table["task"], ylabel=table["metric"], xticks=range(4), ylim=(0, None))
+    ax.set_xticklabels(order)
+    ax.legend(frameon=False)
+plt.show()
+
+# %% [markdown]
+# The paper's own tickets (tables 1 and 8): networks that were pruned while they learned, and tickets that were trained anew under the same masks. *Predict:* in which of the two tasks does the
+# wiring alone carry the result?
+#
+# In navigation a torus ticket comes close to the network that it was taken from. In adding none does: each is about as good as the constant answer.
+
+# %% [markdown]
+# ## What is in a ticket
+#
+# Frankle and Carbin (2019) found that a pruned network, set back to its **original** weights and trained under its mask, can be as good as the dense one. The dense network, they say, is a heap of lottery
+# tickets, and one of them won. The paper asks more: it **redraws** all weights. Then the mask alone is left of the first training.
+#
+# So three tickets are to be told apart, and `ticket` names them:
+#
+# | ticket | weights | wiring |
+# |---|---|---|
+# | `original` | as they first were | as learned |
+# | `redraw` | new | as learned |
+# | `shuffled` | new | same number of weights in each matrix, in random places |
+#
+# The last is the control. A mask also says how many weights each matrix keeps; if `shuffled` does as well as `redraw`, then that is all that was learned.
+
+# %%
+folder = tempfile.mkdtemp()
+config = RememberConfig(scale="tiny", device="cpu", control="none", epochs=4, out=folder)
+results = {}
+for sparsity in (0.6, 0.8):
+    for ticket in ("original", "redraw", "shuffled"):
+        run = fit(Remember(replace(config, sparsity=sparsity, ticket=ticket)), progress=False)
+        results[sparsity, ticket] = {phase: last["rmse"] for phase, last in run.result["phases"].items()}
+
+# %%
+lines = ["| zeros | pruned while learning | original | redraw | shuffled |", "|---|---|---|---|---|"]
+for sparsity in (0.6, 0.8):
+    cells = [results[sparsity, "redraw"]["train"], *(results[sparsity, ticket]["lottery"] for ticket in ("original", "redraw", "shuffled"))]
+    lines.append(f"| {sparsity:.0%} | " + " | ".join(summary(values, 3) for values in cells) + " |")
+display(Markdown("\n".join(lines)))
+
+# %% [markdown]
+# The task is that of the chapter [training](training.ipynb): remember one number for a few steps; a constant answer has an error of $1/\sqrt{12}$. The first column is the same network in all three.
+
+# %%
+for sparsity in (0.6, 0.8):
+    test_eq(results[sparsity, "redraw"]["train"], results[sparsity, "shuffled"]["train"])
+constant = 12**-0.5
+fig, ax = plt.subplots(figsize=(5.5, 3), layout="constrained")
+for k, ticket in enumerate(("original", "redraw", "shuffled")):
+    for sparsity in (0.6, 0.8):
+        ax.plot([100 * sparsity + 0.6 * (k - 1)] * 3, results[sparsity, ticket]["lottery"], "o^s"[k], color=f"C{k}", label=ticket if sparsity == 0.8 else None)
+ax.axhline(constant, color="0.6", linestyle=":")
+ax.set(xlabel="weights that are zero (%)", ylabel="RMSE of the ticket, a dot a seed", ylim=(0, None), xticks=[60, 80])
+ax.legend(frameon=False)
+plt.show()
+
+# %% [markdown]
+# ## A ticket's weights are really new
+#
+# "Forget every weight" must be taken at its word. A ticket's first weights must not depend on what was learned, other than through the mask. Two seeds that swap nothing but masks show it:
+
+# %%
+from modreg.training import Phase
+
+run = fit(Remember(replace(config, sparsity=0.8)), progress=False)
+tickets = run.weights("train")
+swapped = {name: value.flip(0) if name.startswith("mask.") else value for name, value in tickets.items()}
+first, second = (Phase(Remember(replace(config, sparsity=0.8)), "lottery", t) for t in (tickets, swapped))
+for name, mask in first.pruner.masks.items():
+    both = mask & second.pruner.masks[name]
+    a, b = (phase.model.get_parameter(name).detach() for phase in (first, second))
+    assert torch.equal(a[both], b[both]) and both.any()
+    trained = tickets[name]
+    assert not torch.equal(a[mask], trained[mask])
+
+
+# %% [markdown]
+# ## Are two masks alike?
+#
+# If the geometry decides which weights stay, two seeds on the same places should keep the same wiring. Each seed here has places of its own, so their masks should be no more alike than chance:
+# two masks that keep a share $p$ and $q$ agree in $pq$ of all weights if they know nothing of each other.
+
+# %%
+def likeness(a: torch.Tensor, b: torch.Tensor) -> float:
+    "Weights that both masks keep, over those that chance would let both keep"
+    return ((a & b).float().mean() / (a.float().mean() * b.float().mean())).item()
+
+
+mask = tickets["mask.rnn.weight_hh_l0"]
+print("two seeds of the task:", [round(likeness(mask[i], mask[j]), 2) for i, j in ((0, 1), (0, 2), (1, 2))])
+g = torch.Generator().manual_seed(0)
+independent = torch.rand(2, 400, 400, generator=g) < 0.1
+test_close(likeness(*independent), 1, eps=0.05)
+test_close(likeness(independent[0], independent[0]), 10, eps=0.3)
+
+# %% [markdown]
+# Now a geometry that both share: the same places, different weights. The penalty is strong, so that it decides.
+
+# %%
+from modreg import RNN, MagnitudePruner, ModuliRegularizer, Torus
+
+
+def keep(seed: int, strength: float) -> torch.Tensor:
+    "Recurrent mask at 90 % zeros of random weights that fade under the penalty"
+    layer = RNN(1, 100, bias=False, generator=torch.Generator().manual_seed(seed))
+    reg = ModuliRegularizer(layer, strength=strength, embedding=Torus().sample(100, torch.Generator().manual_seed(99)))
+    optimizer = torch.optim.SGD([layer.weight_hh_l0], lr=1)
+    for _ in range(100):
+        optimizer.zero_grad()
+        reg().backward()
+        optimizer.step()
+    pruner = MagnitudePruner(layer, 0.9, epochs=1, parameters=["weight_hh_l0"])
+    pruner.step(0)
+    return pruner.masks["weight_hh_l0"]
+
+
+found = {strength: likeness(keep(0, strength), keep(1, strength)) for strength in (0.0, 0.05)}
+for strength, value in found.items():
+    print(f"λ={strength:g}: two seeds keep {value:.2f} times as many weights in common as chance")
+assert abs(found[0.0] - 1) < 0.2 and found[0.05] > 2
+
+# %% [markdown]
+# That is what "a priori description of the sparse architecture" means in the paper: with a strong penalty one knows the wiring before the training begins. It also means that the mask was not learned from
+# the task. A ticket that does well under such a mask shows that the shape suits the task; it does not show that training found it.
+
+# %% [markdown]
+# ## Tickets in our experiments
+#
+# Every experiment of this book trains tickets. Here they are beside the networks that they come from, mean over seeds, from the results that ship with the package:
+
+# %%
+lines = ["| task | setting | condition | pruned | ticket |", "|---|---|---|---|---|"]
+for task in ("navigation", "adding", "language", "speech"):
+    for row in load_results(f"{task}_small"):
+        if "lottery" in row:
+            digits = 3 if task == "adding" else 1
+            lines.append(f"| {task} | {setting_name(row['setting'])} | {row['condition']} | {summary(row['sparse'], digits)} | {summary(row['lottery'], digits)} |")
+display(Markdown("\n".join(lines)))
+
+
+# %% [markdown]
+# Lower is better everywhere. A ticket has one advantage over the network that it comes from, since it is never cut again while it learns; where a ticket is the better of the two, the pruning schedule is what hurt.
+
+# %% [markdown]
+# ## Exercise 1
+#
+# A shuffled ticket keeps the number of weights of each matrix. Check it.
+#
+# ```python
+# def kept(tensors):
+#     raise NotImplementedError("number of kept weights of each seed, by name, from the entries mask.NAME")
+# ```
+#
+# <details><summary>Solution</summary>
+#
+# ```python
+# def kept(tensors):
+#     return {name: mask.flatten(1).sum(1).tolist() for name, mask in tensors.items() if name.startswith("mask.")}
+# ```
+# </details>
+
+# %%
+#| hide
+def kept(tensors):
+    return {name: mask.flatten(1).sum(1).tolist() for name, mask in tensors.items() if name.startswith("mask.")}
+
+
+# %%
+shuffled = fit(Remember(replace(config, sparsity=0.8, ticket="shuffled")), progress=False)
+test_eq(kept(shuffled.weights("train")), kept(shuffled.weights("lottery")))
+name = "mask.rnn.weight_hh_l0"
+assert not torch.equal(shuffled.weights("train")[name], shuffled.weights("lottery")[name]), "the masks themselves must differ"
+
+
+# %% [markdown]
+# ## Exercise 2
+#
+# Count the neurons that a mask cuts off: no weight in, or no weight out, to any other neuron. A ticket cannot use them.
+#
+# ```python
+# def cut_off(mask):
+#     raise NotImplementedError("mask (N, N), rows are targets; the diagonal does not count")
+# ```
+#
+# <details><summary>Solution</summary>
+#
+# ```python
+# def cut_off(mask):
+#     others = mask & ~torch.eye(len(mask), dtype=torch.bool)
+#     return (~others.any(0) | ~others.any(1)).sum().item()
+# ```
+# </details>
+
+# %%
+#| hide
+def cut_off(mask):
+    others = mask & ~torch.eye(len(mask), dtype=torch.bool)
+    return (~others.any(0) | ~others.any(1)).sum().item()
+
+
+# %%
+test_eq(cut_off(torch.ones(3, 3, dtype=torch.bool)), 0)
+test_eq(cut_off(torch.eye(3, dtype=torch.bool)), 3)
+test_eq(cut_off(torch.tensor([[False, True, False], [True, False, False], [True, False, False]])), 1)
+print("neurons cut off at 80 % zeros, by seed:", [cut_off(m) for m in mask])
+
+# %% [markdown]
+# ## What the paper did
+#
+# The paper redraws all weights, keeps the regularizer, and holds a trained embedding fast. It has no shuffled ticket, so its tables cannot say whether a ticket's wiring or its share of weights a matrix did the work.
+#
+# **References.** Frankle and Carbin, *The lottery ticket hypothesis* (2019). Zhou et al., *Deconstructing lottery tickets* (2019). Frankle et al., *Linear mode connectivity and the lottery ticket
+# hypothesis* (2020). Section 4 and tables 1–10 of the paper.
