@@ -46,7 +46,7 @@ for ax, (number, labels) in zip(axes, rows.items(), strict=True):
                 ax.errorbar(x + 0.2 * k - 0.1, cells[name]["mean"], cells[name]["std"] or 0, fmt="o^"[k], color=f"C{k}", label=label if x == 0 else None)
     ax.set(title=table["task"], ylabel=table["metric"], xticks=range(4), ylim=(0, None))
     ax.set_xticklabels(order)
-    ax.legend(frameon=False)
+    ax.legend(frameon=False, ncols=2, loc="lower center", bbox_to_anchor=(0.5, 1.08))
 plt.show()
 
 # %% [markdown]
