@@ -52,6 +52,7 @@ import matplotlib.pyplot as plt
 from fastcore.test import test_close, test_eq, test_fail
 from IPython.display import Markdown, display
 
+from modreg.exercises import exercise
 from modreg.training import Remember, RememberConfig
 
 
@@ -446,15 +447,16 @@ plt.show()
 
 
 # %% [markdown]
-# ## Exercise
+# ## Exercise 1
 #
 # A condition whose chosen strength lies at the end of its grid may have a better one beyond. Find such rows.
-#
-# ```python
-# def at_the_edge(row):
-#     raise NotImplementedError("row['selection'] has the strengths that were tried")
-# ```
-#
+
+# %%
+def at_the_edge(row):
+    raise NotImplementedError("row['selection'] has the strengths that were tried")
+
+
+# %% [markdown]
 # <details><summary>Solution</summary>
 #
 # ```python
@@ -462,19 +464,42 @@ plt.show()
 #     tried = sorted(map(float, row["selection"]))
 #     return len(tried) > 1 and row["strength"] in (tried[0], tried[-1])
 # ```
+#
 # </details>
 
 # %%
-#| hide
-def at_the_edge(row):
-    tried = sorted(map(float, row["selection"]))
-    return len(tried) > 1 and row["strength"] in (tried[0], tried[-1])
+with exercise("the keys are text: sort them as numbers, and a grid of one strength has no edge"):
+    assert at_the_edge({"selection": {"0.01": [], "0.1": [], "1": []}, "strength": 1.0})
+    assert not at_the_edge({"selection": {"0.01": [], "0.1": [], "1": []}, "strength": 0.1})
+    assert not at_the_edge({"selection": {"0": []}, "strength": 0.0})
 
+
+# %% [markdown]
+# ## Exercise 2: does a condition lead?
+#
+# Three dots a condition invite stories. Say that one condition leads another only if its worst seed is better than the other's best.
 
 # %%
-assert at_the_edge({"selection": {"0.01": [], "0.1": [], "1": []}, "strength": 1.0})
-assert not at_the_edge({"selection": {"0.01": [], "0.1": [], "1": []}, "strength": 0.1})
-assert not at_the_edge({"selection": {"0": []}, "strength": 0.0})
+def leads(a, b):
+    raise NotImplementedError("a and b are lists of errors, one a seed; a seed that diverged is None")
+
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# ```python
+# def leads(a, b):
+#     return None not in a and max(a) < min([x for x in b if x is not None], default=math.inf)
+# ```
+#
+# With three seeds each, chance alone puts all of one condition before all of the other once in twenty times: $3!\,3!/6! = 1/20$.
+#
+# </details>
+
+# %%
+with exercise("lower is better, and a condition with a diverged seed leads nobody"):
+    assert leads([1.0, 2.0], [3.0, 4.0]) and not leads([1.0, 3.5], [3.0, 4.0])
+    assert not leads([1.0, None], [3.0, 4.0]) and leads([1.0, 2.0], [None, None])
 
 # %% [markdown]
 # ## What the paper did

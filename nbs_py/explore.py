@@ -50,7 +50,9 @@ if TYPE_CHECKING:
 # %%
 #| hide
 import matplotlib.pyplot as plt
-from fastcore.test import test_eq, test_fail
+from fastcore.test import test_eq
+
+from modreg.exercises import exercise
 
 
 # %% [markdown]
@@ -355,15 +357,16 @@ assert error.mean() < still.mean() / 2
 
 
 # %% [markdown]
-# ## Exercise
+# ## Exercise 1
 #
 # A figure's program and Python must agree. Write the number of neurons that cost less than a quarter of the dearest, as the second figure says it.
-#
-# ```python
-# def cheap_partners(prices, neuron):
-#     raise NotImplementedError("prices (N, N); the neuron itself does not count")
-# ```
-#
+
+# %%
+def cheap_partners(prices, neuron):
+    raise NotImplementedError("prices (N, N); the neuron itself does not count")
+
+
+# %% [markdown]
 # <details><summary>Solution</summary>
 #
 # ```python
@@ -371,18 +374,39 @@ assert error.mean() < still.mean() / 2
 #     others = torch.arange(len(prices)) != neuron
 #     return ((prices[neuron] < prices[neuron].max() / 4) & others).sum().item()
 # ```
+#
 # </details>
 
 # %%
-#| hide
-def cheap_partners(prices, neuron):
-    others = torch.arange(len(prices)) != neuron
-    return ((prices[neuron] < prices[neuron].max() / 4) & others).sum().item()
+with exercise("take the neuron's row, compare it with a quarter of its greatest price, and leave out the neuron's own place"):
+    test_eq(cheap_partners(torch.tensor([[0.0, 1, 8], [1, 0, 9], [8, 9, 0]]), 0), 1)
+    test_eq(cheap_partners(torch.zeros(2, 2), 0), 0)
 
+
+# %% [markdown]
+# ## Exercise 2: glue it yourself
+#
+# The fifth kind of square: glue **both** pairs of edges after a flip, $(x, y) \sim (x + 10, 10 - y)$ and $(x, y) \sim (10 - x, y + 10)$. That is the projective plane.
+# Where does a point that leaves by the upper edge at $x = 3$ come in?
 
 # %%
-test_eq(cheap_partners(torch.tensor([[0.0, 1, 8], [1, 0, 9], [8, 9, 0]]), 0), 1)
-test_eq(cheap_partners(torch.zeros(2, 2), 0), 0)
+def enter(x):
+    raise NotImplementedError("the x at which a point that leaves the top at x comes in at the bottom")
+
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# ```python
+# def enter(x):
+#     return 10 - x
+# ```
+#
+# </details>
+
+# %%
+with exercise("the second rule of the two, read at y = 0"):
+    test_eq([enter(3.0), enter(5.0)], [7.0, 5.0])
 
 # %% [markdown]
 # ## What the paper did

@@ -104,6 +104,7 @@ assert error < 0.25  # it has learned
 #
 # | part | chapter | what it holds |
 # |---|---|---|
+# | | [exercises](exercises.ipynb) | how to read this book |
 # | Geometry | [manifolds](manifolds.ipynb) | metric spaces that neurons live on |
 # | | [inhibitors](inhibitors.ipynb) | functions of distance |
 # | Method | [regularizer](regularizer.ipynb) | the penalty, on any layer |

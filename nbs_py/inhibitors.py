@@ -39,6 +39,7 @@ from modreg.manifolds import Manifold
 import matplotlib.pyplot as plt
 from fastcore.test import test_close, test_eq, test_fail
 
+from modreg.exercises import exercise
 from modreg.manifolds import Torus, manifold, plot_from_point
 
 # %%
@@ -465,29 +466,10 @@ test_fail(lambda: matched(torus, dog, 500.0, 1000, seeded()), contains="no size"
 # %% [markdown]
 # An honest comparison reports both: spaces as they come, and spaces of matched mean.
 #
-# ## Exercise
+# ## Exercise 1: a ring
 #
 # Write an inhibitor that makes connections of one length free, and whose price never exceeds a height, with a ring as wide as you like:
-# $f(d) = h\,\big(1 - e^{-(d - r)^2 / 2w^2}\big)$.
-#
-# ```python
-# @dataclass(frozen=True)
-# class Ring(Inhibitor):
-#     height: float = 100.0
-#     radius: float = 2.0
-#     width: float = 0.5
-#
-#     def _value(self, d):
-#         raise NotImplementedError("the price of a connection of length d")
-# ```
-#
-# Is it trainable? Which radius would make it collapse? Then draw its landscape on the Klein bottle.
-#
-# <details><summary>Solution</summary>
-#
-# The next cell. It is trainable for every radius above 0; at radius 0 it is the Gaussian dip, which collapses.
-#
-# </details>
+# $f(d) = h\,\big(1 - e^{-(d - r)^2 / 2w^2}\big)$. Is it trainable? Which radius would make it collapse?
 
 # %%
 @dataclass(frozen=True)
@@ -498,15 +480,66 @@ class Ring(Inhibitor):
     width: float = 0.5
 
     def _value(self, d):
-        return -self.height * torch.expm1(-(((d - self.radius) / self.width) ** 2) / 2)
+        raise NotImplementedError("the price of a connection of length d")
 
 
-test_eq([Ring().trainable[0], Ring(radius=0.0).trainable[0]], [True, False])
-test_close(Ring(radius=0.0, width=1.0)(torch.linspace(0, 5, 50)), Gaussian()(torch.linspace(0, 5, 50)))
-fig, ax = plt.subplots(figsize=(4.2, 3.6), layout="constrained")
-fig.colorbar(plot_from_point(manifold("klein"), torch.tensor([8.5, 2.5]), ax, Ring()), label="price")
-ax.set(title="a ring on the Klein bottle")
-plt.show()
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# ```python
+# @dataclass(frozen=True)
+# class Ring(Inhibitor):
+#     "height·(1 - exp(-(d - radius)²/(2·width²))): one length is free"
+#     height: float = 100.0
+#     radius: float = 2.0
+#     width: float = 0.5
+#
+#     def _value(self, d):
+#         return -self.height * torch.expm1(-(((d - self.radius) / self.width) ** 2) / 2)
+# ```
+#
+# It is trainable for every radius above 0; at radius 0 it is the Gaussian dip, which collapses.
+#
+# </details>
+
+# %%
+with exercise("torch.expm1(x) is exp(x) - 1, and exact for small x"):
+    test_eq([Ring().trainable[0], Ring(radius=0.0).trainable[0]], [True, False])
+    test_close(Ring(radius=0.0, width=1.0)(torch.linspace(0, 5, 50)), Gaussian()(torch.linspace(0, 5, 50)))
+    fig, ax = plt.subplots(figsize=(4.2, 3.6), layout="constrained")
+    fig.colorbar(plot_from_point(manifold("klein"), torch.tensor([8.5, 2.5]), ax, Ring()), label="price")
+    ax.set(title="a ring on the Klein bottle")
+    plt.show()
+
+
+# %% [markdown]
+# ## Exercise 2: how many partners are free?
+#
+# On a torus of area 100 with $N$ neurons, about how many does one find at distances between $r$ and $r + w$, if $r + w$ is less than 5?
+
+# %%
+def partners(n, r, w):
+    raise NotImplementedError("the area of a ring, times the density of neurons")
+
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# ```python
+# def partners(n, r, w):
+#     return math.pi * ((r + w) ** 2 - r**2) * n / 100
+# ```
+#
+# Up to a distance of 5 a disc on the torus is as large as in the plane. Beyond, it meets itself.
+#
+# </details>
+
+# %%
+with exercise("a disc of radius r has the area πr²; a ring is the difference of two discs"):
+    places = Torus().sample(2000, torch.Generator().manual_seed(5))
+    apart = Torus().distance(places)
+    counted = ((apart > 1) & (apart < 1.5)).sum(1).float().mean().item()
+    test_close(partners(2000, 1.0, 0.5), counted, eps=3)
 
 # %% [markdown]
 # ## What broke, and what the paper did

@@ -30,6 +30,7 @@ import torch
 from fastcore.test import test_close, test_eq
 from IPython.display import Markdown, display
 
+from modreg.exercises import exercise
 from modreg.experiments import load_results, paper_tables, setting_name, summary
 from modreg.training import Remember, RememberConfig, fit
 
@@ -194,43 +195,41 @@ display(Markdown("\n".join(lines)))
 # ## Exercise 1
 #
 # A shuffled ticket keeps the number of weights of each matrix. Check it.
-#
-# ```python
-# def kept(tensors):
-#     raise NotImplementedError("number of kept weights of each seed, by name, from the entries mask.NAME")
-# ```
-#
+
+# %%
+def kept(tensors):
+    raise NotImplementedError("number of kept weights of each seed, by name, from the entries mask.NAME")
+
+
+# %% [markdown]
 # <details><summary>Solution</summary>
 #
 # ```python
 # def kept(tensors):
 #     return {name: mask.flatten(1).sum(1).tolist() for name, mask in tensors.items() if name.startswith("mask.")}
 # ```
+#
 # </details>
 
 # %%
-#| hide
-def kept(tensors):
-    return {name: mask.flatten(1).sum(1).tolist() for name, mask in tensors.items() if name.startswith("mask.")}
-
-
-# %%
-shuffled = fit(Remember(replace(config, sparsity=0.8, ticket="shuffled")), progress=False)
-test_eq(kept(shuffled.weights("train")), kept(shuffled.weights("lottery")))
-name = "mask.rnn.weight_hh_l0"
-assert not torch.equal(shuffled.weights("train")[name], shuffled.weights("lottery")[name]), "the masks themselves must differ"
+with exercise("a mask is (seeds, …): flatten all but the first dimension and count what is True"):
+    shuffled = fit(Remember(replace(config, sparsity=0.8, ticket="shuffled")), progress=False)
+    test_eq(kept(shuffled.weights("train")), kept(shuffled.weights("lottery")))
+    name = "mask.rnn.weight_hh_l0"
+    assert not torch.equal(shuffled.weights("train")[name], shuffled.weights("lottery")[name]), "the masks themselves must differ"
 
 
 # %% [markdown]
 # ## Exercise 2
 #
 # Count the neurons that a mask cuts off: no weight in, or no weight out, to any other neuron. A ticket cannot use them.
-#
-# ```python
-# def cut_off(mask):
-#     raise NotImplementedError("mask (N, N), rows are targets; the diagonal does not count")
-# ```
-#
+
+# %%
+def cut_off(mask):
+    raise NotImplementedError("mask (N, N), rows are targets; the diagonal does not count")
+
+
+# %% [markdown]
 # <details><summary>Solution</summary>
 #
 # ```python
@@ -238,20 +237,15 @@ assert not torch.equal(shuffled.weights("train")[name], shuffled.weights("lotter
 #     others = mask & ~torch.eye(len(mask), dtype=torch.bool)
 #     return (~others.any(0) | ~others.any(1)).sum().item()
 # ```
+#
 # </details>
 
 # %%
-#| hide
-def cut_off(mask):
-    others = mask & ~torch.eye(len(mask), dtype=torch.bool)
-    return (~others.any(0) | ~others.any(1)).sum().item()
-
-
-# %%
-test_eq(cut_off(torch.ones(3, 3, dtype=torch.bool)), 0)
-test_eq(cut_off(torch.eye(3, dtype=torch.bool)), 3)
-test_eq(cut_off(torch.tensor([[False, True, False], [True, False, False], [True, False, False]])), 1)
-print("neurons cut off at 80 % zeros, by seed:", [cut_off(m) for m in mask])
+with exercise("leave the diagonal out first; then a row or a column without any True is a neuron cut off"):
+    test_eq(cut_off(torch.ones(3, 3, dtype=torch.bool)), 0)
+    test_eq(cut_off(torch.eye(3, dtype=torch.bool)), 3)
+    test_eq(cut_off(torch.tensor([[False, True, False], [True, False, False], [True, False, False]])), 1)
+    print("neurons cut off at 80 % zeros, by seed:", [cut_off(m) for m in mask])
 
 # %% [markdown]
 # ## What the paper did

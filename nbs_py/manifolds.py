@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 import matplotlib.pyplot as plt
 from fastcore.test import test_close, test_eq, test_fail
 
+from modreg.exercises import exercise
+
 # %%
 #| echo: false
 import modreg.manifolds as finished
@@ -880,51 +882,80 @@ plt.show()
 # 7. One line in `SPACES` of `tests/test_manifolds.py`: it then meets the same tests as the spaces above.
 # 8. An *independent* oracle: brute force over images, or another library. A test that repeats your formula repeats your mistake.
 #
-# ## Exercise
+# ## Exercise 1: a space of your own
 #
 # The projective plane is the sphere with opposite points made one. Neurons that look in opposite directions become the same neuron.
 # Fill in its distance and its diameter.
-#
-# ```python
-# @dataclass(frozen=True)
-# class ProjectivePlane(Sphere):
-#     def _distance(self, x, y):
-#         raise NotImplementedError("the distance to a point or to its antipode, whichever is less")
-#
-#     @property
-#     def diameter(self):
-#         raise NotImplementedError("how far apart can two points be now?")
-# ```
-#
-# *Hint:* if the distance to a point is $d$, how far is its antipode?
-#
-# <details><summary>Solution</summary>
-#
-# The next cell. Point and antipode lie on one great circle, half a circumference apart; so $d$ and $\pi r - d$, and never more
-# than a quarter of the circumference.
-#
-# </details>
 
 # %%
 @dataclass(frozen=True)
 class ProjectivePlane(Sphere):
     "The sphere with opposite points made one"
     def _distance(self, x, y):
-        d = super()._distance(x, y)
-        return torch.minimum(d, (math.pi * self.radius - d).clamp(min=0))
+        raise NotImplementedError("the distance to a point or to its antipode, whichever is less")
 
     @property
     def diameter(self):
-        return math.pi * self.radius / 2
+        raise NotImplementedError("how far apart can two points be now?")
 
 
-plane = ProjectivePlane()
-x = plane.sample(100, torch.Generator().manual_seed(9)).requires_grad_()
-d = plane.distance(x)
-assert (d.diagonal() == 0).all() and torch.equal(d, d.T) and (d <= plane.diameter + 1e-5).all()
-test_close(plane.distance(x, -x).detach(), d.detach(), eps=1e-5)
-assert (d <= (d[:, :, None] + d[None]).amin(1) + 1e-5).all()
-assert torch.autograd.grad(d.sum(), x)[0].isfinite().all()
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# ```python
+# @dataclass(frozen=True)
+# class ProjectivePlane(Sphere):
+#     "The sphere with opposite points made one"
+#     def _distance(self, x, y):
+#         d = super()._distance(x, y)
+#         return torch.minimum(d, (math.pi * self.radius - d).clamp(min=0))
+#
+#     @property
+#     def diameter(self):
+#         return math.pi * self.radius / 2
+# ```
+#
+# Point and antipode lie on one great circle, half a circumference apart; so $d$ and $\pi r - d$, and never more than a quarter of the circumference.
+#
+# </details>
+
+# %%
+with exercise("if the distance to a point is d, how far is its antipode?"):
+    plane = ProjectivePlane()
+    x = plane.sample(100, torch.Generator().manual_seed(9)).requires_grad_()
+    d = plane.distance(x)
+    assert (d.diagonal() == 0).all() and torch.equal(d, d.T) and (d <= plane.diameter + 1e-5).all()
+    test_close(plane.distance(x, -x).detach(), d.detach(), eps=1e-5)
+    assert (d <= (d[:, :, None] + d[None]).amin(1) + 1e-5).all()
+    assert torch.autograd.grad(d.sum(), x)[0].isfinite().all()
+
+
+# %% [markdown]
+# ## Exercise 2: the longest way round
+#
+# How far apart can two points of the flat torus of any dimension be? `Torus(dim).diameter` knows; find the formula.
+
+# %%
+def torus_diameter(dim, period):
+    raise NotImplementedError("the distance from a corner of the cube to its middle")
+
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# ```python
+# def torus_diameter(dim, period):
+#     return math.sqrt(dim) * period / 2
+# ```
+#
+# In each coordinate one can be half a period away and no more. So the six-torus is wider than the two-torus by $\sqrt 3$: size and dimension come together.
+#
+# </details>
+
+# %%
+with exercise("half a period in each coordinate, and then Pythagoras"):
+    for dim in (1, 2, 6):
+        test_close(torus_diameter(dim, 10.0), Torus(dim).diameter, eps=1e-9)
 
 # %% [markdown]
 # ## What broke, and what the paper did

@@ -47,6 +47,7 @@ import matplotlib.pyplot as plt
 from fastcore.test import test_close, test_eq
 from IPython.display import Markdown, display
 
+from modreg.exercises import exercise
 from modreg.experiments import condition_table, load_model, load_results, plot_conditions, plot_learning, plot_wiring, report, setting_name, train_three
 from modreg.training import from_parameters
 
@@ -504,38 +505,61 @@ for setting in ({"init": "identity"}, {"init": "paper"}):
 
 
 # %% [markdown]
-# ## Exercise: where did the zeros fall?
+# ## Exercise 1: where did the zeros fall?
 #
 # Global pruning gives the whole network one threshold. Write the share of zeros of each matrix, and think of what a network loses whose recurrent matrix pays most.
-#
-# ```python
-# def zeros_by_matrix(tensors):
-#     raise NotImplementedError("mask.NAME is True where a weight of NAME survived")
-# ```
-#
+
+# %%
+def zeros_by_matrix(tensors):
+    raise NotImplementedError("mask.NAME is True where a weight of NAME survived")
+
+
+# %% [markdown]
 # <details><summary>Solution</summary>
 #
 # ```python
 # def zeros_by_matrix(tensors):
 #     return {name.removeprefix("mask."): 1 - mask.float().mean().item() for name, mask in tensors.items() if name.startswith("mask.")}
 # ```
+#
 # </details>
 
 # %%
-#| hide
-def zeros_by_matrix(tensors):
-    return {name.removeprefix("mask."): 1 - mask.float().mean().item() for name, mask in tensors.items() if name.startswith("mask.")}
+with exercise("the mean of a mask is the share that is left; the keys lose their `mask.`"):
+    tensors = runs["sparse"].weights()
+    shares = zeros_by_matrix(tensors)
+    for name, share in shares.items():
+        print(f"{name:20} {share:.1%} zero")
+    diagonal = tensors["mask.rnn.weight_hh_l0"].diagonal(dim1=-2, dim2=-1).float().mean()
+    print(f"of the recurrent diagonal {diagonal:.0%} is left")
+    sizes = {name: tensors[name].numel() for name in shares}
+    test_close(sum(shares[n] * sizes[n] for n in shares) / sum(sizes.values()), config.sparsity, eps=1e-3)
 
+
+# %% [markdown]
+# ## Exercise 2: how long are its strides?
+#
+# A network that is trained on fast rats may be lost with a slow one. Write the mean speed of paths.
 
 # %%
-tensors = runs["sparse"].weights()
-shares = zeros_by_matrix(tensors)
-for name, share in shares.items():
-    print(f"{name:20} {share:.1%} zero")
-diagonal = tensors["mask.rnn.weight_hh_l0"].diagonal(dim1=-2, dim2=-1).float().mean()
-print(f"of the recurrent diagonal {diagonal:.0%} is left")
-sizes = {name: tensors[name].numel() for name in shares}
-test_close(sum(shares[n] * sizes[n] for n in shares) / sum(sizes.values()), config.sparsity, eps=1e-3)
+def mean_speed(positions):
+    raise NotImplementedError("positions (T + 1, n, 2) in m, a step lasts DT seconds; the answer in m/s")
+
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# ```python
+# def mean_speed(positions):
+#     return (positions.diff(dim=0).norm(dim=-1).mean() / DT).item()
+# ```
+#
+# </details>
+
+# %%
+with exercise("the length of each step, over its time"):
+    test_close(mean_speed(torch.tensor([[[0.0, 0.0]], [[0.3, 0.4]]])), 0.5 / DT, eps=1e-4)
+    print(f"simulated rats run at {mean_speed(walks):.2f} m/s on average")
 
 # %% [markdown]
 # With `init="identity"` the off-diagonal recurrent weights begin as the smallest of all, so they go first, whatever the penalty says about them; the diagonal, which

@@ -43,6 +43,8 @@ import copy
 import matplotlib.pyplot as plt
 from fastcore.test import test_close, test_eq, test_fail
 
+from modreg.exercises import exercise
+
 # %% [markdown]
 # Two layers as torch makes them, a narrow input of 4 and a wide one of 100. Each draws its weights from an interval that shrinks with the number of its inputs.
 # One threshold (dashed) cuts nine in ten of all weights:
@@ -639,33 +641,57 @@ print(f"kept of the weights from the 4 inputs that matter: {used[:, :4].mean():.
 # So always set a ticket beside its shuffled control: only against that do the masks themselves have something to show.
 
 # %% [markdown]
-# ## Exercise
+# ## Exercise 1
 #
 # The sparsity of a whole model is one number. Write the sparsity of each weight matrix.
-#
-# ```python
-# def by_matrix(pruner):
-#     raise NotImplementedError("share of zeros of each weight, by name")
-# ```
-#
+
+# %%
+def by_matrix(pruner):
+    raise NotImplementedError("share of zeros of each weight, by name")
+
+
+# %% [markdown]
 # <details><summary>Solution</summary>
 #
 # ```python
 # def by_matrix(pruner):
 #     return {name: (w == 0).float().mean().item() for name, w in pruner.weights.items()}
 # ```
+#
 # </details>
 
 # %%
-#| hide
-def by_matrix(pruner):
-    return {name: (w == 0).float().mean().item() for name, w in pruner.weights.items()}
+with exercise("pruner.weights maps names to weights; compare with 0 and take the mean"):
+    shares = by_matrix(MagnitudePruner(layers, 0.9))
+    test_eq(list(shares), ["0.weight", "1.weight"])
+    test_close([1 - share for share in shares.values()], list(left.values()), eps=1e-6)
 
+
+# %% [markdown]
+# ## Exercise 2: a schedule of your own
+#
+# A schedule says which share of the target is reached after a share $t$ of the epochs. Write one that does nothing for the first half, and then rises linearly.
 
 # %%
-shares = by_matrix(MagnitudePruner(layers, 0.9))
-test_eq(list(shares), ["0.weight", "1.weight"])
-test_close([1 - share for share in shares.values()], list(left.values()), eps=1e-6)
+def late(t):
+    raise NotImplementedError("0 up to t = 1/2, then a line to 1 at t = 1")
+
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# ```python
+# def late(t):
+#     return max(0.0, 2 * t - 1)
+# ```
+#
+# It gives the network more time to learn, and less to heal.
+#
+# </details>
+
+# %%
+with exercise("a line through (1/2, 0) and (1, 1), cut off below 0"):
+    test_close([late(t) for t in (0, 0.25, 0.5, 0.75, 1)], [0, 0, 0, 0.5, 1], eps=1e-12)
 
 # %% [markdown]
 # ## Mistakes that are caught

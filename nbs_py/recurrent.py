@@ -39,6 +39,8 @@ from modreg.manifolds import patch
 import matplotlib.pyplot as plt
 from fastcore.test import test_close, test_eq, test_fail
 
+from modreg.exercises import exercise
+
 
 # %% [markdown]
 # ## The recurrence
@@ -455,17 +457,18 @@ plt.show()
 # a small matrix product leaves most of a processor idle, and replicas fill it.
 
 # %% [markdown]
-# ## Exercise
+# ## Exercise 1
 #
 # An *independently recurrent* network (IndRNN) has a diagonal $W_h$: each neuron hears only itself. In the language of this book
 # it is the inhibitor that is 0 at distance 0 and infinite elsewhere. Make an `RNN` with five neurons into one, run it, and show that a change in
 # neuron 0's initial state reaches no other neuron.
-#
-# ```python
-# def independent(layer):
-#     raise NotImplementedError("keep the diagonal of layer.weight_hh_l0 alone")
-# ```
-#
+
+# %%
+def independent(layer):
+    raise NotImplementedError("keep the diagonal of layer.weight_hh_l0 alone")
+
+
+# %% [markdown]
 # <details><summary>Solution</summary>
 #
 # ```python
@@ -474,23 +477,42 @@ plt.show()
 #         layer.weight_hh_l0.mul_(torch.eye(layer.hidden_size))
 #     return layer
 # ```
+#
 # </details>
 
 # %%
-#| hide
-def independent(layer):
-    with torch.no_grad():
-        layer.weight_hh_l0.mul_(torch.eye(layer.hidden_size))
-    return layer
+with exercise("multiply the weight by an identity matrix, in place and without a gradient"):
+    layer = independent(RNN(2, 5, generator=generator))
+    x, h0 = torch.zeros(3, 1, 2), torch.zeros(1, 1, 5)
+    moved = h0.clone()
+    moved[..., 0] = 1
+    changed = (layer(x, h0)[0] - layer(x, moved)[0])[-1, 0] != 0
+    test_eq(changed.tolist(), [True, False, False, False, False])
 
+
+# %% [markdown]
+# ## Exercise 2: how long does a state last?
+#
+# Without input, a linear recurrent network multiplies its state by $W_h$ at each step. For $W_h = a\,I$, after how many steps is less than half of it left?
 
 # %%
-layer = independent(RNN(2, 5, generator=generator))
-x, h0 = torch.zeros(3, 1, 2), torch.zeros(1, 1, 5)
-moved = h0.clone()
-moved[..., 0] = 1
-changed = (layer(x, h0)[0] - layer(x, moved)[0])[-1, 0] != 0
-test_eq(changed.tolist(), [True, False, False, False, False])
+def half_life(a):
+    raise NotImplementedError("the least number of steps t with a**t < 1/2, for 0 < a < 1")
+
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# ```python
+# def half_life(a):
+#     return math.floor(math.log(0.5) / math.log(a)) + 1
+# ```
+#
+# </details>
+
+# %%
+with exercise("take logarithms of a**t = 1/2, and then the next whole number"):
+    test_eq([half_life(a) for a in (0.1, 0.6, 0.9, 0.99)], [1, 2, 7, 69])
 
 # %% [markdown]
 # ## What the paper did

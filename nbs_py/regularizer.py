@@ -37,8 +37,12 @@ from modreg.manifolds import Manifold, patch
 
 # %%
 #| hide
+import math
+
 import matplotlib.pyplot as plt
 from fastcore.test import test_close, test_eq, test_fail
+
+from modreg.exercises import exercise
 
 # %% [markdown]
 # ## A price for each pair
@@ -556,16 +560,17 @@ test_fail(lambda: ModuliRegularizer(layer, strength=-1), contains="at least 0")
 
 
 # %% [markdown]
-# ## Exercise
+# ## Exercise 1
 #
 # Change the inhibitor. Any function of distance that is never negative will do. Write one that leaves all weights up to a distance of 2 free and charges 1 beyond.
-#
-# ```python
-# class Fence(Inhibitor):
-#     def _value(self, d):
-#         raise NotImplementedError("0 up to a distance of 2, 1 beyond")
-# ```
-#
+
+# %%
+class Fence(Inhibitor):
+    def _value(self, d):
+        raise NotImplementedError("0 up to a distance of 2, 1 beyond")
+
+
+# %% [markdown]
 # <details><summary>Solution</summary>
 #
 # ```python
@@ -573,18 +578,44 @@ test_fail(lambda: ModuliRegularizer(layer, strength=-1), contains="at least 0")
 #     def _value(self, d):
 #         return (d > 2).to(d.dtype)
 # ```
+#
 # </details>
 
 # %%
-#| hide
-class Fence(Inhibitor):
-    def _value(self, d):
-        return (d > 2).to(d.dtype)
+with exercise("a comparison gives True and False; turn them into numbers of d's own type"):
+    reg = ModuliRegularizer(layer, "torus", Fence(), generator=generator)
+    test_eq(reg.coefficients == 1, torus.distance(reg.embedding) > 2)
 
+
+# %% [markdown]
+# ## Exercise 2: the pull on one weight
+#
+# Before you choose λ, know what it does to a weight at a given price. Write the gradient of the penalty with respect to one weight $w \neq 0$.
 
 # %%
-reg = ModuliRegularizer(layer, "torus", Fence(), generator=generator)
-test_eq(reg.coefficients == 1, torus.distance(reg.embedding) > 2)
+def pull(weight, price, strength, n):
+    raise NotImplementedError("derivative of strength · mean(price · |weight|) over n² weights")
+
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# ```python
+# def pull(weight, price, strength, n):
+#     return strength * price * math.copysign(1, weight) / n**2
+# ```
+#
+# It does not depend on how large the weight is: small weights reach zero, large ones hardly notice. That is why L1 makes sparse networks.
+#
+# </details>
+
+# %%
+with exercise("the slope of |w| is its sign, and a mean over n² weights divides by n²"):
+    few = nn.RNN(2, 5)
+    reg = ModuliRegularizer(few, strength=0.3, generator=generator)
+    reg().backward()
+    expected = pull(few.weight_hh_l0[1, 2].item(), reg.coefficients[1, 2].item(), 0.3, 5)
+    test_close(few.weight_hh_l0.grad[1, 2].item(), expected, eps=1e-6)
 
 # %% [markdown]
 # ## What broke, and what the paper did

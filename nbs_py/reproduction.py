@@ -33,6 +33,7 @@ from fastcore.test import test_close, test_eq
 from IPython.display import Markdown, display
 
 from modreg import DifferenceOfGaussians, MagnitudePruner, Sphere, Torus, equal_pull, manifold
+from modreg.exercises import exercise
 from modreg.experiments import load_results, paper_tables
 from modreg.inhibitors import matched, mean_coefficient
 
@@ -248,15 +249,16 @@ for row in load_results("navigation_small"):
 # 9. Name the unit.
 # 10. Tune all conditions alike, on other seeds than those that you report.
 #
-# ## Exercise
+# ## Exercise 1
 #
 # Write the first check for any distance function: what share of exactly antipodal pairs is it wrong about by more than a tenth?
-#
-# ```python
-# def wrong_at_antipodes(distance, radius):
-#     raise NotImplementedError("distance(x, y) for points (n, 3) on a sphere; half the circumference is right")
-# ```
-#
+
+# %%
+def wrong_at_antipodes(distance, radius):
+    raise NotImplementedError("distance(x, y) for points (n, 3) on a sphere; half the circumference is right")
+
+
+# %% [markdown]
 # <details><summary>Solution</summary>
 #
 # ```python
@@ -264,18 +266,38 @@ for row in load_results("navigation_small"):
 #     right = math.pi * radius
 #     return ((distance(radius * points, -radius * points) - right).abs() > 0.1 * right).float().mean().item()
 # ```
+#
 # </details>
 
 # %%
-#| hide
-def wrong_at_antipodes(distance, radius):
-    right = math.pi * radius
-    return ((distance(radius * points, -radius * points) - right).abs() > 0.1 * right).float().mean().item()
+with exercise("feed it each point and its negative, and count where it is off by more than a tenth of π·radius"):
+    test_eq(wrong_at_antipodes(lambda x, y: sphere.distance(x[:, None], y[:, None]).flatten(), 5), 0)
+    assert wrong_at_antipodes(lambda x, y: (5 * torch.acos((x * y).sum(-1) / 25)).nan_to_num(0), 5) > 0.05
 
+
+# %% [markdown]
+# ## Exercise 2: how many runs?
+#
+# Two conditions differ by one standard deviation of their runs. How many runs of each does it take until the difference of their means is two of its standard errors?
 
 # %%
-test_eq(wrong_at_antipodes(lambda x, y: sphere.distance(x[:, None], y[:, None]).flatten(), 5), 0)
-assert wrong_at_antipodes(lambda x, y: (5 * torch.acos((x * y).sum(-1) / 25)).nan_to_num(0), 5) > 0.05
+def runs_needed(difference, deviation):
+    raise NotImplementedError("the least n for which difference >= 2 · deviation · sqrt(2 / n)")
+
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# ```python
+# def runs_needed(difference, deviation):
+#     return math.ceil(8 * (deviation / difference) ** 2)
+# ```
+#
+# </details>
+
+# %%
+with exercise("square both sides and solve for n"):
+    test_eq([runs_needed(1, 1), runs_needed(2, 1), runs_needed(1, 2)], [8, 2, 32])
 
 # %% [markdown]
 # ## What this project does not know

@@ -56,6 +56,8 @@ from dataclasses import replace
 import matplotlib.pyplot as plt
 from fastcore.test import test_close, test_eq, test_fail
 
+from modreg.exercises import exercise
+
 
 # %% [markdown]
 # ## A run in one picture
@@ -721,33 +723,57 @@ test_fail(lambda: from_parameters(RememberConfig, {"manifod": "torus"}), contain
 
 
 # %% [markdown]
-# ## Exercise
+# ## Exercise 1
 #
 # The hash leaves out `out`, `device` and `scale`. Show that two configs which differ in one of these alone share a digest,
 # and that one seed more makes another run.
-#
-# ```python
-# def same_run(a, b):
-#     raise NotImplementedError("compare digests")
-# ```
-#
+
+# %%
+def same_run(a, b):
+    raise NotImplementedError("compare digests")
+
+
+# %% [markdown]
 # <details><summary>Solution</summary>
 #
 # ```python
 # def same_run(a, b):
 #     return digest(a) == digest(b)
 # ```
+#
 # </details>
 
 # %%
-#| hide
-def same_run(a, b):
-    return digest(a) == digest(b)
+with exercise("digest(config) is a string"):
+    assert same_run(config, replace(config, out="elsewhere"))
+    assert not same_run(config, replace(config, seeds=4))
 
+
+# %% [markdown]
+# ## Exercise 2: what does it cost to die?
+#
+# A checkpoint is written after each epoch. A machine fails at a random moment of a run of $E$ epochs, each of $s$ seconds. How many seconds of work are lost on average?
 
 # %%
-assert same_run(config, replace(config, out="elsewhere"))
-assert not same_run(config, replace(config, seeds=4))
+def lost(epochs, seconds):
+    raise NotImplementedError("mean time since the last checkpoint")
+
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# ```python
+# def lost(epochs, seconds):
+#     return seconds / 2
+# ```
+#
+# Half an epoch, however long the run. Without checkpoints it would be half the run.
+#
+# </details>
+
+# %%
+with exercise("the failure falls somewhere in one epoch: where, on average?"):
+    test_eq([lost(10, 60), lost(1000, 60)], [30, 30])
 
 # %% [markdown]
 # ## What the paper did

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 import matplotlib.pyplot as plt
 from fastcore.test import test_close, test_eq
 
+from modreg.exercises import exercise
 from modreg.inhibitors import DifferenceOfGaussians
 from modreg.manifolds import Torus
 
@@ -195,33 +196,56 @@ plt.show()
 
 
 # %% [markdown]
-# ## Exercise
+# ## Exercise 1
 #
 # The share that survives is a curve. Give it one number: the mean distance of surviving pairs, divided by the mean distance of all pairs.
 # For wiring without geometry it is near 1.
-#
-# ```python
-# def locality(weights, distances):
-#     raise NotImplementedError("mean distance where a weight is left, over mean distance")
-# ```
-#
+
+# %%
+def locality(weights, distances):
+    raise NotImplementedError("mean distance where a weight is left, over mean distance")
+
+
+# %% [markdown]
 # <details><summary>Solution</summary>
 #
 # ```python
 # def locality(weights, distances):
 #     return (distances[weights != 0].mean() / distances.mean()).item()
 # ```
+#
 # </details>
 
 # %%
-#| hide
-def locality(weights, distances):
-    return (distances[weights != 0].mean() / distances.mean()).item()
+with exercise("index the distances with weights != 0"):
+    test_close(locality(chance, distances), 1, eps=0.02)
+    assert locality(local, distances) < 0.5
 
+
+# %% [markdown]
+# ## Exercise 2: who talks to whom
+#
+# In-degrees tell whether pruning has spared some neurons. Write how many weights into each neuron are left, the diagonal aside.
 
 # %%
-test_close(locality(chance, distances), 1, eps=0.02)
-assert locality(local, distances) < 0.5
+def in_degree(weights):
+    raise NotImplementedError("weights (N, N), rows are targets; the answer has one whole number a neuron")
+
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# ```python
+# def in_degree(weights):
+#     return (weights != 0).sum(1) - (weights.diagonal() != 0).long()
+# ```
+#
+# </details>
+
+# %%
+with exercise("count a row's nonzeros, then take the neuron's weight to itself away"):
+    test_eq(in_degree(torch.tensor([[1.0, 2, 0], [0, 0, 3], [0, 0, 4]])).tolist(), [1, 1, 0])
+    print(f"in-degrees: at random {in_degree(chance).float().std():.1f}, by geometry {in_degree(local).float().std():.1f} (standard deviations)")
 
 # %% [markdown]
 # ## What the paper did

@@ -1,6 +1,7 @@
 """Every chapter runs from top to bottom in a kernel of its own, and none of its own code warns."""
 
 import os
+import re
 from pathlib import Path
 
 import nbformat
@@ -13,28 +14,64 @@ CHAPTERS = sorted((ROOT / "nbs").glob("*.ipynb"))
 MODULES = ["modreg", *(f"modreg.{path.stem}" for path in sorted((ROOT / "modreg").glob("*.py")) if not path.stem.startswith("_"))]
 
 
+SOLUTION = re.compile(r"<details><summary>Solution</summary>\n+```python\n(.*?)```.*</details>", re.DOTALL)
+
+
+def exercises(notebook) -> list[tuple[int, str]]:
+    "Index of each stub, and its folded solution"
+    return [(k - 1, found.group(1).rstrip()) for k, cell in enumerate(notebook.cells)
+            if cell.cell_type == "markdown" and (found := SOLUTION.search(cell.source))]
+
+
 @pytest.mark.filterwarnings("default")  # what warns here are the notebook tools; the chapter's code is in another process
 @pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
 def test_chapter(path, tmp_path, monkeypatch):
-    "The chapter's cells run without an error or a warning of modreg's; the executed copy is kept under build/"
+    "With the folded solutions in place of the stubs the chapter runs, and every check says that it is solved; the copy is kept under build/"
+    notebook = nbformat.read(path, as_version=4)
+    for k, solution in exercises(notebook):
+        assert "raise NotImplementedError(" in notebook.cells[k].source, f"the cell before a solution is its stub: {notebook.cells[k].source[:80]}"
+        notebook.cells[k].source = solution
+    execute(path, notebook, tmp_path, monkeypatch)
+    for k, _ in exercises(notebook):
+        assert said(notebook.cells[k + 2]).rstrip().endswith("Solved."), said(notebook.cells[k + 2])
+
+
+def said(cell) -> str:
+    "What a cell printed"
+    return "".join(output.text for output in cell.get("outputs", []) if output.get("name") == "stdout")
+
+
+def execute(path, notebook, tmp_path, monkeypatch):
+    "Run a notebook in a kernel of its own; an error or a warning of the chapter's own code fails"
     monkeypatch.setenv("IN_TEST", "1")  # as nbdev_test sets it: scale="auto" is then the one that ends in seconds
     monkeypatch.setenv("PYTHONWARNINGS", ",".join(f"error:::{module}" for module in ["__main__", *MODULES]))
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])))
-    notebook = nbformat.read(path, as_version=4)
     client = NotebookClient(notebook, kernel_name="python3", timeout=300, resources={"metadata": {"path": str(tmp_path)}})
     try:
         client.execute()
     finally:
         EXECUTED.mkdir(parents=True, exist_ok=True)
         nbformat.write(notebook, EXECUTED / path.name)
-    said = [output.text for cell in notebook.cells for output in cell.get("outputs", []) if output.get("name") == "stderr"]
-    assert not any("Warning" in text for text in said), "".join(said)
+    stderr = [output.text for cell in notebook.cells for output in cell.get("outputs", []) if output.get("name") == "stderr"]
+    assert not any("Warning" in text for text in stderr), "".join(stderr)
+
+
+def test_chapters_have_exercises():
+    "Two to four exercises a chapter, each a stub, a folded solution and a check"
+    for path in CHAPTERS:
+        notebook = nbformat.read(path, as_version=4)
+        found = exercises(notebook)
+        if path.stem != "index":
+            assert 2 <= len(found) <= 4, f"{path.name} has {len(found)} exercises"
+        assert all("with exercise(" in notebook.cells[k + 2].source for k, _ in found), path.name
 
 
 def test_no_chapter_is_large():
-    "A chapter is read in one sitting: at most 60 cells, one of prose for every two of code"
+    "A chapter is read in one sitting: at most 60 cells beside its exercises, one of prose for every two of code"
     for path in CHAPTERS:
-        cells = nbformat.read(path, as_version=4).cells
+        notebook = nbformat.read(path, as_version=4)
+        stubs = [k for k, _ in exercises(notebook)]
+        cells = [cell for k, cell in enumerate(notebook.cells) if not any(stub <= k <= stub + 2 for stub in stubs)]
         code = [cell for cell in cells if cell.cell_type == "code"]
         assert len(cells) <= 60, f"{path.name} has {len(cells)} cells"
         assert 2 * (len(cells) - len(code)) >= len(code), f"{path.name}: {len(code)} code cells, {len(cells) - len(code)} of prose"
