@@ -96,8 +96,9 @@ def _check_values(config: Config) -> None:
             raise ValueError(f"{name}={getattr(config, name)!r}; it is one of {', '.join(map(repr, allowed))}")
     for field in fields(config):
         value = getattr(config, field.name)
-        if type(value) is int and value < (0 if field.name == "seed" else 1):
-            raise ValueError(f"{field.name}={value}; it must be at least {0 if field.name == 'seed' else 1}")
+        least = 0 if field.default == 0 else 1
+        if type(value) is int and value < least:
+            raise ValueError(f"{field.name}={value}; it must be at least {least}")
         if type(value) is float and not (math.isfinite(value) and value >= 0):
             raise ValueError(f"{field.name}={value}; it must be finite and at least 0")
     if config.sparsity >= 1:

@@ -1,0 +1,911 @@
+# ---
+# jupyter:
+#   kernelspec:
+#     display_name: python3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Speech
+#
+# > A network that writes down what it hears, for speakers it has never heard
+
+# %% [markdown]
+# After this chapter you can
+#
+# - turn sound into a mel spectrogram, and say what each of its numbers means,
+# - train a network on transcripts that do not say when each letter is spoken, and read its output in two ways,
+# - prune it on a manifold, and listen to what it gets wrong.
+#
+# The question: *nobody marks the moment at which a letter begins. How can a network learn to write from sound alone? And does a shape help it when nine in ten weights go?*
+#
+# The notebook is also the experiment. `papermill nbs/speech.ipynb out.ipynb -p control shuffled` runs it on spoken digits, and `-p data librispeech` on read books. It needs the extra `speech`,
+# and the data in the folder that the environment variable `MODREG_DATA` names.
+
+# %%
+#| default_exp speech
+
+# %%
+#| export
+import math
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.utils.data import DataLoader, Dataset
+
+from modreg.recurrent import RNN, Generators, Linear
+from modreg.training import Config, Task
+
+# %%
+#| hide
+from dataclasses import replace
+from itertools import product
+
+import matplotlib.pyplot as plt
+from fastcore.test import test_close, test_eq, test_fail
+from IPython.display import Audio, Markdown, display
+
+from modreg.exercises import exercise
+from modreg.experiments import condition_table, load_model, load_results, plot_conditions, plot_learning, plot_wiring, report, setting_name, train_three
+from modreg.training import from_parameters
+
+# %% [markdown]
+# ## The parameters
+#
+# `None` stands for "as the scale says". A name that does not exist, or a value that makes no sense, stops the notebook before it computes anything.
+
+# %% tags=["parameters"]
+manifold = "torus"  # circle, sphere, torus, klein, torus6, r3, r9, s3
+inhibitor = "difference_of_gaussians"  # ricker, diffusion, sinusoid, gaussian, constant
+control = "moduli"  # moduli (the method), none, l1, shuffled
+train_embedding = False  # learn the neurons' places together with the weights
+strength = None  # λ of eq. 6 in mean form
+sparsity = 0.9  # share of weights that is zero at the end
+lottery = True  # train again from new weights under the same masks
+data = None  # digits (spoken digits), librispeech (read books), tones (made up)
+hidden = None  # number of hidden neurons N
+epochs = None  # epochs a phase
+batches = None  # batches an epoch
+seeds = 3  # number of models
+seed = 0  # the first seed
+scale = "auto"  # small (minutes on two cores), paper (for a GPU)
+device = "auto"  # cpu, cuda
+out = "runs"  # folder that holds the run folders
+
+
+# %% [markdown]
+# `small` hears spoken digits and was tuned on dense networks alone. `paper` has the paper's hyperparameters (table 14), and what a GPU wants: half-precision products, workers that decode
+# ahead, and gradients summed over several batches if memory is short. `tiny` hears made-up tones and only shows that everything is wired up.
+
+# %%
+#| export
+@dataclass(frozen=True, kw_only=True)
+class SpeechConfig(Config):
+    "Settings of a speech run"
+
+    data: str | None = None  # "digits", "librispeech" or "tones"
+    bands: int | None = None  # mel bands
+    channels: int | None = None  # channels of the convolutions
+    blocks: int | None = None  # residual blocks of two convolutions
+    distort: float | None = None  # speed and pitch of training data vary by up to this share; 0 for none
+    masked: float | None = None  # up to this share of frames and of bands is hidden in training; 0 for none
+    tested: int = 1000  # utterances of unseen speakers that a model is tested on, at most
+    workers: int = 0  # processes that decode ahead
+    sum_batches: int = 1  # batches whose gradients make one step
+    precision: str = "float32"  # of the products on a GPU: "float32" or "bfloat16"
+
+    task: ClassVar[str] = "speech"
+    scales: ClassVar[dict[str, dict[str, Any]]] = {
+        "tiny": dict(data="tones", bands=12, channels=2, blocks=1, distort=0.0, masked=0.0, hidden=24, batch=8, batches=6, epochs=3, lr=5e-3, strength=1e-2),
+        "small": dict(data="digits", bands=32, channels=8, blocks=1, distort=0.15, masked=0.0, hidden=128, batch=32, batches=62, epochs=15, lr=2e-3, strength=1e-2),
+        "paper": dict(data="librispeech", bands=128, channels=32, blocks=3, distort=0.0, masked=0.0, hidden=512, batch=20, batches=1426, epochs=10, lr=5e-4, strength=0.1),
+    }
+
+    def __post_init__(self):
+        super().__post_init__()
+        choices = {"data": ("digits", "librispeech", "tones"), "precision": ("float32", "bfloat16")}
+        for name, allowed in choices.items():
+            if getattr(self, name) not in allowed:
+                raise ValueError(f"{name}={getattr(self, name)!r}; it is one of {', '.join(map(repr, allowed))}")
+        for name in ("distort", "masked"):
+            if not getattr(self, name) < 0.5:
+                raise ValueError(f"{name}={getattr(self, name)}; it is a share, and must be less than 0.5")
+
+
+# %% [markdown]
+# Workers, the number of batches that make a step, and precision are for machines; a run on the CPU has 0, 1 and `float32`.
+
+# %%
+config = from_parameters(SpeechConfig, globals())
+config
+
+# %% [markdown]
+# ## Utterances
+#
+# An utterance is a sound, its transcript and its speaker. The loaders read the folders as their publishers laid them out, sound by sound when it is needed, so memory holds no more than a batch.
+
+# %%
+#| export
+ALPHABET = "' abcdefghijklmnopqrstuvwxyz"  # the characters of a transcript
+BLANK = len(ALPHABET)  # the 29th class: nothing new
+DIGITS = "zero one two three four five six seven eight nine".split()
+
+
+@dataclass(frozen=True)
+class Utterance:
+    "A sound with its transcript"
+
+    name: str
+    text: str  # of characters in ALPHABET
+    speaker: str
+    path: Path | None = None  # of the sound; None for made-up tones
+
+    def sound(self) -> tuple[Tensor, int]:  # samples (n,) between -1 and 1, and how many there are in a second
+        "Decode the sound"
+        if self.path is None:
+            return _tones(self), 8000
+        import soundfile
+
+        samples, rate = soundfile.read(self.path, dtype="float32", always_2d=True)
+        return torch.from_numpy(samples).mean(1), rate
+
+    def seconds(self) -> float:
+        "Its length, without decoding it"
+        if self.path is None:
+            return 0.08 * len(self.text)
+        import soundfile
+
+        return soundfile.info(self.path).duration
+
+
+# %%
+#| export
+def _root() -> Path:
+    "The data folder; FileNotFoundError if it is not there"
+    root = os.environ.get("MODREG_DATA")
+    if root is None or not Path(root).is_dir():
+        raise FileNotFoundError(
+            f"no speech data: the environment variable MODREG_DATA {'is not set' if root is None else f'names {root}, which is no folder'}. Set it to a folder that holds "
+            "free-spoken-digit-dataset/recordings/ or LibriSpeech/, as their publishers lay them out; data='tones' needs no data")
+    return Path(root)
+
+
+def digits() -> list[Utterance]:
+    "The spoken digits, `{digit}_{speaker}_{index}.wav` (or .flac), as words"
+    folder = _root() / "free-spoken-digit-dataset" / "recordings"
+    paths = sorted(path for path in folder.glob("*_*_*.*") if path.suffix in (".wav", ".flac"))
+    if not paths:
+        raise FileNotFoundError(f"{folder} holds no recordings such as 7_george_3.wav; get the Free Spoken Digit Dataset, or use data='tones'")
+    return [Utterance(path.stem, DIGITS[int(path.stem[0])], path.stem.split("_")[1], path) for path in paths]
+
+
+def librispeech() -> list[Utterance]:
+    "Every subset of LibriSpeech that is there, `{subset}/{speaker}/{chapter}/{utterance}.flac` (or .mp3)"
+    folder, found = _root() / "LibriSpeech", []
+    for listing in sorted(folder.glob("*/*/*/*.trans.txt")):
+        for line in listing.read_text(encoding="utf-8").splitlines():
+            name, _, text = line.partition(" ")
+            path = next((p for p in (listing.parent / f"{name}.flac", listing.parent / f"{name}.mp3") if p.exists()), None)
+            if path is not None:
+                found.append(Utterance(name, text.lower(), name.split("-")[0], path))
+    if not found:
+        raise FileNotFoundError(f"{folder} holds no transcripts such as dev-clean/1272/128104/1272-128104.trans.txt; get a subset of LibriSpeech")
+    return found
+
+
+# %% [markdown]
+# Without data there are tones: each letter sounds for 80 ms at a pitch of its own, and each speaker is tuned a little higher. They stand in where a test has no data, and for nothing else.
+
+# %%
+#| export
+def tones() -> list[Utterance]:
+    "Made-up utterances: words of four speakers, each letter a tone"
+    words = "aha bad cab dab fed gag had jab".split()
+    return [Utterance(f"{word}_{speaker}", word, speaker) for speaker in ("ann", "ben", "cleo", "dan") for word in words]
+
+
+def _tones(utterance: Utterance) -> Tensor:
+    "The sound of a made-up utterance at 8000 samples a second"
+    pitch = 1 + 0.04 * (ord(utterance.speaker[0]) - ord("a"))
+    hertz = torch.tensor([200 + 180 * ALPHABET.index(c) for c in utterance.text]) * pitch
+    return 0.3 * torch.sin(2 * math.pi * (hertz / 8000).repeat_interleave(640).cumsum(0))
+
+
+SOURCES = {"digits": digits, "librispeech": librispeech, "tones": tones}
+
+
+def split(
+    utterances: list[Utterance],
+) -> tuple[list[Utterance], list[Utterance]]:  # for training, and of speakers that training never hears
+    "Every third speaker is kept for testing; by name, so that it is the same each time"
+    speakers = sorted({u.speaker for u in utterances})
+    unseen = set(speakers[2::3])
+    return [u for u in utterances if u.speaker not in unseen], [u for u in utterances if u.speaker in unseen]
+
+
+# %%
+utterances = SOURCES[config.data]()
+train, test = split(utterances)
+assert not {u.speaker for u in train} & {u.speaker for u in test} and len(train) + len(test) == len(utterances)
+assert all(set(u.text) <= set(ALPHABET) for u in utterances)
+print(f"{len(train)} utterances of {len({u.speaker for u in train})} speakers to learn from, {len(test)} of {len({u.speaker for u in test})} others to be tested on")
+
+
+# %% [markdown]
+# ## From sound to pictures
+#
+# Cut the sound into windows of 25 ms, one every 12.5 ms. In each, a Fourier transform tells how strong each frequency is. The ear hears low frequencies finely and high ones coarsely; the mel scale,
+#
+# $$m = 2595 \,\log_{10}(1 + f/700),$$
+#
+# imitates that. Triangles that are evenly spaced in mel gather the powers into bands, and a logarithm turns loudness into something near what we perceive.
+
+# %%
+#| export
+def _mel(hertz: Tensor) -> Tensor:
+    return 2595 * torch.log10(1 + hertz / 700)
+
+
+def _hertz(mel: Tensor) -> Tensor:
+    return 700 * (10 ** (mel / 2595) - 1)
+
+
+def mel_filters(
+    bands: int,  # number of triangles
+    size: int,  # of the Fourier transform
+    rate: int,  # samples a second
+) -> Tensor:  # weights (size // 2 + 1, bands)
+    "Triangles with height 1, evenly spaced in mel between 0 and half the rate"
+    edges = _hertz(torch.linspace(0, _mel(torch.tensor(rate / 2)).item(), bands + 2))
+    frequency = torch.linspace(0, rate / 2, size // 2 + 1)[:, None]
+    up, down = (frequency - edges[:-2]) / (edges[1:-1] - edges[:-2]), (edges[2:] - frequency) / (edges[2:] - edges[1:-1])
+    return torch.minimum(up, down).clamp(min=0)
+
+
+def log_mel(
+    samples: Tensor,  # (n,)
+    rate: int,  # samples a second
+    bands: int,
+) -> Tensor:  # (frames, bands), each band with mean 0 and the whole with deviation 1
+    "Logarithm of the mel spectrogram, a frame every 12.5 ms"
+    window = round(0.025 * rate)
+    size = 2 ** math.ceil(math.log2(window))
+    spectrum = torch.stft(samples, size, window // 2, window, torch.hann_window(window), center=True, pad_mode="constant", return_complex=True)
+    mel = torch.log(spectrum.abs().square().mT @ mel_filters(bands, size, rate) + 1e-6)
+    mel = mel - mel.mean(0)
+    return mel / mel.std().clamp(min=1e-3)
+
+
+# %%
+utterance = test[len(test) // 2]
+samples, rate = utterance.sound()
+picture = log_mel(samples, rate, config.bands)
+fig, ax = plt.subplots(figsize=(6, 2.6), layout="constrained")
+image = ax.imshow(picture.T, origin="lower", aspect="auto", extent=(0, len(samples) / rate, 0, config.bands), cmap="magma")
+ax.set(xlabel="time (s)", ylabel="mel band", title=f"{utterance.speaker} says: {utterance.text}")
+fig.colorbar(image, ax=ax, label="log power")
+plt.show()
+display(Audio(samples.numpy(), rate=rate))
+
+# %% [markdown]
+# A pure tone must light one band, the one whose triangle holds its frequency; and one frame must be what the definition of the Fourier transform gives, sum by sum.
+
+# %%
+second = torch.arange(8000) / 8000
+tone = log_mel(torch.sin(2 * math.pi * 1000 * second) + 0.01 * torch.sin(2 * math.pi * 3000 * second), 8000, 32)
+expected = mel_filters(32, 256, 8000)[32].argmax().item()  # bin 32 of 256 at 8000 Hz is 1000 Hz
+frame = torch.sin(2 * math.pi * 1000 * second)[3900:4100] * torch.hann_window(200)
+k, n = torch.arange(129)[:, None], torch.arange(200)
+power = (frame * torch.cos(2 * math.pi * k * n / 256)).sum(1) ** 2 + (frame * torch.sin(2 * math.pi * k * n / 256)).sum(1) ** 2
+test_eq((power @ mel_filters(32, 256, 8000)).argmax().item(), expected)
+stft = torch.stft(torch.sin(2 * math.pi * 1000 * second), 256, 100, 200, torch.hann_window(200), center=True, pad_mode="constant", return_complex=True).abs()[:, 40] ** 2
+test_close(stft.max(), power.max(), eps=0.02 * power.max().item())
+
+
+# %% [markdown]
+# ## Variety
+#
+# Six speakers are few. While training, each utterance is played a little faster or slower and at another pitch, by stretching its picture in both directions; then a strip of frames and a strip of bands
+# are blotted out (Park et al. 2019). So each epoch hears other speakers, and no one detail can be relied on.
+
+# %%
+#| export
+def stretch(
+    pictures: Tensor,  # (n, T, bands)
+    lengths: Tensor,  # frames of each (n,)
+    speed: Tensor,  # (n,); 1 leaves it
+    pitch: Tensor,  # (n,); 1 leaves it
+    least: Tensor,  # frames that each must keep (n,)
+) -> tuple[Tensor, Tensor]:  # pictures (n, T', bands) and lengths (n,)
+    "Play utterances at another speed and pitch"
+    bands = pictures.shape[-1]
+    longer = torch.maximum((lengths / speed).round().long(), least)
+    frame = torch.arange(int(longer.max())) * ((lengths - 1) / (longer - 1).clamp(min=1))[:, None]
+    centre = torch.linspace(0, 1, bands + 2)[1:-1]  # of the bands, in mel, as a share of the range
+    top = 2840.0
+    band = (_mel(_hertz(centre * top)[None] * pitch[:, None]) / top - centre[0]) / (centre[1] - centre[0])
+    x, y = 2 * band / (bands - 1) - 1, 2 * frame / max(1, pictures.shape[1] - 1) - 1
+    grid = torch.stack([x[:, None].expand(-1, y.shape[1], -1), y[:, :, None].expand(-1, -1, bands)], -1)
+    stretched = functional.grid_sample(pictures[:, None], grid, align_corners=True, padding_mode="border")[:, 0]
+    return stretched * (torch.arange(y.shape[1]) < longer[:, None])[..., None], longer
+
+
+# %%
+#| export
+def blot(
+    pictures: Tensor,  # (n, T, bands)
+    share: float,  # up to this share of frames, and of bands
+    draws: Tensor,  # (n, 4) between 0 and 1: width and place of the strip of frames, and of bands
+) -> Tensor:  # (n, T, bands)
+    "Set a strip of frames and a strip of bands to zero"
+    for dim, (width, place) in ((1, draws[:, :2].unbind(1)), (2, draws[:, 2:].unbind(1))):
+        size = pictures.shape[dim]
+        width = share * size * width
+        start = place * (size - width)
+        at = torch.arange(size)
+        strip = (at >= start[:, None]) & (at < (start + width)[:, None])
+        pictures = pictures.masked_fill(strip[:, :, None] if dim == 1 else strip[:, None, :], 0)
+    return pictures
+
+
+# %%
+one, length, least = picture[None], torch.tensor([len(picture)]), torch.tensor([2])
+same, frames = stretch(one, length, torch.ones(1), torch.ones(1), least)
+test_eq(frames, length)
+test_close(same, one, eps=1e-4)
+test_eq(stretch(one, length, torch.tensor([0.5]), torch.ones(1), least)[1], 2 * length)
+test_eq(stretch(one, length, torch.tensor([1e9]), torch.ones(1), length // 2)[1], length // 2)
+blotted = blot(torch.ones(500, 10, 10), 0.2, torch.rand(500, 4, generator=torch.Generator().manual_seed(0)))
+assert 0.05 < (blotted == 0).float().mean() < 0.36 and (blotted == 0).flatten(1).float().mean(1).max() <= 0.36
+
+
+# %% [markdown]
+# ## The network
+#
+# A convolution halves the number of frames. Residual blocks of two convolutions see which shapes the spectrogram has; a recurrent layer carries what was heard; two linear layers score 29 classes at each frame: 28
+# characters, and *blank*. All convolutions of all seeds are one grouped convolution. Frames behind the end of an utterance are set to zero after each layer, so that its neighbours in a batch cannot reach it.
+
+# %%
+#| export
+class Conv(nn.Module):
+    "A 3 × 3 convolution for each replica, as one grouped convolution"
+
+    def __init__(self, inputs: int, outputs: int, stride: int, replicas: int, generator: Generators):
+        super().__init__()
+        self.stride = stride
+        drawn = Linear(9 * inputs, outputs, replicas=replicas, generator=generator)  # the same bound: 9·inputs numbers meet in an output
+        self.weight = nn.Parameter(drawn.weight.detach().reshape(replicas, outputs, inputs, 3, 3))
+        self.bias = nn.Parameter(drawn.bias.detach())
+
+    def forward(self, x: Tensor) -> Tensor:  # (batch, S·inputs, T, bands) to (batch, S·outputs, T', bands')
+        return functional.conv2d(x, self.weight.flatten(0, 1), self.bias.flatten(), self.stride, 1, 1, len(self.weight))
+
+
+class Norm(nn.Module):
+    "Layer norm over bands, with a gain and a shift for each replica"
+
+    def __init__(self, bands: int, replicas: int):
+        super().__init__()
+        self.gain, self.shift = nn.Parameter(torch.ones(replicas, bands)), nn.Parameter(torch.zeros(replicas, bands))
+
+    def forward(self, x: Tensor) -> Tensor:  # (batch, S·channels, T, bands)
+        normed = functional.layer_norm(x, x.shape[-1:]).unflatten(1, (len(self.gain), -1))
+        return (normed * self.gain[:, None, None] + self.shift[:, None, None]).flatten(1, 2)
+
+
+# %% [markdown]
+# A norm's gain is a vector for each seed, so a matrix in memory; pruning must not take it for one. It is told which weights are matrices by their dimensions, and a replica's vector has two.
+
+# %%
+#| export
+class Listener(nn.Module):
+    "Spectrogram to scores of characters, for several seeds at once"
+
+    def __init__(
+        self,
+        config: SpeechConfig,
+        generators: Generators,  # a random stream for each seed
+    ):
+        super().__init__()
+        shared, half, c = dict(replicas=config.seeds, generator=generators), (config.bands + 1) // 2, config.channels
+        self.config = config
+        self.stem = Conv(1, c, 2, **shared)
+        self.blocks = nn.ModuleList(
+            nn.ModuleList([Norm(half, config.seeds), Conv(c, c, 1, **shared), Norm(half, config.seeds), Conv(c, c, 1, **shared)]) for _ in range(config.blocks))
+        self.into = Linear(c * half, config.hidden, **shared)
+        self.rnn = RNN(config.hidden, config.hidden, nonlinearity="tanh", **shared)
+        self.mid = Linear(config.hidden, config.hidden, **shared)
+        self.out = Linear(config.hidden, BLANK + 1, **shared)
+
+    def forward(
+        self,
+        pictures: Tensor,  # (S, batch, T, bands)
+        lengths: Tensor,  # frames of each (S, batch)
+    ) -> tuple[Tensor, Tensor]:  # log-probabilities (S, T', batch, 29), and how many frames of them count (S, batch)
+        seeds, frames = len(pictures), halved(lengths)
+        inside = torch.arange(halved(pictures.shape[2]), device=pictures.device) < frames.mT[..., None]  # (batch, S, T')
+
+        def cut(x: Tensor) -> Tensor:
+            return (x.unflatten(1, (seeds, -1)) * inside[:, :, None, :, None]).flatten(1, 2)
+
+        x = cut(self.stem(pictures.transpose(0, 1)))
+        for norm1, conv1, norm2, conv2 in self.blocks:
+            y = conv1(cut(functional.gelu(norm1(x))))
+            x = cut(x + conv2(cut(functional.gelu(norm2(y)))))
+        x = x.unflatten(1, (seeds, -1)).permute(1, 3, 0, 2, 4).flatten(3)  # (S, T', batch, channels · bands')
+        states, _ = self.rnn(self.into(x))
+        drop = 0.1 if self.training and self.config.scale == "paper" else 0.0
+        scores = self.out(functional.dropout(functional.gelu(self.mid(states)), drop))
+        return scores.float().log_softmax(-1), frames
+
+
+def halved(frames):  # a whole number, or a tensor of them
+    "Frames after the first convolution"
+    return (frames - 1) // 2 + 1
+
+
+# %%
+sizes = replace(config, seeds=2)
+network = Listener(sizes, [torch.Generator().manual_seed(s) for s in (0, 1)])
+lone = Listener(replace(config, seeds=1), [torch.Generator().manual_seed(1)])
+heard, frames = network(picture.expand(2, 1, -1, -1), torch.full((2, 1), len(picture)))
+test_close(lone(picture[None, None], length[None])[0][0], heard[1], eps=1e-5)  # a seed hears the same alone as in company
+padded = functional.pad(picture, (0, 0, 0, 30)).expand(2, 1, -1, -1)
+test_close(network(padded, torch.full((2, 1), len(picture)))[0][:, : frames[0, 0]], heard, eps=1e-5)  # and silence behind the end does not count
+
+
+# %% [markdown]
+# ## Writing without knowing when
+#
+# The network may say a character or blank at each frame. Repeats are merged and blanks dropped, so `hh_e_ll_lo` says *hello*; a blank must stand between two equal letters. The loss, CTC (Graves et al. 2006),
+# is minus the logarithm of the total probability of **all** ways to say the transcript.
+#
+# Reading the output, the quickest way takes the likeliest class at each frame. But the likeliest *path* is not the likeliest *text*: many paths may say the same. A beam search over prefixes adds them up.
+
+# %%
+#| export
+def collapse(path: list[int]) -> str:
+    "The text that a path of classes says"
+    return "".join(ALPHABET[c] for k, c in enumerate(path) if c != BLANK and (k == 0 or path[k - 1] != c))
+
+
+def greedy(
+    scores: Tensor,  # log-probabilities (T, 29)
+) -> str:
+    "The text of the likeliest path"
+    return collapse(scores.argmax(-1).tolist())
+
+
+def beam(
+    scores: Tensor,  # log-probabilities (T, 29)
+    width: int = 16,  # prefixes that are kept
+) -> str:
+    "The likeliest text, as far as a beam of prefixes finds it"
+    nothing = -math.inf
+    prefixes: dict[tuple[int, ...], tuple[float, float]] = {(): (0.0, nothing)}  # log-probability of ending in a blank, and in the last character
+    for row in scores.double().tolist():
+        longer: dict[tuple[int, ...], list[float]] = {}
+
+        def add(prefix: tuple[int, ...], kind: int, value: float, longer=longer) -> None:
+            pair = longer.setdefault(prefix, [nothing, nothing])
+            pair[kind] = _log_add(pair[kind], value)
+
+        for prefix, (blank, character) in prefixes.items():
+            either = _log_add(blank, character)
+            add(prefix, 0, either + row[BLANK])
+            for c in range(BLANK):
+                if prefix and c == prefix[-1]:
+                    add(prefix, 1, character + row[c])
+                    add((*prefix, c), 1, blank + row[c])
+                else:
+                    add((*prefix, c), 1, either + row[c])
+        best = sorted(longer.items(), key=lambda item: -_log_add(*item[1]))[:width]
+        prefixes = {prefix: tuple(pair) for prefix, pair in best}
+    return "".join(ALPHABET[c] for c in max(prefixes, key=lambda p: _log_add(*prefixes[p])))
+
+
+def _log_add(a: float, b: float) -> float:
+    high, low = max(a, b), min(a, b)
+    return high if low == -math.inf else high + math.log1p(math.exp(low - high))
+
+
+# %% [markdown]
+# Against brute force: of all paths through four frames, add up the probability of each text. Only three classes have any weight, so that there are few.
+
+# %%
+test_eq(collapse([9, 9, BLANK, 6, 13, BLANK, 13, 16]), "hello")
+generator = torch.Generator().manual_seed(3)
+for _ in range(20):
+    scores = torch.full((4, BLANK + 1), -1e9)
+    scores[:, [2, 3, BLANK]] = torch.randn(4, 3, generator=generator).mul(2).log_softmax(-1)
+    total = {}
+    for path in product((2, 3, BLANK), repeat=4):
+        text = collapse(list(path))
+        total[text] = total.get(text, 0) + math.exp(sum(scores[t, c].item() for t, c in enumerate(path)))
+    test_eq(beam(scores, 100), max(total, key=total.get))
+    test_close(sum(total.values()), 1, eps=1e-5)
+
+
+# %% [markdown]
+# ## Transcripts that do not fit
+#
+# A frame says at most one character, and equal neighbours need a blank between them. A transcript that needs more frames than there are has probability zero and an infinite loss. It is common to hide that
+# with a switch (`zero_infinity`). Here such utterances are left out of training, counted, and named.
+
+# %%
+#| export
+def frames_needed(text: str) -> int:
+    "Frames that a transcript needs: its characters, and a blank between equal neighbours"
+    return len(text) + sum(a == b for a, b in pairwise(text))
+
+
+def frames_of(utterance: Utterance) -> int:
+    "Frames that the network hears of an utterance, after the first convolution; at most one less than there are"
+    return halved(math.floor(utterance.seconds() / 0.0125))
+
+
+def misfits(utterances: list[Utterance]) -> list[Utterance]:
+    "Utterances whose transcript cannot be said in their frames"
+    return [u for u in utterances if frames_of(u) < frames_needed(u.text)]
+
+
+# %%
+test_eq([frames_needed(word) for word in ("three", "zero", "")], [6, 4, 0])
+impossible = functional.ctc_loss(torch.zeros(5, 1, 29).log_softmax(-1), torch.tensor([[1, 2, 3, 4, 4]]), torch.tensor([5]), torch.tensor([5]), blank=BLANK)
+test_eq(impossible.item(), math.inf)
+left_out = misfits(train)
+print(f"{len(left_out)} of {len(train)} utterances to learn from do not fit{': ' if left_out else ''}{', '.join(u.name for u in left_out[:20])}")
+
+
+# %% [markdown]
+# ## The task
+#
+# Each seed deals the utterances into batches of about equal length, so that little of a batch is silence, and takes the batches in random order.
+
+# %%
+#| export
+class Pictures(Dataset):
+    "Spectrograms of utterances; short sounds are kept once they were decoded, long ones never"
+
+    def __init__(self, utterances: list[Utterance], bands: int, keep: bool):
+        self.utterances, self.bands, self.kept = utterances, bands, {} if keep else None
+
+    def __len__(self) -> int:
+        return len(self.utterances)
+
+    def __getitem__(self, k: int) -> tuple[Tensor, Tensor]:
+        if self.kept is not None and k in self.kept:
+            return self.kept[k]
+        utterance = self.utterances[k]
+        item = log_mel(*utterance.sound(), self.bands), torch.tensor([ALPHABET.index(c) for c in utterance.text])
+        if self.kept is not None:
+            self.kept[k] = item
+        return item
+
+
+def collate(items: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    "Pictures (n, T, bands) and their lengths (n,), characters of all in a row, and how many each has (n,)"
+    pictures, texts = zip(*items, strict=True)
+    lengths = torch.tensor([len(p) for p in pictures])
+    return nn.utils.rnn.pad_sequence(pictures, batch_first=True), lengths, torch.cat(texts), torch.tensor([len(t) for t in texts])
+
+
+# %%
+#| export
+class Speech(Task):
+    "Speech recognition with CTC (section 4.4 and appendix A.4)"
+
+    Config = SpeechConfig
+    metric, label, clip = "cer", "character error rate (%)", 5.0
+
+    def __init__(self, config: SpeechConfig):
+        super().__init__(config)
+        train, test = split(SOURCES[config.data]())
+        self.misfits = misfits(train)
+        unfit = {u.name for u in self.misfits}
+        self.train = sorted((u for u in train if u.name not in unfit), key=lambda u: (u.seconds(), u.name))
+        self.test = sorted(test, key=lambda u: (u.seconds(), u.name))[:: max(1, len(test) // config.tested)][: config.tested]
+        keep = config.data != "librispeech"
+        self.pictures, self.tests = Pictures(self.train, config.bands, keep), Pictures(self.test, config.bands, keep)
+        if len(self.train) < config.batch:
+            raise ValueError(f"batch={config.batch}; there are {len(self.train)} utterances to learn from, so a batch holds at most that many")
+
+    def model(self, generators: list[torch.Generator]) -> Listener:
+        return Listener(self.config, generators)
+
+    def recurrent(self, model: Listener) -> list[tuple[nn.Module, str]]:
+        return [(model.rnn, "weight_hh_l0")]
+
+    def _deal(self, generator: torch.Generator) -> Tensor:
+        "Indices (batches, batch) of one epoch of one seed: whole rounds of neighbours in length, in random order"
+        c, rows = self.config, []
+        while sum(map(len, rows)) < c.batches:
+            usable = len(self.train) // c.batch * c.batch
+            chosen = torch.randperm(len(self.train), generator=generator)[:usable].sort().values.view(-1, c.batch)
+            rows.append(chosen[torch.randperm(len(chosen), generator=generator)])
+        return torch.cat(rows)[: c.batches]
+
+    def batches(self, generators: list[torch.Generator]) -> Iterator[tuple]:
+        c = self.config
+        deals = torch.stack([self._deal(g) for g in generators], 1)  # (batches, S, batch)
+        loader = DataLoader(self.pictures, batch_sampler=deals.flatten(1).tolist(), collate_fn=collate, num_workers=c.workers,
+                            pin_memory=c.device != "cpu", generator=torch.Generator())
+        for pictures, lengths, characters, counts in loader:
+            draws = torch.cat([torch.rand(c.batch, 6, generator=g) for g in generators])
+            if c.distort:
+                speed, pitch = ((2 * draws[:, :2] - 1) * c.distort).exp().unbind(-1)
+                least = torch.tensor([2 * frames_needed("".join(ALPHABET[k] for k in text)) for text in characters.split(counts.tolist())])
+                pictures, lengths = stretch(pictures, lengths, speed, pitch, least)
+            if c.masked:
+                pictures = blot(pictures, c.masked, draws[:, 2:])
+            yield (pictures.unflatten(0, (c.seeds, c.batch)).to(c.device), lengths.view(c.seeds, c.batch).to(c.device), characters, counts)
+
+    def loss(self, model: Listener, batch: tuple) -> Tensor:
+        "CTC loss (S,) in nats a character"
+        pictures, lengths, characters, counts = batch
+        with torch.autocast(self.config.device.split(":")[0], torch.bfloat16, enabled=self.config.precision == "bfloat16"):
+            scores, frames = model(pictures, lengths)
+        flat = scores.permute(1, 0, 2, 3).flatten(1, 2)  # (T', S·batch, 29)
+        each = functional.ctc_loss(flat, characters, frames.flatten().cpu(), counts, blank=BLANK, reduction="none")
+        return (each / counts.to(each)).view(len(pictures), -1).mean(1)
+
+    def heard(self, model: Listener) -> Iterator[tuple[Tensor, Tensor]]:
+        "Scores (S, T', n, 29) and frames (S, n) of the test utterances, some at a time, in the order of `test`"
+        for first in range(0, len(self.test), 100):
+            pictures, lengths, *_ = collate([self.tests[k] for k in range(first, min(first + 100, len(self.test)))])
+            seeds = self.config.seeds
+            yield model(pictures.expand(seeds, -1, -1, -1).to(self.config.device), lengths.expand(seeds, -1).to(self.config.device))
+
+    def transcripts(self, model: Listener, read=greedy) -> list[list[str]]:
+        "What each seed writes down of each test utterance"
+        written: list[list[str]] = [[] for _ in self.seeds]
+        for scores, frames in self.heard(model):
+            for said, seed_scores, seed_frames in zip(written, scores.cpu(), frames.tolist(), strict=True):
+                said += [read(seed_scores[:n, k]) for k, n in enumerate(seed_frames)]
+        return written
+
+    def evaluate(self, model: Listener) -> dict[str, Tensor]:
+        "Character and word error rates (S,) in %, of the greedy reading"
+        texts = [u.text for u in self.test]
+        rates = [error_rates(texts, written) for written in self.transcripts(model)]
+        return {name: torch.tensor([rate[name] for rate in rates]) for name in ("cer", "wer")}
+
+    def limits(self) -> dict[str, float]:
+        return {"says nothing": 100.0}
+
+    def optimizer(self, parameters: list[nn.Parameter]) -> tuple[torch.optim.Optimizer, Any]:
+        c = self.config
+        optimizer = torch.optim.AdamW(parameters, lr=c.lr, fused=True)
+        steps = math.ceil(c.batches / self.accumulate) * c.epochs
+        return optimizer, torch.optim.lr_scheduler.OneCycleLR(optimizer, c.lr, total_steps=steps + 1, anneal_strategy="linear")
+
+    @property
+    def accumulate(self) -> int:
+        return self.config.sum_batches
+
+
+def error_rates(
+    texts: list[str],  # what was said
+    written: list[str],  # what was understood
+) -> dict[str, float]:
+    "Character and word error rates `cer` and `wer` in %"
+    import jiwer
+
+    return {"cer": 100 * jiwer.cer(texts, written), "wer": 100 * jiwer.wer(texts, written)}
+
+
+# %%
+rates = error_rates(["one two", "three"], ["one too", "thee"])
+test_close(rates["cer"], 100 * 2 / 12)  # one letter of seven, one of five
+test_close(rates["wer"], 100 * 2 / 3)
+
+# %% [markdown]
+# ## The run
+#
+# Three runs: a dense network without a penalty, one with yours, and yours pruned. Each is a folder; a run that is complete is not computed again.
+
+# %%
+task = Speech(config)
+runs = train_three(Speech, config)
+folder = runs["sparse"].path
+folder
+
+# %% [markdown]
+# ## Learning while being pruned
+
+# %%
+fig, ax = plt.subplots(figsize=(6.5, 3.4), layout="constrained")
+plot_learning(task, runs, ax)
+fig.savefig(folder / "learning.png", dpi=150)
+
+
+# %% [markdown]
+# ## Listening
+#
+# One utterance of a speaker that the network never heard: the spectrogram, what the network says at each frame, and its text under what was said.
+
+# %%
+#| export
+@torch.no_grad()
+def plot_hearing(
+    task: Speech,
+    model: Listener,
+    k: int,  # index in `task.test`
+    axes,  # two matplotlib axes
+) -> str:  # reference and hypothesis, aligned
+    "Spectrogram of an utterance and the first seed's probabilities of characters over time"
+    import jiwer
+
+    utterance, (above, below) = task.test[k], axes
+    picture, _ = task.tests[k]
+    seeds = task.config.seeds
+    scores, frames = model(picture.expand(seeds, 1, -1, -1).to(task.config.device), torch.full((seeds, 1), len(picture), device=task.config.device))
+    scores = scores[0, : frames[0, 0], 0].cpu()
+    span = 0.0125 * len(picture)
+    above.imshow(picture.T, origin="lower", aspect="auto", extent=(0, span, 0, task.config.bands), cmap="magma")
+    above.set(ylabel="mel band", title=f"{utterance.speaker} says: {utterance.text[:60]}")
+    time = torch.linspace(0, span, len(scores))
+    below.plot(time, scores[:, BLANK].exp(), color="0.7", label="blank")
+    for c in scores[:, :BLANK].max(0).values.topk(8).indices.sort().values.tolist():
+        below.plot(time, scores[:, c].exp(), label=repr(ALPHABET[c]))
+    below.set(xlabel="time (s)", ylabel="probability", xlim=(0, span), ylim=(0, 1))
+    below.legend(frameon=False, ncols=9, fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.25))
+    aligned = jiwer.visualize_alignment(jiwer.process_characters(utterance.text, greedy(scores) or " "), show_measures=False)
+    return aligned.strip()
+
+
+# %%
+model = load_model(task, runs["sparse"])
+k = len(task.test) // 2
+fig, axes = plt.subplots(2, 1, figsize=(7, 4.2), layout="constrained", sharex=True)
+print(plot_hearing(task, model, k, axes))
+fig.savefig(folder / "hearing.png", dpi=150)
+samples, rate = task.test[k].sound()
+display(Audio(samples.numpy(), rate=rate))
+
+# %% [markdown]
+# What the first seed writes, read in both ways. The beam is slower and seldom much better here, since words this short leave few paths to choose between.
+
+# %%
+few = replace(config, tested=min(config.tested, 60))
+with torch.no_grad():
+    small_task = Speech(few)
+    texts = [u.text for u in small_task.test]
+    for read in (greedy, beam):
+        written = small_task.transcripts(model, read)[0]
+        print(f"{read.__name__:7} {error_rates(texts, written)['cer']:.1f} % of characters wrong; {', '.join(map(repr, written[:6]))} for {', '.join(map(repr, texts[:6]))}")
+
+# %% [markdown]
+# ## The shape of what is left
+
+# %%
+fig = plt.figure(layout="constrained")
+plot_wiring(task, runs, fig)
+fig.savefig(folder / "wiring.png", dpi=150)
+
+# %% [markdown]
+# ## The result
+#
+# The paper describes this experiment (appendix A.4) and prints no table for it, so there is nothing to set beside ours.
+
+# %%
+table = report(task, runs, note=f"data={config.data}")
+display(Markdown(table))
+if task.misfits:
+    print(f"left out of training, since their transcripts do not fit: {', '.join(u.name for u in task.misfits)}")
+print(f"table.md, learning.png, hearing.png and wiring.png lie in {folder}")
+
+# %% [markdown]
+# ## How the small scale was chosen
+#
+# On dense networks alone, without a penalty, and on a seed that no result below uses; each row changes one thing (the command is in the rows' file: `python benchmarks/dense.py speech …`).
+
+# %%
+lines = ["| changed | characters wrong (%) |", "|---|---|", *(f"| {setting_name(row['change'])} | {row['cer']:.1f} |" for row in load_results("speech_dense"))]
+display(Markdown("\n".join(lines)))
+
+# %% [markdown]
+# ## Does the shape matter? Every condition on equal terms
+#
+# *Predict:* speech has no obvious manifold. Which condition will be best?
+#
+# Each condition tried the same strengths on one seed; the one that did best there was then run on three other seeds (`python benchmarks/conditions.py speech`, and with `-p sparsity` for other shares of zeros).
+
+# %%
+results = load_results("speech_small")
+display(Markdown(condition_table(results)))
+
+# %%
+if results:
+    plot_conditions(results, task.label, plt.figure(layout="constrained"))
+    plt.show()
+
+# %% [markdown]
+# ## Read books
+#
+# The same code on LibriSpeech, decoded utterance by utterance while it trains, so that memory holds one batch: does the loss fall? (`python benchmarks/librispeech.py`)
+
+# %%
+books = load_results("librispeech")
+if books:
+    fig, ax = plt.subplots(figsize=(5.5, 3), layout="constrained")
+    ax.plot([row["epoch"] + 1 for row in books], [row["loss"] for row in books], "o-")
+    ax.set(xlabel="epoch", ylabel="CTC loss (nats a character)")
+    plt.show()
+    print(f"{books[-1]['utterances']} utterances, {books[-1]['megabytes']:.0f} MB of memory at most, {books[-1]['seconds']:.0f} s")
+
+
+# %% [markdown]
+# ## Exercise 1: how much silence?
+#
+# A batch is padded to its longest utterance. Write the share of it that is padding.
+
+# %%
+def padding(lengths):
+    raise NotImplementedError("lengths (n,) in frames; the share of n · max(lengths) that belongs to nobody")
+
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# ```python
+# def padding(lengths):
+#     return 1 - (lengths.sum() / (len(lengths) * lengths.max())).item()
+# ```
+#
+# Batches of about equal length keep it small.
+#
+# </details>
+
+# %%
+with exercise("what is used is the sum of the lengths; what is paid for is the longest, n times"):
+    test_close(padding(torch.tensor([2, 4, 4, 2])), 0.25)
+    (pictures, lengths, *_), *_ = Speech(replace(config, batches=1)).batches(task.generators("data", "exercise"))
+    print(f"padding in a batch of this task: {padding(lengths[0].cpu()):.0%}")
+
+
+# %% [markdown]
+# ## Exercise 2: paths that say a word
+#
+# In how many ways can $T$ frames say a word of one letter? That many paths share its probability.
+
+# %%
+def ways(frames):
+    raise NotImplementedError("paths of `frames` classes that collapse to 'a': a run of a's, blanks around it")
+
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# ```python
+# def ways(frames):
+#     return frames * (frames + 1) // 2
+# ```
+#
+# A run is given by where it begins and where it ends.
+#
+# </details>
+
+# %%
+with exercise("choose the first and the last frame of the run"):
+    counted = [sum(collapse(list(path)) == "a" for path in product((2, BLANK), repeat=t)) for t in (1, 2, 3, 4, 5)]
+    test_eq([ways(t) for t in (1, 2, 3, 4, 5)], counted)
+
+# %% [markdown]
+# ## What broke, and what the paper did
+#
+# - The paper's network follows a tutorial's, with one recurrent layer in place of three bidirectional ones. It splits by utterance; here the speakers of the test are never heard in training, which is harder and is what
+#   "recognizing speech" means.
+# - A silent switch that turns an infinite loss into zero hides transcripts that do not fit. Here they are named.
+# - The LibriSpeech at hand may be lossy or a part of a set. A score on it is no score on test-clean.
+#
+# **References.** Graves et al., *Connectionist temporal classification* (2006). Panayotov et al., *LibriSpeech* (2015). Jackson et al., *Free Spoken Digit Dataset*. Amodei et al., *Deep Speech 2* (2016). Appendix A.4
+# of the paper.
