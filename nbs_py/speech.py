@@ -28,6 +28,7 @@
 
 # %%
 #| export
+import csv
 import math
 import os
 from collections.abc import Iterator
@@ -189,15 +190,16 @@ def digits() -> list[Utterance]:
 
 def librispeech() -> list[Utterance]:
     "Every subset of LibriSpeech that is there, `{subset}/{speaker}/{chapter}/{utterance}.flac` (or .mp3)"
-    folder, found = _root() / "LibriSpeech", []
+    folder, texts = _root() / "LibriSpeech", {}
     for listing in sorted(folder.glob("*/*/*/*.trans.txt")):
-        for line in listing.read_text(encoding="utf-8").splitlines():
-            name, _, text = line.partition(" ")
-            path = next((p for p in (listing.parent / f"{name}.flac", listing.parent / f"{name}.mp3") if p.exists()), None)
-            if path is not None:
-                found.append(Utterance(name, text.lower(), name.split("-")[0], path))
+        texts |= dict(line.split(" ", 1) for line in listing.read_text(encoding="utf-8").splitlines())
+    if not texts and (folder / "manifest.tsv").exists():  # a copy whose transcripts stand in one table
+        with (folder / "manifest.tsv").open(encoding="utf-8", newline="") as table:
+            texts = {row["id"]: row["text"] for row in csv.DictReader(table, delimiter="\t")}
+    sounds = {path.stem: path for suffix in ("mp3", "flac") for path in folder.glob(f"*/*/*/*.{suffix}")}
+    found = [Utterance(name, text.lower(), name.split("-")[0], sounds[name]) for name, text in sorted(texts.items()) if name in sounds]
     if not found:
-        raise FileNotFoundError(f"{folder} holds no transcripts such as dev-clean/1272/128104/1272-128104.trans.txt; get a subset of LibriSpeech")
+        raise FileNotFoundError(f"{folder} holds no utterances with transcripts, such as dev-clean/1272/128104/1272-128104.trans.txt; get a subset of LibriSpeech")
     return found
 
 
