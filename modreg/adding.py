@@ -8,16 +8,13 @@ __all__ = ['target', 'plot_sample', 'AddingConfig', 'samples', 'Adder', 'Adding'
 # %% ../nbs/adding.ipynb #df2dc5e5
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from .recurrent import RNN, Generators, Linear, near_identity_
 from .training import Config, Task
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 # %% ../nbs/adding.ipynb #9d172b61
 def target(
@@ -29,11 +26,12 @@ def target(
 
 def plot_sample(
     sample: Tensor,  # numbers and marks (T, 2)
-    ax: "Axes",
+    ax,  # matplotlib axes
 ) -> None:
     "One sample as in the paper's figure 3"
     numbers, marks = sample.T
     ax.imshow(torch.stack([numbers, marks]), cmap="Blues", vmin=0, vmax=2, aspect="auto")
+    ax.vlines([t - 0.5 for t in range(1, len(numbers))], -0.5, 1.5, color="white", linewidth=2)
     for t, (number, mark) in enumerate(sample.tolist()):
         for row, text in enumerate((f"{number:.1f}".removeprefix("0"), f"{mark:.0f}")):
             ax.text(t, row, text, ha="center", va="center", weight="bold" if mark else "normal", color="black" if mark else "0.4")
@@ -51,7 +49,7 @@ class AddingConfig(Config):
 
     task: ClassVar[str] = "adding"
     scales: ClassVar[dict[str, dict[str, Any]]] = {
-        "tiny": dict(hidden=16, steps=6, batch=20, batches=20, epochs=3, lr=5e-3, strength=1e-3, init="identity"),
+        "tiny": dict(hidden=32, steps=6, batch=32, batches=40, epochs=8, lr=5e-3, strength=1e-3, init="identity"),
         "small": dict(hidden=128, steps=50, batch=32, batches=200, epochs=15, lr=1e-3, strength=1e-3, init="identity"),
         "paper": dict(hidden=128, steps=50, batch=32, batches=10_000, epochs=50, lr=1e-4, strength=1e-3, init="paper"),
     }
@@ -141,7 +139,7 @@ class Adding(Task):
 def plot_answers(
     task: Adding,
     models: dict[str, Adder],  # by label
-    axes: "tuple[Axes, Axes]",
+    axes,  # two matplotlib axes
 ) -> None:
     "Answers against targets, and the answer after each step of one sequence; both for the first seed"
     sample, (left, right) = task.test_samples(), axes

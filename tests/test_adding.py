@@ -70,7 +70,7 @@ def test_metric_is_that_of_torch_modules_with_the_same_weights():
     model = task.model(task.generators("weights"))
     ours = task.evaluate(model)["rmse"]
     for k, sample in enumerate(task.test_samples()):
-        rnn, readout = torch.nn.RNN(2, 16, nonlinearity="relu"), torch.nn.Linear(16, 1)
+        rnn, readout = torch.nn.RNN(2, 32, nonlinearity="relu"), torch.nn.Linear(32, 1)
         rnn.load_state_dict({name: value[k] for name, value in model.rnn.state_dict().items()})
         readout.load_state_dict({name: value[k] for name, value in model.readout.state_dict().items()})
         said = readout(rnn(sample)[0][-1])[:, 0]
