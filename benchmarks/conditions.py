@@ -17,6 +17,7 @@ from pathlib import Path
 from modreg.experiments import CONDITIONS, study
 from modreg.training import Task
 
+USUAL = ("none", "l1", "shuffled", "torus", "sphere", "klein")
 DATA = Path(__file__).parent.parent / "modreg" / "data"
 
 
@@ -38,7 +39,7 @@ def arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("task")
-    parser.add_argument("conditions", nargs="*", help=f"of {', '.join(CONDITIONS)}; all if none is named")
+    parser.add_argument("conditions", nargs="*", help=f"of {', '.join(CONDITIONS)}; if none is named: {', '.join(USUAL)}")
     parser.add_argument("-p", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"), help="a setting that differs from the small scale's")
     parser.add_argument("--strengths", nargs="+", type=float, default=[1e-3, 1e-2, 1e-1], help="the grid of λ")
     parser.add_argument("--selection", type=int, default=100, help="the seed on which λ is chosen")
@@ -51,7 +52,7 @@ def main():
     task, setting = find_task(args.task), {name: value(text) for name, text in args.p}
     config = task.Config(scale="small", device="cpu", out="build/runs", **setting)
     results = DATA / f"{args.task}_small.json"
-    for name in args.conditions or CONDITIONS:
+    for name in args.conditions or USUAL:
         row = {"setting": setting} | study(task, config, name, tuple(args.strengths), args.selection)
         rows = json.loads(results.read_text()) if results.exists() else []
         rows = [r for r in rows if (r["setting"], r["condition"]) != (setting, name)]

@@ -198,6 +198,7 @@ CONDITIONS = {
     "torus": {"manifold": "torus"},
     "sphere": {"manifold": "sphere"},
     "klein": {"manifold": "klein"},
+    "circle": {"manifold": "circle"},
 }
 
 

@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from .recurrent import RNN, Generators, Linear
+from .recurrent import RNN, Generators, Linear, near_identity_
 from .training import Config, Task
 
 # %% ../nbs/navigation.ipynb #f2547db5
@@ -149,8 +149,7 @@ class PathIntegrator(nn.Module):
         self.decoder = Linear(config.hidden, config.place_cells, **shared)
         self.scales = (config.place_cells, 1 / STEP) if config.inputs == "standardized" else (1, 1)
         if config.init == "identity":
-            with torch.no_grad():
-                self.rnn.weight_hh_l0.mul_(0.1).add_(torch.eye(config.hidden))
+            near_identity_(self.rnn.weight_hh_l0)
 
     def forward(
         self,

@@ -115,6 +115,8 @@ assert error < 0.25  # it has learned
 # | | [experiments](experiments.ipynb) | three runs, their pictures, and all conditions on equal terms |
 # | Experiments | [navigation](navigation.ipynb) | a rat in the dark: data, model, run, and the paper's numbers |
 # | | [speech](speech.ipynb) | writing down what unseen speakers say |
+# | | [adding](adding.ipynb) | two marked numbers, a long wait, and how many weights it takes |
+# | | [head_direction](head_direction.ipynb) | bring your own task, in under eighty lines |
 # | Looking inside | [lottery](lottery.ipynb) | what a ticket keeps, and its control |
 # | | [explore](explore.ipynb) | six figures that are small programs |
 # | The paper | [reproduction](reproduction.ipynb) | what a faithful reproduction must know |

@@ -1,0 +1,439 @@
+# ---
+# jupyter:
+#   kernelspec:
+#     display_name: python3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Bring your own task
+#
+# > A sense of direction, from an empty page to a sparse ring in under eighty lines
+
+# %% [markdown]
+# After this chapter you can
+#
+# - bring a task of your own: its settings, data, model, loss and metric,
+# - have everything else for nothing: training, pruning, lottery tickets, figures, tables, and all conditions on equal terms,
+# - choose a manifold because of what the task is about, and see whether the network cares.
+#
+# The question: *you are spun round on a chair with your eyes shut. Which way do you face? Brains have cells for that, each with a favourite direction, and the directions form a circle.
+# Does a network whose neurons live on a circle keep its bearings with fewer connections?*
+
+# %%
+#| default_exp head_direction
+
+# %%
+#| export
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from modreg.recurrent import RNN, Generators, Linear, near_identity_
+from modreg.training import Config, Task
+
+# %%
+#| hide
+import ast
+import inspect
+from dataclasses import replace
+
+import matplotlib.pyplot as plt
+from fastcore.test import test_close, test_eq, test_fail
+from IPython.display import Markdown, display
+
+from matplotlib.collections import LineCollection
+
+from modreg import head_direction, manifolds
+from modreg.experiments import (
+    condition_table,
+    load_model,
+    load_results,
+    plot_conditions,
+    plot_learning,
+    plot_wiring,
+    recurrent_weights,
+    report,
+    train_three,
+)
+from modreg.training import from_parameters
+
+
+# %% [markdown]
+# ## Data: a head that turns
+#
+# A heading is an angle. It starts anywhere and turns by a normal angle at each step. Angles are kept unwrapped, so that their differences are the turns.
+
+# %%
+#| export
+def headings(
+    n: int,  # number of heads
+    steps: int,  # turns of each T
+    generator: torch.Generator | None = None,
+    turn: float = 0.5,  # standard deviation of the turn in a step, rad
+) -> Tensor:  # headings (T + 1, n) in rad, not wrapped
+    "Random turns from uniform starts"
+    start = 2 * math.pi * torch.rand(1, n, generator=generator)
+    return torch.cat([start, start + turn * torch.randn(steps, n, generator=generator).cumsum(0)])
+
+
+def direction(
+    heading: Tensor,  # in rad
+) -> Tensor:  # (..., 2)
+    "East and north component of a unit step along a heading"
+    return torch.stack([heading.cos(), heading.sin()], -1)
+
+
+# %%
+heads = headings(3, 20, torch.Generator().manual_seed(5))
+fig, ax = plt.subplots(figsize=(4, 4), subplot_kw={"projection": "polar"}, layout="constrained")
+for heading in heads.T:
+    ax.plot(heading, torch.arange(21) / 20 + 0.4, "o-", markersize=3)
+ax.set(yticks=(), title="three heads; time runs outwards")
+plt.show()
+
+# %% [markdown]
+# ## The parameters
+#
+# They are those of every experiment. The default manifold is the circle.
+
+# %% tags=["parameters"]
+manifold = "circle"  # circle, sphere, torus, klein, torus6, r3, r9, s3
+inhibitor = "difference_of_gaussians"  # ricker, diffusion, sinusoid, gaussian, constant
+control = "moduli"  # moduli (the method), none, l1, shuffled
+train_embedding = False  # learn the neurons' places together with the weights
+strength = None  # λ of eq. 6 in mean form
+sparsity = 0.9  # share of weights that is zero at the end
+lottery = True  # train again from new weights under the same masks
+steps = None  # turns of a head T
+hidden = None  # number of hidden neurons N
+epochs = None  # epochs a phase
+seeds = 3  # number of models
+seed = 0  # the first seed
+scale = "auto"  # small (a minute on two cores), paper (for a GPU)
+device = "auto"  # cpu, cuda
+out = "runs"  # folder that holds the run folders
+
+
+# %% [markdown]
+# ## Settings: a dataclass
+#
+# A task's settings are those of `Config` and its own. The paper has no such task, so its scale borrows the length, batch and learning rate of navigation.
+
+# %%
+#| export
+@dataclass(frozen=True, kw_only=True)
+class HeadDirectionConfig(Config):
+    "Settings of a head-direction run"
+
+    manifold: str = "circle"  # where the hidden neurons live
+    steps: int | None = None  # turns of a head T
+
+    task: ClassVar[str] = "head_direction"
+    scales: ClassVar = {
+        "tiny": dict(hidden=32, steps=5, batch=32, batches=40, epochs=8, lr=5e-3, strength=1e-3),
+        "small": dict(hidden=128, steps=20, batch=50, batches=100, epochs=15, lr=1e-3, strength=1e-2),
+        "paper": dict(hidden=1024, steps=50, batch=200, batches=1000, epochs=30, lr=1e-4, strength=0.1),
+    }
+
+
+# %%
+config = from_parameters(HeadDirectionConfig, globals())
+config
+
+
+# %% [markdown]
+# ## Model: any module
+#
+# The direction at the start becomes the first hidden state; the turns are the input; directions are read out at every step. `Linear` and `RNN` hold a network for each seed.
+
+# %%
+#| export
+class Compass(nn.Module):
+    "Encoder, recurrent layer and decoder, for several seeds at once"
+
+    def __init__(
+        self,
+        config: HeadDirectionConfig,
+        generators: Generators,  # a random stream for each seed
+    ):
+        super().__init__()
+        shared = dict(replicas=config.seeds, generator=generators)
+        self.encoder = Linear(2, config.hidden, **shared)
+        self.rnn = RNN(1, config.hidden, nonlinearity="relu", **shared)
+        self.decoder = Linear(config.hidden, 2, **shared)
+        near_identity_(self.rnn.weight_hh_l0)
+
+    def states(
+        self,
+        heading: Tensor,  # (S, T + 1, batch) in rad
+    ) -> Tensor:  # hidden states after each turn (S, T, batch, N)
+        start = self.encoder(direction(heading[:, 0]))
+        return self.rnn(heading.diff(dim=1)[..., None], start[:, None])[0]
+
+    def forward(self, heading: Tensor) -> Tensor:  # directions after each turn (S, T, batch, 2)
+        return self.decoder(self.states(heading))
+
+
+# %% [markdown]
+# ## Task: a few short methods
+#
+# The error is the angle between what was said and what is true, in degrees, over all steps.
+
+# %%
+#| export
+def angular_error(
+    said: Tensor,  # directions of any length (S, ..., 2)
+    heading: Tensor,  # (S, ...) in rad
+) -> Tensor:  # mean angle (S,) in degrees
+    "Angle between directions and true headings, of each seed"
+    wrong = torch.atan2(said[..., 1], said[..., 0]) - heading
+    return torch.rad2deg(torch.atan2(wrong.sin(), wrong.cos()).abs()).flatten(1).mean(1)
+
+
+class HeadDirection(Task):
+    "Integration of turns: which way does a head face that was spun in the dark?"
+
+    Config = HeadDirectionConfig
+    metric, label = "error", "angular error (degrees)"
+
+    def model(self, generators: list[torch.Generator]) -> Compass:
+        return Compass(self.config, generators)
+
+    def recurrent(self, model: Compass) -> list[tuple[nn.Module, str]]:
+        return [(model.rnn, "weight_hh_l0")]
+
+    def headings(self, n: int, generators: list[torch.Generator]) -> Tensor:
+        "`n` heads of each seed (S, T + 1, n) in rad"
+        return torch.stack([headings(n, self.config.steps, g) for g in generators]).to(self.config.device)
+
+    def batches(self, generators: list[torch.Generator]) -> Iterator[Tensor]:
+        for _ in range(self.config.batches):
+            yield self.headings(self.config.batch, generators)
+
+    def loss(self, model: Compass, heading: Tensor) -> Tensor:
+        "Mean square distance (S,) between said and true directions"
+        return (model(heading) - direction(heading[:, 1:])).square().sum(-1).mean((1, 2))
+
+    def test_headings(self) -> Tensor:
+        "Heads that no model is trained on (S, T + 1, 1000) in rad"
+        return self.headings(1000, self.generators("test"))
+
+    def limits(self) -> dict[str, float]:
+        "The error in degrees, over all seeds, of a head that claims it never turned"
+        heading = self.test_headings()
+        return {"never turned": angular_error(direction(heading[:, :1]), heading[:, 1:]).mean().item()}
+
+    def evaluate(self, model: Compass) -> dict[str, Tensor]:
+        "Mean angular error (S,) in degrees"
+        heading = self.test_headings()
+        return {"error": angular_error(model(heading), heading[:, 1:])}
+
+
+# %% [markdown]
+# Three checks that any task deserves. A seed has data of its own, the same alone as in company:
+
+# %%
+few = replace(config, seeds=2, seed=5)
+both, alone = (next(task.batches(task.generators("data"))) for task in (HeadDirection(few), HeadDirection(replace(few, seeds=1, seed=6))))
+test_eq(both.shape, (2, config.steps + 1, config.batch))
+test_eq(both[1].tolist(), alone[0].tolist())
+
+# %% [markdown]
+# The metric is 0 for the truth, however often the head went round, 90 for a right angle, and 90 on average for a blind guess:
+
+# %%
+heading = 20 * torch.randn(2, 5, 4000, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+test_close(angular_error(3 * direction(heading), heading), torch.zeros(2).double(), eps=1e-5)
+test_close(angular_error(direction(heading + math.pi / 2), heading), torch.full((2,), 90.0).double(), eps=1e-5)
+blind = direction(2 * math.pi * torch.rand(heading.shape, generator=torch.Generator().manual_seed(2), dtype=torch.float64))
+test_close(angular_error(blind, heading), torch.full((2,), 90.0).double(), eps=2)
+
+# %% [markdown]
+# And a perfect answer has no loss:
+
+# %%
+perfect = HeadDirection(few).loss(lambda heading: direction(heading[:, 1:]), both)
+test_eq(perfect.tolist(), [0, 0])
+
+
+# %% [markdown]
+# ## How much code was that?
+#
+# *Predict:* how many lines, without blank ones, comments and documentation?
+
+# %%
+#| hide
+def code_lines(source):
+    "Lines of a module that hold code: none that are blank, comments or docstrings"
+    tree = ast.parse(source)
+    documented = [node for node in ast.walk(tree) if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node)]
+    documentation = {line for node in documented for line in range(node.body[0].lineno, node.body[0].end_lineno + 1)}
+    numbered = enumerate(source.splitlines(), start=1)
+    return sum(1 for k, line in numbered if line.strip() and not line.strip().startswith("#") and k not in documentation)
+
+
+# %%
+lines = code_lines(inspect.getsource(head_direction))
+print(f"{lines} lines of code")
+assert lines < 80
+
+# %% [markdown]
+# ## Everything else is there
+#
+# The three runs of every experiment, and its figures.
+
+# %%
+task = HeadDirection(config)
+runs = train_three(HeadDirection, config)
+folder = runs["sparse"].path
+
+# %%
+fig, ax = plt.subplots(figsize=(6.5, 3.4), layout="constrained")
+plot_learning(task, runs, ax)
+fig.savefig(folder / "learning.png", dpi=150)
+
+# %%
+display(Markdown(report(task, runs, note=f"{config.steps} steps")))
+print(f"table.md, learning.png, headings.png, wiring.png and circle.png lie in {folder}")
+
+
+# %% [markdown]
+# ## Does it keep its bearings?
+#
+# Three heads of the first seed, that the networks never saw.
+
+# %%
+@torch.no_grad()
+def plot_headings(model, heading, axes):
+    "True headings and those that a model says, of the first seed"
+    said = model(heading)[0].cpu()
+    for k, ax in enumerate(axes):
+        true = heading[0, :, k].cpu()
+        wrong = torch.atan2(said[:, k, 1], said[:, k, 0]) - true[1:]
+        ax.plot(torch.rad2deg(true), "o-", color="0.6", markersize=3, label="true")
+        ax.plot(range(1, len(true)), torch.rad2deg(true[1:] + torch.atan2(wrong.sin(), wrong.cos())), "x", color="C1", label="said")
+        ax.set(xlabel="step")
+    axes[0].set(ylabel="heading (degrees)")
+
+
+# %%
+fig, axes = plt.subplots(1, 3, figsize=(9, 3), layout="constrained")
+plot_headings(load_model(task, runs["sparse"]), task.test_headings(), axes)
+fig.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=2, frameon=False)
+fig.savefig(folder / "headings.png", dpi=150)
+
+# %% [markdown]
+# ## The shape of what is left
+
+# %%
+fig = plt.figure(layout="constrained")
+plot_wiring(task, runs, fig)
+fig.savefig(folder / "wiring.png", dpi=150)
+
+
+# %% [markdown]
+# On a circle all of it can be drawn at once: neurons in their places, and a line for each connection between two of them. On the left, as many of the largest weights
+# of the dense network that felt no penalty; on the right, what pruning left of the one that did. On another manifold the lines join places on its chart.
+
+# %%
+def plot_connections(weights, places, keep, ax):
+    "The `keep` largest weights between different neurons, as lines between their places"
+    flat = manifolds.manifold(config.manifold).chart(places)
+    size = (weights - weights.diag().diag()).abs()
+    ends = (size >= size.flatten().topk(keep).values[-1].clamp(min=1e-12)).nonzero()
+    ax.add_collection(LineCollection(flat[ends].tolist(), colors="C0", linewidths=0.5, alpha=0.4))
+    ax.plot(*flat.T, ".", color="black", markersize=3)
+    ax.set(aspect="equal")
+    ax.set_axis_off()
+
+
+(_, before, where), = recurrent_weights(task, runs["plain"])
+(_, after, _), = recurrent_weights(task, runs["sparse"])
+left = int((after - after.diag().diag()).count_nonzero())
+fig, axes = plt.subplots(1, 2, figsize=(8, 4), layout="constrained")
+for ax, weights, title in zip(axes, (before, after), ("no penalty, the largest weights", f"{config.control}, {config.manifold}, what pruning left"), strict=True):
+    plot_connections(weights, where, max(left, 1), ax)
+    ax.set(title=title)
+fig.savefig(folder / "circle.png", dpi=150)
+
+# %% [markdown]
+# ## Does the circle pay?
+#
+# The same study as for every task: each condition tried the same strengths on one seed, and was then run on three others
+# (`python benchmarks/conditions.py head_direction none l1 shuffled circle torus sphere klein --strengths 1e-3 1e-2 1e-1 1`).
+
+# %%
+results = load_results("head_direction_small")
+display(Markdown(condition_table(results)))
+if results:
+    plot_conditions(results, task.label, plt.figure(layout="constrained"))
+    plt.show()
+
+
+# %% [markdown]
+# ## Exercise: does the network use its circle?
+#
+# A head-direction cell has a favourite direction: that in which its state is largest on average. The neurons of the sparse network have places on the circle too. If the network took the
+# circle for its compass, favourite direction and place would turn together.
+#
+# ```python
+# def favourite(states, heading):
+#     raise NotImplementedError("the mean of direction(heading), weighted by the states; then its angle")
+# ```
+#
+# <details><summary>Solution</summary>
+#
+# ```python
+# def favourite(states, heading):
+#     mean = torch.einsum("tbn,tbc->nc", states, direction(heading))
+#     return torch.atan2(mean[:, 1], mean[:, 0])
+# ```
+# </details>
+
+# %%
+#| hide
+def favourite(states, heading):
+    mean = torch.einsum("tbn,tbc->nc", states, direction(heading))
+    return torch.atan2(mean[:, 1], mean[:, 0])
+
+
+# %%
+toy = torch.linspace(-math.pi, math.pi, 361)[:-1, None]
+bumps = (toy[..., None] - torch.tensor([0.5, -2.0])).cos().relu()
+test_close(favourite(bumps, toy), torch.tensor([0.5, -2.0]), eps=1e-4)
+
+# %%
+with torch.no_grad():
+    heading = task.test_headings()
+    states = load_model(task, runs["sparse"]).states(heading)[0]
+preferred = favourite(states.cpu(), heading[0, 1:].cpu())
+fig, ax = plt.subplots(figsize=(4, 3.4), layout="constrained")
+ax.plot(where[:, 0], torch.rad2deg(preferred), "o", markersize=4)
+ax.set(xlabel=f"first coordinate on the {config.manifold}", ylabel="favourite direction (degrees)", ylim=(-180, 180), yticks=range(-180, 181, 90))
+plt.show()
+
+# %% [markdown]
+# ## Your own
+#
+# Write a module with a config and a task as above; nothing has to be registered. Your notebook calls `from_parameters(YourConfig, globals())` and `train_three(YourTask, config)`, and the figures
+# follow. If the module lies in this package, `benchmarks/conditions.py NAME` compares all conditions on it.
+
+# %%
+test_fail(lambda: replace(config, manifold="pretzel"), contains="circle")
+test_fail(lambda: from_parameters(HeadDirectionConfig, {"turns": 3}), contains="no such parameter: turns")
+
+# %% [markdown]
+# ## What broke, and what the paper did
+#
+# - Angles that are wrapped when they are drawn make wrong turns: the difference of 359° and 1° is no turn of 358°. Here headings are unwrapped, and only errors are wrapped.
+# - An error of angles is not a difference of angles; `atan2` of its sine and cosine brings it home.
+# - The paper has no such task. It places navigation on the torus because the place of a rat in a box was known to be coded there; the circle is that argument's simplest case.
+#
+# **References.** Taube, Muller and Ranck, *Head-direction cells recorded from the postsubiculum in freely moving rats* (1990). Cueva et al., *Emergence of functional and structural properties of the head
+# direction system by optimization of recurrent neural networks* (2020). Kim et al., *Ring attractor dynamics in the Drosophila central brain* (2017).
