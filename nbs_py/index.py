@@ -114,6 +114,7 @@ assert error < 0.25  # it has learned
 # | | [wiring](wiring.ipynb) | pictures of what is left |
 # | | [experiments](experiments.ipynb) | three runs, their pictures, and all conditions on equal terms |
 # | Experiments | [navigation](navigation.ipynb) | a rat in the dark: data, model, run, and the paper's numbers |
+# | | [language](language.ipynb) | the next word of WikiText-2: three recurrent layers, perplexity, and what a sparse network writes |
 # | Looking inside | [lottery](lottery.ipynb) | what a ticket keeps, and its control |
 # | | [explore](explore.ipynb) | six figures that are small programs |
 # | The paper | [reproduction](reproduction.ipynb) | what a faithful reproduction must know |
