@@ -4,8 +4,9 @@
 
 # %% auto #0
 __all__ = ['SPLITS', 'PUBLISHED', 'SHA256', 'LAYERS', 'LanguageConfig', 'find_wikitext', 'download_wikitext', 'read_words',
-           'Corpus', 'write_generated', 'load_corpus', 'cross_entropy', 'columns', 'perplexity', 'unigram', 'Unread',
-           'WordVectors', 'LanguageModel', 'Carried', 'SeedSGD', 'Anneal', 'Language', 'write', 'surprise']
+           'Corpus', 'write_generated', 'load_corpus', 'cross_entropy', 'columns', 'perplexity', 'unigram', 'bigram',
+           'WordVectors', 'LanguageModel', 'SeedSGD', 'Anneal', 'Carried', 'Language', 'write', 'surprise',
+           'plot_sparsity']
 
 # %% ../nbs/language.ipynb #f4fc7283
 import os
@@ -20,6 +21,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from .manifolds import patch
 from .recurrent import RNN, Linear
 from .training import Config, Task
 
@@ -50,10 +52,9 @@ class LanguageConfig(Config):
             raise ValueError(f"corpus={self.corpus!r}; it is one of 'auto', 'wikitext-2', 'generated'")
         if self.corpus == "generated" and self.scale != "tiny":
             raise ValueError(f"corpus='generated' with scale={self.scale!r}: generated text is for scale='tiny' alone; use 'wikitext-2'")
-        if self.vocabulary < 10:
-            raise ValueError(f"vocabulary={self.vocabulary}; it is a number of words, at least 10")
-        if self.held_out < self.held_out_columns:
-            raise ValueError(f"held_out={self.held_out}; it must be at least {self.held_out_columns}: the text is read in so many columns, and each needs a word to guess")
+        for name, least in {"vocabulary": 10, "held_out": self.held_out_columns}.items():
+            if getattr(self, name) < least:
+                raise ValueError(f"{name}={getattr(self, name)}; it is a number of words, at least {least}")
 
 # %% ../nbs/language.ipynb #873d11ab
 SPLITS = ("train", "valid", "test")
@@ -165,7 +166,7 @@ def columns(
     "A text cut into columns of equal length that lie side by side"
     return text[: len(text) // count * count].view(count, -1).T
 
-
+# %% ../nbs/language.ipynb #af82d424
 @torch.no_grad()
 def perplexity(
     model: nn.Module,  # maps words (S, T, batch) and a state or None to scores (S, T, batch, V) and the next state
@@ -181,7 +182,7 @@ def perplexity(
         total = total + cross_entropy(scores, words[:, 1:]) * (words.shape[1] - 1)
     return (total / (len(text) - 1)).exp()
 
-# %% ../nbs/language.ipynb #23ddbfc1
+# %% ../nbs/language.ipynb #49784a61
 def unigram(
     corpus: Corpus,
 ) -> Tensor:  # log of each word's share of the training text (V,), float64
@@ -190,17 +191,20 @@ def unigram(
     return (counts / counts.sum()).log()
 
 
-class Unread(nn.Module):
-    "A model whose scores are the same whatever it reads"
+def bigram(
+    corpus: Corpus,
+    text: Tensor,  # (L, columns)
+) -> Tensor:  # log-probability of each word but the first of each column (L - 1, columns)
+    "Log-probabilities of a model that knows which word followed which in the training text, and mixes that three to one with `unigram`"
+    v, train = len(corpus.words), corpus.train
+    pairs, counts = torch.unique(train[:-1] * v + train[1:], return_counts=True)  # a pair of words is one number
+    wanted = (text[:-1] * v + text[1:]).contiguous()
+    place = torch.searchsorted(pairs, wanted).clamp(max=len(pairs) - 1)
+    seen = torch.where(pairs[place] == wanted, counts[place], 0)
+    after = seen / torch.bincount(train[:-1], minlength=v)[text[:-1]].clamp(min=1)
+    return (0.75 * after + 0.25 * unigram(corpus).exp()[text[1:]]).log()
 
-    def __init__(self, scores):
-        super().__init__()
-        self.scores = scores
-
-    def forward(self, words, state):
-        return self.scores.expand(*words.shape, -1), state
-
-# %% ../nbs/language.ipynb #730e135c
+# %% ../nbs/language.ipynb #23ddbfc1
 LAYERS = 3  # recurrent layers
 
 
@@ -224,7 +228,7 @@ class WordVectors(nn.Module):
         first = count * torch.arange(seeds, device=words.device)
         return nn.functional.embedding(words + first.view(-1, 1, 1), self.weight.flatten(0, 1))
 
-
+# %% ../nbs/language.ipynb #40e2aba1
 class LanguageModel(nn.Module):
     "Word vectors, three recurrent layers and a linear decoder (appendix A.2), for several seeds at once"
 
@@ -251,13 +255,6 @@ class LanguageModel(nn.Module):
         states, last = self.rnn(self.vectors(words), state)
         return self.decoder(states), last
 
-# %% ../nbs/language.ipynb #397894a6
-@dataclass
-class Carried:
-    "What a window leaves to the next"
-
-    state: Tensor | None = None  # (S, 3, batch, N); None before the first window
-
 # %% ../nbs/language.ipynb #b43b4fca
 class SeedSGD(torch.optim.Optimizer):
     "Gradient descent with a rate for each seed"
@@ -277,7 +274,7 @@ class SeedSGD(torch.optim.Optimizer):
                 if p.grad is not None:
                     p.addcmul_(p.grad, group["rates"].view(-1, *[1] * (p.dim() - 1)), value=-1)
 
-
+# %% ../nbs/language.ipynb #789e2023
 class Anneal:
     "Divides a seed's rate by `factor` after each epoch whose `metric` is no new best for that seed"
 
@@ -307,6 +304,13 @@ class Anneal:
         self.best = state["best"]
 
 # %% ../nbs/language.ipynb #49be0414
+@dataclass
+class Carried:
+    "What a window leaves to the next; it belongs to an epoch, and travels with its batches"
+
+    state: Tensor | None = None  # (S, 3, batch, N); None before the first window
+
+
 class Language(Task):
     "Guess the next word of WikiText-2 (section 4.2 and appendix A.2)"
 
@@ -324,41 +328,55 @@ class Language(Task):
     def recurrent(self, model: LanguageModel) -> list[tuple[nn.Module, str]]:
         return [(model.rnn, f"weight_hh_l{k}") for k in range(LAYERS)]
 
-    def batches(self, generators: list[torch.Generator]) -> Iterator[tuple[Tensor, Carried]]:
-        "Windows of words (S, T + 1, batch), with what is carried from one to the next"
-        c, train, carried = self.config, self.corpus.train, Carried()
-        begin = torch.stack([torch.randint(len(train), (1,), generator=g) for g in generators])
-        tops = begin + torch.arange(c.batch) * (len(train) // c.batch)  # where each column begins (S, batch)
-        for first in range(0, c.batches * c.steps, c.steps):
-            rows = torch.arange(first, first + c.steps + 1)
-            yield train[(tops[:, None] + rows[:, None]) % len(train)].to(c.device), carried
+# %% ../nbs/language.ipynb #7f8f2cc5
+@patch
+def batches(self: Language, generators: list[torch.Generator]) -> Iterator[tuple[Tensor, Carried]]:
+    "Windows of words (S, T + 1, batch), with what is carried from one to the next"
+    c, train, carried = self.config, self.corpus.train, Carried()
+    begin = torch.stack([torch.randint(len(train), (1,), generator=g) for g in generators])
+    tops = begin + torch.arange(c.batch) * (len(train) // c.batch)  # where each column begins (S, batch)
+    for first in range(0, c.batches * c.steps, c.steps):
+        rows = torch.arange(first, first + c.steps + 1)
+        yield train[(tops[:, None] + rows[:, None]) % len(train)].to(c.device), carried
 
-    def loss(self, model: LanguageModel, batch: tuple[Tensor, Carried]) -> Tensor:
-        "Cross entropy (S,) in nats a word"
-        words, carried = batch
-        scores, state = model(words[:, :-1], carried.state)
-        carried.state = state.detach()
-        return cross_entropy(scores, words[:, 1:])
 
-    def held_out(self, split: str) -> Tensor:
-        "The first words of each column of the text `split`, `config.held_out` to guess in all (L, 20)"
-        count = self.config.held_out_columns
-        text = columns(getattr(self.corpus, split), count)
-        return text[: self.config.held_out // count + 1].to(self.config.device)
+@patch
+def loss(self: Language, model: LanguageModel, batch: tuple[Tensor, Carried]) -> Tensor:
+    "Cross entropy (S,) in nats a word"
+    words, carried = batch
+    scores, state = model(words[:, :-1], carried.state)
+    carried.state = state.detach()
+    return cross_entropy(scores, words[:, 1:])
 
-    def evaluate(self, model: LanguageModel) -> dict[str, Tensor]:
-        "Perplexity (S,) on the test text, and on the validation text as `valid`"
-        texts = {"perplexity": "test", "valid": "valid"}
-        return {name: perplexity(model, self.held_out(split), self.config.seeds) for name, split in texts.items()}
+# %% ../nbs/language.ipynb #dbf1eadb
+@patch
+def held_out(self: Language, split: str) -> Tensor:  # (L, 20)
+    "The first words of each column of the text `split`, `config.held_out` to guess in all"
+    count = self.config.held_out_columns
+    text = columns(getattr(self.corpus, split), count)
+    return text[: self.config.held_out // count + 1].to(self.config.device)
 
-    def limits(self) -> dict[str, float]:
-        "Perplexity of the `unigram` model on the same words"
-        text = self.held_out("test").cpu()
-        return {"unigram": perplexity(Unread(unigram(self.corpus).float()), text, 1).item()}
 
-    def optimizer(self, parameters: list[nn.Parameter]) -> tuple[SeedSGD, Anneal]:
-        optimizer = SeedSGD(parameters, torch.full((self.config.seeds,), self.config.lr, device=self.config.device))
-        return optimizer, Anneal(optimizer)
+@patch
+def evaluate(self: Language, model: LanguageModel) -> dict[str, Tensor]:
+    "Perplexity (S,) on the test text, and on the validation text as `valid`"
+    texts = {"perplexity": "test", "valid": "valid"}
+    return {name: perplexity(model, self.held_out(split), self.config.seeds) for name, split in texts.items()}
+
+
+@patch
+def limits(self: Language) -> dict[str, float]:
+    "Perplexities of the `unigram` and the `bigram` model on the same words of the test text"
+    text = self.held_out("test").cpu()
+    guesses = {"unigram": unigram(self.corpus)[text[1:]], "bigram": bigram(self.corpus, text)}
+    return {name: (-log_p.mean()).exp().item() for name, log_p in guesses.items()}
+
+
+@patch
+def optimizer(self: Language, parameters: list[nn.Parameter]) -> tuple[SeedSGD, Anneal]:
+    "Gradient descent with a rate for each seed, annealed when that seed's validation text stalls"
+    descent = SeedSGD(parameters, torch.full((self.config.seeds,), self.config.lr, device=self.config.device))
+    return descent, Anneal(descent)
 
 # %% ../nbs/language.ipynb #23c89822
 @torch.no_grad()
@@ -394,3 +412,19 @@ def surprise(
     words = text.view(1, -1, 1).expand(len(model.decoder.weight), -1, 1)
     scores, _ = model(words[:, :-1])
     return -scores.log_softmax(-1).gather(-1, words[:, 1:, :, None]).flatten(1) / torch.log(torch.tensor(2.0, device=scores.device))
+
+# %% ../nbs/language.ipynb #4d591d19
+def plot_sparsity(
+    rows: list[dict[str, Any]],  # of `modreg.experiments.study`, each with the sparsity in its `setting`
+    result: str,  # "sparse" or "lottery"
+    ax,  # matplotlib axes
+) -> None:
+    "Mean over the seeds of each condition against sparsity, from the dense network on; a seed that diverged leaves a gap"
+    mean = {(row["condition"], row["setting"]["sparsity"]): torch.tensor([float("nan") if v is None else v for v in row[result]]).mean() for row in rows}
+    dense = {row["condition"]: torch.tensor(row["dense"]).mean() for row in rows if "dense" in row}
+    places = [0.0, *sorted({sparsity for _, sparsity in mean})]
+    for k, condition in enumerate(dict.fromkeys(condition for condition, _ in mean)):
+        curve = [dense.get("none", float("nan")), *(mean.get((condition, sparsity), float("nan")) for sparsity in places[1:])]
+        ax.plot(range(len(places)), curve, "o-", color=f"C{k}", label=condition, markersize=4)
+    ax.set(xticks=range(len(places)), xlabel="weights that are zero (%)")
+    ax.set_xticklabels([f"{100 * sparsity:g}" for sparsity in places])
