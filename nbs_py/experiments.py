@@ -337,9 +337,9 @@ CONDITIONS = {
 }
 
 
-def _final(task: type[Task], config: Config, phase: str = "train") -> list[float | None]:
-    "The metric of each seed at the end of a phase"
-    return fit(task(config), progress=False).result["phases"][phase][task.metric]
+def _final(task: type[Task], config: Config, phase: str = "train", metric: str | None = None) -> list[float | None]:
+    "A metric of each seed at the end of a phase"
+    return fit(task(config), progress=False).result["phases"][phase][metric or task.metric]
 
 
 def _mean(values: list[float | None]) -> float:
@@ -359,7 +359,7 @@ def study(
         raise ValueError(f"selection={selection} is one of the reported seeds {list(task(config).seeds)}; choose another")
     base = replace(config, **CONDITIONS[condition])
     grid = (0.0,) if condition == "none" else strengths
-    tried = {f"{s:g}": _final(task, replace(base, strength=s, seed=selection, seeds=1, lottery=False)) for s in grid}
+    tried = {f"{s:g}": _final(task, replace(base, strength=s, seed=selection, seeds=1, lottery=False), metric=task.chosen_by) for s in grid}
     chosen = replace(base, strength=float(min(tried, key=lambda s: _mean(tried[s]))))
     row = {"condition": condition, "strength": chosen.strength, "selection": tried, "sparse": _final(task, chosen)}
     if config.lottery:

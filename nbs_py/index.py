@@ -117,6 +117,7 @@ assert error < 0.25  # it has learned
 # | | [speech](speech.ipynb) | writing down what unseen speakers say |
 # | | [adding](adding.ipynb) | two marked numbers, a long wait, and how many weights it takes |
 # | | [head_direction](head_direction.ipynb) | bring your own task, in under eighty lines |
+# | | [language](language.ipynb) | the next word of WikiText-2: three recurrent layers, perplexity, and what a sparse network writes |
 # | Looking inside | [lottery](lottery.ipynb) | what a ticket keeps, and its control |
 # | | [explore](explore.ipynb) | six figures that are small programs |
 # | The paper | [reproduction](reproduction.ipynb) | what a faithful reproduction must know |

@@ -308,6 +308,7 @@ class Task:
     Config: ClassVar[type[Config]] = Config
     metric: ClassVar[str] = "loss"  # the number in `evaluate` that is reported; lower is better
     label: ClassVar[str] = "loss"  # what an axis calls it, with its unit
+    chosen_by: ClassVar[str | None] = None  # the number by which strengths are chosen, if that is another; lower is better
     clip: ClassVar[float | None] = None  # greatest norm of each seed's gradient
 
     def __init__(self, config: Config):
