@@ -22,7 +22,7 @@ chapter = pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
 
 def sources() -> list[Path]:
     "The files of the project that a person wrote or that are generated and committed"
-    folders = ["nbs", "nbs_py", "modreg", "tests", "tools", "benchmarks", ".ci", ".github"]
+    folders = ["nbs", "nbs_py", "modreg", "tests", "tools", "docs", "benchmarks", ".ci", ".github"]
     found = [path for folder in folders for path in (ROOT / folder).rglob("*")]
     found += [path for path in ROOT.iterdir() if path.name != ".git"]  # a worktree's .git is a file with a path in it
     hidden = {"__pycache__", ".ipynb_checkpoints"}
