@@ -63,6 +63,14 @@ def test_first_cell_is_title_and_description(path):
     assert re.fullmatch(r"# .+\n\n> .+", first.source), first.source
 
 
+@chapter
+def test_pictures_have_one_look(path):
+    "A chapter that draws uses the book's style sheet"
+    source = "\n".join(cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code")
+    if "import matplotlib.pyplot as plt" in source:
+        assert 'plt.style.use("modreg.data.book")' in source, 'add plt.style.use("modreg.data.book") below the hidden imports'
+
+
 def test_experiments_take_parameters():
     "A chapter that papermill runs has one cell tagged `parameters`, and it is not exported"
     for path in CHAPTERS:

@@ -60,7 +60,8 @@ def key(notebook: nbformat.NotebookNode, scale: str) -> str:
     code = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "code")
     used = sources(code)
     text = code + "".join(used.values())
-    data = {path.name: path.read_bytes().hex() for path in (ROOT / "modreg" / "data").iterdir() if path.stem in text}
+    files = [path for path in sorted((ROOT / "modreg" / "data").rglob("*")) if path.is_file()]
+    data = {path.name: path.read_bytes().hex() for path in files if path.stem in text}
     return hashlib.sha256(json.dumps([code, used, data, scale], sort_keys=True).encode()).hexdigest()[:16]
 
 

@@ -52,7 +52,7 @@ def modules() -> list[str]:
 
 def toctrees() -> dict[str, str]:
     "The same navigation for Sphinx, which has it in pages: what to add to the home page, and to that of the API"
-    captions = [(f":caption: {part['section']}\n", part["contents"]) for part in parts() if part["section"]]
+    captions = [(f":caption: {part['section']}\n" if part["section"] else "", part["contents"]) for part in parts()[1:]]
     trees = {"index": captions, "api": [("", [f"api/{name}.md" for name in modules()])]}
     return {page: "\n\n".join(f"```{{toctree}}\n:hidden:\n{caption}\n" + "\n".join(f.rsplit(".", 1)[0] for f in files) + "\n```"
                               for caption, files in tree) for page, tree in trees.items()}
