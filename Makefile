@@ -5,12 +5,14 @@ PYTHON ?= python3
 VENV ?= .venv
 ARGS ?=
 JOBS ?= auto
-DEV_EXTRAS = notebooks,topology,dev
+SCALE ?= auto
+PORT ?= 8000
+DEV_EXTRAS = notebooks,topology,docs,dev
 
 BIN = $(VENV)/bin
 CHAPTERS = $(wildcard nbs/*.ipynb)
 TWINS = $(wildcard nbs_py/*.py)
-LINTED = modreg tests tools $(wildcard benchmarks/*.py) setup.py
+LINTED = modreg tests tools docs $(wildcard benchmarks/*.py) setup.py
 
 # Real data that lies beside the project is found without being asked for.
 ifndef MODREG_DATA
@@ -20,7 +22,7 @@ endif
 endif
 
 .DEFAULT_GOAL = help
-.PHONY: help run test test-slow bench lint export readme sync lab clean distclean
+.PHONY: help run test test-slow test-browser docs serve bench lint export readme sync lab clean distclean
 .DELETE_ON_ERROR:
 
 help: ## show this list
@@ -38,6 +40,15 @@ test-slow: $(VENV)/dev.stamp lint ## the same and the tests that take minutes
 
 bench: $(VENV)/notebooks.stamp ## time everything beside the published formulation, a plain one and the floor (10 minutes); print one table
 	$(BIN)/python benchmarks/bench.py --write $(ARGS)
+
+test-browser: $(VENV)/dev.stamp ## only the site and JupyterLab in a real browser; screenshots in build/screenshots
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m browser $(ARGS)
+
+docs: $(VENV)/dev.stamp ## the site, in build/site/html; SCALE=small trains the experiments' networks first
+	$(BIN)/python tools/docs.py build --scale $(SCALE)
+
+serve: $(VENV)/dev.stamp ## show the site at an address of this machine
+	$(BIN)/python tools/docs.py serve --port $(PORT)
 
 lint: $(VENV)/dev.stamp ## ruff
 	$(BIN)/python -m ruff check $(LINTED)

@@ -55,6 +55,8 @@ from IPython.display import Markdown, display
 from modreg.exercises import exercise
 from modreg.training import Remember, RememberConfig
 
+plt.style.use("modreg.data.book")
+
 
 # %% [markdown]
 # ## Three runs

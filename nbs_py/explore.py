@@ -54,6 +54,8 @@ from fastcore.test import test_eq
 
 from modreg.exercises import exercise
 
+plt.style.use("modreg.data.book")
+
 
 # %% [markdown]
 # ## One source for two places

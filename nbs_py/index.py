@@ -97,7 +97,8 @@ assert error < 0.25  # it has learned
 # exist, or a value that makes no sense, stops the run at once with a list of what does. `scale` is `small` (minutes on two cores), `paper`
 # (the paper's hyperparameters) or `auto` (`paper` if there is a GPU). A run that is complete is never computed again, and one that was killed goes on where it was.
 #
-# `make run ARGS="-p manifold klein"` does the same with a progress bar for each training run. `make lab` opens the book in JupyterLab.
+# `make run ARGS="-p manifold klein"` does the same with a progress bar for each training run. `make lab` opens the book in JupyterLab, and
+# `make docs && make serve` shows it as a site, which needs no network.
 
 # %% [markdown]
 # ## The book, in reading order

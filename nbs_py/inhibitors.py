@@ -42,6 +42,8 @@ from fastcore.test import test_close, test_eq, test_fail
 from modreg.exercises import exercise
 from modreg.manifolds import Torus, manifold, plot_from_point
 
+plt.style.use("modreg.data.book")
+
 # %%
 #| echo: false
 import modreg.inhibitors as finished

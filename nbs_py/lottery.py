@@ -34,6 +34,8 @@ from modreg.exercises import exercise
 from modreg.experiments import load_results, paper_tables, setting_name, summary
 from modreg.training import Remember, RememberConfig, fit
 
+plt.style.use("modreg.data.book")
+
 # %%
 #| echo: false
 order, rows = ("torus", "none", "l1", "shuffled"), {"1": ("90% Sparse", "90% Lottery"), "8": ("95% Sparse", "95% Lottery")}

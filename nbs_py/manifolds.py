@@ -44,6 +44,8 @@ from fastcore.test import test_close, test_eq, test_fail
 
 from modreg.exercises import exercise
 
+plt.style.use("modreg.data.book")
+
 # %%
 #| echo: false
 import modreg.manifolds as finished

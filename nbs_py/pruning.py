@@ -45,6 +45,8 @@ from fastcore.test import test_close, test_eq, test_fail
 
 from modreg.exercises import exercise
 
+plt.style.use("modreg.data.book")
+
 # %% [markdown]
 # Two layers as torch makes them, a narrow input of 4 and a wide one of 100. Each draws its weights from an interval that shrinks with the number of its inputs.
 # One threshold (dashed) cuts nine in ten of all weights:
@@ -58,7 +60,7 @@ threshold = together.kthvalue(round(0.9 * len(together))).values
 
 fig, axes = plt.subplots(2, 1, figsize=(6, 3.6), sharex=True, layout="constrained")
 for ax, size, name in zip(axes, sizes, ("4 inputs", "100 inputs"), strict=True):
-    ax.hist(size, bins=60, range=(0, 0.5), color="tab:blue")
+    ax.hist(size, bins=60, range=(0, 0.5), color="C0")
     ax.axvline(threshold, color="black", linestyle="--")
     ax.set(title=f"{name}: {len(size)} weights", ylabel="weights")
 axes[1].set(xlabel="|weight|")
@@ -621,7 +623,7 @@ for seed in range(3):
 
 # %%
 fig, ax = plt.subplots(figsize=(5.5, 3.2), layout="constrained")
-for color, (name, errors) in zip(("grey", "tab:blue", "tab:green", "tab:red"), curves.items(), strict=True):
+for color, (name, errors) in zip(("0.5", "C0", "C2", "C1"), curves.items(), strict=True):
     ax.semilogy(range(1, 9), torch.tensor(errors).T, color=color, linewidth=1, label=[name, None, None])
 ax.set(xlabel="epoch", ylabel="error (share of variance)")
 fig.legend(loc="outside upper center", frameon=False, ncols=4)

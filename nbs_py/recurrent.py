@@ -41,6 +41,8 @@ from fastcore.test import test_close, test_eq, test_fail
 
 from modreg.exercises import exercise
 
+plt.style.use("modreg.data.book")
+
 
 # %% [markdown]
 # ## The recurrence
@@ -476,7 +478,7 @@ copies = [1, 2, 4, 8]
 cost = [milliseconds(RNN(2, 128, nonlinearity="relu", replicas=s), torch.randn(s, 50, 32, 2)) for s in copies]
 fig, ax = plt.subplots(figsize=(5, 3), layout="constrained")
 ax.plot(copies, cost, "o-", label="as one computation")
-ax.plot(copies, [cost[0] * s for s in copies], "--", color="grey", label="one after another")
+ax.plot(copies, [cost[0] * s for s in copies], "--", color="0.5", label="one after another")
 ax.set(xlabel="replicas", ylabel="forward and backward (ms)", xticks=copies)
 ax.legend(frameon=False)
 plt.show()

@@ -44,6 +44,8 @@ from fastcore.test import test_close, test_eq, test_fail
 
 from modreg.exercises import exercise
 
+plt.style.use("modreg.data.book")
+
 # %% [markdown]
 # ## A price for each pair
 #
@@ -64,7 +66,7 @@ prices = dog(torus.distance(places))
 # %%
 fig, (left, right) = plt.subplots(1, 2, figsize=(8, 3.4), layout="constrained")
 dots = left.scatter(*torus.chart(places).T, c=prices[50], cmap="viridis")
-left.scatter(*places[50], marker="*", s=150, color="red")
+left.scatter(*places[50], marker="*", s=150, color="C1")
 left.set(xlabel="x", ylabel="y", aspect="equal", title="price of a weight to the star")
 image = right.imshow(prices, cmap="viridis")
 right.set(xlabel="from neuron", ylabel="to neuron", title="all coefficients")
@@ -429,7 +431,7 @@ for control, (weight, places) in trained.items():
     distance = torus.distance(places)
     inside = [(distance >= a) & (distance < b) for a, b in zip(edges[:-1], edges[1:], strict=True)]
     ax.plot((edges[:-1] + edges[1:]) / 2, [weight.abs()[i].mean() for i in inside], "o-", markersize=3, label=control)
-ax.axvline(dog.free_distance, color="grey", linestyle=":", label="free distance")
+ax.axvline(dog.free_distance, color="0.5", linestyle=":", label="free distance")
 ax.set(xlabel="geodesic distance", ylabel="mean |weight|")
 ax.legend(frameon=False)
 plt.show()
@@ -460,7 +462,7 @@ for ax, places, title in zip(axes, (before, after), ("as drawn", "after training
     pairs = weight.abs().fill_diagonal_(0).flatten().topk(200).indices
     for u, v in zip(places[pairs // 100], places[pairs % 100], strict=True):
         near = u + (v - u + 5) % 10 - 5  # the short way round
-        ax.plot(*torch.stack([u, near]).T, color="grey", linewidth=0.5, alpha=0.6)
+        ax.plot(*torch.stack([u, near]).T, color="0.5", linewidth=0.5, alpha=0.6)
     ax.scatter(*places.T, s=12, zorder=3)
     ax.set(xlabel="x", title=title, aspect="equal", xlim=(0, 10), ylim=(0, 10))
 axes[0].set(ylabel="y")

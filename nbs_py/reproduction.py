@@ -39,6 +39,8 @@ from modreg.inhibitors import matched, mean_coefficient
 
 generator = torch.Generator().manual_seed(0)
 
+plt.style.use("modreg.data.book")
+
 # %%
 #| echo: false
 f = DifferenceOfGaussians()

@@ -58,6 +58,8 @@ from fastcore.test import test_close, test_eq, test_fail
 
 from modreg.exercises import exercise
 
+plt.style.use("modreg.data.book")
+
 
 # %% [markdown]
 # ## A run in one picture
@@ -643,8 +645,8 @@ for phase, last in run.result["phases"].items():
 fig, ax = plt.subplots(figsize=(5, 3), layout="constrained")
 history = run.history
 ax.plot([line["rmse"] for line in history], "o-")
-ax.axvline(config.epochs - 0.5, color="grey", linestyle=":")
-ax.text(config.epochs - 0.4, ax.get_ylim()[1], "lottery", va="top", color="grey")
+ax.axvline(config.epochs - 0.5, color="0.5", linestyle=":")
+ax.text(config.epochs - 0.4, ax.get_ylim()[1], "lottery", va="top", color="0.5")
 ax.set(xlabel="epoch", ylabel="RMSE, one line a seed")
 plt.show()
 

@@ -44,6 +44,8 @@ from modreg.exercises import exercise
 from modreg.inhibitors import DifferenceOfGaussians
 from modreg.manifolds import Torus
 
+plt.style.use("modreg.data.book")
+
 # %% [markdown]
 # ## A network with a known shape
 #

@@ -22,7 +22,7 @@ chapter = pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
 
 def sources() -> list[Path]:
     "The files of the project that a person wrote or that are generated and committed"
-    folders = ["nbs", "nbs_py", "modreg", "tests", "tools", "benchmarks", ".ci", ".github"]
+    folders = ["nbs", "nbs_py", "modreg", "tests", "tools", "docs", "benchmarks", ".ci", ".github"]
     found = [path for folder in folders for path in (ROOT / folder).rglob("*")]
     found += [path for path in ROOT.iterdir() if path.name != ".git"]  # a worktree's .git is a file with a path in it
     hidden = {"__pycache__", ".ipynb_checkpoints"}
@@ -61,6 +61,14 @@ def test_first_cell_is_title_and_description(path):
     first = nbformat.read(path, as_version=4).cells[0]
     assert first.cell_type == "markdown"
     assert re.fullmatch(r"# .+\n\n> .+", first.source), first.source
+
+
+@chapter
+def test_pictures_have_one_look(path):
+    "A chapter that draws uses the book's style sheet"
+    source = "\n".join(cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code")
+    if "import matplotlib.pyplot as plt" in source:
+        assert 'plt.style.use("modreg.data.book")' in source, 'add plt.style.use("modreg.data.book") below the hidden imports'
 
 
 def test_experiments_take_parameters():

@@ -1,0 +1,141 @@
+"""What makes the site, without building it: links, hidden cells, keys of the cache, works and words that the chapters name."""
+
+import re
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.append(str(ROOT / "tools"))
+
+import api  # noqa: E402
+import docs  # noqa: E402
+import pages  # noqa: E402
+
+chapter = pytest.mark.parametrize("name", pages.chapters())
+
+
+def read(name: str) -> nbformat.NotebookNode:
+    return nbformat.read(ROOT / "nbs" / f"{name}.ipynb", as_version=4)
+
+
+# --- links -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("text", "linked"), [
+    ("a Klein bottle and a klein\nbottle", "a [Klein bottle](glossary.md#term-klein-bottle) and a klein\nbottle"),
+    ("tori, masks", "tori, [masks](glossary.md#term-mask)"),
+    ("`Torus()` and `torus`", "[`Torus()`](api/manifolds.md#manifolds-class-torus) and `torus`"),
+    ("Sorscher et al. (2023)", "[Sorscher et al. (2023](bibliography.md#work-sorscher2023))"),
+    ("*Opening the black\nbox* (2013)", "[*Opening the black\nbox*](bibliography.md#work-sussillo2013) (2013)"),
+])
+def test_what_is_named_is_linked_once(text, linked):
+    assert pages.Linker("navigation")(text) == linked
+
+
+@pytest.mark.parametrize("text", [
+    "# A torus", "[the torus](manifolds.ipynb)", "$torus$ and $$\ntorus\n$$", "<b title='torus'>", "```python\ntorus = `Torus`\n```",
+    "    - a list\n\n  ~~~\n  torus\n  ~~~", "subtorus torus_x", "*Something that nobody wrote*",
+])
+def test_what_is_no_prose_stays(text):
+    assert pages.Linker("navigation")(text) == text
+
+
+def test_a_page_below_a_folder_links_upward():
+    assert pages.Linker("api/x")("a mask") == "a [mask](../glossary.md#term-mask)"
+
+
+@chapter
+def test_works_of_the_references_are_in_the_bibliography(name):
+    "A title in italics before its year under `References` stands in docs/references.bib, so that the site links it"
+    text = "\n".join(cell.source for cell in read(name).cells if cell.cell_type == "markdown")
+    for named in re.findall(r"\*([^*]+)\*\s+\((?:19|20)\d\d\)", text.partition("References")[2]):
+        assert pages.work(named), f"add {' '.join(named.split())!r} to docs/references.bib"
+
+
+def test_bibliography_is_well_formed():
+    for key, entry in pages.works().items():
+        assert entry.persons["author"] and {"title", "year"} <= entry.fields.keys(), key
+    forms = [pages.plain(f"{pages.authors(e)[0]} {e.fields['year']}") for e in pages.works().values()]
+    assert len(forms) == len(set(forms)), "two works of the same authors and year: the site could not tell them apart"
+
+
+def test_glossary_says_each_word_once():
+    forms = [form.lower() for names, _ in pages.glossary().values() for form in names]
+    assert len(forms) == len(set(forms))
+    assert {"manifold", "geodesic-distance", "embedding", "inhibitor", "lottery-ticket", "perplexity", "grid-score"} <= pages.glossary().keys()
+    assert all("$" not in text for _, text in pages.glossary().values()), "hover cards have no formulas"
+
+
+# --- chapters ----------------------------------------------------------------------------------------------------------
+
+
+def page_of(*cells: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("# T\n\n> a < b"), *cells])
+    notebook.metadata = {"kernelspec": {"name": "python3", "display_name": "python3"}, "modreg": {"scale": "tiny", "key": "0"}}
+    return nbformat.reads(pages.chapter("navigation", notebook, pages.Linker("navigation")), as_version=4)
+
+
+def test_a_chapter_page():
+    "Hidden cells go, directives go, exported code stays, the scale is said, warnings of libraries are not shown"
+    code = nbformat.v4.new_code_cell
+    shown = code("#| export\nx = 1", outputs=[nbformat.v4.new_output("stream", name="stderr", text="careful")])
+    page = page_of(code("#| hide\nsecret"), code("#| default_exp x"), shown, code("#| echo: false\ny"))
+    first, export, silent = page.cells
+    assert first.source.startswith("# T\n\n") and "a &lt; b" in first.source and "<em>tiny</em>" in first.source and 'class="badges"' in first.source
+    assert (export.source, export.metadata.tags, export.outputs) == ("x = 1", ["export"], [])
+    assert silent.metadata.tags == ["remove-input"]
+
+
+def test_figures_are_described():
+    assert pages.figure_alt('ax.set(title="paths", xlabel="east (m)")\nax.set_title("paths")') == "Figure: paths; east (m)"
+    assert pages.figure_alt('#| fig-alt: "A torus with 400 dots"\nplt.show()') == "A torus with 400 dots"
+    assert pages.figure_alt("plt.show()") == "Figure, described in the text around it"
+
+
+def test_reference_has_shapes_and_units():
+    text = api.page("navigation", "https://example.org/navigation.py")
+    assert "| **returns** | `Tensor` |  | positions (T + 1, n, 2) in m, the box's centre at 0 |" in text
+    assert "| `manifold` | `str` | `'torus'` | where the hidden neurons live |" in text  # inherited
+    assert "| `BOX` | `2.2` | side of the box, m |" in text
+    assert all(f"[`{name}`]{{#" in text or f"| `{name}` |" in text for name, _ in api.members("navigation"))
+
+
+# --- what is executed again --------------------------------------------------------------------------------------------
+
+
+def test_key_follows_what_a_chapter_shows():
+    "Code, the modules under it and the scale change the key; prose and modules that it does not use leave it"
+    notebook = read("wiring")
+    key = docs.key(notebook, "")
+    notebook.cells[1].source += " more prose"
+    assert docs.key(notebook, "") == key
+    assert docs.key(notebook, "tiny") != key
+    next(cell for cell in notebook.cells if cell.cell_type == "code").source += "\n1"
+    assert docs.key(notebook, "") != key
+
+
+def test_sources_are_those_that_are_imported():
+    assert set(docs.sources("from modreg.manifolds import Torus")) == {"manifolds"}
+    assert {"wiring", "manifolds"} <= set(docs.sources("import modreg.wiring")) and "navigation" not in docs.sources("import modreg.wiring")
+    assert {"__init__", "regularizer", "pruning"} <= set(docs.sources("from modreg import Torus"))
+
+
+def test_an_unchanged_chapter_is_not_executed(tmp_path, monkeypatch):
+    "The copy is used with its outputs, and has the prose of now"
+    monkeypatch.setattr(docs, "EXECUTED", tmp_path)
+    runs = []
+    monkeypatch.setattr(docs, "_run", lambda notebook, scale: runs.append(scale) or notebook)
+    assert [docs.execute("wiring", "tiny"), docs.execute("wiring", "tiny")] == ["wiring: executed", "wiring: as it was"]
+    assert docs.execute("navigation", "tiny") == "navigation: executed at scale tiny"
+    assert docs.execute("navigation", "small") == "navigation: executed at scale small"
+    assert runs == ["", "tiny", "small"]
+
+
+def test_navigation_is_the_same_for_both_builders():
+    trees = pages.toctrees()
+    listed = re.findall(r"^([\w/]+)$", trees["index"], re.MULTILINE)
+    assert listed == [Path(file).stem for part in pages.parts()[1:] for file in part["contents"]]
+    assert re.findall(r"^api/(\w+)$", trees["api"], re.MULTILINE) == pages.modules()

@@ -1,0 +1,109 @@
+"""JupyterLab in a real browser: every figure that is a program draws itself, answers to the keyboard, and tells Python its state."""
+
+import os
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import nbformat
+import pytest
+from browser import SCREENSHOTS, browser
+
+from modreg import explore
+
+ROOT = Path(__file__).resolve().parent.parent
+FIGURES = [name for name in explore.__all__ if getattr(getattr(explore, name), "__annotations__", {}).get("return") is explore.Explorer]
+pytestmark = [pytest.mark.browser, pytest.mark.filterwarnings("default")]
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory):
+    "Address of a JupyterLab that knows nothing of the user's settings and asks for nothing"
+    folder = tmp_path_factory.mktemp("lab")
+    settings = {f"{name}_DIR": str(folder / name) for name in
+                ("JUPYTER_CONFIG", "JUPYTER_RUNTIME", "JUPYTERLAB_SETTINGS", "JUPYTERLAB_WORKSPACES", "IPYTHON")}
+    settings["IPYTHONDIR"] = settings.pop("IPYTHON_DIR")
+    cells = [nbformat.v4.new_code_cell("from modreg import explore")]
+    cells += [nbformat.v4.new_code_cell(f"{name} = explore.{name}()\n{name}") for name in FIGURES]
+    cells.append(nbformat.v4.new_code_cell("print('states', [bool(figure.state) for figure in (" + ", ".join(FIGURES) + ",)])"))
+    (folder / "book").mkdir()
+    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=kernel), folder / "book" / "figures.ipynb")
+    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ip=127.0.0.1", "--port=0", f"--ServerApp.root_dir={folder / 'book'}",
+               "--IdentityProvider.token=", "--LabApp.expose_app_in_browser=True", "--LabApp.news_url=None",
+               "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]
+    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    with (folder / "log").open("w") as log:
+        process = subprocess.Popen(command, env={**os.environ, **settings, "PYTHONPATH": path}, stdout=log, stderr=log)
+        try:
+            yield _address(process, folder / "log")
+        finally:
+            process.terminate()
+            process.wait(timeout=60)
+
+
+def _address(process: subprocess.Popen, log: Path) -> str:
+    for _ in range(600):
+        lines = [line.split()[-1] for line in log.read_text().splitlines() if "http://127.0.0.1:" in line]
+        if lines:
+            address = lines[0].split("/lab")[0] + "/"
+            with urllib.request.urlopen(f"{address}api/status") as answer:
+                assert answer.status == 200
+            return address
+        assert process.poll() is None, log.read_text()
+        time.sleep(0.1)
+    pytest.fail(log.read_text())
+
+
+@pytest.fixture(scope="module")
+def notebook(lab):
+    "The notebook of figures, all of whose cells have run"
+    with browser() as chromium:
+        page = chromium.new_context(viewport={"width": 1280, "height": 1000}).new_page()
+        page.wrong = []
+        page.on("pageerror", lambda error: page.wrong.append(str(error)))
+        page.on("request", lambda r: page.wrong.append(r.url) if not r.url.startswith((lab, lab.replace("http", "ws"), "data:", "blob:")) else None)
+        page.set_default_timeout(120_000)
+        page.goto(f"{lab}lab/workspaces/test/tree/figures.ipynb?reset")
+        page.wait_for_function("() => window.jupyterapp?.shell?.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'")
+        page.evaluate("() => jupyterapp.commands.execute('notebook:run-all-cells')")
+        yield page
+        assert not page.wrong, page.wrong
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_figure_moves(notebook, name):
+    "An arrow key on its first control, or on its canvas, changes the picture"
+    cell = notebook.locator(".jp-Notebook-cell").nth(1 + FIGURES.index(name))
+    canvas = cell.locator("canvas").first
+    canvas.wait_for(state="attached")
+    cell.scroll_into_view_if_needed()
+    canvas.wait_for(state="visible")
+    picture = "el => [...el.querySelectorAll('canvas')].map(c => c.toDataURL()).join()"
+    before = cell.evaluate(picture)
+    button = cell.get_by_role("button", name="20 steps")
+    if button.count():
+        button.press("Enter")
+    else:
+        slider = cell.locator("input[type=range]")
+        (slider if slider.count() else canvas.locator("xpath=.")).first.press("ArrowRight")
+    for _ in range(100):
+        if cell.evaluate(picture) != before:
+            break
+        notebook.wait_for_timeout(100)
+    else:
+        pytest.fail("the picture did not change")
+    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+    cell.screenshot(path=SCREENSHOTS / f"lab-{name}.png")
+
+
+def test_python_knows_the_state(notebook):
+    "What a figure shows is there for the next cell"
+    last = notebook.locator(".jp-Notebook-cell").nth(1 + len(FIGURES))
+    last.scroll_into_view_if_needed()
+    last.locator(".jp-OutputArea-output").first.wait_for()
+    last.click()
+    notebook.keyboard.press("Control+Enter")
+    last.get_by_text("states [True" + ", True" * (len(FIGURES) - 1) + "]").wait_for()
