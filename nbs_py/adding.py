@@ -45,6 +45,7 @@ import matplotlib.pyplot as plt
 from fastcore.test import test_close, test_eq, test_fail
 from IPython.display import Markdown, display
 
+from modreg.exercises import exercise
 from modreg.experiments import (
     condition_table,
     load_model,
@@ -282,6 +283,7 @@ test_eq(both.shape, (2, config.steps, config.batch, 2))
 test_eq(both[1].tolist(), alone[0].tolist())
 always = Adding(few).evaluate(lambda sample: torch.ones(sample.shape[:3], device=sample.device))["rmse"]
 test_close(always.cpu(), torch.full((2,), (1 / 6) ** 0.5), eps=0.03)
+test_fail(lambda: replace(config, steps=1), contains="at least 2 steps")
 
 # %% [markdown]
 # ## The run
@@ -407,20 +409,19 @@ if results:
 
 
 # %% [markdown]
-# ## Exercise: how few weights are enough?
+# ## Exercise 1: how few weights are enough?
 #
 # The small network has thousands of weights, and at 95 % zeros some hundreds are left. How many does the task need?
-# Build an adder **by hand**, of two ReLU neurons. A gate that lets a number through only if it is marked, and a sum that never forgets.
-#
-# ```python
-# def two_neurons():
-#     model = Adder(AddingConfig(scale="tiny", hidden=2, seeds=1), None)
-#     raise NotImplementedError("for a number x in (0, 1) and a mark m, what is relu(x + m - 1)?")
-# ```
-#
+# Build an adder **by hand**, of two ReLU neurons: a gate that lets a number through only if it is marked, and a sum that never forgets.
+
+# %%
+def two_neurons():
+    model = Adder(AddingConfig(scale="tiny", hidden=2, seeds=1), None)
+    raise NotImplementedError("for a number x in (0, 1) and a mark m, what is relu(x + m - 1)?")
+
+
+# %% [markdown]
 # <details><summary>Solution</summary>
-#
-# With $x$ in $(0, 1)$, $\mathrm{relu}(x + m - 1)$ is $x$ where $m = 1$, and 0 where $m = 0$. The second neuron adds itself and what the gate held a step ago, so the readout takes both.
 #
 # ```python
 # def two_neurons():
@@ -434,61 +435,48 @@ if results:
 #         model.readout.weight[0] = 1
 #     return model
 # ```
+#
+# With $x$ in $(0, 1)$, $\mathrm{relu}(x + m - 1)$ is $x$ where $m = 1$, and 0 where $m = 0$. The second neuron adds itself and what the gate held a step ago, so the readout takes both.
+#
 # </details>
 
 # %%
-#| hide
-def two_neurons():
-    model = Adder(AddingConfig(scale="tiny", hidden=2, seeds=1), None)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.zero_()
-        model.rnn.weight_ih_l0[0, 0] = 1  # the gate: x + m - 1
-        model.rnn.bias_ih_l0[0, 0] = -1
-        model.rnn.weight_hh_l0[0, 1] = 1  # the sum: itself, and the gate
-        model.readout.weight[0] = 1
-    return model
-
-
-# %%
-by_hand = two_neurons()
-long = samples(100, 400, torch.Generator().manual_seed(3))[None]
-test_close(by_hand(long)[:, -1], target(long), eps=1e-4)
-used = sum(int((p != 0).sum()) for p in by_hand.parameters() if p.dim() > 2)
-given = sum(p[0].numel() for p in models["sparse"].parameters() if p.dim() > 2)
-print(f"{used} weights add without an error over {long.shape[1]} steps; at {config.sparsity:.0%} zeros a network of {config.hidden} neurons keeps {round(given * (1 - config.sparsity))}")
+with exercise("set all parameters to zero first; the sum hears of the gate one step late, so the readout needs both"):
+    by_hand = two_neurons()
+    long = samples(100, 400, torch.Generator().manual_seed(3))[None]
+    test_close(by_hand(long)[:, -1], target(long), eps=1e-4)
+    used = sum(int((p != 0).sum()) for p in by_hand.parameters() if p.dim() > 2)
+    given = sum(p[0].numel() for p in models["sparse"].parameters() if p.dim() > 2)
+    print(f"{used} weights add without an error over {long.shape[1]} steps;",
+          f"at {config.sparsity:.0%} zeros a network of {config.hidden} neurons keeps {round(given * (1 - config.sparsity))}")
 
 
 # %% [markdown]
 # So no sparsity of this chapter is near what the task needs. What is hard is not to *hold* the solution in few weights, but to *find* it.
 #
-# ## Exercise: more than two marks
+# ## Exercise 2: more than two marks
 #
-# What does the constant guess cost if $k$ numbers are marked?
-#
-# ```python
-# def guess_error(marks):
-#     raise NotImplementedError("variances of independent numbers add up")
-# ```
-#
+# What does a network that always gives the same answer pay at least, if $k$ numbers are marked?
+
+# %%
+def guess_error(marks):
+    raise NotImplementedError("variances of independent numbers add up")
+
+
+# %% [markdown]
 # <details><summary>Solution</summary>
 #
 # ```python
 # def guess_error(marks):
 #     return (marks / 12) ** 0.5
 # ```
+#
 # </details>
 
 # %%
-#| hide
-def guess_error(marks):
-    return (marks / 12) ** 0.5
-
-
-# %%
-test_close(guess_error(2), task.limits()["always 1"])
-test_close(guess_error(5), torch.rand(100_000, 5, generator=torch.Generator().manual_seed(4)).sum(1).std().item(), eps=0.01)
-test_fail(lambda: replace(config, steps=1), contains="at least 2 steps")
+with exercise("the best constant is the mean; what is left is the standard deviation of a sum of k uniform numbers"):
+    test_close(guess_error(2), task.limits()["always 1"])
+    test_close(guess_error(5), torch.rand(100_000, 5, generator=torch.Generator().manual_seed(4)).sum(1).std().item(), eps=0.01)
 
 # %% [markdown]
 # ## What broke, and what the paper did

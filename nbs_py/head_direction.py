@@ -50,6 +50,7 @@ from IPython.display import Markdown, display
 from matplotlib.collections import LineCollection
 
 from modreg import head_direction, manifolds
+from modreg.exercises import exercise
 from modreg.experiments import (
     condition_table,
     load_model,
@@ -377,16 +378,46 @@ if results:
 
 
 # %% [markdown]
-# ## Exercise: does the network use its circle?
+# ## Exercise 1: a wrong turn
+#
+# Spin the head by a sensor that reads everything 5 % too large. How far off is a *perfect* integrator of what it reads, on average over all steps?
+
+# %%
+def sensor_error(heading, gain):
+    raise NotImplementedError("what does a perfect integrator say, that starts right and turns by gain times the true turns? (heading is (S, T + 1, n) in rad)")
+
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# ```python
+# def sensor_error(heading, gain):
+#     said = heading[:, :1] + gain * (heading[:, 1:] - heading[:, :1])
+#     return angular_error(direction(said), heading[:, 1:])
+# ```
+#
+# </details>
+
+# %%
+with exercise("it says the start and gain times what the head has turned since; angular_error does the rest"):
+    heading = task.test_headings()
+    test_close(sensor_error(heading, 1.0), torch.zeros(config.seeds), eps=0.05)
+    test_close(sensor_error(heading, 0.0).mean().item(), task.limits()["never turned"], eps=1e-2)
+    print(f"a gain of 1.05: {sensor_error(heading, 1.05).mean():.1f} degrees")
+
+
+# %% [markdown]
+# ## Exercise 2: does the network use its circle?
 #
 # A head-direction cell has a favourite direction: that in which its state is largest on average. The neurons of the sparse network have places on the circle too. If the network took the
 # circle for its compass, favourite direction and place would turn together.
-#
-# ```python
-# def favourite(states, heading):
-#     raise NotImplementedError("the mean of direction(heading), weighted by the states; then its angle")
-# ```
-#
+
+# %%
+def favourite(states, heading):
+    raise NotImplementedError("the mean of direction(heading) (T, n, 2), weighted by the states (T, n, N); then its angle (N,)")
+
+
+# %% [markdown]
 # <details><summary>Solution</summary>
 #
 # ```python
@@ -394,31 +425,23 @@ if results:
 #     mean = torch.einsum("tbn,tbc->nc", states, direction(heading))
 #     return torch.atan2(mean[:, 1], mean[:, 0])
 # ```
+#
 # </details>
 
 # %%
-#| hide
-def favourite(states, heading):
-    mean = torch.einsum("tbn,tbc->nc", states, direction(heading))
-    return torch.atan2(mean[:, 1], mean[:, 0])
-
-
-# %%
-toy = torch.linspace(-math.pi, math.pi, 361)[:-1, None]
-bumps = (toy[..., None] - torch.tensor([0.5, -2.0])).cos().relu()
-test_close(favourite(bumps, toy), torch.tensor([0.5, -2.0]), eps=1e-4)
-
-# %%
-with torch.no_grad():
-    heading = task.test_headings()
-    states = load_model(task, runs["sparse"]).states(heading)[0]
-preferred = favourite(states.cpu(), heading[0, 1:].cpu())
-fig, ax = plt.subplots(figsize=(4, 3.4), layout="constrained")
-ax.plot(where[:, 0], torch.rad2deg(preferred), "o", markersize=4)
-ax.set(xlabel=f"first coordinate on the {config.manifold}", ylabel="favourite direction (degrees)", ylim=(-180, 180), yticks=range(-180, 181, 90))
-plt.show()
+with exercise("torch.einsum sums over steps and heads at once; atan2 takes the second component first"):
+    toy = torch.linspace(-math.pi, math.pi, 361)[:-1, None]
+    test_close(favourite((toy[..., None] - torch.tensor([0.5, -2.0])).cos().relu(), toy), torch.tensor([0.5, -2.0]), eps=1e-4)
+    with torch.no_grad():
+        states = load_model(task, runs["sparse"]).states(heading)[0].cpu()
+    fig, ax = plt.subplots(figsize=(4, 3.4), layout="constrained")
+    ax.plot(where[:, 0], torch.rad2deg(favourite(states, heading[0, 1:].cpu())), "o", markersize=4)
+    ax.set(xlabel=f"first coordinate on the {config.manifold}", ylabel="favourite direction (degrees)", yticks=range(-180, 181, 90))
+    plt.show()
 
 # %% [markdown]
+# No ramp is to be seen. Nothing in the penalty asks for one: it prices how far a connection reaches, not where on the circle a direction is coded.
+#
 # ## Your own
 #
 # Write a module with a config and a task as above; nothing has to be registered. Your notebook calls `from_parameters(YourConfig, globals())` and `train_three(YourTask, config)`, and the figures
