@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV ?= .venv
 ARGS ?=
 JOBS ?= auto
-DEV_EXTRAS = notebooks,topology,dev
+DEV_EXTRAS = notebooks,topology,language,dev
 
 BIN = $(VENV)/bin
 CHAPTERS = $(wildcard nbs/*.ipynb)
