@@ -5,9 +5,13 @@ PYTHON ?= python3
 VENV ?= .venv
 ARGS ?=
 JOBS ?= auto
+<<<<<<< HEAD
 SCALE ?= auto
 PORT ?= 8000
 DEV_EXTRAS = notebooks,topology,docs,dev
+=======
+DEV_EXTRAS = notebooks,topology,language,dev
+>>>>>>> language
 
 BIN = $(VENV)/bin
 CHAPTERS = $(wildcard nbs/*.ipynb)

@@ -64,6 +64,7 @@ import matplotlib.pyplot as plt
 from fastcore.test import test_close, test_eq, test_fail
 from IPython.display import Markdown, display
 
+from modreg.exercises import exercise
 from modreg.experiments import condition_table, load_model, load_results, plot_conditions, plot_learning, plot_wiring, report, setting_name, train_three
 from modreg.training import from_parameters
 
@@ -762,37 +763,61 @@ plt.show()
 
 
 # %% [markdown]
-# ## Exercise: who was forgotten?
+# ## Exercise 1: who was forgotten?
 #
 # Word vectors are most of the network, so they pay most of the pruning. Which ones? The vocabulary is sorted by frequency. Write the share of zeros in the vectors of ten groups
 # of words, from the most frequent to the rarest.
-#
-# ```python
-# def forgotten(mask):
-#     raise NotImplementedError("mask is True where an entry of the word vectors (V, N) survived; its first row is the most frequent word's")
-# ```
-#
+
+# %%
+def forgotten(mask):
+    raise NotImplementedError("mask is True where an entry of the word vectors (V, N) survived; its first row is the most frequent word's")
+
+
+# %% [markdown]
 # <details><summary>Solution</summary>
 #
 # ```python
 # def forgotten(mask):
 #     return [1 - part.float().mean().item() for part in mask.tensor_split(10)]
 # ```
+#
 # </details>
 
 # %%
-#| hide
-def forgotten(mask):
-    return [1 - part.float().mean().item() for part in mask.tensor_split(10)]
+with exercise("cut the rows into ten parts; the mean of a mask is the share that is left"):
+    tensors = runs["sparse"].weights()
+    for name, mask in ((name.removeprefix("mask."), mask) for name, mask in tensors.items() if name.startswith("mask.")):
+        print(f"{name:18} {mask[0].numel():>11,} weights, {1 - mask.float().mean():.1%} zero")
+    shares = forgotten(tensors["mask.vectors.weight"][0])
+    print("zeros in the word vectors, from frequent to rare words:", ", ".join(f"{share:.0%}" for share in shares))
+    test_eq(forgotten(torch.arange(40).view(20, 2) < 22), [0.0] * 5 + [0.5] + [1.0] * 4)
 
+
+# %% [markdown]
+# ## Exercise 2: who learned nothing?
+#
+# A mean over seeds hides those that never left the start. Count the seeds of a row, pruned and as a lottery ticket, whose perplexity is not below the unigram model's.
 
 # %%
-tensors = runs["sparse"].weights()
-for name, mask in ((name.removeprefix("mask."), mask) for name, mask in tensors.items() if name.startswith("mask.")):
-    print(f"{name:18} {mask[0].numel():>11,} weights, {1 - mask.float().mean():.1%} zero")
-shares = forgotten(tensors["mask.vectors.weight"][0])
-print("zeros in the word vectors, from frequent to rare words:", ", ".join(f"{share:.0%}" for share in shares))
-test_close(sum(shares) / 10, 1 - tensors["mask.vectors.weight"][0].float().mean().item(), eps=0.05)
+def stuck(row, unigram):
+    raise NotImplementedError("row['sparse'] and row['lottery'] are lists, one perplexity a seed; a seed that diverged is None")
+
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# ```python
+# def stuck(row, unigram):
+#     return {name: sum(value is None or value >= unigram for value in row[name]) for name in ("sparse", "lottery")}
+# ```
+#
+# </details>
+
+# %%
+with exercise("a seed that diverged has learned nothing either"):
+    test_eq(stuck({"sparse": [90.0, 99.0, None], "lottery": [100.0, 101.0, 102.0]}, 100), {"sparse": 1, "lottery": 3})
+    for row in results:
+        print(f"{setting_name(row['setting'])}, {row['condition']:9}", stuck(row, dense_rows[0]["unigram"]))
 
 # %% [markdown]
 # ## What broke, and what the paper did
