@@ -116,6 +116,7 @@ assert error < 0.25  # it has learned
 # | Experiments | [navigation](navigation.ipynb) | a rat in the dark: data, model, run, and the paper's numbers |
 # | Looking inside | [lottery](lottery.ipynb) | what a ticket keeps, and its control |
 # | | [explore](explore.ipynb) | six figures that are small programs |
+# | | [speed](speed.ipynb) | how to time code on a noisy machine, and what everything here costs |
 # | The paper | [reproduction](reproduction.ipynb) | what a faithful reproduction must know |
 #
 # One notebook is one chapter and at most one module: `modreg/` is made from `nbs/` by nbdev. [CONTRIBUTING.md](https://github.com/modreg/modreg/blob/main/CONTRIBUTING.md)
