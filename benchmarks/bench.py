@@ -57,7 +57,7 @@ class Row:
     name: str  # rows of one name are chosen together
     size: str
     sides: dict[str, Side]  # "ours", and some of "published", "plain", "floor"
-    targets: dict[str, float] = field(default_factory=dict)  # least ratio to a side; of the floor, the greatest
+    targets: dict[str, float] = field(default_factory=dict)  # least ratio to a side; greatest to the "floor"; greatest "memory" in MB
     threads: tuple[int, ...] = (1, 2)
     unit: str = "ms"
 
@@ -87,6 +87,8 @@ def peak_memory(
     call: Call,
 ) -> float:  # MB
     "Most memory that the process held during a call, above what it held before"
+    if platform.system() == "Linux":
+        getattr(ctypes.CDLL(None), "malloc_trim", int)(0)  # what was freed while building is given back
     try:
         Path("/proc/self/clear_refs").write_text("5")  # the peak is counted anew
     except OSError:
@@ -107,14 +109,13 @@ def seconds_per_call(
     clock: Callable[[], float] = time.perf_counter,
     least: float = 0.1,  # s; short calls are repeated until they fill it, after one that is not timed
 ) -> float:  # s
-    "Time of one call"
+    "Time of one call; a call that returns a float has timed itself"
     repeats = max(1, min(1000, round(least / max(estimate, 1e-9))))
     if repeats > 1:
         call()
     start = clock()
-    for _ in range(repeats):
-        call()
-    return (clock() - start) / repeats
+    said = [call() for _ in range(repeats)]
+    return statistics.mean(said) if isinstance(said[0], float) else (clock() - start) / repeats
 
 
 def _serve(pipe, build: Callable[[], Call], threads: int) -> None:
@@ -267,9 +268,10 @@ def measure_curve(curve: Curve, cores: int, rounds: tuple[int, int] = ROUNDS, se
 
 
 def reached(result: dict) -> dict[str, bool]:
-    "Which targets a row's medians reach"
-    ratios = {name: result["ratios"][name][0] for name in result["targets"]}
-    return {name: ratios[name] <= target if name == "floor" else ratios[name] >= target for name, target in result["targets"].items()}
+    "Which targets a row reaches"
+    return {name: result["memory"]["ours"] <= target if name == "memory"
+            else result["ratios"][name][0] <= target if name == "floor"
+            else result["ratios"][name][0] >= target for name, target in result["targets"].items()}
 
 
 # --- the machine -------------------------------------------------------------------------------------------------------
@@ -340,7 +342,7 @@ def cells(result: dict) -> list[str]:
         middle, low, high = result["ratios"][name]
         return f"{middle:.2f} ({low:.2f}–{high:.2f})"
 
-    words = {"floor": "at most {:g} of the floor"}
+    words = {"floor": "at most {:g} of the floor", "memory": "at most {:.0f} MB"}
     targets = [f"{words.get(name, '{:g}× ' + name).format(target)}: {'reached' if met[name] else 'NOT reached'}"
                for name, target in result["targets"].items()]
     memory = "/".join(f"{result['memory'][name]:.0f}" if name in result["memory"] else "–" for name in ("ours", "published", "plain"))
@@ -358,15 +360,15 @@ def print_growth(result: dict) -> None:
     print(line([result["name"], result["axis"], f"{min(sizes):g}–{max(sizes):g}", sides]), flush=True)
 
 
-def write(results: list[dict], growth: list[dict], facts: dict, path: Path = RESULTS) -> None:
-    "Keep results, in place of older ones of the same rows"
+def write(results: list[dict], growth: list[dict], facts: dict, order: list[tuple], path: Path = RESULTS) -> None:
+    "Keep results in the table's order, in place of older ones of the same rows and curves; what is in the table no more is dropped"
     old = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"rows": [], "growth": []}
 
-    def merged(key, new, names):
-        done = {tuple(r[n] for n in names) for r in new}
-        return [r for r in old[key] if tuple(r[n] for n in names) not in done] + new
+    def merged(old, new, names):
+        found = {tuple(result[name] for name in names): result for result in [*old, *new]}
+        return sorted((result for key, result in found.items() if key[:2] in order), key=lambda r: (order.index((r[names[0]], r[names[1]])), r["cores"]))
 
-    kept = {"machine": facts, "rows": merged("rows", results, ("name", "size", "cores")), "growth": merged("growth", growth, ("name", "axis"))}
+    kept = {"machine": facts, "rows": merged(old["rows"], results, ("name", "size", "cores")), "growth": merged(old["growth"], growth, ("name", "axis", "cores"))}
     path.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
@@ -400,7 +402,7 @@ def main(arguments: list[str]) -> None:
             print_growth(growth[-1])
     print(f"\n{time.perf_counter() - start:.0f} s in all")
     if options.write:
-        write(results, growth, facts)
+        write(results, growth, facts, [(row.name, row.size) for row in table] + [(curve.name, curve.axis) for curve in curves])
 
 
 if __name__ == "__main__":

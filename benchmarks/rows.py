@@ -55,9 +55,9 @@ def _config(hidden: int, z: Sizes, batches: int, **options) -> NavigationConfig:
                             batches=batches, epochs=30, strength=STRENGTH, **options)
 
 
-def _ours_navigation(hidden: int, z: Sizes, batches: int) -> Call:
+def _ours_navigation(hidden: int, z: Sizes, batches: int, epoch: int = 1) -> Call:
     phase = Phase(Navigation(_config(hidden, z, batches)), "train")
-    return lambda: _epoch(phase, 1, tqdm(disable=True))
+    return lambda: _epoch(phase, epoch, tqdm(disable=True))
 
 
 def _coefficients(n: int) -> Tensor:
@@ -134,6 +134,15 @@ def navigation(hidden: int, batches: int, target: float, z: Sizes) -> Row:
         "ours": Side(partial(_ours_navigation, hidden, z, batches), batches),
         "floor": Side(partial(_navigation_products, hidden, z)),
     }, {"published": target, "floor": 1.25}, threads=(2,) if hidden >= 2048 else (1, 2))
+
+
+def pruned(hidden: int, batches: int, z: Sizes) -> Row:
+    "A whole step of training at 90 % zeros beside the same in the first epoch, when all weights are there"
+    return Row("pruned", f"H={hidden}, 90 %", {
+        "plain": Side(partial(_ours_navigation, hidden, z, batches, 0), batches),
+        "ours": Side(partial(_ours_navigation, hidden, z, batches, 29), batches),
+        "floor": Side(partial(_navigation_products, hidden, z)),
+    }, {"plain": 2})
 
 
 def _layer(kind: type, hidden: int, batch: int, steps: int) -> Call:
@@ -256,34 +265,34 @@ def trained(n: int, target: float) -> Row:
         "plain": Side(partial(_plain_trained, n)),
         "ours": Side(partial(_ours_penalty, n, True)),
         "floor": Side(partial(_exponentials, n)),
-    }, {"published": target})
+    }, {"published": target} | ({"memory": 3 * 4 * n**2 / 2**20} if n > 1000 else {}))
 
 
 # --- masks -------------------------------------------------------------------------------------------------------------
 
 
-def _ours_masks(hidden: int, cells: int) -> Call:
-    pruner = MagnitudePruner(baselines.Integrator(hidden, cells), 0.9, 30)
-    pruner.step(14)
-    before = pruner.zeros
+def _masks(hidden: int, cells: int, epochs: int, published: bool) -> Call:
+    "A run's masks, from dense weights to 90 % zeros"
+    net = baselines.Integrator(hidden, cells)
+    weights = net.prunable()
+    start = [getattr(module, name).detach().clone() for module, name in weights]
 
-    def masks():
-        pruner.zeros = before  # as at the end of the epoch before
-        pruner.step(15)
+    @torch.no_grad()
+    def run():
+        for (module, name), value in zip(weights, start, strict=True):
+            getattr(module, name).copy_(value)
+        if published:
+            for epoch in range(1, epochs + 1):
+                baselines.prune_globally(weights, 0.9 * epoch / epochs)
+                for module, name in weights:
+                    prune.remove(module, name)
+        else:
+            pruner = MagnitudePruner(net, 0.9, epochs + 1)
+            for epoch in range(1, epochs + 1):
+                pruner.step(epoch)
+            pruner.remove()
 
-    return masks
-
-
-def _published_masks(hidden: int, cells: int) -> Call:
-    weights = baselines.Integrator(hidden, cells).prunable()
-    baselines.prune_globally(weights, 0.9 * 14 / 29)
-
-    def masks():
-        for module, name in weights:
-            prune.remove(module, name)
-        baselines.prune_globally(weights, 0.9 * 15 / 29)
-
-    return masks
+    return run
 
 
 def _read(hidden: int, cells: int) -> Call:
@@ -292,11 +301,11 @@ def _read(hidden: int, cells: int) -> Call:
     return a.sum
 
 
-def masks(hidden: int, cells: int, target: float = 20) -> Row:
-    "Global masks of the next epoch"
+def masks(hidden: int, cells: int, target: float = 20, epochs: int = 5) -> Row:
+    "Global masks of an epoch"
     return Row("masks", f"H={hidden}", {
-        "published": Side(partial(_published_masks, hidden, cells), serial=True),
-        "ours": Side(partial(_ours_masks, hidden, cells)),
+        "published": Side(partial(_masks, hidden, cells, epochs, True), epochs, serial=True),
+        "ours": Side(partial(_masks, hidden, cells, epochs, False), epochs, serial=True),
         "floor": Side(partial(_read, hidden, cells)),
     }, {"published": target})
 
@@ -304,20 +313,20 @@ def masks(hidden: int, cells: int, target: float = 20) -> Row:
 # --- adding ------------------------------------------------------------------------------------------------------------
 
 
-def _adding(kind: type, hidden: int, batch: int, steps: int) -> Call:
+def _adding(kind: type, hidden: int, batch: int, steps: int, zeros: float) -> Call:
     net, rng = kind(hidden), np.random.default_rng(0)
     optimizer, coefficients = torch.optim.Adam(net.parameters(), lr=1e-4), _coefficients(hidden)
-    baselines.prune_globally(net.prunable(), 0.9 / 29)
+    baselines.prune_globally(net.prunable(), zeros)
     published = kind is baselines.AddingNet
     draw = partial(baselines.published_sums, batch, steps, rng) if published else partial(baselines.plain_sums, batch, steps)
     return lambda: baselines.adding_step(net, optimizer, draw(), coefficients)
 
 
-def _ours_adding(hidden: int, batch: int, steps: int, replicas: int) -> Call:
+def _ours_adding(hidden: int, batch: int, steps: int, replicas: int, zeros: float = 0.03) -> Call:
     net = nn.ModuleDict({"rnn": RNN(2, hidden, nonlinearity="relu", replicas=replicas), "out": Linear(hidden, 1, replicas=replicas)})
     optimizer = torch.optim.Adam(net.parameters(), lr=1e-4, fused=True)
     regularizer = ModuliRegularizer(net["rnn"], "torus", strength=1e-3)
-    MagnitudePruner(net, 0.9, 30, replicas=replicas).step(1, optimizer)
+    MagnitudePruner(net, zeros, 1, replicas=replicas).step(0, optimizer)
     parameters = list(net.parameters())
 
     def step():
@@ -351,27 +360,29 @@ def _adding_products(hidden: int, batch: int, steps: int, replicas: int) -> Call
     return products
 
 
-def adding(hidden: int, batch: int, steps: int, replicas: int) -> Row:
+def adding(hidden: int, batch: int, steps: int, replicas: int, zeros: float = 0.03) -> Row:
     "One step of training of one replica; every side has all cores, in processes of one thread"
-    return Row("adding", f"S={replicas}", {
-        "published": Side(partial(_adding, baselines.AddingNet, hidden, batch, steps), serial=True),
-        "plain": Side(partial(_adding, baselines.PlainAddingNet, hidden, batch, steps), serial=True),
-        "ours": Side(partial(_ours_adding, hidden, batch, steps, replicas), replicas, serial=True),
+    targets = {"floor": 1.0} if zeros > 0.5 else {"published": 4, "floor": 1.4}
+    return Row("adding", f"S={replicas}, {zeros:.0%}", {
+        "published": Side(partial(_adding, baselines.AddingNet, hidden, batch, steps, zeros), serial=True),
+        "plain": Side(partial(_adding, baselines.PlainAddingNet, hidden, batch, steps, zeros), serial=True),
+        "ours": Side(partial(_ours_adding, hidden, batch, steps, replicas, zeros), replicas, serial=True),
         "floor": Side(partial(_adding_products, hidden, batch, steps, replicas), replicas, serial=True),
-    }, {"published": 4, "floor": 1.4})
+    }, targets)
 
 
 # --- import ------------------------------------------------------------------------------------------------------------
 
 
-def _imports(statement: str) -> Call:
-    return lambda: subprocess.run([sys.executable, "-c", statement], check=True)
+def _imports(name: str, before: str) -> Call:
+    code = f"import time, {before}; start = time.process_time(); import {name}; print(time.process_time() - start)"
+    return lambda: float(subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout)
 
 
 def imports() -> Row:
-    "Starting Python and importing modreg; the floor is to import torch"
-    return Row("import", "modreg", {"ours": Side(partial(_imports, "import modreg")), "floor": Side(partial(_imports, "import torch"))},
-               {"floor": 1.05}, threads=(2,))
+    "Processor time of importing modreg when torch is there; the floor is that of importing torch"
+    return Row("import", "modreg", {"ours": Side(partial(_imports, "modreg", "torch")), "floor": Side(partial(_imports, "torch", "sys"))},
+               {"floor": 0.05}, threads=(1,))
 
 
 # --- all of them -------------------------------------------------------------------------------------------------------
@@ -382,6 +393,7 @@ def table(z: Sizes = FULL) -> list[Row]:
     targets = dict(zip(z.widths, (2.2, 2.1, 2.0), strict=False))
     return [
         *(navigation(h, k, targets[h], z) for h, k in zip(z.widths, z.epochs, strict=True)),
+        pruned(z.widths[len(z.widths) // 2], z.epochs[len(z.widths) // 2], z),
         *(layer(h, z) for h in z.widths),
         data(z),
         penalty(z.wide, 5),
@@ -389,6 +401,7 @@ def table(z: Sizes = FULL) -> list[Row]:
         trained(z.wide, 10),
         masks(z.masks, z.cells),
         *(adding(z.small, *z.adding, s) for s in z.replicas),
+        adding(z.small, *z.adding, z.replicas[-1], 0.95),
         imports(),
     ]
 
@@ -407,6 +420,6 @@ def curves(z: Sizes = FULL) -> list[Curve]:
         Curve("layer", "batch", {s: grow(lambda b, kind=kind: _layer(kind, few[0], b, 20), (25, 50, 100, 200, 400)) for s, kind in layers.items()}),
         Curve("penalty", "N", {"ours": grow(_ours_penalty, z.growing), "published": grow(_published_penalty, z.growing)}),
         Curve("trained", "N", {"ours": grow(lambda n: _ours_penalty(n, True), z.growing), "published": grow(_published_trained, z.growing)}),
-        Curve("masks", "N", {"ours": grow(lambda n: _ours_masks(n, z.cells), z.growing), "published": grow(lambda n: _published_masks(n, z.cells), z.growing)}),
+        Curve("masks", "N", {"ours": grow(lambda n: _masks(n, z.cells, 2, False), z.growing), "published": grow(lambda n: _masks(n, z.cells, 2, True), z.growing)}),
         Curve("adding", "replicas", {"ours": grow(lambda s: _ours_adding(z.small, *z.adding, s), z.counts)}),
     ]

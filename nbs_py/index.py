@@ -121,6 +121,7 @@ assert error < 0.25  # it has learned
 # | | [language](language.ipynb) | the next word of WikiText-2: three recurrent layers, perplexity, and what a sparse network writes |
 # | Looking inside | [lottery](lottery.ipynb) | what a ticket keeps, and its control |
 # | | [explore](explore.ipynb) | six figures that are small programs |
+# | | [speed](speed.ipynb) | how to time code on a noisy machine, and what everything here costs |
 # | The paper | [reproduction](reproduction.ipynb) | what a faithful reproduction must know |
 #
 # One notebook is one chapter and at most one module: `modreg/` is made from `nbs/` by nbdev. [CONTRIBUTING.md](https://github.com/modreg/modreg/blob/main/CONTRIBUTING.md)

@@ -133,7 +133,11 @@ def test_a_ratio_is_taken_within_a_round_and_a_slow_round_falls_on_all(monkeypat
 
 
 def test_memory_of_a_call_is_seen():
-    runner = bench.Runner(bench.Side(lambda: lambda: torch.ones(8 * 2**20).sum()), 1)  # 32 MB
+    def build():
+        torch.ones(32 * 2**20).sum()  # what setting up needed and gave back does not count
+        return lambda: torch.ones(8 * 2**20).sum()  # 32 MB
+
+    runner = bench.Runner(bench.Side(build), 1)
     runner.close()
     assert 25 < runner.memory < 60
 
@@ -152,12 +156,14 @@ def test_what_fails_in_a_side_is_raised_here():
         bench.Runner(bench.Side(lambda: 1 // 0), 1)
 
 
-def test_results_replace_those_of_the_same_row(tmp_path):
-    path = tmp_path / "bench.json"
-    first = {"name": "a", "size": "1", "cores": 1, "value": 1}
-    bench.write([first, {**first, "cores": 2}], [], {"cores": 2}, path)
-    bench.write([{**first, "value": 3}], [], {"cores": 2}, path)
-    assert [(r["cores"], r["value"]) for r in json.loads(path.read_text())["rows"]] == [(2, 1), (1, 3)]
+def test_results_replace_those_of_the_same_row_and_keep_the_tables_order(tmp_path):
+    path, order = tmp_path / "bench.json", [("b", "1"), ("a", "1")]
+    first = {"name": "a", "size": "1", "cores": 2, "value": 1}
+    bench.write([first, {**first, "cores": 1}, {**first, "size": "9"}], [], {}, order, path)
+    bench.write([{**first, "value": 3}, {**first, "name": "b"}], [], {"cores": 2}, order, path)
+    kept = json.loads(path.read_text())
+    assert [(r["name"], r["cores"], r["value"]) for r in kept["rows"]] == [("b", 2, 1), ("a", 1, 1), ("a", 2, 3)]
+    assert kept["machine"] == {"cores": 2}
 
 
 @pytest.mark.parametrize("row", rows.table(Z), ids=lambda row: f"{row.name} {row.size}")

@@ -1,0 +1,362 @@
+# ---
+# jupyter:
+#   kernelspec:
+#     display_name: python3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Speed
+#
+# > How to time code on a noisy machine, where its limit lies, and how near training comes to it
+
+# %% [markdown]
+# After this chapter you can
+#
+# - compare two programs on a machine that does other things besides, and trust the answer,
+# - say how fast a computation could be at best, before you try to make it faster,
+# - read the cost of every part of this book, beside that of the published formulation.
+#
+# The question: *training takes two seconds a step. Is that fast?*
+
+# %%
+#| hide
+import math
+import random
+import statistics
+
+import matplotlib.pyplot as plt
+from fastcore.test import test_close, test_eq
+from IPython.display import Markdown, display
+
+from modreg.experiments import load_results
+
+# %%
+#| hide
+bench = load_results("bench")
+machine, rows, growth = bench["machine"], bench["rows"], bench["growth"]
+COLORS = {"published": "tab:red", "plain": "tab:orange", "ours": "tab:blue", "floor": "black"}
+
+
+def rows_on(cores, *needed):
+    "Rows on so many cores that have these sides, in the order of the table"
+    return [row for row in rows if row["cores"] == cores and all(side in row["seconds"] for side in needed)]
+
+
+def label(row):
+    return f"{row['name']} {row['size']}"
+
+
+# %%
+#| echo: false
+shown = rows_on(2, "floor")[::-1]
+fig, ax = plt.subplots(figsize=(7, 0.3 * len(shown) + 1), layout="constrained")
+for y, row in enumerate(shown):
+    ours = row["seconds"]["ours"][0]
+    for side in ("published", "plain"):
+        if side in row["ratios"]:
+            middle, low, high = row["ratios"][side]
+            ax.plot([low, high], [y, y], color=COLORS[side], alpha=0.4, linewidth=4, solid_capstyle="butt")
+            ax.plot(middle, y, "o", color=COLORS[side], label=side)
+    ax.barh(y, 1 - 1 / row["ratios"]["floor"][0], left=1 / row["ratios"]["floor"][0], height=0.5, color=COLORS["ours"], alpha=0.5, label="ours, above the floor")
+    ax.plot(1 / row["ratios"]["floor"][0], y, "|", color="black", markersize=12, markeredgewidth=2, label="floor")
+ax.axvline(1, color=COLORS["ours"], label="ours")
+ax.set(xscale="log", xlabel="time, as a multiple of ours (two cores)", yticks=range(len(shown)), xlim=(0.015, 40))
+ax.set_yticklabels([label(row) for row in shown])
+handles = dict(zip(*ax.get_legend_handles_labels()[::-1], strict=True))
+fig.legend(handles.values(), handles.keys(), loc="outside upper center", ncols=3, frameon=False)
+plt.show()
+
+# %% [markdown]
+# Each line is one computation of this book. Our time is the blue line; to its right, what the published formulation and a plain good one with `torch.nn.RNN` and automatic differentiation
+# take for the same, with the quartiles of their ratios as bars; to its left, the *floor*: what its matrix products or its memory traffic alone would take.
+#
+# *Predict:* which lines can still become much faster, and which cannot, whatever one does?
+#
+# Everything here was measured by `make bench`, which prints the table at the end of this chapter, on the machine below. Run it on yours: times will differ, ratios less.
+
+# %%
+#| echo: false
+names = {"GFLOP/s": "matrix products (GFLOP/s)", "GB/s": "copying (GB/s)", "GB/s to new memory": "copying to new memory (GB/s)"}
+lines = [f"{machine['processor']}, {machine['cores']} cores, {machine['system']}, Python {machine['python']}, torch {machine['torch']}", "",
+         "| | one core | two cores |", "|---|---|---|"]
+lines += [f"| {words} | {machine[f'{name} on 1']} | {machine[f'{name} on 2']} |" for name, words in names.items()]
+display(Markdown("\n".join(lines)))
+
+
+# %% [markdown]
+# ## A stopwatch lies
+#
+# The naive way: run one program ten times, then the other ten times, and compare the means. Let us try it on a machine that we know. It gets slower
+# as it warms up, and now and then another program takes it away for a while. Both programs take exactly one second of its work.
+
+# %%
+class Machine:
+    "A machine that slows down by a half within 20 s, and is sometimes interrupted"
+
+    def __init__(self, seed):
+        self.clock, self.random = 0.0, random.Random(seed)
+
+    def run(self, work):
+        "Seconds that so much work takes"
+        seconds = work * (1 + 0.5 * min(1, self.clock / 20))
+        if self.random.random() < 0.1:
+            seconds += 3
+        self.clock += seconds
+        return seconds
+
+
+def one_after_the_other(machine, a, b, rounds=10):
+    "How much slower b is than a"
+    first = [machine.run(a) for _ in range(rounds)]
+    second = [machine.run(b) for _ in range(rounds)]
+    return statistics.mean(second) / statistics.mean(first)
+
+
+# %% [markdown]
+# *Predict:* the true ratio is 1. What will a hundred such experiments say?
+
+# %%
+lies = [one_after_the_other(Machine(seed), 1, 1) for seed in range(100)]
+low, _, high = statistics.quantiles(lies, n=4)
+print(f"half of the experiments say that the second is {low:.2f} to {high:.2f} times slower; the true ratio is 1")
+
+
+# %% [markdown]
+# Warming up always fell on the second, and interruptions on either. Both have a cure.
+#
+# - **Interleave.** Run both in each round, and let the rounds begin with either in turn. What changes slowly then falls on both alike, and the ratio of a round does not feel it.
+# - **Take medians.** An interruption makes a round an outlier, and a median does not care how far out an outlier is.
+
+# %%
+def interleaved(machine, a, b, rounds=10):
+    "The median over rounds of how much slower b is than a"
+    ratios = []
+    for k in range(rounds):
+        if k % 2:
+            second, first = machine.run(b), machine.run(a)
+        else:
+            first, second = machine.run(a), machine.run(b)
+        ratios.append(second / first)
+    return statistics.median(ratios)
+
+
+# %%
+honest = [interleaved(Machine(seed), 1, 1) for seed in range(100)]
+fig, ax = plt.subplots(figsize=(6, 2.6), layout="constrained")
+bins = [0.5 + 0.05 * k for k in range(41)]
+ax.hist([lies, honest], bins=bins, label=["one after the other, means", "interleaved, medians"], color=["tab:red", "tab:blue"])
+ax.axvline(1, color="black", linestyle=":")
+ax.set(xlabel="measured ratio of two equal programs", ylabel="experiments")
+ax.legend(frameon=False)
+plt.show()
+
+# %%
+worst = [max(abs(math.log(ratio)) for ratio in ratios) for ratios in (lies, honest)]
+spread = [statistics.median(abs(math.log(ratio)) for ratio in ratios) for ratios in (lies, honest)]
+assert spread[1] < spread[0] / 4 and worst[1] < worst[0]
+test_close(statistics.median(interleaved(Machine(seed), 1, 2) for seed in range(100)), 2, eps=0.1)
+
+# %% [markdown]
+# `benchmarks/bench.py` does this with each side in a process of its own, kept alive from round to round. It goes one step further where the system tells (Linux does): it reads how much of the
+# machine all programs took, subtracts its own, and leaves out rounds in which others took more than a twentieth. Two more rules make a comparison fair:
+#
+# - *Equal cores.* A program that can use one core only is given two processes when two cores are compared, and the time of a call is halved.
+# - *Equal memory.* The next section says why.
+#
+# ## A trap: new memory is slow
+#
+# When a program asks for a large array, the system hands it out page by page as it is first touched, and takes it back when the array is deleted. So an array that is made anew in each step is
+# slow in each step, whatever is computed with it.
+
+# %%
+speeds = {name: [machine[f"{name} on {cores}"] for cores in (1, 2)] for name in ("GB/s", "GB/s to new memory")}
+fig, ax = plt.subplots(figsize=(5, 2), layout="constrained")
+for k, (words, values) in enumerate(zip(("memory that is there", "new memory"), speeds.values(), strict=True)):
+    ax.barh([0.2 - 0.4 * k, 1.2 - 0.4 * k], values, height=0.35, label=words, color=f"C{k}")
+ax.set(yticks=(0, 1), xlabel="copying 64 MB (GB/s)")
+ax.set_yticklabels(("one core", "two cores"))
+ax.legend(frameon=False)
+plt.show()
+
+# %%
+assert all(new < there / 1.5 for there, new in zip(*speeds.values(), strict=True))
+
+
+# %% [markdown]
+# A benchmark of a formulation that makes large arrays then measures the system's pages instead of the formulation. `make bench` tells malloc to keep what it has
+# (`MALLOC_MMAP_THRESHOLD_` and `MALLOC_TRIM_THRESHOLD_`), for all sides alike; a training loop of your own gains from the same two settings.
+#
+# ## How fast could it be?
+#
+# A step of navigation with $H$ hidden neurons, $P$ place cells, batch $B$ and $T$ steps must do these products, each of $2mnk$ operations:
+#
+# | | forward | backward through states | weight gradient |
+# |---|---|---|---|
+# | recurrent | $2TBH^2$ | $2TBH^2$ | $2TBH^2$ |
+# | decoder | $2TBHP$ | $2TBHP$ | $2TBHP$ |
+# | encoder | $2BHP$ | | $2BHP$ |
+#
+# Divided by the rate at which this machine multiplies large square matrices, that is a time below which no dense step can fall.
+
+# %%
+def operations(H, P=512, B=200, T=50):
+    "Floating-point operations in the products of a step of navigation"
+    return 6 * T * B * H * (H + P) + 4 * B * H * P
+
+
+steps = {row["size"]: row for row in rows_on(2) if row["name"] == "navigation"}
+for size, row in steps.items():
+    least = operations(int(size[2:])) / (machine["GFLOP/s on 2"] * 1e9)
+    ours, floor = row["seconds"]["ours"][0], row["seconds"]["floor"][0]
+    print(f"{size}: {least:.2f} s at the rate of large products; {floor:.2f} s for these products; {ours:.2f} s for all of a step")
+
+
+# %% [markdown]
+# The second number is the floor of the first picture: the same products in the shapes in which they occur, into memory that is there. It is what the table holds ours against.
+# A floor turns a question of taste into a number: *published ÷ ours* says how much was gained, *ours ÷ floor* how much is left to gain.
+
+# %% [markdown]
+# ## Where the time goes
+#
+# *Predict:* the penalty costs two orders of magnitude less than a step. If it became free, how much faster would a step be? Amdahl's law says
+#
+# $$\text{gain} = \frac{1}{1 - s + s / f}$$
+#
+# for a part that takes the share $s$ of the time and becomes $f$ times faster. So what was worth making faster depends on everything else.
+
+# %%
+def find(name, size, cores=2):
+    "The row of this name and size"
+    return next(row for row in rows if (row["name"], row["size"], row["cores"]) == (name, size, cores))
+
+
+step, data_row = find("navigation", "H=512"), find("data", "200 paths")
+for side in ("published", "ours"):
+    share = data_row["seconds"][side][0] / step["seconds"][side][0]
+    print(f"{side}: making the data takes {share:.0%} of a step at H=512")
+
+# %% [markdown]
+# ## Memory
+#
+# The most that one call needs above what was there before it. Automatic differentiation keeps what the backward pass will want; a gradient that is written by hand knows what it needs.
+
+# %%
+many = [row for row in rows_on(2) if "published" in row["memory"] or "plain" in row["memory"]][::-1]
+fig, ax = plt.subplots(figsize=(7, 0.4 * len(many) + 0.8), layout="constrained")
+for k, side in enumerate(("ours", "plain", "published")):
+    values = [row["memory"].get(side, math.nan) for row in many]
+    ax.barh([y + 0.27 * (1 - k) for y in range(len(many))], values, height=0.26, color=COLORS[side], label=side)
+ax.set(xlabel="memory of one call (MB)", xscale="symlog", yticks=range(len(many)))
+ax.set_yticklabels([label(row) for row in many])
+fig.legend(loc="outside upper center", ncols=3, frameon=False)
+plt.show()
+
+
+# %% [markdown]
+# ## How cost grows
+#
+# One measurement says what one size costs. A line through several, on logarithmic axes, says how the cost grows: its slope is the exponent.
+#
+# *Predict:* the exponent of the recurrent layer in $N$, in steps, in batch; and of the penalty in $N$.
+
+# %%
+def plot_growth(curve, ax):
+    "Time by size, and the fitted exponent of each side"
+    for side, points in curve["sides"].items():
+        ax.loglog(points["sizes"], [1e3 * s for s in points["seconds"]], "o-", color=COLORS[side], markersize=4, label=f"{side}: {points['exponent']:.2f}")
+    ax.set(xlabel=curve["axis"], ylabel="ms", title=curve["name"], xticks=points["sizes"])
+    ax.set_xticklabels([f"{size:g}" for size in points["sizes"]])
+    ax.minorticks_off()
+    ax.legend(frameon=False, fontsize="small")
+
+
+columns = 3
+fig, axes = plt.subplots(math.ceil(len(growth) / columns), columns, figsize=(8.5, 2.6 * math.ceil(len(growth) / columns)), layout="constrained", squeeze=False)
+for curve, ax in zip(growth, axes.flat, strict=False):
+    plot_growth(curve, ax)
+for ax in axes.flat[len(growth):]:
+    ax.axis("off")
+plt.show()
+
+
+# %% [markdown]
+# One core. Products grow with $N^2$ for each sample and step, penalties and masks with the number of weights; both begin with a fixed cost that hides the slope at small sizes, so an exponent over small sizes is too small.
+# Replicas that are computed as one grow more slowly than their number as long as one alone leaves the processor idle.
+
+# %% [markdown]
+# ## The table
+#
+# Medians over interleaved rounds, with quartiles in brackets; ratios are taken within a round.
+
+# %%
+#| echo: false
+def number(values, scale=1.0):
+    "Median and quartiles"
+    middle, low, high = (scale * v for v in values)
+    return f"{middle:.3g} ({low:.3g}–{high:.3g})"
+
+
+def met(row, name):
+    "Whether this target is reached"
+    target = row["targets"][name]
+    if name == "memory":
+        return row["memory"]["ours"] <= target
+    return row["ratios"][name][0] <= target if name == "floor" else row["ratios"][name][0] >= target
+
+
+lines = ["| | cores | ours (ms) | published ÷ ours | plain ÷ ours | ours ÷ floor | target |", "|---|---|---|---|---|---|---|"]
+for row in rows:
+    ratios = " | ".join(number(row["ratios"][side]) if side in row["ratios"] else "–" for side in ("published", "plain", "floor"))
+    words = {"floor": "at most {:g} of the floor", "memory": "at most {:.0f} MB"}
+    targets = "; ".join(f"{words.get(s, '{:g}× ' + s).format(t)}: {'reached' if met(row, s) else '**missed**'}" for s, t in row["targets"].items())
+    lines.append(f"| {label(row)} | {row['cores']} | {number(row['seconds']['ours'], 1e3)} | {ratios} | {targets} |")
+display(Markdown("\n".join(lines)))
+
+
+# %% [markdown]
+# What each row computes, and each side, stands in `benchmarks/rows.py` and `benchmarks/baselines.py`. The published formulation was written anew from the equations, and computes as the published scripts
+# do: it calls the network three times in a step (for its scores, for their softmax and for their log-softmax), makes its paths in numpy, multiplies masks in at each call, and keeps a graph for the penalty.
+# Where a target is missed, the column *ours ÷ floor* says whether more can be had.
+#
+# ## Exercise
+#
+# Write Amdahl's law, and use it: if the data of a step became free, how much faster would our step at $H=512$ be?
+#
+# ```python
+# def gain(share, factor):
+#     raise NotImplementedError("how many times faster is the whole?")
+# ```
+#
+# <details><summary>Solution</summary>
+#
+# ```python
+# def gain(share, factor):
+#     return 1 / (1 - share + share / factor)
+# ```
+# </details>
+
+# %%
+#| hide
+def gain(share, factor):
+    return 1 / (1 - share + share / factor)
+
+
+# %%
+test_eq(gain(0, 10), 1)
+test_eq(gain(1, 10), 10)
+test_close(gain(0.5, 2), 4 / 3)
+share = data_row["seconds"]["ours"][0] / step["seconds"]["ours"][0]
+print(f"free data would make our step {gain(share, math.inf):.2f} times faster")
+
+# %% [markdown]
+# ## What broke, and what the paper did
+#
+# - The first masks were timed by pruning the same weights to the same sparsity again and again. Then nearly all of them tie at the threshold, which no training run ever sees, and a selection that is quick on
+#   real weights looked slow. What is timed must be what is used: now a whole run of masks is.
+# - Threads that wait for work spin for a while before they sleep, and so take time from whoever is measured next. That is why a short call is repeated after one that is not timed.
+# - The paper gives no times. Its scripts are plain and clear, and nothing in them was meant to be fast.
+#
+# **References.** Amdahl, *Validity of the single processor approach* (1967). Williams, Waterman and Patterson, *Roofline* (2009), for floors of products and of memory. Kalibera and Jones, *Rigorous
+# benchmarking in reasonable time* (2013), for rounds and intervals.
