@@ -5,13 +5,9 @@ PYTHON ?= python3
 VENV ?= .venv
 ARGS ?=
 JOBS ?= auto
-<<<<<<< HEAD
 SCALE ?= auto
 PORT ?= 8000
-DEV_EXTRAS = notebooks,topology,docs,dev
-=======
-DEV_EXTRAS = notebooks,topology,language,dev
->>>>>>> language
+DEV_EXTRAS = notebooks,topology,language,speech,docs,dev
 
 BIN = $(VENV)/bin
 CHAPTERS = $(wildcard nbs/*.ipynb)
