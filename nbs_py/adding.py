@@ -59,6 +59,8 @@ from modreg.experiments import (
 )
 from modreg.training import from_parameters
 
+plt.style.use("modreg.data.book")
+
 
 # %% [markdown]
 # The paper's figure 3 shows one sample: nine numbers, two marks, and the sum of the marked ones.

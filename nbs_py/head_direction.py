@@ -64,6 +64,8 @@ from modreg.experiments import (
 )
 from modreg.training import from_parameters
 
+plt.style.use("modreg.data.book")
+
 
 # %% [markdown]
 # ## Data: a head that turns

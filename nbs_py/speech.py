@@ -58,6 +58,8 @@ from modreg.exercises import exercise
 from modreg.experiments import condition_table, load_model, load_results, plot_conditions, plot_learning, plot_wiring, report, setting_name, train_three
 from modreg.training import from_parameters
 
+plt.style.use("modreg.data.book")
+
 # %% [markdown]
 # ## The parameters
 #

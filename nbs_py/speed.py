@@ -32,6 +32,8 @@ from IPython.display import Markdown, display
 
 from modreg.experiments import load_results
 
+plt.style.use("modreg.data.book")
+
 # %%
 #| hide
 bench = load_results("bench")
