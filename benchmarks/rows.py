@@ -213,7 +213,7 @@ class Weight(nn.Module):
 
 def _ours_penalty(n: int, trained: bool = False) -> Call:
     regularizer = ModuliRegularizer(Weight(n), "torus", "difference_of_gaussians", STRENGTH, train_embedding=trained)
-    return lambda: regularizer().backward()
+    return regularizer.add_gradient_
 
 
 def _published_penalty(n: int) -> Call:

@@ -34,6 +34,17 @@ class Inhibitor:
             raise TypeError(f"d is a {getattr(d, 'dtype', type(d).__name__)}; give a floating tensor of distances")
         return self._value(d).clamp(min=0)
 
+    def with_slope(
+        self,
+        d: Tensor,  # distances, any shape
+    ) -> tuple[Tensor, Tensor]:  # coefficients and their derivatives with respect to distance, same shape
+        "Value and slope at once; by automatic differentiation, unless a subclass knows better"
+        with torch.enable_grad():
+            d = d.detach().requires_grad_()
+            value = self(d)
+            (slope,) = torch.autograd.grad(value.sum(), d)
+        return value.detach(), slope
+
     @property
     def trainable(self) -> tuple[bool, str]:  # whether, and why
         "Whether an embedding may be trained under it: not if all neurons at one point are the cheapest"
@@ -76,8 +87,19 @@ class DifferenceOfGaussians(Inhibitor):
         t = self.free_distance**2
         return self.a * (math.exp(-t / self.b) - math.exp(-self.c * t))
 
+    def _gaussians(self, d):
+        "Both Gaussians; none is let down to those smallest of floats with which a processor is slow"
+        square = d * d
+        return [(square * -t).clamp(min=-80).exp() for t in (1 / self.b, self.c)]
+
     def _value(self, d):
-        return self.maximum - self.a * (torch.exp(-(d**2) / self.b) - torch.exp(-self.c * d**2))
+        wide, narrow = self._gaussians(d)
+        return self.maximum - self.a * (wide - narrow)
+
+    def with_slope(self, d):
+        wide, narrow = self._gaussians(d)
+        slope = (wide / self.b).sub_(narrow, alpha=self.c).mul_(d).mul_(2 * self.a)
+        return wide.sub_(narrow).mul_(-self.a).add_(self.maximum).clamp_(min=0), slope
 
 # %% ../nbs/inhibitors.ipynb #441d53cd
 @dataclass(frozen=True)
@@ -117,6 +139,9 @@ class Sinusoid(Inhibitor):
 
     def _value(self, d):
         return 50 + 50 * torch.cos(2 * d)
+
+    def with_slope(self, d):
+        return self(d), -100 * torch.sin(2 * d)
 
 # %% ../nbs/inhibitors.ipynb #90c0234b
 @dataclass(frozen=True)

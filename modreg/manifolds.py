@@ -9,6 +9,7 @@ __all__ = ['MANIFOLDS', 'Manifold', 'patch', 'check_points', 'wrap', 'Torus', 'C
 # %% ../nbs/manifolds.ipynb #c4eb2b43
 import math
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -83,6 +84,19 @@ def distance(
 
 # %% ../nbs/manifolds.ipynb #ca41ee71
 @patch
+def distance_and_pull(
+    self: Manifold,
+    x: Tensor,  # points (n, coordinates)
+    y: Tensor,  # points (m, coordinates)
+) -> tuple[Tensor, Callable]:  # distances (n, m); a function that carries their gradient (n, m) back to `x` and `y`
+    "Distances with their backward pass as a function that can be called once; nothing else is kept for autograd"
+    with torch.enable_grad():
+        here, there = x.detach().requires_grad_(), y.detach().requires_grad_()
+        d = self.distance(here, there)
+    return d.detach(), lambda grad: torch.autograd.grad(d, (here, there), grad)
+
+
+@patch
 def check(
     self: Manifold,
     x: Tensor,  # points (..., coordinates)
@@ -144,7 +158,7 @@ def wrap(
     period: float,  # length after which the coordinate comes back
 ) -> Tensor:  # shortest signed differences, same shape
     "The short way round: a difference less the nearest multiple of the period"
-    return delta - period * torch.round(delta / period)
+    return torch.sub(delta, (delta / period).round_(), alpha=period)
 
 
 def _over(a: Tensor, b: Tensor) -> Tensor:
@@ -154,7 +168,11 @@ def _over(a: Tensor, b: Tensor) -> Tensor:
 
 def _norm(deltas) -> Tensor:
     "Length of a vector whose components come one at a time"
-    return sum(delta**2 for delta in deltas).sqrt()
+    first, *others = deltas
+    square = first * first
+    for delta in others:
+        square = torch.addcmul(square, delta, delta)
+    return square.sqrt()
 
 # %% ../nbs/manifolds.ipynb #3b69cfb8
 class _FlatDistance(torch.autograd.Function):
@@ -173,12 +191,18 @@ class _FlatDistance(torch.autograd.Function):
     @staticmethod
     def backward(ctx, grad):
         x, y, d = ctx.saved_tensors
-        to_x, to_y = [], []
-        for delta, sign in ctx.manifold._differences(x, y):
-            pull = grad * _over(delta, d)
-            to_x.append(pull.sum(-1))
-            to_y.append((sign * pull).sum(-2))
-        return torch.stack(to_x, -1).sum_to_size(x.shape), torch.stack(to_y, -1).sum_to_size(y.shape), None
+        to_x, to_y = _pull(ctx.manifold._differences(x, y), d, grad)
+        return to_x.sum_to_size(x.shape), to_y.sum_to_size(y.shape), None
+
+
+def _pull(differences, d: Tensor, grad: Tensor) -> tuple[Tensor, Tensor]:
+    "Carry the gradient (..., n, m) of flat distances back to both ends"
+    to_x, to_y, d = [], [], torch.where(d == 0, 1, d)
+    for delta, sign in differences:
+        pull = delta / d * grad
+        to_x.append(pull.sum(-1))
+        to_y.append((sign * pull).sum(-2) if isinstance(sign, Tensor) else sign * pull.sum(-2))
+    return torch.stack(to_x, -1), torch.stack(to_y, -1)
 
 # %% ../nbs/manifolds.ipynb #2c9be0a5
 class _Flat(Manifold):
@@ -193,6 +217,12 @@ class _Flat(Manifold):
 
     def _distance(self, x, y):
         return _FlatDistance.apply(x, y, self)
+
+    def distance_and_pull(self, x, y):
+        "As for every manifold; differences are computed once for both"
+        differences = list(self._differences(x, y))
+        d = _norm(delta for delta, _ in differences).clamp_(max=self.diameter)
+        return d, lambda grad: _pull(differences, d, grad)
 
     def sample(self, n, generator=None, dtype=None, device=None):
         "Draw `n` points uniformly, (n, coordinates); a tuple (s, n) gives (s, n, coordinates)"

@@ -65,7 +65,7 @@ def _smallest(keys: np.ndarray, zeros: int, wide: bool) -> np.ndarray:
     if not 0 < missing <= len(between):
         return gone if missing == 0 else _smallest(keys, zeros, True)
     close = keys[between]
-    threshold = np.partition(close, missing - 1)[missing - 1]
+    threshold = np.sort(close)[missing - 1]
     below = close < threshold
     gone[between[below]] = True
     gone[between[close == threshold][: missing - np.count_nonzero(below)]] = True

@@ -340,8 +340,7 @@ def _epoch(
     phase.pruner.step(epoch, phase.optimizer)
     for k, batch in enumerate(task.batches(task.generators("data", phase.name, epoch)), start=1):
         loss = task.loss(phase.model, batch)
-        penalty = sum(regularizer() for regularizer in phase.regularizers)
-        ((loss.sum() + penalty) / task.accumulate).backward()
+        (loss.sum() / task.accumulate).backward()
         total = total + loss.detach()
         if k % task.accumulate == 0 or k == task.config.batches:
             _step(phase)
@@ -351,6 +350,8 @@ def _epoch(
 
 def _step(phase: Phase) -> None:
     "One step of the optimizer, and what follows it"
+    for regularizer in phase.regularizers:
+        regularizer.add_gradient_()
     if phase.task.clip is not None:
         clip_(phase.model.parameters(), phase.task.clip)
     phase.optimizer.step()

@@ -169,7 +169,7 @@ def _smallest(keys: np.ndarray, zeros: int, wide: bool) -> np.ndarray:
     if not 0 < missing <= len(between):
         return gone if missing == 0 else _smallest(keys, zeros, True)
     close = keys[between]
-    threshold = np.partition(close, missing - 1)[missing - 1]
+    threshold = np.sort(close)[missing - 1]
     below = close < threshold
     gone[between[below]] = True
     gone[between[close == threshold][: missing - np.count_nonzero(below)]] = True
@@ -712,7 +712,7 @@ test_fail(lambda: reinitialize(attention, MagnitudePruner(attention).masks), con
 # ## What broke, and what the paper did
 #
 # A pruned weight whose gradient overflowed came back as NaN, as long as the hook multiplied floats by the mask. And numpy's `partition`, quick as it is
-# on weights that all differ, took twenty times as long on a network that was half pruned, since weights that are gone all count the same. Between the ends of the bracket there are none of those.
+# on weights that all differ, took twenty times as long on a network that was half pruned, since weights that are gone all count the same. A bracket needs no such luck, and sorts only what lies in it.
 #
 # The paper's scripts count a weight below a thousandth as zero when they report sparsity; here a zero is a zero. `torch.nn.utils.prune` keeps a second copy
 # of each weight (`weight_orig`) in the state dict; here there is none.

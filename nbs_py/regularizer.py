@@ -25,6 +25,7 @@
 
 # %%
 #| export
+from collections.abc import Iterator
 from numbers import Real
 
 import torch
@@ -89,64 +90,64 @@ def naive_penalty(weight: Tensor, places: Tensor, space: Manifold, f: Inhibitor,
 
 
 # %% [markdown]
-# It computes all distances at every step, although the places are fixed; and automatic differentiation keeps several $N \times N$ matrices until the
-# backward pass. Both can go.
+# It computes all distances at every step, although the places are fixed; and automatic differentiation writes several $N \times N$ matrices and reads
+# them again. Both can go, since the gradient is known in closed form:
 #
-# The penalty's gradient is known in closed form, $\partial R / \partial W_{uv} = \frac{\lambda}{N^2} f_{uv}\, \mathrm{sign}(W_{uv})$. The value follows from it for
-# free: $R = \sum \frac{\partial R}{\partial W} W$. So one matrix serves both.
+# $$\frac{\partial R}{\partial W_{uv}} = \frac{\lambda}{N^2} f_{uv}\, \mathrm{sign}(W_{uv}).$$
+#
+# *Predict:* how many matrices of this size must be read and written to add it to a gradient that is there?
+#
+# Weight, coefficients and gradient are read and the gradient is written, if the signs never leave the processor's cache. So go through the rows a few at a time:
 
 # %%
-#| export
-class _Fixed(torch.autograd.Function):
-    "Mean of coefficients times |weight| over the last two dimensions"
+def closed_form(weight: Tensor, coefficients: Tensor, strength: float, rows=50) -> Tensor:
+    "The gradient of eq. 6 in mean form"
+    gradient = torch.zeros_like(weight)
+    for to, w, f in zip(*(t.split(rows) for t in (gradient, weight, coefficients)), strict=True):
+        to.addcmul_(w.sign(), f, value=strength / weight.numel())
+    return gradient
 
-    @staticmethod
-    def forward(ctx, weight, coefficients):
-        slope = weight.sign().mul_(coefficients)
-        ctx.save_for_backward(slope)
-        return torch.linalg.vecdot(slope.flatten(-2), weight.flatten(-2)) / weight.shape[-1] ** 2
 
-    @staticmethod
-    @once_differentiable
-    def backward(ctx, grad):
-        (slope,) = ctx.saved_tensors
-        return slope * (grad / slope.shape[-1] ** 2)[..., None, None], None
-
+weight = torch.randn(100, 100, generator=generator).requires_grad_()
+(slope,) = torch.autograd.grad(naive_penalty(weight, places, torus, dog, 0.1), weight)
+torch.testing.assert_close(closed_form(weight.detach(), prices, 0.1), slope)
 
 # %% [markdown]
 # ## Places that are learned
 #
-# Section 2.3 of the paper lets the places move too, down the gradient of the same penalty. Then distances change at each step, and the gradient must reach them.
-# The graph of $N^2$ distances is never built whole: rows are taken a tile at a time, and each tile's gradient is added up at once.
+# Section 2.3 of the paper lets the places move too, down the gradient of the same penalty. Then distances change at each step, and the gradient must reach them:
+#
+# $$\frac{\partial R}{\partial i(u)} = \frac{\lambda}{N^2} \sum_v \big(|W_{uv}| + |W_{vu}|\big)\, f'(d_{uv})\, \frac{\partial d_{uv}}{\partial i(u)}.$$
+#
+# A graph of $N^2$ distances is never built. A tile of them is computed, used and forgotten; and since $d_{uv} = d_{vu}$, the tiles on and above the diagonal will do.
 
 # %%
 #| export
-class _Trained(torch.autograd.Function):
-    "The same for a weight (gates·N, N) with coefficients f(d) of trained places (N, c); no graph is larger than one tile of rows"
+TILE = 512  # side of a tile of a trained embedding's distances
 
-    @staticmethod
-    def forward(ctx, weight, places, space, f, tile):
-        gates = weight.detach().reshape(-1, len(places), len(places))
-        slope, pull = torch.empty_like(gates), torch.zeros_like(places)
-        for start in range(0, len(places), tile):
-            rows = slice(start, start + tile)
-            with torch.enable_grad():
-                here, there = places.detach()[rows].requires_grad_(), places.detach().requires_grad_()
-                coefficients = f(space.distance(here, there))
-                cost = (coefficients * gates[:, rows].abs().sum(0)).sum()
-                pull_here, pull_there = torch.autograd.grad(cost, (here, there))
-            slope[:, rows] = gates[:, rows].sign().mul_(coefficients.detach())
-            pull[rows] += pull_here
-            pull += pull_there
-        ctx.save_for_backward(slope.reshape(weight.shape), pull)
-        return torch.dot(slope.flatten(), weight.flatten()) / slope.numel()
 
-    @staticmethod
-    @once_differentiable
-    def backward(ctx, grad):
-        slope, pull = ctx.saved_tensors
-        scale = grad / slope.numel()
-        return slope * scale, pull * scale, None, None, None
+def _add_trained(gates: Tensor, places: Tensor, space: Manifold, f: Inhibitor, slope: Tensor, pull: Tensor, scale: float) -> None:
+    "Add `scale` times the gradients of the sum of f(d) |weight| over gates (G, N, N) to `slope`, like the gates, and `pull`, like the places"
+    for start in range(0, len(places), TILE):
+        for other in range(start, len(places), TILE):
+            here, there = slice(start, start + TILE), slice(other, other + TILE)
+            d, back = space.distance_and_pull(places[here], places[there])
+            coefficients, steepness = f.with_slope(d)
+            size = _add_tile(gates[:, here, there], coefficients, slope[:, here, there], scale)
+            if start < other:
+                size += _add_tile(gates[:, there, here], coefficients.mT.contiguous(), slope[:, there, here], scale).mT.contiguous()
+            to_here, to_there = back(size.mul_(steepness))
+            pull[here].add_(to_here, alpha=scale)
+            pull[there].add_(to_there, alpha=scale)
+
+
+def _add_tile(gates: Tensor, coefficients: Tensor, slope: Tensor, scale: float) -> Tensor:
+    "Add the gradient of a tile of weights (G, n, m) to `slope`, and return the sum of their sizes (n, m)"
+    size = torch.zeros_like(coefficients)
+    for w, to in zip(gates, slope, strict=True):
+        to.addcmul_(w.sign(), coefficients, value=scale)
+        size += w.abs()
+    return size
 
 
 # %% [markdown]
@@ -164,7 +165,6 @@ class _Trained(torch.autograd.Function):
 # %%
 #| export
 CONTROLS = ("moduli", "none", "l1", "shuffled")  # the method itself, and what it is compared with
-TILE = 256  # rows of a trained embedding's distances that are held at once
 
 
 def permuted(
@@ -311,28 +311,123 @@ def _coefficients(self: ModuliRegularizer, generator: torch.Generator | None) ->
 
 
 # %% [markdown]
-# In each step, the penalty of each replica, and their sum:
+# What follows goes through the weight a few rows at a time, of all gates and replicas at once:
 
 # %%
 #| export
 @patch
+def _panels(
+    self: ModuliRegularizer,
+    places: Tensor,  # (N, c) or (S, N, c)
+    *tensors: Tensor,  # the weight (gates·N, N) or (S, gates·N, N), and others like it
+) -> Iterator[tuple[Tensor, ...]]:  # coefficients of some rows (1, n, N) or (S, 1, n, N), and the same rows of each tensor (gates, n, N) or (S, gates, n, N)
+    weight, neurons, trained = tensors[0], tensors[0].shape[-1], isinstance(self.embedding, nn.Parameter)
+    room = 2**18 if weight.is_cpu else weight.numel()  # so much fits a processor's cache
+    few = max(1, room * neurons // weight.numel())
+    gates = [t.unflatten(-2, (-1, neurons)) for t in tensors]
+    for start in range(0, neurons, few):
+        rows = slice(start, start + few)
+        f = self.inhibitor(self.manifold.distance(places[..., rows, :], places)) if trained else self.coefficients[..., rows, :]
+        yield f.unsqueeze(-3), *(t[..., rows, :] for t in gates)
+
+
+# %%
+#| export
+@patch
+def _scale(self: ModuliRegularizer) -> float:
+    "λ over the number of weights of a replica"
+    return self.strength / (self.weight.shape[-2] * self.weight.shape[-1])
+
+
+@patch
+def _add(self: ModuliRegularizer, weight: Tensor, places: Tensor, slope: Tensor, pull: Tensor | None) -> None:
+    "Add the penalty's gradients to `slope` and, where places are trained, to `pull`"
+    if pull is None:
+        for f, w, to in self._panels(places, weight, slope):
+            to.addcmul_(w.sign(), f, value=self._scale())
+        return
+    many = [weight, places, slope, pull] if weight.dim() > 2 else [t[None] for t in (weight, places, slope, pull)]
+    for w, x, to, move in zip(*many, strict=True):
+        gates = [t.unflatten(0, (-1, len(x))) for t in (w, to)]
+        _add_trained(gates[0], x, self.manifold, self.inhibitor, gates[1], move, self._scale())
+
+
+# %% [markdown]
+# Nothing but the weight itself is kept from the forward to the backward pass.
+
+# %%
+#| export
+class _Penalty(torch.autograd.Function):
+    "The penalty of each replica, with its gradients in closed form"
+
+    @staticmethod
+    def forward(ctx, weight, places, regularizer):
+        ctx.save_for_backward(weight, places)
+        ctx.regularizer = regularizer
+        return regularizer._scale() * sum((w.abs() * f).sum((-3, -2, -1)) for f, w in regularizer._panels(places, weight))
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad):
+        weight, places = ctx.saved_tensors
+        slope, pull = torch.zeros_like(weight), torch.zeros_like(places) if ctx.needs_input_grad[1] else None
+        ctx.regularizer._add(weight, places, slope, pull)
+        return slope.mul_(grad[..., None, None]), None if pull is None else pull.mul_(grad[..., None, None]), None
+
+
+@patch
 def penalty(self: ModuliRegularizer) -> Tensor:  # () or (S,)
     "The penalty of each replica"
-    weight, n = self.weight, self.weight.shape[-1]
-    if isinstance(self.embedding, nn.Parameter):
-        many, places = (weight, self.embedding) if weight.dim() > 2 else (weight[None], self.embedding[None])
-        each = torch.stack([_Trained.apply(w, p, self.manifold, self.inhibitor, TILE) for w, p in zip(many, places, strict=True)])
-        return self.strength * (each if weight.dim() > 2 else each[0])
-    if weight.shape[-2] == n:
-        return self.strength * _Fixed.apply(weight, self.coefficients)
-    gates = weight.unflatten(-2, (-1, n))  # (gates, N, N) or (S, gates, N, N)
-    return self.strength * _Fixed.apply(gates, self.coefficients.unsqueeze(-3)).mean(-1)
+    return _Penalty.apply(self.weight, self.embedding, self)
 
 
 @patch
 def forward(self: ModuliRegularizer) -> Tensor:  # ()
     "The penalty, to be added to a loss; the sum over replicas, if there are any"
     return self.penalty().sum()
+
+
+# %% [markdown]
+# ## Without a graph
+#
+# `loss + reg()` is two lines, and fits any loop. Two other ways leave automatic differentiation out. `add_gradient_` adds the same gradient in one pass, after `backward`.
+# `proximal_step_` solves the penalty exactly, after the optimizer's step on the loss alone: of all matrices near the weight it takes the one that minimizes
+#
+# $$\tfrac12 \|V - W\|^2 + \eta R(V), \qquad V_{uv} = \mathrm{sign}(W_{uv}) \max\!\big(|W_{uv}| - \tfrac{\eta\lambda}{N^2} f_{uv},\, 0\big).$$
+#
+# A gradient only makes weights small; this soft threshold makes them exactly zero.
+
+# %%
+#| export
+def _gradient(parameter: Tensor) -> Tensor:
+    "Where a gradient is to be added: the parameter's own, zeros if it has none yet, and a copy to throw away if it is frozen"
+    if not isinstance(parameter, nn.Parameter):
+        raise ValueError("the weight is computed from other parameters, so nothing can be added to its gradient; add reg() to the loss instead")
+    if not parameter.requires_grad:
+        return torch.zeros_like(parameter)
+    if parameter.grad is None:
+        parameter.grad = torch.zeros_like(parameter)
+    return parameter.grad
+
+
+@patch
+@torch.no_grad()
+def add_gradient_(self: ModuliRegularizer) -> None:
+    "Add the penalty's gradient to that of the weight and of trained places; called after `backward`, instead of adding the penalty to the loss"
+    trained = isinstance(self.embedding, nn.Parameter)
+    self._add(self.weight, self.embedding, _gradient(self.weight), _gradient(self.embedding) if trained else None)
+
+
+@patch
+@torch.no_grad()
+def proximal_step_(
+    self: ModuliRegularizer,
+    lr: float,  # learning rate η of the step on the loss that came before
+) -> None:
+    "Shrink each weight by its price, to exactly zero if it is no larger; trained places stay where they are"
+    for f, w in self._panels(self.embedding, self.weight):
+        bound = f * (lr * self._scale())
+        w.sub_(w.clamp(-bound, bound))
 
 
 # %% [markdown]
@@ -364,7 +459,7 @@ def extra_repr(self: ModuliRegularizer) -> str:
 
 
 # %% [markdown]
-# ## Do the two forms agree?
+# ## Do all forms agree?
 #
 # In value and in all gradients, in float64, with fixed and with trained places, on a flat space and on a curved one:
 
@@ -386,17 +481,24 @@ for space in (torus, manifolds.Sphere(), manifolds.KleinBottle()):
     slope, pull = torch.autograd.grad(oracle, (layer.weight_hh_l0, places))
     for reg in (fixed, trained):
         torch.testing.assert_close(reg(), oracle, atol=1e-12, rtol=1e-12)
-        torch.testing.assert_close(torch.autograd.grad(reg(), layer.weight_hh_l0)[0], slope, atol=1e-12, rtol=1e-12)
-    torch.testing.assert_close(torch.autograd.grad(trained(), trained.embedding)[0], pull, atol=1e-12, rtol=1e-9)
+        for add in (lambda r=reg: r().backward(), reg.add_gradient_):
+            layer.zero_grad(), reg.zero_grad()
+            add()
+            torch.testing.assert_close(layer.weight_hh_l0.grad, slope, atol=1e-12, rtol=1e-12)
+            if reg is trained:
+                torch.testing.assert_close(reg.embedding.grad, pull, atol=1e-12, rtol=1e-9)
 
 # %% [markdown]
-# A tile of rows changes nothing but the memory:
+# And the proximal step against brute force, a grid of values for each weight:
 
 # %%
-layer = Bare(12, 12)
-places = torus.sample(12, generator, dtype=torch.float64).requires_grad_()
-whole, tiled = (torch.autograd.grad(_Trained.apply(layer.weight_hh_l0, places, torus, dog, tile), places)[0] for tile in (12, 5))
-torch.testing.assert_close(whole, tiled)
+before = layer.weight_hh_l0.detach().clone()
+fixed.proximal_step_(lr=4.0)
+after = layer.weight_hh_l0.detach()
+grid = torch.linspace(-3, 3, 6001, dtype=torch.float64)
+cost = (grid - before[..., None]) ** 2 / 2 + 4.0 * 0.3 / 144 * fixed.coefficients[..., None] * grid.abs()
+assert ((grid[cost.argmin(-1)] - after).abs() <= 1e-3).all()
+print(f"{(after == 0).double().mean():.0%} of the weights are exactly zero")
 
 
 # %% [markdown]

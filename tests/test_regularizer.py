@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from modreg.inhibitors import INHIBITORS, inhibitor
-from modreg.manifolds import MANIFOLDS, manifold
-from modreg.regularizer import CONTROLS, ModuliRegularizer, _Trained, equal_pull
+from modreg.inhibitors import INHIBITORS, Inhibitor, inhibitor
+from modreg.manifolds import MANIFOLDS
+from modreg.regularizer import CONTROLS, ModuliRegularizer, _Penalty, equal_pull
 
 NAMES = [*MANIFOLDS, "r3", "s3"]
 
@@ -38,7 +38,7 @@ def test_value_is_the_double_loop(space, f):
     assert math.isclose(reg().item(), 0.7 * total / 36, rel_tol=1e-9, abs_tol=1e-12)
 
 
-@pytest.mark.parametrize("tile", [3, 256])
+@pytest.mark.parametrize("tile", [3, 512])
 @pytest.mark.parametrize("space", sorted(set(NAMES)))
 def test_gradients_are_those_of_automatic_differentiation(space, tile, monkeypatch):
     monkeypatch.setattr("modreg.regularizer.TILE", tile)
@@ -52,15 +52,67 @@ def test_gradients_are_those_of_automatic_differentiation(space, tile, monkeypat
     for reg in (fixed, trained):
         torch.testing.assert_close(reg(), oracle, atol=1e-12, rtol=1e-12)
         torch.testing.assert_close(torch.autograd.grad(2 * reg(), layer.weight_hh_l0)[0], 2 * slope, atol=1e-12, rtol=1e-12)
+        layer.zero_grad()
+        reg.add_gradient_()
+        reg.add_gradient_()  # adds to what is there
+        torch.testing.assert_close(layer.weight_hh_l0.grad, 2 * slope, atol=1e-12, rtol=1e-12)
+    torch.testing.assert_close(trained.embedding.grad, 2 * pull, atol=1e-10, rtol=1e-8)
     torch.testing.assert_close(torch.autograd.grad(2 * trained(), trained.embedding)[0], 2 * pull, atol=1e-10, rtol=1e-8)
 
 
 def test_trained_gradient_against_finite_differences():
-    space, f = manifold("klein"), inhibitor("ricker")
-    generator = torch.Generator().manual_seed(3)
-    weight = torch.randn(5, 5, generator=generator, dtype=torch.float64).requires_grad_()
-    places = space.sample(5, generator, dtype=torch.float64).requires_grad_()
-    assert torch.autograd.gradcheck(lambda w, p: _Trained.apply(w, p, space, f, 2), (weight, places))
+    for f in ("difference_of_gaussians", "sinusoid"):
+        layer = Bare(10, 5)  # two gates
+        reg = make(layer, "klein", f, train_embedding=True, seed=3)
+        assert torch.autograd.gradcheck(lambda w, p, reg=reg: _Penalty.apply(w, p, reg), (layer.weight_hh_l0, reg.embedding))
+
+
+class Tent(Inhibitor):
+    """An inhibitor that knows no slope of its own."""
+
+    def _value(self, d):
+        return (d - 1).abs()
+
+
+@pytest.mark.parametrize("space", ["sphere", "torus"])
+def test_an_inhibitor_of_ones_own_learns_too(space):
+    layer = Bare(9, 9)
+    reg = make(layer, space, Tent(), train_embedding=True)
+    places = reg.embedding.detach().clone().requires_grad_()
+    naive = 0.1 * (reg.inhibitor(reg.manifold.distance(places)) * layer.weight_hh_l0.abs()).mean()
+    (pull,) = torch.autograd.grad(naive, places)
+    reg.add_gradient_()
+    torch.testing.assert_close(reg.embedding.grad, pull, atol=1e-12, rtol=1e-9)
+
+
+@pytest.mark.parametrize("shape", [(7, 7), (21, 7), (2, 14, 7)], ids=str)
+@pytest.mark.parametrize("trained", [False, True])
+def test_proximal_step_is_the_minimum(shape, trained):
+    layer = Bare(*shape)
+    reg = make(layer, strength=2.0, train_embedding=trained)
+    before, places = layer.weight_hh_l0.detach().clone(), reg.embedding.detach().clone()
+    gates = before.unflatten(-2, (-1, 7))
+    price = 2.0 * 0.3 * reg.coefficients.unsqueeze(-3) / gates[(0,) * (before.dim() - 2)].numel()
+    grid = torch.linspace(-4, 4, 8001, dtype=torch.float64)
+    best = grid[((grid - gates[..., None]) ** 2 / 2 + price[..., None] * grid.abs()).argmin(-1)]
+    reg.proximal_step_(lr=0.3)
+    after = layer.weight_hh_l0.detach()
+    assert ((after.unflatten(-2, (-1, 7)) - best).abs() <= 1e-3).all()
+    assert torch.equal(after == 0, (gates.abs() <= price).view_as(after)) and (after == 0).any() and (after != 0).any()
+    assert torch.equal(reg.embedding, places)
+
+
+def test_gradients_go_only_where_they_are_wanted():
+    layer = Bare(6, 6)
+    layer.weight_hh_l0.requires_grad_(False)
+    reg = make(layer, train_embedding=True)
+    reg.add_gradient_()
+    assert layer.weight_hh_l0.grad is None and (reg.embedding.grad != 0).any()
+    layer = nn.utils.parametrizations.weight_norm(nn.Linear(4, 4))
+    with pytest.raises(ValueError, match=r"add reg\(\) to the loss"):
+        make(layer, weight="weight").add_gradient_()
+    make(layer, weight="weight")().backward()
+    assert layer.parametrizations.weight.original0.grad is not None
 
 
 @pytest.mark.parametrize("options", [{"control": c} for c in CONTROLS] + [{"train_embedding": True}], ids=str)
