@@ -96,9 +96,9 @@ def authors(entry: Entry) -> list[str]:
 
 @cache
 def titles() -> dict[str, str]:
-    "Key of each work by its title, and by its short one"
-    return {plain(re.sub("[{}]", "", entry.fields[field])): key for key, entry in works().items()
-            for field in ("title", "shorttitle") if field in entry.fields}
+    "Key of each work by its title, by what stands before a colon in it, and by its short title"
+    found = {key: [entry.fields["title"], entry.fields["title"].split(":")[0], entry.fields.get("shorttitle", "")] for key, entry in works().items()}
+    return {plain(re.sub("[{}]", "", title)): key for key, forms in found.items() for title in forms if title}
 
 
 def work(
