@@ -91,7 +91,7 @@ class Utterance:
 
         return soundfile.info(self.path).duration
 
-# %% ../nbs/speech.ipynb #38db2081
+
 def _root() -> Path:
     "The data folder; FileNotFoundError if it is not there"
     root = os.environ.get("MODREG_DATA")
@@ -204,7 +204,7 @@ def stretch(
     stretched = functional.grid_sample(pictures[:, None], grid, align_corners=True, padding_mode="border")[:, 0]
     return stretched * (torch.arange(y.shape[1]) < longer[:, None])[..., None], longer
 
-# %% ../nbs/speech.ipynb #dc560a1b
+
 def blot(
     pictures: Tensor,  # (n, T, bands)
     share: float,  # up to this share of frames, and of bands
@@ -378,7 +378,7 @@ def collate(items: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor, Tensor,
     lengths = torch.tensor([len(p) for p in pictures])
     return nn.utils.rnn.pad_sequence(pictures, batch_first=True), lengths, torch.cat(texts), torch.tensor([len(t) for t in texts])
 
-# %% ../nbs/speech.ipynb #d6a2330d
+
 class Speech(Task):
     "Speech recognition with CTC (section 4.4 and appendix A.4)"
 

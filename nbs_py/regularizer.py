@@ -495,7 +495,7 @@ for space in (torus, manifolds.Sphere(), manifolds.KleinBottle()):
 before = layer.weight_hh_l0.detach().clone()
 fixed.proximal_step_(lr=4.0)
 after = layer.weight_hh_l0.detach()
-grid = torch.linspace(-3, 3, 6001, dtype=torch.float64)
+grid = torch.linspace(-6, 6, 12001, dtype=torch.float64)
 cost = (grid - before[..., None]) ** 2 / 2 + 4.0 * 0.3 / 144 * fixed.coefficients[..., None] * grid.abs()
 assert ((grid[cost.argmin(-1)] - after).abs() <= 1e-3).all()
 print(f"{(after == 0).double().mean():.0%} of the weights are exactly zero")

@@ -123,9 +123,6 @@ class SpeechConfig(Config):
                 raise ValueError(f"{name}={getattr(self, name)}; it is a share, and must be less than 0.5")
 
 
-# %% [markdown]
-# Workers, the number of batches that make a step, and precision are for machines; a run on the CPU has 0, 1 and `float32`.
-
 # %%
 config = from_parameters(SpeechConfig, globals())
 config
@@ -169,8 +166,6 @@ class Utterance:
         return soundfile.info(self.path).duration
 
 
-# %%
-#| export
 def _root() -> Path:
     "The data folder; FileNotFoundError if it is not there"
     root = os.environ.get("MODREG_DATA")
@@ -342,8 +337,6 @@ def stretch(
     return stretched * (torch.arange(y.shape[1]) < longer[:, None])[..., None], longer
 
 
-# %%
-#| export
 def blot(
     pictures: Tensor,  # (n, T, bands)
     share: float,  # up to this share of frames, and of bands
@@ -602,8 +595,6 @@ def collate(items: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor, Tensor,
     return nn.utils.rnn.pad_sequence(pictures, batch_first=True), lengths, torch.cat(texts), torch.tensor([len(t) for t in texts])
 
 
-# %%
-#| export
 class Speech(Task):
     "Speech recognition with CTC (section 4.4 and appendix A.4)"
 
@@ -826,8 +817,6 @@ display(Markdown("\n".join(lines)))
 # %%
 results = load_results("speech_small")
 display(Markdown(condition_table(results)))
-
-# %%
 if results:
     plot_conditions(results, task.label, plt.figure(layout="constrained"))
     plt.show()
@@ -836,8 +825,7 @@ if results:
 # What comes of it, in words. The aim for this scale was a dense network with fewer than 15 % of characters wrong; that was **not** reached. The network learns its four speakers almost by heart, and the two others
 # sound too different: variety in speed and pitch helps a little, blotting out strips does not (see the table of dense variants, which was made on the same two speakers, so it flatters itself).
 # Pruning to 90 % costs much, tickets are worse still, and no condition leads another by more than the seeds of one condition differ. The chosen strengths are small: a strong penalty of any shape hurts here.
-
-# %% [markdown]
+#
 # ## Read books
 #
 # The same code on LibriSpeech, decoded utterance by utterance while it trains, so that memory holds one batch: does the loss fall? (`python benchmarks/librispeech.py`)

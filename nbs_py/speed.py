@@ -27,6 +27,8 @@ import random
 import statistics
 
 import matplotlib.pyplot as plt
+
+from modreg.exercises import exercise
 from fastcore.test import test_close, test_eq
 from IPython.display import Markdown, display
 
@@ -322,35 +324,57 @@ display(Markdown("\n".join(lines)))
 # do: it calls the network three times in a step (for its scores, for their softmax and for their log-softmax), makes its paths in numpy, multiplies masks in at each call, and keeps a graph for the penalty.
 # Where a target is missed, the column *ours ÷ floor* says whether more can be had.
 #
-# ## Exercise
+# ## Exercise 1
 #
 # Write Amdahl's law, and use it: if the data of a step became free, how much faster would our step at $H=512$ be?
-#
-# ```python
-# def gain(share, factor):
-#     raise NotImplementedError("how many times faster is the whole?")
-# ```
-#
+
+# %%
+def gain(share, factor):
+    raise NotImplementedError("how many times faster is the whole?")
+
+
+# %% [markdown]
 # <details><summary>Solution</summary>
 #
 # ```python
 # def gain(share, factor):
 #     return 1 / (1 - share + share / factor)
 # ```
+#
 # </details>
 
 # %%
-#| hide
-def gain(share, factor):
-    return 1 / (1 - share + share / factor)
+with exercise("the part that is not hastened takes 1 - share of the time, the other share / factor"):
+    test_eq(gain(0, 10), 1)
+    test_eq(gain(1, 10), 10)
+    test_close(gain(0.5, 2), 4 / 3)
+    share = data_row["seconds"]["ours"][0] / step["seconds"]["ours"][0]
+    print(f"free data would make our step {gain(share, math.inf):.2f} times faster")
 
+
+# %% [markdown]
+# ## Exercise 2: a median that noise cannot move
+#
+# A machine is disturbed in fewer than half of the rounds. Why does the median not care? Write it, and feed it a disaster.
 
 # %%
-test_eq(gain(0, 10), 1)
-test_eq(gain(1, 10), 10)
-test_close(gain(0.5, 2), 4 / 3)
-share = data_row["seconds"]["ours"][0] / step["seconds"]["ours"][0]
-print(f"free data would make our step {gain(share, math.inf):.2f} times faster")
+def median(times):
+    raise NotImplementedError("the middle one of an odd number of times")
+
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# ```python
+# def median(times):
+#     return sorted(times)[len(times) // 2]
+# ```
+#
+# </details>
+
+# %%
+with exercise("sort them, and take the one in the middle"):
+    assert median([1.0, 1.1, 900.0]) == 1.1 and median([3.0]) == 3.0
 
 # %% [markdown]
 # ## What broke, and what the paper did
