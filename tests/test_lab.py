@@ -88,7 +88,7 @@ def test_figure_moves(notebook, name):
         button.press("Enter")
     else:
         slider = cell.locator("input[type=range]")
-        (slider if slider.count() else canvas.locator("xpath=.")).first.press("ArrowRight")
+        (slider.first if slider.count() else canvas).press("ArrowRight")
     for _ in range(100):
         if cell.evaluate(picture) != before:
             break

@@ -174,6 +174,7 @@ function element(parent, tag, attributes = {}, text = "") {
   const made = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
   if (text) made.textContent = text;
+  if (/^(input|select|button|canvas)$/.test(tag)) made.dataset.lmSuppressShortcuts = ""; // else JupyterLab takes the arrow keys for itself
   parent.append(made);
   return made;
 }
