@@ -115,11 +115,12 @@ assert error < 0.25  # it has learned
 # | | [wiring](wiring.ipynb) | pictures of what is left |
 # | | [experiments](experiments.ipynb) | three runs, their pictures, and all conditions on equal terms |
 # | Experiments | [navigation](navigation.ipynb) | a rat in the dark: data, model, run, and the paper's numbers |
-# | | [speech](speech.ipynb) | writing down what unseen speakers say |
 # | | [adding](adding.ipynb) | two marked numbers, a long wait, and how many weights it takes |
-# | | [head_direction](head_direction.ipynb) | bring your own task, in under eighty lines |
 # | | [language](language.ipynb) | the next word of WikiText-2: three recurrent layers, perplexity, and what a sparse network writes |
-# | Looking inside | [lottery](lottery.ipynb) | what a ticket keeps, and its control |
+# | | [speech](speech.ipynb) | writing down what unseen speakers say |
+# | | [head_direction](head_direction.ipynb) | bring your own task, in under eighty lines |
+# | Looking inside | [attractors](attractors.ipynb) | a ring that holds an angle, by hand and by training |
+# | | [lottery](lottery.ipynb) | what a ticket keeps, and its control |
 # | | [explore](explore.ipynb) | six figures that are small programs |
 # | | [speed](speed.ipynb) | how to time code on a noisy machine, and what everything here costs |
 # | The paper | [reproduction](reproduction.ipynb) | what a faithful reproduction must know |
