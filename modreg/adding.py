@@ -48,6 +48,7 @@ class AddingConfig(Config):
     steps: int | None = None  # length of a sequence T
 
     task: ClassVar[str] = "adding"
+    choices: ClassVar[dict[str, tuple[str, ...]]] = {"init": ("paper", "identity")}
     scales: ClassVar[dict[str, dict[str, Any]]] = {
         "tiny": dict(hidden=32, steps=6, batch=32, batches=40, epochs=8, lr=5e-3, strength=1e-3, init="identity"),
         "small": dict(hidden=128, steps=50, batch=32, batches=200, epochs=15, lr=1e-3, strength=1e-3, init="identity"),
@@ -56,8 +57,6 @@ class AddingConfig(Config):
 
     def __post_init__(self):
         super().__post_init__()
-        if self.init not in ("paper", "identity"):
-            raise ValueError(f"init={self.init!r}; it is one of 'paper', 'identity'")
         if self.steps < 2:
             raise ValueError(f"steps={self.steps}; two numbers are marked, so a sequence has at least 2 steps")
 

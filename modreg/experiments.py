@@ -202,9 +202,9 @@ CONDITIONS = {
 }
 
 
-def _final(task: type[Task], config: Config, phase: str = "train", metric: str | None = None) -> list[float | None]:
-    "A metric of each seed at the end of a phase"
-    return fit(task(config), progress=False).result["phases"][phase][metric or task.metric]
+def _results(task: type[Task], config: Config) -> dict[str, dict[str, Any]]:
+    "The metrics at the end of each phase"
+    return fit(task(config), progress=False).result["phases"]
 
 
 def _mean(values: list[float | None]) -> float:
@@ -220,17 +220,20 @@ def study(
     selection: int = 100,  # the seed on which λ is chosen
 ) -> dict[str, Any]:  # the strength chosen, the selection's results by strength, and each reported seed's, sparse and as a lottery ticket
     "One condition: its strength chosen on one seed, its results on others; each run is a folder, so that a study that was killed goes on"
-    if selection in task(config).seeds:
-        raise ValueError(f"selection={selection} is one of the reported seeds {list(task(config).seeds)}; choose another")
+    reported = range(config.seed, config.seed + config.seeds)
+    if selection in reported:
+        raise ValueError(f"selection={selection} is one of the reported seeds {list(reported)}; choose another")
     base = replace(config, **CONDITIONS[condition])
     grid = (0.0,) if condition == "none" else strengths
-    tried = {f"{s:g}": _final(task, replace(base, strength=s, seed=selection, seeds=1, lottery=False), metric=task.chosen_by) for s in grid}
+    alone = {s: replace(base, strength=s, seed=selection, seeds=1, lottery=False) for s in grid}
+    tried = {f"{s:g}": _results(task, c)["train"][task.chosen_by or task.metric] for s, c in alone.items()}
     chosen = replace(base, strength=float(min(tried, key=lambda s: _mean(tried[s]))))
-    row = {"condition": condition, "strength": chosen.strength, "selection": tried, "sparse": _final(task, chosen)}
+    results = _results(task, chosen)
+    row = {"condition": condition, "strength": chosen.strength, "selection": tried, "sparse": results["train"][task.metric]}
     if config.lottery:
-        row["lottery"] = _final(task, chosen, "lottery")
+        row["lottery"] = results["lottery"][task.metric]
     if condition == "none":
-        row["dense"] = _final(task, replace(chosen, sparsity=0.0, lottery=False))
+        row["dense"] = _results(task, replace(chosen, sparsity=0.0, lottery=False))["train"][task.metric]
     return row
 
 # %% ../nbs/experiments.ipynb #6987a77f

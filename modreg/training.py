@@ -55,6 +55,7 @@ class Config:
 
     task: ClassVar[str] = "none"
     scales: ClassVar[dict[str, dict[str, Any]]] = {}  # values for the fields that are None, by scale
+    choices: ClassVar[dict[str, tuple[str, ...]]] = {}  # a task's own fields that take one of a few values
 
     def __post_init__(self):
         _fill(self)
@@ -91,7 +92,7 @@ def _check_types(config: Config) -> None:
 
 def _check_values(config: Config) -> None:
     manifold(config.manifold), inhibitor(config.inhibitor)  # both raise, listing what there is
-    for name, allowed in {"control": CONTROLS, "schedule": tuple(SCHEDULES), "ticket": REINITIALIZE}.items():
+    for name, allowed in {"control": CONTROLS, "schedule": tuple(SCHEDULES), "ticket": REINITIALIZE, **config.choices}.items():
         if getattr(config, name) not in allowed:
             raise ValueError(f"{name}={getattr(config, name)!r}; it is one of {', '.join(map(repr, allowed))}")
     for field in fields(config):

@@ -92,6 +92,7 @@ class NavigationConfig(Config):
     steps: int | None = None  # steps of a path T
 
     task: ClassVar[str] = "navigation"
+    choices: ClassVar[dict[str, tuple[str, ...]]] = {"init": ("paper", "identity"), "inputs": ("raw", "standardized")}
     scales: ClassVar[dict[str, dict[str, Any]]] = {
         "tiny": dict(hidden=32, place_cells=64, steps=5, batch=20, batches=10, epochs=3, lr=1e-3, strength=1e-3,
                      init="identity", inputs="standardized"),
@@ -103,10 +104,6 @@ class NavigationConfig(Config):
 
     def __post_init__(self):
         super().__post_init__()
-        choices = {"init": ("paper", "identity"), "inputs": ("raw", "standardized")}
-        for name, allowed in choices.items():
-            if getattr(self, name) not in allowed:
-                raise ValueError(f"{name}={getattr(self, name)!r}; it is one of {', '.join(map(repr, allowed))}")
         if self.place_cells < 3:
             raise ValueError(f"place_cells={self.place_cells}; position is decoded from 3 cells, so there must be at least 3")
 

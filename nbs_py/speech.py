@@ -33,6 +33,7 @@ import math
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, ClassVar
@@ -106,6 +107,7 @@ class SpeechConfig(Config):
     precision: str = "float32"  # of the products on a GPU: "float32" or "bfloat16"
 
     task: ClassVar[str] = "speech"
+    choices: ClassVar[dict[str, tuple[str, ...]]] = {"data": ("digits", "librispeech", "tones"), "precision": ("float32", "bfloat16")}
     scales: ClassVar[dict[str, dict[str, Any]]] = {
         "tiny": dict(data="tones", bands=12, channels=2, blocks=1, distort=0.0, masked=0.0, hidden=24, batch=8, batches=6, epochs=3, lr=5e-3, strength=1e-2),
         "small": dict(data="digits", bands=32, channels=8, blocks=1, distort=0.15, masked=0.0, hidden=128, batch=32, batches=62, epochs=15, lr=2e-3, strength=1e-2),
@@ -114,10 +116,6 @@ class SpeechConfig(Config):
 
     def __post_init__(self):
         super().__post_init__()
-        choices = {"data": ("digits", "librispeech", "tones"), "precision": ("float32", "bfloat16")}
-        for name, allowed in choices.items():
-            if getattr(self, name) not in allowed:
-                raise ValueError(f"{name}={getattr(self, name)!r}; it is one of {', '.join(map(repr, allowed))}")
         for name in ("distort", "masked"):
             if not getattr(self, name) < 0.5:
                 raise ValueError(f"{name}={getattr(self, name)}; it is a share, and must be less than 0.5")
@@ -161,9 +159,15 @@ class Utterance:
         "Its length, without decoding it"
         if self.path is None:
             return 0.08 * len(self.text)
-        import soundfile
+        return _duration(self.path)
 
-        return soundfile.info(self.path).duration
+
+@cache
+def _duration(path: Path) -> float:
+    "Seconds of a sound, which a task asks for several times; the file is opened once"
+    import soundfile
+
+    return soundfile.info(path).duration
 
 
 def _root() -> Path:

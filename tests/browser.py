@@ -9,6 +9,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from modreg import explore
+
 ROOT = Path(__file__).resolve().parent.parent
 SCREENSHOTS = ROOT / "build" / "screenshots"
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "microsoft-edge")
@@ -17,6 +19,7 @@ HOWTO = ("no Chromium or Chrome was found. Debian and Ubuntu: `apt-get install c
          "or name one in the variable CHROMIUM")
 FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
          "--disable-component-update", "--disable-sync")
+FIGURES = [name for name in explore.__all__ if getattr(getattr(explore, name), "__annotations__", {}).get("return") is explore.Explorer]  # figures that are programs
 DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 
 

@@ -1,5 +1,16 @@
-"""One thread a process: small tensors gain nothing from more, and threads that wait for each other on a busy machine cost much."""
+"""One thread a process, since small tensors gain nothing from more and threads that wait for each other on a busy machine cost much; and one browser."""
 
 import os
 
+import pytest
+
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    "A headless browser; closed after each file, since Playwright allows no two at once in a process"
+    from browser import browser
+
+    with browser() as opened:
+        yield opened

@@ -1,17 +1,12 @@
 """The adding problem: its data by brute force, and the chapter run whole, as papermill runs it."""
 
-import json
-from pathlib import Path
-
-import papermill
 import pytest
 import torch
+from headless import run
 from papermill.exceptions import PapermillExecutionError
 
 from modreg.adding import Adder, Adding, AddingConfig, samples, target
 from modreg.experiments import paper_row
-
-NOTEBOOK = Path(__file__).parent.parent / "nbs" / "adding.ipynb"
 
 
 def stream(seed):
@@ -97,14 +92,6 @@ def test_initializations():
     assert own.abs().max() <= 1 / 8
 
 
-def run(folder, **parameters):
-    """Run the chapter at its tiny scale and return its results by folder."""
-    papermill.execute_notebook(
-        NOTEBOOK, folder / "out.ipynb", parameters={"scale": "tiny", "out": str(folder / "runs"), **parameters},
-        progress_bar=False, cwd=folder)
-    return {path.parent: json.loads(path.read_text()) for path in (folder / "runs").glob("*/result.json")}
-
-
 @pytest.mark.parametrize("parameters", [
     {"manifold": "klein", "control": "shuffled"},
     {"train_embedding": True, "steps": 9},
@@ -112,7 +99,7 @@ def run(folder, **parameters):
     {"init": "paper", "hidden": 24, "sparsity": 0.9, "manifold": "r3"},
 ], ids=lambda parameters: "-".join(map(str, parameters.values())))
 def test_papermill_runs_other_settings(tmp_path, parameters):
-    results = run(tmp_path, **parameters)
+    results = run("adding", tmp_path, **parameters)
     assert len(results) == 3  # dense without a penalty, dense with it, and pruned
     folder, pruned = max(results.items(), key=lambda item: item[1]["phases"]["train"]["sparsity"][0])
     assert set(pruned["phases"]) == ({"train", "lottery"} if parameters.get("lottery", True) else {"train"})
@@ -131,7 +118,7 @@ def test_papermill_runs_other_settings(tmp_path, parameters):
 ])
 def test_wrong_parameter_fails_at_once_and_computes_nothing(tmp_path, parameters, message):
     with pytest.raises(PapermillExecutionError, match=message):
-        run(tmp_path, **parameters)
+        run("adding", tmp_path, **parameters)
     assert not (tmp_path / "runs").exists()
 
 

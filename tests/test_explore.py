@@ -1,41 +1,22 @@
 """The figures' programs: they compute what the package computes, and answer on a page without a kernel."""
 
 import json
-import shutil
 
 import pytest
 import torch
+from browser import FIGURES, Watched
 
 from modreg import explore
 from modreg.explore import _source
 from modreg.inhibitors import INHIBITORS
 from modreg.manifolds import manifold
 
-FIGURES = ["inhibitor_shapes", "neighbourhoods", "glued_square", "embedding_training", "pruning_steps", "path_integration"]
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"))), None)
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
-needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium or Chrome is installed; on Debian: apt-get install chromium")
-
-
-@pytest.fixture(scope="module")
-def browser():
-    """A headless Chromium."""
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        yield playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-
 
 @pytest.fixture
-def page(browser):
+def page(chromium):
     """A page that fails the test if it logs an error or asks for anything from another host."""
-    page, faults = browser.new_page(viewport={"width": 900, "height": 700}), []
-    page.on("console", lambda message: message.type in ("error", "warning") and faults.append(message.text))
-    page.on("pageerror", lambda error: faults.append(str(error)))
-    page.on("request", lambda request: request.url.startswith(("data:", "file:", "about:")) or faults.append(request.url))
-    yield page
-    page.close()
-    assert not faults, faults
+    with Watched(chromium, "") as watched:
+        yield watched.page
 
 
 def show(page, name, tmp_path):
@@ -59,7 +40,6 @@ def computed(page, expression, argument):
     return page.evaluate(f"(argument) => {{ {source}; return ({expression})(argument); }}", argument)
 
 
-@needs_browser
 @pytest.mark.parametrize("name", ["circle", "sphere", "torus", "klein", "r3"])
 def test_distances_are_the_packages(page, name):
     space = manifold(name)
@@ -69,7 +49,6 @@ def test_distances_are_the_packages(page, name):
     torch.testing.assert_close(torch.tensor(said, dtype=torch.float64), expected, rtol=0, atol=1e-9)
 
 
-@needs_browser
 @pytest.mark.parametrize("name", INHIBITORS)
 def test_prices_are_the_packages(page, name):
     d = torch.linspace(0, 8, 100, dtype=torch.float64)
@@ -79,7 +58,6 @@ def test_prices_are_the_packages(page, name):
     assert (computed(page, f"() => collapse(INHIBITORS.{name})", None) == "") == (INHIBITORS[name].trainable[0] or name == "sinusoid")
 
 
-@needs_browser
 @pytest.mark.parametrize("name", FIGURES)
 def test_every_figure_answers_to_the_keyboard(page, tmp_path, name):
     """Each control changes what is seen, by keys alone, within 50 ms of computing (the median of several moves)."""
@@ -103,7 +81,6 @@ def test_every_figure_answers_to_the_keyboard(page, tmp_path, name):
         assert pictures(figure) != before
 
 
-@needs_browser
 @pytest.mark.parametrize("name", FIGURES)
 def test_a_move_takes_less_than_50_ms(page, tmp_path, name):
     """The median time of a move's own computing and drawing; a frame on a busy machine is not counted."""
@@ -123,7 +100,6 @@ def test_a_move_takes_less_than_50_ms(page, tmp_path, name):
     assert times[len(times) // 2] < 50, times
 
 
-@needs_browser
 def test_the_page_integrates_a_path_as_torch_does(page, tmp_path):
     figure = show(page, "path_integration", tmp_path)
     figure.get_by_role("button", name="Draw a loop").click()
@@ -143,9 +119,8 @@ def test_the_page_integrates_a_path_as_torch_does(page, tmp_path):
     assert state["error"] == pytest.approx(error.item(), abs=0.5)
 
 
-@needs_browser
-def test_without_javascript_a_picture_stands_there(browser, tmp_path):
-    context = browser.new_context(java_script_enabled=False)
+def test_without_javascript_a_picture_stands_there(chromium, tmp_path):
+    context = chromium.new_context(java_script_enabled=False)
     path = tmp_path / "still.html"
     path.write_text(f"<!doctype html><body>{explore.inhibitor_shapes().page()}</body>", encoding="utf-8")
     page = context.new_page()

@@ -1,18 +1,14 @@
 """A task of one's own: its metric against arithmetic, and the chapter run whole, as papermill runs it."""
 
-import json
 import math
-from pathlib import Path
 
-import papermill
 import pytest
 import torch
+from headless import run
 from papermill.exceptions import PapermillExecutionError
 
 from modreg.head_direction import HeadDirection, HeadDirectionConfig, angular_error, direction, headings
 from modreg.training import fit
-
-NOTEBOOK = Path(__file__).parent.parent / "nbs" / "head_direction.ipynb"
 
 
 def stream(seed):
@@ -59,20 +55,12 @@ def test_it_learns_and_pruning_on_the_circle_keeps_the_promised_zeros(tmp_path):
     assert last["sparsity"] == pytest.approx([0.5] * 3, abs=1e-3)
 
 
-def run(folder, **parameters):
-    """Run the chapter at its tiny scale and return its results by folder."""
-    papermill.execute_notebook(
-        NOTEBOOK, folder / "out.ipynb", parameters={"scale": "tiny", "out": str(folder / "runs"), **parameters},
-        progress_bar=False, cwd=folder)
-    return {path.parent: json.loads(path.read_text()) for path in (folder / "runs").glob("*/result.json")}
-
-
 @pytest.mark.parametrize("parameters", [
     {"manifold": "klein", "control": "shuffled", "seeds": 1},
     {"train_embedding": True, "lottery": False, "sparsity": 0.5, "steps": 8},
 ], ids=lambda parameters: "-".join(map(str, parameters.values())))
 def test_papermill_runs_other_settings(tmp_path, parameters):
-    results = run(tmp_path, **parameters)
+    results = run("head_direction", tmp_path, **parameters)
     assert len(results) == 3  # dense without a penalty, dense with it, and pruned
     folder, pruned = max(results.items(), key=lambda item: item[1]["phases"]["train"]["sparsity"][0])
     assert set(pruned["phases"]) == ({"train", "lottery"} if parameters.get("lottery", True) else {"train"})
@@ -81,5 +69,5 @@ def test_papermill_runs_other_settings(tmp_path, parameters):
 
 def test_wrong_parameter_fails_at_once_and_computes_nothing(tmp_path):
     with pytest.raises(PapermillExecutionError, match="no such parameter: turns"):
-        run(tmp_path, turns=3)
+        run("head_direction", tmp_path, turns=3)
     assert not (tmp_path / "runs").exists()

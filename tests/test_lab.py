@@ -9,12 +9,10 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from browser import SCREENSHOTS, browser
+from browser import FIGURES, SCREENSHOTS
 
-from modreg import explore
 
 ROOT = Path(__file__).resolve().parent.parent
-FIGURES = [name for name in explore.__all__ if getattr(getattr(explore, name), "__annotations__", {}).get("return") is explore.Explorer]
 pytestmark = [pytest.mark.browser, pytest.mark.filterwarnings("default")]
 
 
@@ -58,19 +56,18 @@ def _address(process: subprocess.Popen, log: Path) -> str:
 
 
 @pytest.fixture(scope="module")
-def notebook(lab):
+def notebook(lab, chromium):
     "The notebook of figures, all of whose cells have run"
-    with browser() as chromium:
-        page = chromium.new_context(viewport={"width": 1280, "height": 1000}).new_page()
-        page.wrong = []
-        page.on("pageerror", lambda error: page.wrong.append(str(error)))
-        page.on("request", lambda r: page.wrong.append(r.url) if not r.url.startswith((lab, lab.replace("http", "ws"), "data:", "blob:")) else None)
-        page.set_default_timeout(120_000)
-        page.goto(f"{lab}lab/workspaces/test/tree/figures.ipynb?reset")
-        page.wait_for_function("() => window.jupyterapp?.shell?.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'")
-        page.evaluate("() => jupyterapp.commands.execute('notebook:run-all-cells')")
-        yield page
-        assert not page.wrong, page.wrong
+    page = chromium.new_context(viewport={"width": 1280, "height": 1000}).new_page()
+    page.wrong = []
+    page.on("pageerror", lambda error: page.wrong.append(str(error)))
+    page.on("request", lambda r: page.wrong.append(r.url) if not r.url.startswith((lab, lab.replace("http", "ws"), "data:", "blob:")) else None)
+    page.set_default_timeout(120_000)
+    page.goto(f"{lab}lab/workspaces/test/tree/figures.ipynb?reset")
+    page.wait_for_function("() => window.jupyterapp?.shell?.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'")
+    page.evaluate("() => jupyterapp.commands.execute('notebook:run-all-cells')")
+    yield page
+    assert not page.wrong, page.wrong
 
 
 @pytest.mark.parametrize("name", FIGURES)

@@ -1,7 +1,6 @@
 """Language run whole, as papermill runs it, and its parts against independent computations."""
 
 import http.server
-import json
 import math
 import os
 import threading
@@ -11,9 +10,9 @@ from functools import partial
 from hashlib import sha256
 from pathlib import Path
 
-import papermill
 import pytest
 import torch
+from headless import run
 from papermill.exceptions import PapermillExecutionError
 from torch import nn
 
@@ -41,7 +40,6 @@ from modreg.language import (
 )
 from modreg.training import Phase, Run, clip_, fit
 
-NOTEBOOK = Path(__file__).parent.parent / "nbs" / "language.ipynb"
 REAL = os.environ.get("MODREG_DATA")
 real = pytest.mark.skipif(not (REAL and (Path(REAL) / "wikitext-2").is_dir()), reason="MODREG_DATA has no wikitext-2")
 
@@ -370,14 +368,6 @@ def test_cold_writing_takes_the_likeliest_word(generated):
 # --- the chapter -------------------------------------------------------------------------------------------------------
 
 
-def run(folder, **parameters):
-    """Run the chapter at its tiny scale; results of its runs by folder."""
-    papermill.execute_notebook(
-        NOTEBOOK, folder / "out.ipynb", parameters={"scale": "tiny", "out": str(folder / "runs"), **parameters},
-        progress_bar=False, cwd=folder)
-    return {path.parent: json.loads(path.read_text()) for path in (folder / "runs").glob("*/result.json")}
-
-
 @pytest.mark.parametrize("parameters", [
     {"manifold": "klein", "control": "shuffled", "sparsity": 0.98},
     {"train_embedding": True, "seeds": 1},
@@ -385,7 +375,7 @@ def run(folder, **parameters):
 ], ids=lambda parameters: "-".join(map(str, parameters.values())))
 def test_papermill_runs_other_settings(tmp_path, monkeypatch, parameters):
     monkeypatch.delenv("MODREG_DATA", raising=False)
-    results = run(tmp_path, **parameters)
+    results = run("language", tmp_path, **parameters)
     assert len(results) == 3  # dense without a penalty, dense with it, and pruned
     folder, pruned = max(results.items(), key=lambda item: item[1]["phases"]["train"]["sparsity"][0])
     assert set(pruned["phases"]) == ({"train", "lottery"} if parameters.get("lottery", True) else {"train"})
@@ -405,7 +395,7 @@ def test_papermill_runs_other_settings(tmp_path, monkeypatch, parameters):
 def test_what_cannot_run_fails_at_once(tmp_path, monkeypatch, parameters, message):
     monkeypatch.setenv("MODREG_DATA", str(tmp_path))
     with pytest.raises(PapermillExecutionError, match=message):
-        run(tmp_path, **parameters)
+        run("language", tmp_path, **parameters)
     assert not (tmp_path / "runs").exists()
 
 

@@ -1,26 +1,14 @@
 """Navigation run whole, as papermill runs it."""
 
-import json
 import math
-from pathlib import Path
 
-import papermill
 import pytest
+from headless import run
 from papermill.exceptions import PapermillExecutionError
 
 from modreg.experiments import paper_row
 from modreg.navigation import Navigation, NavigationConfig
 from modreg.training import Phase, fit
-
-NOTEBOOK = Path(__file__).parent.parent / "nbs" / "navigation.ipynb"
-
-
-def run(folder, **parameters):
-    """Run the chapter at its tiny scale and return the results of its last run."""
-    papermill.execute_notebook(
-        NOTEBOOK, folder / "out.ipynb", parameters={"scale": "tiny", "out": str(folder / "runs"), **parameters},
-        progress_bar=False, cwd=folder)
-    return {path.parent: json.loads(path.read_text()) for path in (folder / "runs").glob("*/result.json")}
 
 
 @pytest.mark.parametrize("parameters", [
@@ -30,7 +18,7 @@ def run(folder, **parameters):
     {"inhibitor": "diffusion", "sparsity": 0.75, "control": "l1", "init": "paper", "hidden": 24},
 ], ids=lambda parameters: "-".join(map(str, parameters.values())))
 def test_papermill_runs_other_settings(tmp_path, parameters):
-    results = run(tmp_path, **parameters)
+    results = run("navigation", tmp_path, **parameters)
     assert len(results) == 3  # dense without a penalty, dense with it, and pruned
     folder, pruned = max(results.items(), key=lambda item: item[1]["phases"]["train"]["sparsity"][0])
     assert set(pruned["phases"]) == ({"train", "lottery"} if parameters.get("lottery", True) else {"train"})
@@ -50,7 +38,7 @@ def test_papermill_runs_other_settings(tmp_path, parameters):
 ])
 def test_wrong_parameter_fails_at_once_and_computes_nothing(tmp_path, parameters, message):
     with pytest.raises(PapermillExecutionError, match=message):
-        run(tmp_path, **parameters)
+        run("navigation", tmp_path, **parameters)
     assert not (tmp_path / "runs").exists()
 
 

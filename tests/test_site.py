@@ -12,7 +12,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
-from browser import DESKTOP, PHONE, Watched, browser
+from browser import DESKTOP, PHONE, Watched
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.append(str(ROOT / "tools"))
@@ -42,12 +42,6 @@ def site():
     yield server.address
     server.shutdown()
     server.server_close()
-
-
-@pytest.fixture(scope="session")
-def chromium():
-    with browser() as opened:
-        yield opened
 
 
 @functools.cache

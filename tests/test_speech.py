@@ -2,17 +2,15 @@
 
 import os
 from dataclasses import replace
-from pathlib import Path
 
-import papermill
 import pytest
 import torch
+from headless import run
 from papermill.exceptions import PapermillExecutionError
 
 from modreg.speech import BLANK, Speech, SpeechConfig, Utterance, digits, error_rates, frames_of, librispeech, misfits, split, tones
 from modreg.training import Phase, fit
 
-NOTEBOOK = Path(__file__).parent.parent / "nbs" / "speech.ipynb"
 needs_data = pytest.mark.skipif("MODREG_DATA" not in os.environ, reason="the recordings are not here: MODREG_DATA names no folder")
 
 
@@ -20,15 +18,9 @@ def config(out, **options):
     return SpeechConfig(scale="tiny", device="cpu", out=str(out), **options)
 
 
-def run(folder, **parameters):
-    """Run the chapter at its tiny scale."""
-    papermill.execute_notebook(NOTEBOOK, folder / "out.ipynb", parameters={"scale": "tiny", "out": str(folder / "runs"), **parameters},
-                               progress_bar=False, cwd=folder)
-
-
 @pytest.mark.parametrize("parameters", [{"manifold": "klein", "control": "shuffled", "seeds": 1}, {"train_embedding": True, "lottery": False, "seeds": 1}], ids=str)
 def test_papermill_runs_other_settings(tmp_path, parameters):
-    run(tmp_path, **parameters)
+    run("speech", tmp_path, **parameters)
     (table,) = (tmp_path / "runs").glob("*/table.md")
     assert ("lottery" in table.read_text()) == parameters.get("lottery", True)
 
@@ -36,7 +28,7 @@ def test_papermill_runs_other_settings(tmp_path, parameters):
 @pytest.mark.parametrize(("parameters", "message"), [({"data": "music"}, "'digits', 'librispeech', 'tones'"), ({"manifod": "torus"}, "no such parameter")])
 def test_wrong_parameters_fail_at_once(tmp_path, parameters, message):
     with pytest.raises(PapermillExecutionError, match=message):
-        run(tmp_path, **parameters)
+        run("speech", tmp_path, **parameters)
     assert not (tmp_path / "runs").exists()
 
 

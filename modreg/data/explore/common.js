@@ -295,6 +295,17 @@ function axes(context, width, height, ink, [x0, x1], [y0, y1], xlabel, ylabel) {
   return { x, y };
 }
 
+/** The largest square in a canvas, less a margin, for data from `low` to `high`; `back` takes a pointer's place, from 0 to 1, to the data. */
+function plane(width, height, margin, low, high) {
+  const size = Math.min(width, height) - margin, left = (width - size) / 2, top = margin / 2, span = high - low;
+  return {
+    size, left, top,
+    x: (v) => left + ((v - low) / span) * size,
+    y: (v) => top + size - ((v - low) / span) * size,
+    back: (px, py) => [low + ((px * width - left) / size) * span, low + ((top + size - py * height) / size) * span],
+  };
+}
+
 function line(context, points, style, width = 2) {
   context.strokeStyle = style;
   context.lineWidth = width;

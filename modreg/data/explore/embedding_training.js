@@ -75,10 +75,10 @@ function render({ model, el }) {
   }
 
   const where = panel(view.panels, "neurons on the torus", "Sixty neurons on the torus (a square with opposite edges glued), with random weights between them.", 0.92, (c, width, height, ink) => {
-    const size = Math.min(width, height) - 8, left = (width - size) / 2;
+    const { size, left, top, x, y } = plane(width, height, 8, 0, PERIOD);
     c.strokeStyle = ink;
-    c.strokeRect(left, 4, size, size);
-    points.forEach(([x, y]) => dot(c, left + (x / PERIOD) * size, 4 + size - (y / PERIOD) * size, 4, BLUE, "#fff8"));
+    c.strokeRect(left, top, size, size);
+    points.forEach((p) => dot(c, x(p[0]), y(p[1]), 4, BLUE, "#fff8"));
   });
   const curve = panel(view.panels, "mean distance of two neurons over steps", "Mean distance of two neurons.", 0.92, (c, width, height, ink) => {
     const to = axes(c, width, height, ink, [0, Math.max(40, step)], [0, 5], "step", "mean distance");

@@ -19,8 +19,7 @@ function render({ model, el }) {
   };
 
   const flat = panel(view.panels, "square with glued edges; drag the disc or use the arrow keys", "Edges with the same arrow are one. The little hand shows which way is up for the disc.", 0.92, (c, width, height, ink) => {
-    const size = Math.min(width, height) - 44, left = (width - size) / 2, top = 22;
-    const x = (v) => left + (v / PERIOD) * size, y = (v) => top + size - (v / PERIOD) * size;
+    const { size, left, top, x, y } = plane(width, height, 44, 0, PERIOD);
     const cells = 60, far = MANIFOLDS[manifold].distance;
     for (let i = 0; i < cells; i++) {
       for (let j = 0; j < cells; j++) {
@@ -51,8 +50,7 @@ function render({ model, el }) {
     arrow(c, ink, x(10), y(5), 0, manifold === "klein" ? 1 : -1, 2);
   });
   const grab = (px, py) => {
-    const width = flat.canvas.clientWidth, height = flat.canvas.clientHeight, size = Math.min(width, height) - 44;
-    centre = home([((px * width - (width - size) / 2) / size) * PERIOD, ((22 + size - py * height) / size) * PERIOD]);
+    centre = home(plane(flat.canvas.clientWidth, flat.canvas.clientHeight, 44, 0, PERIOD).back(px, py));
     show();
   };
   drag(flat.canvas, grab);

@@ -3,7 +3,7 @@
 function render({ model, el }) {
   const view = frame(el, "Pick a neuron. Which others may it keep a connection to?");
   const count = 700;
-  let manifold = "torus", inhibitor = "difference_of_gaussians", neuron = 0, points = [], places = [], drawn = [];
+  let manifold = "torus", inhibitor = "difference_of_gaussians", neuron = 0, points = [], places = [], apart = [], cost = [], drawn = [];
 
   choice(view.controls, "manifold", Object.fromEntries(Object.entries(MANIFOLDS).map(([k, m]) => [k, m.label])), manifold, (v) => {
     manifold = v;
@@ -25,11 +25,15 @@ function render({ model, el }) {
     places = points.map(MANIFOLDS[manifold].place);
   }
 
-  const distances = () => points.map((p) => MANIFOLDS[manifold].distance(points[neuron], p));
-  const prices = () => distances().map((d) => Math.max(0, INHIBITORS[inhibitor].value(d, defaults(INHIBITORS[inhibitor]))));
+  /** Distances from the neuron, and the prices of its connections; turning the view leaves them as they are. */
+  function measure() {
+    const { value } = INHIBITORS[inhibitor], parameters = defaults(INHIBITORS[inhibitor]);
+    apart = points.map((p) => MANIFOLDS[manifold].distance(points[neuron], p));
+    cost = apart.map((d) => Math.max(0, value(d, parameters)));
+  }
 
   const space = panel(view.panels, "neurons on the manifold; drag or use the arrow keys to turn, click to pick", "Drag to turn, click to pick. The star is the neuron; dark neurons are cheap for it, yellow ones dear.", 0.9, (c, width, height, ink) => {
-    const cost = prices(), top = Math.max(...cost) || 1;
+    const top = Math.max(...cost) || 1;
     drawn = places.map((p, k) => [...project(p, width, height), k]).sort((a, b) => a[2] - b[2]);
     for (const [x, y, deep, k] of drawn) {
       if (k !== neuron) dot(c, x, y, 3.2 + 1.4 * deep, colour(cost[k] / top));
@@ -52,7 +56,7 @@ function render({ model, el }) {
   });
 
   const row = panel(view.panels, "what is left of the neuron's weights, by distance", "What the penalty leaves of its row of weights: random weights, each shrunk by its own price, by distance.", 0.9, (c, width, height, ink) => {
-    const r = random(neuron + 7), apart = distances(), cost = prices(), mean = cost.reduce((a, b) => a + b, 0) / count;
+    const r = random(neuron + 7), mean = cost.reduce((a, b) => a + b, 0) / count;
     const far = Math.max(...apart), weights = cost.map((p) => {
       const w = normal(r);
       return Math.sign(w) * Math.max(0, Math.abs(w) - (1.5 * p) / mean);
@@ -64,7 +68,8 @@ function render({ model, el }) {
   });
 
   function show() {
-    const cost = prices(), top = Math.max(...cost), apart = distances();
+    measure();
+    const top = Math.max(...cost);
     const cheap = apart.filter((d, k) => k !== neuron && cost[k] < top / 4);
     const range = cheap.length ? `, between ${Math.min(...cheap).toFixed(1)} and ${Math.max(...cheap).toFixed(1)} away` : "";
     view.says.textContent = `Neuron ${neuron} on the ${MANIFOLDS[manifold].label}: ${cheap.length} of ${count - 1} others cost less than a quarter of the dearest${range}.`;

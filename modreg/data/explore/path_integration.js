@@ -65,18 +65,15 @@ function render({ model, el }) {
   }
 
   const field = panel(view.panels, "box to draw in; drag, or use the arrow keys", "Draw with the mouse, a finger, or the arrow keys. Blue: your path. Orange: where the network believes to be.", 0.75, (c, width, height, ink) => {
-    const size = Math.min(width, height) - 8, left = (width - size) / 2, x = (v) => left + (v / box + 0.5) * size, y = (v) => 4 + (0.5 - v / box) * size;
+    const { size, left, top, x, y } = plane(width, height, 8, -box / 2, box / 2);
     c.strokeStyle = ink;
-    c.strokeRect(left, 4, size, size);
+    c.strokeRect(left, top, size, size);
     for (let i = 0; i < p; i++) dot(c, x(centres[2 * i]), y(centres[2 * i + 1]), 1.2, "#8888");
     line(c, path.map((q) => [x(q[0]), y(q[1])]), BLUE, 2.5);
     said.forEach((q, k) => dot(c, x(q[0]), y(q[1]), 2.6, `rgba(217,95,2,${0.35 + (0.65 * k) / said.length})`));
     if (path.length) dot(c, x(path[0][0]), y(path[0][1]), 5, ink);
   });
-  const spot = (px, py) => {
-    const width = field.canvas.clientWidth, height = field.canvas.clientHeight, size = Math.min(width, height) - 8;
-    return [((px * width - (width - size) / 2) / size - 0.5) * box, (0.5 - (py * height - 4) / size) * box];
-  };
+  const spot = (px, py) => plane(field.canvas.clientWidth, field.canvas.clientHeight, 8, -box / 2, box / 2).back(px, py);
   drag(field.canvas, (px, py, event) => {
     if (event.type === "pointerdown") begin(spot(px, py).map((c) => clamp(c, -box / 2, box / 2)));
     else walk(spot(px, py));

@@ -18,10 +18,10 @@ function render({ model, el }) {
   const alive = (u, v) => survived[u * n + v] > level;
 
   const flat = panel(view.panels, "neurons on the torus with the connections of one", "The torus as a square. Lines lead from the neurons that the star still listens to; click to pick another.", 0.92, (c, width, height, ink) => {
-    const size = Math.min(width, height) - 8, left = (width - size) / 2, x = (v) => left + (v / PERIOD) * size, y = (v) => 4 + size - (v / PERIOD) * size;
+    const { size, left, top, x, y } = plane(width, height, 8, 0, PERIOD);
     c.save();
     c.beginPath();
-    c.rect(left, 4, size, size);
+    c.rect(left, top, size, size);
     c.clip();
     const here = point(neuron);
     for (let v = 0; v < n; v++) {
@@ -35,11 +35,10 @@ function render({ model, el }) {
     for (let v = 0; v < n; v++) dot(c, x(places[2 * v]), y(places[2 * v + 1]), alive(neuron, v) ? 3.4 : 1.5, alive(neuron, v) ? BLUE : "#8889");
     star(c, x(here[0]), y(here[1]), 9, ORANGE);
     c.strokeStyle = ink;
-    c.strokeRect(left, 4, size, size);
+    c.strokeRect(left, top, size, size);
   });
   flat.canvas.addEventListener("pointerdown", (event) => {
-    const [px, py] = pointer(flat.canvas, event), width = flat.canvas.clientWidth, height = flat.canvas.clientHeight, size = Math.min(width, height) - 8;
-    const at = [((px * width - (width - size) / 2) / size) * PERIOD, ((4 + size - py * height) / size) * PERIOD];
+    const at = plane(flat.canvas.clientWidth, flat.canvas.clientHeight, 8, 0, PERIOD).back(...pointer(flat.canvas, event));
     neuron = pick.value = [...Array(n).keys()].reduce((a, b) => (MANIFOLDS.torus.distance(point(a), at) < MANIFOLDS.torus.distance(point(b), at) ? a : b));
     show();
   });
