@@ -33,6 +33,7 @@ class LanguageConfig(Config):
     corpus: str = "auto"  # "wikitext-2", or "generated" at the tiny scale; "auto": generated only at the tiny scale without MODREG_DATA
     vocabulary: int | None = None  # number of words V: the most frequent; all others are read as <unk>
     steps: int | None = None  # words through which an error runs back
+    anneal: float = 4.0  # a seed's rate is divided by it after an epoch without a new best on the validation text; 1 keeps the rate
     held_out: int | None = None  # words of the validation and of the test text that are measured after each epoch
 
     task: ClassVar[str] = "language"
@@ -52,9 +53,9 @@ class LanguageConfig(Config):
             raise ValueError(f"corpus={self.corpus!r}; it is one of 'auto', 'wikitext-2', 'generated'")
         if self.corpus == "generated" and self.scale != "tiny":
             raise ValueError(f"corpus='generated' with scale={self.scale!r}: generated text is for scale='tiny' alone; use 'wikitext-2'")
-        for name, least in {"vocabulary": 10, "held_out": self.held_out_columns}.items():
+        for name, least in {"vocabulary": 10, "held_out": self.held_out_columns, "anneal": 1}.items():
             if getattr(self, name) < least:
-                raise ValueError(f"{name}={getattr(self, name)}; it is a number of words, at least {least}")
+                raise ValueError(f"{name}={getattr(self, name)}; it must be at least {least}")
 
 # %% ../nbs/language.ipynb #873d11ab
 SPLITS = ("train", "valid", "test")
@@ -376,7 +377,7 @@ def limits(self: Language) -> dict[str, float]:
 def optimizer(self: Language, parameters: list[nn.Parameter]) -> tuple[SeedSGD, Anneal]:
     "Gradient descent with a rate for each seed, annealed when that seed's validation text stalls"
     descent = SeedSGD(parameters, torch.full((self.config.seeds,), self.config.lr, device=self.config.device))
-    return descent, Anneal(descent)
+    return descent, Anneal(descent, factor=self.config.anneal)
 
 # %% ../nbs/language.ipynb #23c89822
 @torch.no_grad()

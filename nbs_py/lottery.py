@@ -192,6 +192,7 @@ display(Markdown("\n".join(lines)))
 
 # %% [markdown]
 # Lower is better everywhere. A ticket has one advantage over the network that it comes from, since it is never cut again while it learns; where a ticket is the better of the two, the pruning schedule is what hurt.
+# And it has a burden: its weights are drawn as if its matrices were full. In [language](language.ipynb) that, together with a rule that lowers the rate, kept nearly every ticket from learning at all.
 
 # %% [markdown]
 # ## Exercise 1
