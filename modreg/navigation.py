@@ -148,14 +148,17 @@ class PathIntegrator(nn.Module):
         if config.init == "identity":
             near_identity_(self.rnn.weight_hh_l0)
 
-    def forward(
+    def states(
         self,
         start: Tensor,  # place-cell activity at the start (S, batch, P)
         velocity: Tensor,  # displacement at each step (S, T, batch, 2) in m
-    ) -> Tensor:  # scores of the place cells after each step (S, T, batch, P)
+    ) -> Tensor:  # hidden states after each step (S, T, batch, N)
         activity_scale, velocity_scale = self.scales
-        states, _ = self.rnn(velocity_scale * velocity, self.encoder(activity_scale * start)[:, None])
-        return self.decoder(states)
+        return self.rnn(velocity_scale * velocity, self.encoder(activity_scale * start)[:, None])[0]
+
+    def forward(self, start: Tensor, velocity: Tensor) -> Tensor:
+        "Scores of the place cells after each step (S, T, batch, P)"
+        return self.decoder(self.states(start, velocity))
 
 # %% ../nbs/navigation.ipynb #026d3e1f
 class Navigation(Task):

@@ -115,6 +115,8 @@ assert error < 0.25  # it has learned
 # | | [wiring](wiring.ipynb) | pictures of what is left |
 # | | [experiments](experiments.ipynb) | three runs, their pictures, and all conditions on equal terms |
 # | Experiments | [navigation](navigation.ipynb) | a rat in the dark: data, model, run, and the paper's numbers |
+# | | [rats](rats.ipynb) | the same networks on recorded paths of real rats |
+# | | [gridcells](gridcells.ipynb) | rate maps, grid scores, and whether the torus brings grid cells |
 # | | [adding](adding.ipynb) | two marked numbers, a long wait, and how many weights it takes |
 # | | [language](language.ipynb) | the next word of WikiText-2: three recurrent layers, perplexity, and what a sparse network writes |
 # | | [speech](speech.ipynb) | writing down what unseen speakers say |

@@ -1,0 +1,585 @@
+# ---
+# jupyter:
+#   kernelspec:
+#     display_name: python3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Real rats
+#
+# > Networks that learned from simulated rats are asked where recorded ones went
+
+# %% [markdown]
+# After this chapter you can
+#
+# - bring a recorded path to the time step and the box of a network, without inventing a single position,
+# - test a trained network on paths that it was never meant for, beside the two numbers that frame every result,
+# - say how real and simulated rats differ, and what that does to the benchmark.
+#
+# The question: *no rat has ever walked as the simulated ones do. Does the network find the way of a real one, and do sparse networks lose more on it than dense ones?*
+#
+# Nothing is trained on a real path. The networks are those of the chapter [navigation](navigation.ipynb): if its runs are in the same folder, this chapter computes none anew.
+
+# %%
+#| default_exp rats
+
+# %%
+#| export
+import math
+import os
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from modreg import experiments, navigation
+from modreg.navigation import Navigation, NavigationConfig, PathIntegrator, paths
+
+# %%
+#| hide
+from dataclasses import replace
+
+import matplotlib.pyplot as plt
+from fastcore.test import test_close, test_eq, test_fail
+from IPython.display import Markdown, display
+
+from modreg.exercises import exercise
+from modreg.experiments import load_model, load_results, result_names, summary, train_three
+from modreg.navigation import position_error
+from modreg.training import from_parameters
+
+plt.style.use("modreg.data.book")
+
+# %% [markdown]
+# ## The parameters
+#
+# Those of navigation, and two more. `rats` says whose paths are taken; `mapping` says how a recorded box goes into the network's.
+
+# %% tags=["parameters"]
+manifold = "torus"  # circle, sphere, torus, klein, torus6, r3, r9, s3
+inhibitor = "difference_of_gaussians"  # ricker, diffusion, sinusoid, gaussian, constant
+control = "moduli"  # moduli (the method), none, l1, shuffled
+train_embedding = False  # learn the neurons' places together with the weights
+strength = None  # λ of eq. 6 in mean form
+sparsity = 0.9  # share of weights that is zero at the end
+lottery = True  # train again from new weights under the same masks
+init = None  # initial recurrent matrix: paper (torch's default), identity (near the identity)
+hidden = None  # number of hidden neurons N
+epochs = None  # epochs a phase
+seeds = 3  # number of models
+seed = 0  # the first seed
+scale = "auto"  # small (minutes on two cores), paper (for a GPU)
+device = "auto"  # cpu, cuda
+out = "runs"  # folder that holds the run folders
+rats = "auto"  # recorded, generated (made-up recordings), auto: recorded, but generated for a tiny run without MODREG_DATA
+mapping = "centre"  # centre (metres stay metres), stretch (the recorded box fills the network's)
+
+
+# %%
+#| export
+@dataclass(frozen=True, kw_only=True)
+class RatsConfig(NavigationConfig):
+    "Settings of a navigation run, and the real paths that it is tested on"
+
+    rats: str = "auto"  # "recorded", "generated", or "auto": generated only at the tiny scale without MODREG_DATA
+    mapping: str = "centre"  # how a recorded box goes into the network's: "centre" or "stretch"
+    task: ClassVar[str] = "rats"
+    choices: ClassVar[dict[str, tuple[str, ...]]] = {**NavigationConfig.choices, "rats": ("auto", "recorded", "generated"), "mapping": ("centre", "stretch")}
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.rats == "auto":
+            generated = self.scale == "tiny" and not os.environ.get("MODREG_DATA")
+            object.__setattr__(self, "rats", "generated" if generated else "recorded")
+
+    @property
+    def navigation(self) -> NavigationConfig:
+        "The run that is tested"
+        return NavigationConfig(**{field.name: getattr(self, field.name) for field in fields(NavigationConfig)})
+
+
+# %%
+config = from_parameters(RatsConfig, globals())
+config
+
+# %%
+#| hide
+from modreg.navigation import BOX, DT
+
+# %% [markdown]
+# ## Two rats
+#
+# `sargolini` is ten minutes of a rat in a box of one metre (Sargolini et al. 2006), filmed 50 times a second. `tanni` is two hours in a box of 3.5 by 2.5 metres (Tanni et al. 2022),
+# 30 times a second. Each is a file `NAME.npz` in the folder `rat-trajectories` of `MODREG_DATA`, with times `t` in s and positions `pos` in m.
+
+# %%
+#| export
+RATS = {"sargolini": (1.0, 1.0), "tanni": (3.5, 2.5)}  # recordings, and the sides of their boxes in m
+
+
+@dataclass(frozen=True)
+class Recording:
+    "Where a rat was, and when"
+
+    time: np.ndarray  # (n,) in s, growing
+    position: np.ndarray  # (n, 2) in m, the box's centre at 0
+    sides: tuple[float, float]  # of the box, m
+
+
+def load_recording(
+    name: str,  # "sargolini" or "tanni"
+    folder: str | Path | None = None,  # holds `rat-trajectories`; the environment variable MODREG_DATA if not given
+) -> Recording:
+    "A recorded rat; FileNotFoundError says where it was looked for, ValueError which rats there are"
+    if name not in RATS:
+        raise ValueError(f"no rat is called {name!r}; there are {', '.join(RATS)}")
+    folder = folder or os.environ.get("MODREG_DATA")
+    if not folder:
+        raise FileNotFoundError("the recorded paths are not part of this package: set the environment variable MODREG_DATA to the folder that holds "
+                                f"rat-trajectories/{name}.npz, or say rats='generated' for made-up recordings")
+    path = Path(folder) / "rat-trajectories" / f"{name}.npz"
+    if not path.is_file():
+        raise FileNotFoundError(f"no {path.name} in {path.parent}; put the recording there, or set MODREG_DATA to the folder that has it")
+    with np.load(path) as file:
+        time, position = file["t"].astype(float), file["pos"].astype(float)
+    if position.shape != (len(time), 2) or not (np.isfinite(position).all() and (np.diff(time) > 0).all()):
+        raise ValueError(f"{path} holds t {time.shape} and pos {position.shape}; it must hold growing times (n,) and finite positions (n, 2)")
+    return Recording(time, position - np.array(RATS[name]) / 2, RATS[name])
+
+
+# %% [markdown]
+# Without the files, a tiny run makes do with two made-up recordings: a simulated rat in slow motion, with frames missing. They show that everything is wired up, and nothing about rats.
+
+# %%
+#| export
+def generated_recording(name: str) -> Recording:
+    "A made-up recording in the box of a recorded rat: a simulated rat, slowed down eight times, with frames missing"
+    walk = paths(1, 4000, torch.Generator().manual_seed(len(name)))[:, 0].double().numpy()
+    seen = np.arange(len(walk)) % 400 < 390
+    return Recording(8 * navigation.DT * np.arange(len(walk))[seen], (walk * np.array(RATS[name]) / navigation.BOX)[seen], RATS[name])
+
+
+# %%
+recordings = {name: load_recording(name) if config.rats == "recorded" else generated_recording(name) for name in RATS}
+if config.rats == "generated":
+    display(Markdown("**Made-up recordings.** No number below says anything about rats."))
+fig, axes = plt.subplots(1, 3, figsize=(10, 3.5), layout="constrained")
+axes[0].plot(*paths(1, 500, torch.Generator().manual_seed(4))[:, 0].T, linewidth=1, color="C0")
+for k, (ax, rat) in enumerate(zip(axes[1:], recordings.values(), strict=True), start=1):
+    shown = abs(rat.time - rat.time[0] - 65) < 5
+    ax.plot(*rat.position[shown].T, linewidth=1, color=f"C{k}")
+for k, (ax, title) in enumerate(zip(axes, ("simulated", *recordings), strict=True)):
+    for width, height, look in ((BOX, BOX, dict(ec="0.6")), (*(RATS[title] if k else (BOX, BOX)), dict(ec=f"C{k}", linestyle=":"))):
+        ax.add_patch(plt.Rectangle((-width / 2, -height / 2), width, height, fill=False, **look))
+    ax.set(aspect="equal", xlim=(-1.9, 1.9), ylim=(-1.5, 1.5), xlabel="east (m)", title=f"{title}, 10 s")
+axes[0].set(ylabel="north (m)")
+plt.show()
+
+
+# %% [markdown]
+# Ten seconds each, in metres; the gray square is the box that the networks know, the dotted line the box that each rat was in. *Predict:* a path that they are trained on lasts less than half a second. How far does a real rat get in that time, and what
+# does that mean for a network which is right to within some ten centimetres?
+
+# %% [markdown]
+# ## Never over a gap
+#
+# A tracker loses its rat now and then. The obvious way to a regular time step is to interpolate between whatever frames there are:
+
+# %%
+def naive_resample(rat, step=DT):
+    "Positions at a regular step, straight over whatever is missing"
+    times = np.arange(rat.time[0], rat.time[-1], step)
+    return np.stack([np.interp(times, rat.time, x) for x in rat.position.T], -1)
+
+
+for name, rat in recordings.items():
+    intervals = np.diff(rat.time)
+    frame = np.median(intervals)
+    print(f"{name}: a frame lasts {1000 * frame:.0f} ms; {(intervals > 1.5 * frame).sum()} gaps, the longest of {intervals.max():.2f} s, all filled with straight lines")
+
+# %% [markdown]
+# A straight line at constant speed is the easiest path there is, and no rat ran it. There is a second kind of gap, which the times do not show. Look at the speeds between two frames:
+
+# %%
+fig, ax = plt.subplots(figsize=(6, 3), layout="constrained")
+for k, (name, rat) in enumerate(recordings.items(), start=1):
+    speeds = np.linalg.norm(np.diff(rat.position, axis=0), axis=1) / np.diff(rat.time)
+    ax.hist(speeds, bins=np.linspace(0, 3.5, 141), histtype="step", log=True, label=name, color=f"C{k}")
+ax.axvline(1.2, color="0.6", linestyle=":")
+ax.set(xlabel="speed from frame to frame (m/s)", ylabel="frames")
+ax.legend()
+plt.show()
+
+# %% [markdown]
+# The large box has a second hump near 1.7 m/s. At 30 frames a second that is a hop of six centimetres, often there and back again: the tracker changes from one light on the rat's head to
+# the other. So a recording is cut in two places: where a frame is missing, and where the rat would have been faster than 1.2 m/s, which is where the hump begins. What is between two cuts is a segment.
+
+# %%
+#| export
+FASTEST = 1.2  # between two frames nothing that is faster is taken for a rat, m/s
+
+
+def segments(
+    rat: Recording,
+) -> list[tuple[np.ndarray, np.ndarray]]:  # times (n,) in s and positions (n, 2) in m of each
+    "A recording, cut where frames are missing and where the tracker jumps"
+    intervals = np.diff(rat.time)
+    speeds = np.linalg.norm(np.diff(rat.position, axis=0), axis=1) / intervals
+    cuts = np.flatnonzero((intervals > 1.5 * np.median(intervals)) | (speeds > FASTEST)) + 1
+    return list(zip(np.split(rat.time, cuts), np.split(rat.position, cuts), strict=True))
+
+
+# %%
+for name, rat in recordings.items():
+    pieces = segments(rat)
+    test_eq(sum(len(times) for times, _ in pieces), len(rat.time))  # every frame is in one segment
+    kept = sum(times[-1] - times[0] for times, _ in pieces) / (rat.time[-1] - rat.time[0])
+    print(f"{name}: {len(pieces)} segments hold {kept:.1%} of the time")
+
+
+# %% [markdown]
+# ## Into the network's box
+#
+# The network knows one box of 2.2 m and one step of 0.02 s. There are three ways to bring a rat there, and each keeps something else:
+#
+# | | keeps | changes |
+# |---|---|---|
+# | `mapping="centre"` | metres: the recorded box lies around the centre, and paths that leave the network's box are left out | a small box leaves a margin that no path visits, of a large one only the middle is seen, and a wall is no longer where the network has one |
+# | `mapping="stretch"` | walls: the longer side of the recorded box becomes 2.2 m | speed, by the same factor |
+# | `pace` | the shape of the path: the film is played that many times as fast | time: a step of the network is `pace` times 0.02 s of the rat's life |
+#
+# The last needs a word. The network is told displacements, not seconds; to play the film faster is to take every eighth frame, say. All three move nothing but the rat as a whole.
+
+# %%
+#| export
+def real_paths(
+    rat: Recording,
+    steps: int,  # steps of each path T
+    pace: int = 1,  # how many times as fast the film is played
+    mapping: str = "centre",  # "centre" or "stretch"
+    count: int = 1000,  # greatest number of paths
+) -> Tensor:  # positions (T + 1, n, 2) in m, the box's centre at 0; n is at most `count`
+    "Paths of a real rat at the network's time step, in the network's box; each lies within one segment, and no two share a step"
+    if mapping not in ("centre", "stretch"):
+        raise ValueError(f"mapping={mapping!r}; it is 'centre' or 'stretch'")
+    factor, walks = navigation.BOX / max(rat.sides) if mapping == "stretch" else 1.0, []
+    for times, position in segments(rat):
+        regular = np.arange(times[0], times[-1] + 1e-9, pace * navigation.DT)
+        track = factor * np.stack([np.interp(regular, times, x) for x in position.T], -1)
+        walks += [track[first : first + steps + 1] for first in range(0, len(track) - steps, steps)]
+    inside = [walk for walk in walks if np.abs(walk).max() <= navigation.BOX / 2]
+    if not inside:
+        raise ValueError(f"no stretch of this recording holds {steps} steps of {pace * navigation.DT:g} s within the box; take fewer steps or a lower pace")
+    chosen = np.linspace(0, len(inside) - 1, min(count, len(inside))).round().astype(int)
+    return torch.tensor(np.stack([inside[k] for k in chosen], 1), dtype=torch.get_default_dtype())
+
+
+# %% [markdown]
+# A recording that counts its frames shows what is kept. It moves east a centimetre a frame, with a gap after frame 30; no path may cross it.
+
+# %%
+frames = np.delete(np.arange(61), range(31, 40))
+toy = Recording(DT * frames, np.stack([0.01 * frames - 0.3, 0 * frames], -1), (1.0, 1.0))
+walk = real_paths(toy, steps=5)
+test_eq(walk.shape, (6, 10, 2))  # six before the gap and four after it
+test_close(walk.diff(dim=0)[..., 0], torch.full((5, 10), 0.01), eps=1e-6)
+assert not ((walk[..., 0] > 0.001) & (walk[..., 0] < 0.099)).any()
+test_close(real_paths(toy, 5, pace=2).diff(dim=0)[..., 0], torch.full((5, 5), 0.02), eps=1e-6)
+test_close(real_paths(toy, 5, mapping="stretch"), 2.2 * walk, eps=1e-6)
+test_fail(lambda: real_paths(toy, 40), contains="fewer steps")
+
+
+# %% [markdown]
+# ## How real rats move
+#
+# Speed, turning, and what matters most here: how far a rat is from where it was.
+
+# %%
+def moves(walk):
+    "Speeds in m/s, and turns in rad from one step to the next where the rat moves at all"
+    step = walk.diff(dim=0)
+    speed, heading = step.norm(dim=-1) / DT, torch.atan2(step[..., 1], step[..., 0])
+    turn = torch.remainder(heading.diff(dim=0) + math.pi, 2 * math.pi) - math.pi
+    return speed.flatten(), turn[(speed[1:] > 0.05) & (speed[:-1] > 0.05)]
+
+
+def plot_moves(walks, axes):
+    "Distributions of speed and turn, and the distance from the start"
+    for k, (name, walk) in enumerate(walks.items()):
+        speed, turn = moves(walk)
+        axes[0].hist(speed, bins=torch.linspace(0, 3, 61), density=True, histtype="step", color=f"C{k}", label=f"{name}: mean {speed.mean():.2f} m/s")
+        axes[1].hist(turn.rad2deg(), bins=torch.linspace(-180, 180, 61), density=True, histtype="step", color=f"C{k}")
+        away = 100 * (walk - walk[:1]).square().sum(-1).mean(1).sqrt()[1:]
+        axes[2].plot(DT * torch.arange(1, len(walk)), away, color=f"C{k}")
+    axes[0].set(xlabel="speed (m/s)", ylabel="density", yscale="log")
+    axes[1].set(xlabel="turn in a step (degrees)")
+    axes[2].set(xlabel="time (s)", ylabel="distance from the start (cm, rms)", ylim=(0, None))
+    axes[0].legend()
+
+
+length = 5 * config.steps
+walks = {"simulated": paths(1000, length, torch.Generator().manual_seed(1))}
+walks |= {name: real_paths(rat, length, mapping=config.mapping) for name, rat in recordings.items()}
+fig, axes = plt.subplots(1, 3, figsize=(11, 3.3), layout="constrained")
+plot_moves(walks, axes)
+plt.show()
+
+
+# %% [markdown]
+# Simulated rats run about a metre a second, without rest. Real ones amble and stop. Their headings are told by a tracker, so at low speed a part of the turning is its noise. Where a simulated rat is after a
+# training path, real ones arrive several times later. That gives the pace:
+
+# %%
+#| export
+def matching_pace(
+    rat: Recording,
+    mapping: str = "centre",  # "centre" or "stretch"
+) -> int:  # at least 1
+    "How many times as fast the film must be played for the rat to be on average as fast as the simulated ones away from walls"
+    speed = real_paths(rat, 5, mapping=mapping, count=5000).diff(dim=0).norm(dim=-1).mean() / navigation.DT
+    return max(1, round(navigation.SPEED * math.sqrt(math.pi / 2) / speed.item()))
+
+
+def walks_of(
+    recordings: dict[str, Recording],
+    steps: int,  # steps of each path T
+    mapping: str = "centre",  # "centre" or "stretch"
+    count: int = 1000,  # greatest number of paths of each rat
+) -> dict[str, Tensor]:  # (T + 1, n, 2) in m, by name; ×k where the film is played k times as fast
+    "Real paths in real time, and at the pace of the simulated rats"
+    found = {}
+    for name, rat in recordings.items():
+        pace = matching_pace(rat, mapping)
+        found[name] = real_paths(rat, steps, 1, mapping, count)
+        found[f"{name} ×{pace}"] = real_paths(rat, steps, pace, mapping, count)
+    return found
+
+
+# %%
+fast = {name: walk for name, walk in walks_of(recordings, length, config.mapping).items() if "×" in name}
+fig, axes = plt.subplots(1, 3, figsize=(11, 3.3), layout="constrained")
+plot_moves({"simulated": walks["simulated"], **fast}, axes)
+plt.show()
+print("paths of", length, "steps:", {name: walk.shape[1] for name, walk in fast.items()})
+
+# %% [markdown]
+# At their own pace the real rats now go about as far as the simulated ones, on paths that are truly a rat's: they stop, they run along, and they turn more sharply from step to step.
+#
+# ## The run
+#
+# The same three runs as in navigation, and how each is asked: where are you after every step?
+
+# %%
+task = Navigation(config.navigation)
+runs = train_three(Navigation, config.navigation)
+folder = runs["sparse"].path
+folder
+
+
+# %%
+#| export
+@torch.no_grad()
+def errors_along(
+    task: Navigation,
+    model: PathIntegrator,
+    walk: Tensor,  # positions (T + 1, n, 2) in m
+) -> Tensor:  # mean distance (S, T) in cm after each step, for each seed
+    "How far off a network is along given paths"
+    walk = walk.to(task.config.device).expand(task.config.seeds, *walk.shape)
+    scores = model(task.cells(walk[:, 0]), walk.diff(dim=1))
+    return 100 * (task.cells.decode(scores) - walk[:, 1:]).norm(dim=-1).mean(-1)
+
+
+@torch.no_grad()
+def limits_along(
+    task: Navigation,
+    walk: Tensor,  # positions (T + 1, n, 2) in m
+) -> dict[str, Tensor]:  # mean distance (T,) in cm after each step, over all seeds
+    "The two numbers that frame a result, along given paths: of a rat that claims to be `standing still`, and of decoding the `true activity`"
+    walk = walk.to(task.config.device).expand(task.config.seeds, *walk.shape)
+    said = {"standing still": walk[:, :1], "true activity": task.cells.decode(task.cells(walk[:, 1:]))}
+    return {name: 100 * (position - walk[:, 1:]).norm(dim=-1).mean((0, 2)) for name, position in said.items()}
+
+
+# %% [markdown]
+# On the paths that navigation itself tests, these must agree with what it reports:
+
+# %%
+model = load_model(task, runs["sparse"])
+own = task.test_paths()
+for k in range(config.seeds):
+    test_close(errors_along(task, model, own[k])[k].mean(), task.evaluate(model)["error"][k], eps=1e-3)
+test_close(limits_along(task, own[0])["standing still"].mean(), position_error(own[:1, :1], own[:1, 1:])[0], eps=1e-3)
+
+# %% [markdown]
+# ## Where is the rat?
+#
+# Paths as long as those of the training: simulated, real in real time, and real at the simulated pace.
+
+# %%
+walks = {"simulated": paths(1000, config.steps, torch.Generator().manual_seed(3)), **walks_of(recordings, config.steps, config.mapping)}
+names = result_names(config)
+models = {names["train" if name == "sparse" else name]: load_model(task, run) for name, run in runs.items()}
+if config.lottery:
+    models[names["lottery"]] = load_model(task, runs["sparse"], "lottery")
+lines = ["| paths | " + " | ".join(models) + " | standing still | true activity |", "|---" * (len(models) + 3) + "|"]
+for name, walk in walks.items():
+    cells = [summary(errors_along(task, model, walk).mean(1).tolist()) for model in models.values()]
+    cells += [f"{limit.mean():.1f}" for limit in limits_along(task, walk).values()]
+    lines.append(f"| {name} | " + " | ".join(cells) + " |")
+table = f"Position error in cm over {config.steps} steps, mapping={config.mapping}\n\n" + "\n".join(lines) + "\n"
+(folder / "rats.md").write_text(table, encoding="utf-8")
+display(Markdown(table))
+
+# %% [markdown]
+# Read the rows in real time with care. A rat that moves a few centimetres can hardly be lost: standing still is then the best guess, and even the true activity of the place cells is decoded worse than that.
+# No network of this kind can show there what it has learned. At the simulated pace it can.
+#
+# ## And after that?
+#
+# *Predict:* the networks were trained on short paths. Ask them for five times as long: does the error grow as a rat's that stands still, or slower?
+
+# %%
+long = {"simulated": paths(200, length, torch.Generator().manual_seed(5)), **fast}
+fig, axes = plt.subplots(1, len(long), figsize=(11, 3.4), layout="constrained", sharey=True)
+for ax, (name, walk) in zip(axes, long.items(), strict=True):
+    walk = walk[:, :200]
+    for k, (label, model) in enumerate(models.items()):
+        ax.plot(range(1, length + 1), errors_along(task, model, walk).mean(0).cpu(), color=f"C{k}", label=label)
+    for (label, limit), line in zip(limits_along(task, walk).items(), (":", "--"), strict=True):
+        ax.plot(range(1, length + 1), limit.cpu(), line, color="0.5", label=label)
+    ax.axvline(config.steps, color="0.85", zorder=0)
+    ax.set(title=f"{name}, {walk.shape[1]} paths", xlabel="step (the line: end of training)", ylim=(0, None))
+axes[0].set(ylabel="position error (cm)")
+fig.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=6)
+fig.savefig(folder / "rats.png", dpi=150)
+
+
+# %% [markdown]
+# ## Every condition, from dense to sparse
+#
+# All conditions at four sparsities, three seeds each, with the strength that every penalty chose in the chapter navigation (`python benchmarks/rats.py`; the rows ship with the package).
+
+# %%
+#| export
+def plot_sparsities(
+    rows: list[dict[str, Any]],  # of benchmarks/rats.py: each a `condition` or a `limit`, with its `sparsity` and the seeds' errors by path
+    name: str,  # of the paths
+    ax,  # matplotlib axes
+) -> None:
+    "Error against sparsity: a line through the means of each condition, a dot a seed"
+    for k, condition in enumerate(experiments.CONDITIONS):
+        errors = {row["sparsity"]: torch.tensor(row["error"][name]) for row in rows if row.get("condition") == condition}
+        at = sorted(errors)
+        place = [100 * s + 0.6 * (k - (len(experiments.CONDITIONS) - 1) / 2) for s in at]
+        ax.plot(place, [errors[s].mean() for s in at], color=f"C{k}", linewidth=1, label=condition)
+        ax.plot([x for x, s in zip(place, at, strict=True) for _ in errors[s]], [e for s in at for e in errors[s]], "o", color=f"C{k}", markersize=3)
+    for row in rows:
+        if "limit" in row:
+            ax.axhline(row["error"][name], color="0.6", linestyle=":", linewidth=1)
+            ax.text(0, row["error"][name], row["limit"], color="0.4", va="bottom", fontsize=8)
+    ax.set(title=name, xlabel="weights that are zero (%)", ylim=(0, None))
+
+
+# %%
+results = sorted(load_results("rats_small"), key=lambda row: row.get("sparsity", -1))  # the limits first
+kinds = list(results[0]["error"]) if results else []
+fig, axes = plt.subplots(1, max(len(kinds), 1), figsize=(13, 3.6), layout="constrained", sharey=True, squeeze=False)
+for ax, name in zip(axes[0], kinds, strict=False):
+    plot_sparsities(results, name, ax)
+axes[0, 0].set(ylabel="position error (cm)")
+fig.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=7)
+plt.show()
+
+# %%
+lines = ["| zeros | condition | " + " | ".join(kinds) + " |", "|---" * (len(kinds) + 2) + "|"]
+for row in results:
+    label = f"| | *{row['limit']}* |" if "limit" in row else f"| {100 * row['sparsity']:g} % | {row['condition']} |"
+    cells = [f"{row['error'][name]:.1f}" if "limit" in row else summary(row["error"][name]) for name in kinds]
+    lines.append(label + " " + " | ".join(cells) + " |")
+display(Markdown("\n".join(lines)))
+
+
+# %% [markdown]
+# Four things to see:
+#
+# - Dense, the network without a penalty is best wherever rats move, and at half the weights it still is. Every penalty of this strength costs accuracy that only pruning could give back.
+# - At three quarters of the weights gone the conditions meet, and real paths begin to disagree with simulated ones: in the large box a uniform penalty and the sphere are ahead of no penalty, on simulated paths they are behind it.
+# - At nine tenths every condition is worse than a rat that stands still. Only in the small box, at the simulated pace, are they about as good as that.
+# - No manifold has a lead over its shuffled control that is greater than the spread of seeds, on real rats as on simulated ones.
+#
+# So the order of conditions on simulated paths does not tell their order on real ones.
+
+# %% [markdown]
+# ## Exercise 1: what did the network add?
+#
+# An error in centimetres mixes how well a network did with how far the rat went. Say instead which share of the error of standing still a network takes away: 1 for a perfect one, 0 for one that adds nothing, less than 0 for one that
+# had better kept silent.
+
+# %%
+def skill(error, still):
+    raise NotImplementedError("1 for no error, 0 for the error of standing still")
+
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# ```python
+# def skill(error, still):
+#     return 1 - error / still
+# ```
+#
+# </details>
+
+# %%
+with exercise("an error of half of what standing still has is a skill of one half"):
+    test_eq([skill(0.0, 20.0), skill(10.0, 20.0), skill(20.0, 20.0), skill(40.0, 20.0)], [1, 0.5, 0, -1])
+    dense = next(iter(models.values()))
+    for name, walk in walks.items():
+        error, still = errors_along(task, dense, walk).mean().item(), limits_along(task, walk)["standing still"].mean().item()
+        print(f"{name}: {skill(error, still):.2f}")
+
+
+# %% [markdown]
+# ## Exercise 2: how long may a path be?
+#
+# A path lies within one segment, so a tracker that loses its rat often leaves no long ones. How many seconds does the longest segment of a recording last?
+
+# %%
+def longest(rat):
+    raise NotImplementedError("the duration in s of the longest of segments(rat)")
+
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# ```python
+# def longest(rat):
+#     return max(times[-1] - times[0] for times, _ in segments(rat))
+# ```
+#
+# </details>
+
+# %%
+with exercise("segments gives pairs of times and positions; the duration is the last time less the first"):
+    test_close(longest(toy), 30 * DT, eps=1e-6)
+    for name, rat in recordings.items():
+        print(f"{name}: {longest(rat):.1f} s, {longest(rat) / DT:.0f} steps of the network")
+
+# %% [markdown]
+# ## What broke, and what the paper did
+#
+# - *The clock.* Played in real time, the recorded rats hardly move within a training path. The first table that was made here put networks far behind a rat that stands still, and said nothing about networks.
+# - *The tracker.* Hops between two lights looked like the fastest runs of all. They are cut out by a speed that was read off a histogram; it is a judgement, and it costs a few true sprints.
+# - *The margin.* With `mapping="centre"` the small box lies within the large one, and no real path touches a wall that the network knows. `-p mapping stretch` puts the walls where they belong, and speeds the rat up.
+# - Smoothing the recordings first, as is usual, would make headings steadier and speeds lower. It is not done here, since it invents positions too.
+#
+# The paper trains and tests on simulated paths alone, as do the works that it builds on.
+#
+# **References.** Sargolini et al., *Conjunctive representation of position, direction, and velocity in entorhinal cortex* (2006). Tanni et al., *State transitions in the statistically stable place cell population correspond to rate of
+# perceptual change* (2022). Both recordings as they come with RatInABox (George et al. 2024). Raudies and Hasselmo, *Modeling boundary vector cell firing* (2012).
