@@ -9,7 +9,7 @@
 # %% [markdown]
 # # Explore
 #
-# > Six figures that are small programs: they run in JupyterLab and on a page without a kernel
+# > Seven figures that are small programs: they run in JupyterLab and on a page without a kernel
 
 # %% [markdown]
 # After this chapter you can
@@ -225,6 +225,36 @@ glued_square()
 edge, left = torch.tensor([[10.0, 3.0]]), torch.stack([torch.zeros(101), torch.linspace(0, 10, 101)], -1)
 for space, height in ((Torus(), 3.0), (KleinBottle(), 7.0)):
     test_eq(left[space.distance(edge, left)[0].argmin(), 1].item(), height)
+
+
+# %% [markdown]
+# ## Coverings
+#
+# The line winds up on the circle, the plane on the torus and on the Klein bottle. Many places above are one place below.
+#
+# *Predict:* walk once round, then a second time. After how many rounds are you back, on each of the three? The chapter [coverings](coverings.ipynb) says what this has to do with the wiring of a network.
+
+# %%
+#| export
+def covering() -> Explorer:
+    "A walk in the plane, and the same walk on the surface that it covers"
+
+    def picture(figure: "Figure") -> None:
+        for ax, turned in zip(figure.subplots(1, 2), (False, True), strict=True):
+            for i, j in torch.cartesian_prod(torch.arange(-1, 2), torch.arange(-1, 2)).tolist():
+                flip = turned and i % 2
+                for stroke in ([(4, 2.5), (4, 7.5), (6.5, 7.5)], [(4, 5.2), (6, 5.2)]):  # an F
+                    ax.plot([10 * i + x for x, _ in stroke], [10 * j + (10 - y if flip else y) for _, y in stroke], color="0.6", linewidth=3)
+                ax.plot(10 * i + 3, 10 * j + (7 if flip else 3), "o", color="C0", fillstyle="none")
+            ax.plot([-7, 3], [3, 3], color="C1")
+            ax.set(xticks=range(-10, 21, 10), yticks=range(-10, 21, 10), aspect="equal", title="above the Klein bottle" if turned else "above the torus")
+            ax.grid()
+
+    return Explorer("covering", "Walk once round. Are you back, and the same way up?", picture)
+
+
+# %%
+covering()
 
 
 # %% [markdown]

@@ -14,12 +14,25 @@
 # %% [markdown]
 # Place the hidden neurons of a recurrent network on a manifold, such as a torus. Make a connection cost more or less by how far apart its two neurons lie.
 # Then prune the smallest weights. What is left is a sparse network whose wiring has the shape of the manifold. Is it a better one?
+
+# %%
+#| hide
+from modreg.explore import neighbourhoods
+
+# %%
+#| echo: false
+neighbourhoods()
+
+# %% [markdown]
+# The regularizer in one line:
 #
 # $$R(W) = \lambda\,\underset{u,v}{\mathrm{mean}}\; f\big(d_M(i(u), i(v))\big)\,|W_{uv}|$$
 #
 # Here $i$ places neurons on the manifold $M$, $d_M$ is geodesic distance, and $f$, the *inhibitor*, says which distances are penalized.
 # The method is that of the paper *Geometric sparsification in recurrent neural networks*. This project is a library for it, and a book that
 # explains it, tests it against plain controls, and sets its numbers beside the paper's.
+#
+# Who knows PyTorch but no topology begins with [how to read this book](exercises.ipynb) and goes on page by page; who would rather play first, with [explore](explore.ipynb).
 #
 # ## Three commands
 #
@@ -123,7 +136,8 @@ assert error < 0.25  # it has learned
 # | | [head_direction](head_direction.ipynb) | bring your own task, in under eighty lines |
 # | Looking inside | [attractors](attractors.ipynb) | a ring that holds an angle, by hand and by training |
 # | | [lottery](lottery.ipynb) | what a ticket keeps, and its control |
-# | | [explore](explore.ipynb) | six figures that are small programs |
+# | | [explore](explore.ipynb) | seven figures that are small programs |
+# | | [coverings](coverings.ipynb) | why circle, torus and Klein bottle belong together |
 # | | [speed](speed.ipynb) | how to time code on a noisy machine, and what everything here costs |
 # | The paper | [reproduction](reproduction.ipynb) | what a faithful reproduction must know |
 #

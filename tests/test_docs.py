@@ -28,7 +28,7 @@ def read(name: str) -> nbformat.NotebookNode:
     ("a Klein bottle and a klein\nbottle", "a [Klein bottle](glossary.md#term-klein-bottle) and a klein\nbottle"),
     ("tori, masks", "tori, [masks](glossary.md#term-mask)"),
     ("`Torus()` and `torus`", "[`Torus()`](api/manifolds.md#manifolds-class-torus) and `torus`"),
-    ("Sorscher et al. (2023)", "[Sorscher et al. (2023](bibliography.md#work-sorscher2023))"),
+    ("Sorscher et al. (2023)", "[Sorscher et al. (2023)](bibliography.md#work-sorscher2023)"),
     ("*Opening the black\nbox* (2013)", "[*Opening the black\nbox*](bibliography.md#work-sussillo2013) (2013)"),
 ])
 def test_what_is_named_is_linked_once(text, linked):
@@ -139,3 +139,8 @@ def test_navigation_is_the_same_for_both_builders():
     listed = re.findall(r"^([\w/]+)$", trees["index"], re.MULTILINE)
     assert listed == [Path(file).stem for part in pages.parts()[1:] for file in part["contents"]]
     assert re.findall(r"^api/(\w+)$", trees["api"], re.MULTILINE) == pages.modules()
+
+
+@pytest.mark.parametrize("name", pages.chapters("Experiments"))
+def test_whether_an_experiment_was_run_is_known(name):
+    assert docs.trained(name) in (True, False)

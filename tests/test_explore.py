@@ -1,6 +1,7 @@
 """The figures' programs: they compute what the package computes, and answer on a page without a kernel."""
 
 import json
+import math
 
 import pytest
 import torch
@@ -74,7 +75,7 @@ def test_every_figure_answers_to_the_keyboard(page, tmp_path, name):
         if name == "embedding_training":  # another inhibitor starts from the same places
             figure.get_by_role("button", name="20 steps").press("Enter")
         assert pictures(figure) != before[0]
-    if name in ("glued_square", "path_integration"):
+    if name in ("glued_square", "covering", "path_integration"):
         before = pictures(figure)
         figure.locator("canvas").first.focus()
         page.keyboard.press("ArrowLeft")
@@ -117,6 +118,21 @@ def test_the_page_integrates_a_path_as_torch_does(page, tmp_path):
     assert state["steps"] == len(path) - 1 > 20
     error = 100 * (explore.follow(path)[-1] - path[-1]).norm()
     assert state["error"] == pytest.approx(error.item(), abs=0.5)
+
+
+@pytest.mark.parametrize(("base", "rounds"), [("circle", 1), ("torus", 1), ("klein", 2)])
+def test_rounds_until_a_walk_is_back(page, tmp_path, base, rounds):
+    figure = show(page, "covering", tmp_path)
+    figure.get_by_role("combobox").select_option(base)
+    state = json.loads(figure.get_attribute("data-state"))
+    begin = state["below"]
+    for counted in range(1, rounds + 1):
+        figure.get_by_role("button", name="Once round").press("Enter")
+        state = json.loads(figure.get_attribute("data-state"))
+        space = manifold("torus" if base == "circle" else base)
+        below = space.project(torch.tensor([state["at"]], dtype=torch.float64))
+        assert space.distance(below, torch.tensor([state["below"]], dtype=torch.float64)).item() < 1e-6
+        assert (math.dist(state["below"], begin) < 1e-6 and not state["over"]) == (counted == rounds)
 
 
 def test_without_javascript_a_picture_stands_there(chromium, tmp_path):

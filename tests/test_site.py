@@ -12,7 +12,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
-from browser import DESKTOP, PHONE, Watched
+from browser import DESKTOP, PHONE, SCREENSHOTS, Watched
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.append(str(ROOT / "tools"))
@@ -129,6 +129,24 @@ def test_public_names_are_in_the_reference(site):
         html = soup(f"api/{module}")
         for name, value in api.members(module):
             assert html.find(id=api.anchor(module, name, value)), f"{module}.{name}"
+
+
+# --- programs ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("page", [name for name in pages.chapters() if "modreg.explore" in (ROOT / "nbs_py" / f"{name}.py").read_text(encoding="utf-8")])
+def test_figures_move(site, chromium, page):
+    "Every program on a page draws itself and answers to the keyboard, without a kernel"
+    with Watched(chromium, site) as watched:
+        watched.open(f"{page}.html")
+        figures = watched.page.locator(".modreg-explore")
+        assert figures.count()
+        for figure in figures.all():
+            name, state = figure.get_attribute("data-name"), figure.get_attribute("data-state")
+            target = figure.get_by_role("button", name="20 steps").or_(figure.locator("input[type=range]")).or_(figure.locator("canvas")).first
+            target.press("Enter" if target.evaluate("e => e.tagName") == "BUTTON" else "ArrowRight")
+            watched.page.wait_for_function("([name, old]) => document.querySelector(`.modreg-explore[data-name=${name}]`).dataset.state !== old", arg=[name, state])
+            figure.screenshot(path=SCREENSHOTS / f"figure-{name}.png")
 
 
 # --- what moves --------------------------------------------------------------------------------------------------------

@@ -48,7 +48,7 @@ def page(
         else:
             constants.append([f"`{name}`", f"`{_short(value)}`", comments.get(name, "")])
     if constants:
-        blocks += [f"## [Constants]{{#{module}-constants}}", _rows("| | value | meaning, shape, unit |", constants)]
+        blocks += [f"## [Constants]{{#{anchor(module, 'constants', None)}}}", _rows("| | value | meaning, shape, unit |", constants)]
     return "\n\n".join(filter(None, blocks)) + "\n"
 
 
@@ -60,9 +60,9 @@ def anchor(
     "Id of a name in the reference, of which each is unique: Sphinx has them all in one list, and minds no case"
     function = getattr(value, "fget", getattr(value, "__func__", value))
     if not (inspect.isclass(function) or inspect.isfunction(function)):
-        return f"{module}-constants"
+        name = "constants"
     kind = "class-" if inspect.isclass(function) else ""
-    return f"{module}-{kind}{re.sub(r'[^a-z0-9]+', '-', name.lower()).strip('-')}"
+    return re.sub(r"[^a-z0-9]+", "-", f"{module}-{kind}{name}".lower()).strip("-")
 
 
 def _rows(head: str, lines: list[list[str]]) -> str:
@@ -101,7 +101,7 @@ def _signature(name: str, value: Any, function: Any) -> str:
         mark = {p.VAR_POSITIONAL: "*", p.VAR_KEYWORD: "**"}.get(p.kind, "")
         shown.append(mark + p.name + ("" if p.default is p.empty else f"={_default(p.default)}"))
     kind = "class " if inspect.isclass(function) else ""
-    line = f"{kind}{name}({', '.join(shown) if len(shown) <= 12 else '…'})"  # the table lists them anyway
+    line = f"{kind}{name}({', '.join(shown) if len(shown) <= 12 else '...'})"  # the table lists them anyway
     if len(line) > 88:
         line = f"{kind}{name}(\n" + "".join(f"    {text},\n" for text in shown) + ")"
     return f"```python\n{line}\n```"

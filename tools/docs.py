@@ -65,10 +65,14 @@ def key(notebook: nbformat.NotebookNode, scale: str) -> str:
     return hashlib.sha256(json.dumps([code, used, data, scale], sort_keys=True).encode()).hexdigest()[:16]
 
 
+LOOKS_AT = {"rats": "navigation", "gridcells": "navigation"}  # chapters that look at another's networks
+
+
 def trained(name: str) -> bool:
     "Whether an experiment was run to its end at its small scale, with one seed, in build/runs"
     from modreg.training import Config, Run
 
+    name = LOOKS_AT.get(name, name)
     members = vars(importlib.import_module(f"modreg.{name}")).values()
     config = next(c for c in members if isinstance(c, type) and issubclass(c, Config) and getattr(c, "task", "") == name)
     return (Run(config(scale="small", seeds=1, device="cpu", out=str(RUNS))).path / "table.md").exists()
@@ -152,6 +156,7 @@ def build(scale: str, jobs: int) -> int:
     quarto = shutil.which("quarto")
     execute_all(scale, jobs)
     write_pages(sphinx=not quarto)
+    shutil.rmtree(HTML, ignore_errors=True)  # every page has the navigation, so that a new chapter changes all
     if quarto:
         code = subprocess.call([quarto, "render", str(PAGES), "--output-dir", str(HTML), "--no-execute"])
     else:

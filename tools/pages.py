@@ -136,7 +136,7 @@ KEPT = r"""
 
 @cache
 def _words() -> re.Pattern:
-    cited = "|".join(r"\s+".join(map(re.escape, name.split())) + rf",?\s+\(?{entry.fields['year']}"
+    cited = "|".join(r"\s+".join(map(re.escape, name.split())) + r"(?:,?\s+Y|\s+\(Y\))".replace("Y", entry.fields["year"])
                      for entry in works().values() for name in authors(entry))
     said = "|".join(r"\s".join(map(re.escape, form.split())) for form in terms())
     return re.compile(rf"{KEPT} | (?P<cited>{cited}) | \b(?P<term>{said})\b", re.MULTILINE | re.VERBOSE | re.IGNORECASE)

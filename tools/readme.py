@@ -14,7 +14,7 @@ def readme() -> str:  # Markdown
     "The text of README.md"
     notebook = nbformat.read(ROOT / "nbs" / "index.ipynb", as_version=4)
     notebook.metadata["language_info"] = {"name": "python"}  # colours the code
-    hidden = RegexRemovePreprocessor(patterns=[r"\s*#\|\s*(hide|default_exp)"], enabled=True)
+    hidden = RegexRemovePreprocessor(patterns=[r"\s*#\|\s*(hide|default_exp|echo: false)"], enabled=True)
     exporter = MarkdownExporter(preprocessors=[hidden, ClearOutputPreprocessor(enabled=True)])
     text, _ = exporter.from_notebook_node(notebook)
     text = re.sub(r"\]\((\w+\.ipynb)", r"](nbs/\1", text)
