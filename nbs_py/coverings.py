@@ -159,20 +159,19 @@ def lift(path, space):
 
 
 # %% [markdown]
-# A walk in the plane, what is left of it below, and the lift of that:
+# A walk in the plane, and what is left of it below; its lift is the walk again:
 
 # %%
-walk = torch.tensor([3.0, 3.0]) + torch.cumsum(torch.tensor([0.25, 0.0]) + 0.25 * torch.randn(150, 2, generator=torch.Generator().manual_seed(5)), 0)
+walk = torch.tensor([3.0, 3.0]) + torch.cumsum(torch.tensor([0.2, 0.15]) + 0.25 * torch.randn(150, 2, generator=torch.Generator().manual_seed(5)), 0)
 fig, axes = plt.subplots(1, 3, figsize=(10, 3.2), layout="constrained")
-axes[0].plot(*walk.T, color="C0")
+axes[0].scatter(*walk.T, s=6, c=range(150))
 axes[0].set(title="in the plane", aspect="equal", xlabel="across", ylabel="up")
-for ax, (surface, space) in zip(axes[1:], spaces.items(), strict=True):
+for ax, space in zip(axes[1:], spaces.values(), strict=True):
     below = space.project(walk)
-    ax.plot(*below.T, ".", color="C1", markersize=3, label="below")
-    ax.set(title=space.name, xlim=(0, 10), ylim=(0, 10), aspect="equal", xlabel="across")
+    ax.scatter(*below.T, s=6, c=range(150))
+    ax.set(title=f"on the {space.name.replace('klein', 'Klein bottle')}", xlim=(0, 10), ylim=(0, 10), aspect="equal", xlabel="across")
     above = lift(below, space)
-    begin = orbit(below[:1], surface)[0]
-    test_close(above[-1] - above[0], walk[-1] - walk[0], eps=1e-3)
+    test_close(above - above[0], walk - walk[0], eps=1e-3)
 plt.show()
 
 # %% [markdown]
@@ -182,7 +181,7 @@ plt.show()
 # ## What a neuron looks like from above
 #
 # A neuron that fires at one place of the surface fires at *all* its copies in the plane. A rat that walks there sees a lattice. The torus of this book is a square and gives a square lattice. Slant the square to a rhombus of 60°, the *twisted
-# torus*, and the lattice has six neighbours at each node, as that of a grid cell.
+# torus*, and the lattice has six neighbours at each node, as that of a grid cell. *Predict:* what does a neuron of the Klein bottle look like?
 
 # %%
 side = torch.linspace(-11, 11, 20)
@@ -203,14 +202,24 @@ lattices = {
 }
 maps = {name: seen_from_above(copies) for name, copies in lattices.items()}
 scores = dict(zip(maps, grid_scores(torch.stack(list(maps.values()))).tolist(), strict=True))
-fig, axes = plt.subplots(1, 3, figsize=(9, 3), layout="constrained")
-for ax, (name, picture) in zip(axes, maps.items(), strict=True):
+fig, axes = plt.subplots(1, 4, figsize=(11.5, 2.9), layout="constrained")
+for ax, (name, picture) in zip(axes, maps.items(), strict=False):
     ax.imshow(picture, origin="lower", extent=(-11, 11, -11, 11))
-    ax.set(title=f"{name}: grid score {scores[name]:.2f}", xlabel="east")
+    ax.set(title=f"{name}: {scores[name]:.2f}", xlabel="east")
+heights = torch.linspace(0, 5, 21)
+on_klein = grid_scores(torch.stack([seen_from_above(0.8 * orbit(torch.tensor([3.0, y]), "klein")) for y in heights.tolist()]))
+axes[3].plot(heights, on_klein)
+axes[3].axhline(scores["twisted torus"], color="0.6", linestyle=":", label="twisted torus")
+axes[3].set(title="Klein bottle", xlabel="height of the neuron", ylabel="grid score", ylim=(-1.2, 2))
+axes[3].legend(loc="upper right")
 axes[0].set(ylabel="north")
 plt.show()
-assert scores["twisted torus"] > 1 > 0 > scores["torus"]
+assert scores["twisted torus"] > 1 > 0 > scores["torus"] and on_klein.max() > 1 > 0 > on_klein.min()
 
+
+# %% [markdown]
+# Above the three maps stand their grid scores. On the Klein bottle each second column is turned over, so columns are shifted against each other by twice the neuron's height. Neurons at the lines of reflection see squares. Those halfway
+# between see columns that are shifted by half a period, and that is nearly a hexagon: a lattice that passes for a grid cell, without any twist.
 
 # %% [markdown]
 # So a lattice in the rate maps would be the covering map, made visible. Whether trained networks have it is asked in the chapter [grid cells](gridcells.ipynb).
