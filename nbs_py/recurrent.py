@@ -27,6 +27,8 @@
 # %%
 #| export
 import math
+import warnings
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -83,58 +85,76 @@ def naive_rnn(x: Tensor, h: Tensor, w_x: Tensor, w_h: Tensor, b: Tensor) -> Tens
 # ## The backward pass by hand
 #
 # Both activations in use tell their slope from their value: for ReLU it is $[h > 0]$, for tanh $1 - h^2$.
-# So the hidden states are all that must be kept.
+# So the hidden states are all that must be kept, and one pass multiplies the error that arrives by the slope.
 
 # %%
 #| export
-_ACTIVATIONS = {"relu": torch.relu_, "tanh": torch.tanh_}
-
-
-def _slope(
-    states: Tensor,  # hidden states after the activation
-    nonlinearity: str,  # "relu" or "tanh"
-) -> Tensor:  # derivative of the activation, from its value
-    if nonlinearity == "relu":
-        return (states > 0).to(states.dtype)
-    return torch.addcmul(torch.ones((), dtype=states.dtype, device=states.device), states, states, value=-1)
+_ACTIVATIONS = {"relu": lambda x, out: torch.clamp_min(x, 0, out=out), "tanh": lambda x, out: torch.tanh(x, out=out)}
+_SLOPES = {  # error before the activation, from the error after it and the state
+    "relu": lambda error, state, out: torch.ops.aten.threshold_backward.grad_input(error, state, 0, grad_input=out),
+    "tanh": lambda error, state, out: torch.ops.aten.tanh_backward.grad_input(error, state, grad_input=out),
+}
 
 
 # %% [markdown]
 # The layer of one time loop. Every tensor has a leading dimension of replicas, and replica `s` meets only its own weights.
-# The states live in one buffer with the initial state in front, so that "all $h_{t-1}$" is a view of it.
+# The states live in one buffer with the initial state in front, so that "all $h_{t-1}$" is a view of it. A step of several replicas does not lie
+# in one piece there; a product is quicker into a buffer that does, from which the activation carries it on.
+#
+# The last state is handed out by itself: a task that asks for it alone then sends no gradient of zeros through all other steps.
 
 # %%
 #| export
 class ElmanFunction(torch.autograd.Function):
-    "The recurrence of eq. 1 after the input projection, with its backward pass through time"
+    "The recurrence of eq. 1 after the input projection, with its backward pass through time: all states, and the last"
 
     @staticmethod
     def forward(ctx, projected, h0, weight, nonlinearity):
         replicas, steps, batch, hidden = projected.shape
         states = projected.new_empty(replicas, steps + 1, batch, hidden)
         states[:, 0] = h0
-        for t in range(steps):
-            torch.baddbmm(projected[:, t], states[:, t], weight.mT, out=states[:, t + 1])
-            _ACTIVATIONS[nonlinearity](states[:, t + 1])
+        buffer = projected.new_empty(replicas, batch, hidden)
+        before, after = states[:, :-1].unbind(1), states[:, 1:].unbind(1)
+        for p, h, out in zip(projected.unbind(1), before, after, strict=True):
+            drive = torch.baddbmm(p, h, weight.mT, out=out if replicas == 1 else buffer)
+            _ACTIVATIONS[nonlinearity](drive, out)
         ctx.save_for_backward(states, weight)
+        ctx.set_materialize_grads(False)
         ctx.nonlinearity = nonlinearity
-        return states[:, 1:]
+        return states[:, 1:], states[:, -1]
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, grad):
+    def backward(ctx, grad, grad_last):
+        if grad is None and grad_last is None:
+            return None, None, None, None
         states, weight = ctx.saved_tensors
-        delta = _slope(states[:, 1:], ctx.nonlinearity)
-        delta[:, -1] *= grad[:, -1]
-        carried = torch.empty_like(grad[:, 0])
-        for t in range(delta.shape[1] - 2, -1, -1):
-            torch.baddbmm(grad[:, t], delta[:, t + 1], weight, out=carried)
-            delta[:, t] *= carried
-        grad_h0 = torch.bmm(delta[:, 0], weight) if ctx.needs_input_grad[1] else None
+        error, delta = _errors(states, weight, grad, grad_last, ctx.nonlinearity)
         grad_weight = None
         if ctx.needs_input_grad[2]:  # one product over all steps
             grad_weight = torch.bmm(delta.flatten(1, 2).mT, states[:, :-1].flatten(1, 2))
-        return delta, grad_h0, grad_weight, None
+        return delta, error, grad_weight, None
+
+
+# %% [markdown]
+# The way back through time. Either gradient may be missing, and where none reaches a step from outside, its product has nothing to be added to.
+
+# %%
+#| export
+def _errors(
+    states: Tensor,  # (S, T + 1, batch, N), the initial state in front
+    weight: Tensor,  # (S, N, N)
+    grad: Tensor | None,  # gradient of all states but the initial one (S, T, batch, N)
+    grad_last: Tensor | None,  # gradient of the last state (S, batch, N), besides
+    nonlinearity: str,
+) -> tuple[Tensor, Tensor]:  # gradients of the initial state (S, batch, N), and of all drives (S, T, batch, N)
+    delta, buffer = torch.empty_like(states[:, 1:]), torch.empty_like(states[:, 0])
+    outside = [None] * delta.shape[1] if grad is None else list(grad.unbind(1))
+    error = sum(g for g in (outside[-1], grad_last) if g is not None)
+    for g, h, out in zip([*outside[-2::-1], None], reversed(states[:, 1:].unbind(1)), reversed(delta.unbind(1)), strict=True):
+        _SLOPES[nonlinearity](error, h, out)
+        error = torch.bmm(out, weight, out=buffer) if g is None else torch.baddbmm(g, out, weight, out=buffer)
+    return error, delta
 
 
 # %% [markdown]
@@ -252,8 +272,8 @@ def _stack(
     last = []
     for k, (w_x, w_h, b_x, b_h) in enumerate(weights):
         projected = _linear(x, w_x, None if b_x is None else b_x + b_h)
-        x = ElmanFunction.apply(projected, h0[:, k], w_h, nonlinearity)
-        last.append(x[:, -1])
+        x, end = ElmanFunction.apply(projected, h0[:, k], w_h, nonlinearity)
+        last.append(end)
     return x, torch.stack(last, 1)
 
 
@@ -267,7 +287,6 @@ def _expect(name: str, tensor: Tensor, shape: tuple) -> None:
 
 # %% [markdown]
 # `RNN` takes the arguments of `torch.nn.RNN` that the paper needs and names its weights alike.
-# On a GPU, without replicas, cuDNN's kernel is quicker than a Python loop, so the layer calls that.
 
 # %%
 #| export
@@ -356,28 +375,39 @@ def forward(
 
 
 # %% [markdown]
-# Then either cuDNN or our own loop runs it:
+# Then a stack of our own loops runs it, or cuDNN. A processor starts a product in a fraction of the time that the product takes. A GPU does not: each call from Python
+# takes it some microseconds, about as long as a step of a small network, and a loop makes two calls a step. cuDNN has all steps as one call, so on a GPU it is the choice for one network.
+# It knows no replicas, though: several networks would take as many calls one after another, while in our loop they share each call. So there the loop stays.
+#
+# cuDNN wants all weights in one piece of memory and copies them there at each call, with a warning. That is one copy of what the steps read once each, so the warning is not passed on.
 
 # %%
 #| export
-@patch
-def _cudnn(self: RNN, x: Tensor, h0: Tensor) -> tuple[Tensor, Tensor]:
-    "The kernel of `torch.nn.RNN`"
-    kernel = torch.rnn_relu if self.nonlinearity == "relu" else torch.rnn_tanh
-    return kernel(x, h0, list(self.parameters()), self.bias, self.num_layers, 0.0, self.training, False, False)
+def _cudnn(x: Tensor, h0: Tensor, weights: list[tuple], nonlinearity: str) -> tuple[Tensor, Tensor]:
+    "What `_stack` computes, for a single replica, by the kernel of `torch.nn.RNN`"
+    kernel = torch.rnn_relu if nonlinearity == "relu" else torch.rnn_tanh
+    flat = [w[0] for layer in weights for w in layer if w is not None]
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "RNN module weights are not part of single contiguous chunk")
+        out, last = kernel(x[0], h0[0], flat, len(flat) > 2 * len(weights), len(weights), 0.0, torch.is_grad_enabled(), False, False)
+    return out[None], last[None]
+
+
+def _fastest(device: torch.device, replicas: int) -> Callable:
+    "`_cudnn` or `_stack`"
+    return _cudnn if device.type == "cuda" and replicas == 1 else _stack
 
 
 @patch
 def _run(self: RNN, x: Tensor, h0: Tensor) -> tuple[Tensor, Tensor]:
-    if x.is_cuda and self.replicas is None:
-        return self._cudnn(x, h0)
+    "The layer on inputs (S, steps, batch, input), or without the S"
+    single = self.replicas is None
     names = "weight_ih", "weight_hh", "bias_ih", "bias_hh"
     weights = [[getattr(self, f"{name}_l{k}", None) for name in names] for k in range(self.num_layers)]
-    if self.replicas is not None:
-        return _stack(x, h0, weights, self.nonlinearity)
-    weights = [[w if w is None else w[None] for w in layer] for layer in weights]
-    out, last = _stack(x[None], h0[None], weights, self.nonlinearity)
-    return out[0], last[0]
+    if single:
+        x, h0, weights = x[None], h0[None], [[w if w is None else w[None] for w in layer] for layer in weights]
+    out, last = _fastest(x.device, len(x))(x, h0, weights, self.nonlinearity)
+    return (out[0], last[0]) if single else (out, last)
 
 
 # %% [markdown]

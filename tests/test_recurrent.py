@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from modreg import recurrent
 from modreg.recurrent import RNN, Linear
 
 
@@ -35,13 +36,54 @@ def test_drop_in(nonlinearity, layers, bias, form, state):
         torch.testing.assert_close(mine, oracle, atol=1e-10, rtol=1e-10)
 
 
-@pytest.mark.parametrize("nonlinearity", ["relu", "tanh"])
+@pytest.mark.parametrize("replicas", [None, 1])
 @pytest.mark.parametrize("bias", [True, False])
-def test_kernel_for_gpus_agrees(nonlinearity, bias):
-    layer = RNN(4, 6, 2, nonlinearity, bias).double()
-    x, h0 = torch.randn(7, 3, 4, dtype=torch.float64), torch.randn(2, 3, 6, dtype=torch.float64)
-    for ours, theirs in zip(layer(x, h0), layer._cudnn(x, h0), strict=True):
-        torch.testing.assert_close(ours, theirs, atol=1e-12, rtol=1e-12)
+@pytest.mark.parametrize("nonlinearity", ["relu", "tanh"])
+def test_kernel_for_gpus_agrees(monkeypatch, nonlinearity, bias, replicas):
+    layer = RNN(4, 6, 2, nonlinearity, bias, replicas=replicas).double()
+    lead = () if replicas is None else (1,)
+    x, h0 = torch.randn(*lead, 7, 3, 4, dtype=torch.float64), torch.randn(*lead, 2, 3, 6, dtype=torch.float64)
+    ours = outputs_and_gradients(layer, x, h0)
+    monkeypatch.setattr(recurrent, "_fastest", lambda device, replicas: recurrent._cudnn)
+    for mine, theirs in zip(ours, outputs_and_gradients(layer, x, h0), strict=True):
+        torch.testing.assert_close(mine, theirs, atol=1e-12, rtol=1e-12)
+
+
+def test_kernel_for_gpus_runs_one_network_on_a_gpu():
+    cpu, gpu = torch.device("cpu"), torch.device("cuda")
+    assert recurrent._fastest(gpu, 1) is recurrent._cudnn
+    assert {recurrent._fastest(*other) for other in ((cpu, 1), (cpu, 3), (gpu, 3))} == {recurrent._stack}
+
+
+USES = {"states": lambda out, last: out.sin().sum(), "last states": lambda out, last: (last**3).sum(),
+        "both": lambda out, last: (out[..., :-1] * out[..., 1:]).sum() + (last**3).sum() + out[..., -1, :, :].cos().sum(),
+        "one step": lambda out, last: out[..., 2, :, :].sin().sum(), "twice": lambda out, last: out.sin().sum() + out.cos().sum() + last.sin().sum() + last.sum()}
+
+
+@pytest.mark.parametrize("nonlinearity", ["relu", "tanh"])
+@pytest.mark.parametrize("use", USES)
+def test_gradients_of_replicas_whatever_is_used(use, nonlinearity):
+    torch.manual_seed(0)
+    many = RNN(4, 6, 2, nonlinearity, replicas=3).double()
+    x, h0 = (torch.randn(shape, dtype=torch.float64, requires_grad=True) for shape in ((3, 7, 5, 4), (3, 2, 5, 6)))
+    wanted = [x, h0, *many.parameters()]
+    mine = torch.autograd.grad(USES[use](*many(x, h0)), wanted)
+    for s in range(3):
+        theirs = nn.RNN(4, 6, 2, nonlinearity, dtype=torch.float64)
+        theirs.load_state_dict({name: value[s] for name, value in many.state_dict().items()})
+        inputs = [t[s].detach().requires_grad_() for t in (x, h0)]
+        oracle = torch.autograd.grad(USES[use](*theirs(*inputs)), [*inputs, *theirs.parameters()])
+        for a, b in zip(mine, oracle, strict=True):
+            torch.testing.assert_close(a[s], b, atol=1e-10, rtol=1e-10)
+
+
+def test_without_a_graph_and_twice_differentiated():
+    layer, x = RNN(4, 6), torch.randn(7, 3, 4)
+    with torch.no_grad():
+        assert not any(t.requires_grad for t in layer(x))
+    slope, = torch.autograd.grad(layer(x)[0].sin().sum(), layer.weight_hh_l0, create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        slope.sum().backward()
 
 
 def test_single_step_and_single_neuron():
