@@ -18,6 +18,7 @@ exclude_patterns = ["assets", "_quarto.yml"]
 
 nb_execution_mode = "off"
 nb_merge_streams = True
+nb_render_markdown_format = "myst"  # tables that a cell shows are tables
 nb_ipywidgets_js = {}  # a widget brings HTML of its own for pages without a kernel
 nb_mime_priority_overrides = [("html", "text/html", 1)]
 myst_enable_extensions = ["amsmath", "attrs_block", "attrs_inline", "deflist", "dollarmath", "html_image"]

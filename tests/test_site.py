@@ -56,7 +56,7 @@ def soup(page: str):
 RAW = r"""() => {
   const article = document.querySelector("article").cloneNode(true);
   article.querySelectorAll("pre, code, script, style, mjx-container").forEach(e => e.remove());
-  return article.textContent.match(/\$\$|\\\(|\\\[|\\begin\{|\{\{|:class:|\]\(\w/g);
+  return article.textContent.match(/\$\$|\\\(|\\\[|\\begin\{|\{\{|:class:|\]\(\w|\|\s*(?:---|—)/g);
 }"""
 MATHS = """() => [...document.querySelectorAll(".math")].filter(e => !e.querySelector("mjx-container") || e.querySelector("mjx-merror")).map(e => e.textContent)"""
 IMAGES = """() => [...document.querySelectorAll("article img")].filter(e => !e.alt || !e.naturalWidth).map(e => e.src)"""

@@ -163,7 +163,7 @@ const STYLE = `
 .modreg-figure .panels { display: flex; flex-wrap: wrap; gap: 1em; }
 .modreg-figure .panel { flex: 1 1 250px; min-width: 0; margin: 0; }
 .modreg-figure canvas { width: 100%; display: block; touch-action: none; background: transparent; }
-.modreg-figure figcaption { font-size: 0.85em; opacity: 0.85; }
+.modreg-figure figcaption { font-size: 0.85em; color: inherit; }
 .modreg-figure .says { min-height: 2.6em; margin: 0.5em 0 0; }
 .modreg-figure .warning { color: #c2410c; font-weight: 600; }
 .modreg-figure input[type=range] { width: 9em; }
