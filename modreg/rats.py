@@ -180,4 +180,4 @@ def plot_sparsities(
         if "limit" in row:
             ax.axhline(row["error"][name], color="0.6", linestyle=":", linewidth=1)
             ax.text(0, row["error"][name], row["limit"], color="0.4", va="bottom", fontsize=8)
-    ax.set(title=name, xlabel="weights that are zero (%)", ylim=(0, None))
+    ax.set(title=name, xlabel="weights that are zero (%)")

@@ -440,9 +440,9 @@ def plot_conditions(
             points = [(x + 0.2 * (k - 1), e) for x, row in enumerate(group) for e in row.get(result, []) if e is not None]
             ax.plot([x for x, _ in points], [e for _, e in points], marker, color=f"C{k}", label=words, markersize=5)
         _plot_limits(limits or {}, ax)
-        ax.set(title=name, xticks=range(len(group)), ylim=(0, None))
+        ax.set(title=name, xticks=range(len(group)))
         ax.set_xticklabels([row["condition"] for row in group], rotation=30)
-    axes[0].set(ylabel=f"{label}, a dot a seed")
+    axes[0].set(ylabel=f"{label}, a dot a seed", ylim=(0, None))  # now that all panels, which share it, are drawn
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=3, frameon=False)
 
 

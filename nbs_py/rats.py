@@ -454,8 +454,8 @@ for ax, (name, walk) in zip(axes, long.items(), strict=True):
     for (label, limit), line in zip(limits_along(task, walk).items(), (":", "--"), strict=True):
         ax.plot(range(1, length + 1), limit.cpu(), line, color="0.5", label=label)
     ax.axvline(config.steps, color="0.85", zorder=0)
-    ax.set(title=f"{name}, {walk.shape[1]} paths", xlabel="step (the line: end of training)", ylim=(0, None))
-axes[0].set(ylabel="position error (cm)")
+    ax.set(title=f"{name}, {walk.shape[1]} paths", xlabel="step (the line: end of training)")
+axes[0].set(ylabel="position error (cm)", ylim=(0, None))
 fig.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=6)
 fig.savefig(folder / "rats.png", dpi=150)
 
@@ -483,7 +483,7 @@ def plot_sparsities(
         if "limit" in row:
             ax.axhline(row["error"][name], color="0.6", linestyle=":", linewidth=1)
             ax.text(0, row["error"][name], row["limit"], color="0.4", va="bottom", fontsize=8)
-    ax.set(title=name, xlabel="weights that are zero (%)", ylim=(0, None))
+    ax.set(title=name, xlabel="weights that are zero (%)")
 
 
 # %%
@@ -492,7 +492,7 @@ kinds = list(results[0]["error"]) if results else []
 fig, axes = plt.subplots(1, max(len(kinds), 1), figsize=(13, 3.6), layout="constrained", sharey=True, squeeze=False)
 for ax, name in zip(axes[0], kinds, strict=False):
     plot_sparsities(results, name, ax)
-axes[0, 0].set(ylabel="position error (cm)")
+axes[0, 0].set(ylabel="position error (cm)", ylim=(0, None))
 fig.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=7)
 plt.show()
 
