@@ -333,8 +333,9 @@ def _ours_adding(hidden: int, batch: int, steps: int, replicas: int, zeros: floa
         x, y = baselines.plain_sums(replicas * batch, steps)
         x, y = x.unflatten(0, (replicas, batch)).transpose(1, 2).contiguous(), y.view(replicas, batch)
         optimizer.zero_grad()
-        said = net["out"](net["rnn"](x)[0][:, -1])[..., 0]
-        ((said - y).square().mean(1).sum() + regularizer()).backward()
+        said = net["out"](net["rnn"](x)[1][:, 0])[..., 0]
+        (said - y).square().mean(1).sum().backward()
+        regularizer.add_gradient_()
         norm = torch.stack([p.grad.flatten(1).norm(dim=1) for p in parameters]).norm(dim=0)
         scale = (0.5 / (norm + 1e-6)).clamp(max=1)
         for p in parameters:

@@ -197,7 +197,7 @@ class _FlatDistance(torch.autograd.Function):
 
 def _pull(differences, d: Tensor, grad: Tensor) -> tuple[Tensor, Tensor]:
     "Carry the gradient (..., n, m) of flat distances back to both ends"
-    to_x, to_y, d = [], [], torch.where(d == 0, 1, d)
+    to_x, to_y, d = [], [], d.clamp(min=torch.finfo(d.dtype).tiny)  # where d = 0, so is every difference
     for delta, sign in differences:
         pull = delta / d * grad
         to_x.append(pull.sum(-1))

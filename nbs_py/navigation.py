@@ -117,7 +117,7 @@ config
 #
 # A simulated rat runs in a square box. Its speed is drawn anew at each step from a Rayleigh distribution, and its heading turns by a normal angle.
 # Within 3 cm of a wall that it heads for, it slows to a quarter and turns parallel to the wall (Raudies and Hasselmo 2012, as the paper's code has it).
-# Time is a loop; thousands of rats run side by side in it.
+# Time is a loop; thousands of rats run side by side in it, on the device that trains. Only chance comes from the processor, so that a seed means the same rats everywhere.
 
 # %%
 #| export
@@ -140,12 +140,13 @@ def paths(
     n: int,  # number of paths
     steps: int,  # steps of each path T
     generator: torch.Generator | None = None,
+    device: str = "cpu",  # where the rats run
 ) -> Tensor:  # positions (T + 1, n, 2) in m, the box's centre at 0
     "Random walks like a rat's in a box, from uniform starts"
-    position = (torch.rand(n, 2, generator=generator) - 0.5) * BOX
-    heading = 2 * math.pi * torch.rand(n, generator=generator)
-    speed = SPEED * torch.sqrt(-2 * torch.log1p(-torch.rand(steps, n, generator=generator)))
-    turn = TURN * DT * torch.randn(steps, n, generator=generator)
+    start, first, speed = (torch.rand(shape, generator=generator).to(device) for shape in ((n, 2), (n,), (steps, n)))
+    position, heading = (start - 0.5) * BOX, 2 * math.pi * first
+    speed = SPEED * torch.sqrt(-2 * torch.log1p(-speed))
+    turn = TURN * DT * torch.randn(steps, n, generator=generator).to(device)
     positions = [position]
     for t in range(steps):
         hits, parallel = _avoid(position, heading)
@@ -183,12 +184,18 @@ test_eq(paths(3, 4, torch.Generator().manual_seed(1)), paths(3, 4, torch.Generat
 #
 # $$\mathrm{softmax}(-d^2/2\sigma^2)_i - \mathrm{softmax}(-d^2/4\sigma^2)_i, \qquad \sigma = 0.12\,\mathrm{m},$$
 #
-# shifted until none is negative and scaled to sum to 1. All squared distances come from one matrix product, and one exponential serves
-# both softmaxes, since the first is the square of the second before it is normalized.
+# shifted until none is negative and scaled to sum to 1. Three remarks make this cheap.
+#
+# - Of $|x - c|^2 = |x|^2 - 2\,x \cdot c + |c|^2$ a softmax does not feel $|x|^2$, so one matrix product gives what the wide softmax needs.
+# - The narrow one is the square of the wide one, normalized anew: no second exponential.
+# - Both sum to 1, so their differences sum to 0; shifted by the least of them, $m$, they sum to $-Pm$.
+#
+# What is left are a few passes over the activities. They are made for a few positions at a time, which never leave the processor's cache.
 
 # %%
 #| export
 SIGMA = 0.12  # width of a place cell, m
+PIECE = 2**18  # activities that fit a processor's cache
 
 
 class PlaceCells(nn.Module):
@@ -207,14 +214,16 @@ class PlaceCells(nn.Module):
         self,
         position: Tensor,  # (S, ..., 2) in m
     ) -> Tensor:  # activity (S, ..., P), at least 0, with sum 1
-        flat = position.flatten(1, -2)
-        squares = (flat**2).sum(-1, keepdim=True) + (self.centres**2).sum(-1)[:, None]
-        squares = torch.baddbmm(squares, flat, self.centres.mT, alpha=-2)
-        wide = squares.sub_(squares.amin(-1, keepdim=True)).mul_(-1 / (4 * SIGMA**2)).exp_()
-        narrow = wide**2
-        activity = narrow.div_(narrow.sum(-1, keepdim=True)).sub_(wide.div_(wide.sum(-1, keepdim=True)))
-        activity.sub_(activity.amin(-1, keepdim=True))
-        return activity.div_(activity.sum(-1, keepdim=True)).unflatten(1, position.shape[1:-1])
+        flat, centres = position.flatten(1, -2), self.centres / (2 * SIGMA**2)
+        activity = flat.new_empty(*flat.shape[:2], self.centres.shape[1])
+        few = max(1, PIECE // (len(flat) * activity.shape[2])) if flat.is_cpu else max(1, flat.shape[1])
+        for x, out in zip(flat.split(few, 1), activity.split(few, 1), strict=True):
+            scores = torch.baddbmm((self.centres * centres).sum(-1)[:, None] / -2, x, centres.mT)
+            wide = torch.softmax(scores, -1)
+            difference = (wide / (wide * wide).sum(-1, keepdim=True)).sub_(1).mul_(wide)
+            least = difference.amin(-1, keepdim=True)
+            torch.div(difference.sub_(least), least * -activity.shape[2], out=out)
+        return activity.unflatten(1, position.shape[1:-1])
 
     def decode(
         self,
@@ -323,7 +332,8 @@ class PathIntegrator(nn.Module):
 # %% [markdown]
 # ## The task
 #
-# The loss is the cross entropy between true activity and the softmax of the scores, at every step. Paths are drawn in blocks of thousands.
+# The loss is the cross entropy between true activity and the softmax of the scores, at every step. Paths are drawn in blocks of thousands. To draw the next block in a thread while
+# the network trains would gain nothing: on a processor the network's products keep all cores busy, and on a GPU a block is some thousand small calls for dozens of steps of training.
 
 # %%
 #| export
@@ -349,7 +359,7 @@ class Navigation(Task):
         group = max(1, self.block // c.batch)  # batches in a block
         for first in range(0, c.batches, group):
             n = min(group, c.batches - first)
-            block = torch.stack([paths(n * c.batch, c.steps, g) for g in generators]).to(c.device)
+            block = torch.stack([paths(n * c.batch, c.steps, g, c.device) for g in generators])
             yield from block.unflatten(2, (n, c.batch)).unbind(2)
 
     def loss(self, model: PathIntegrator, positions: Tensor) -> Tensor:
@@ -361,8 +371,7 @@ class Navigation(Task):
 
     def test_paths(self) -> Tensor:
         "Paths that no model is trained on (S, T + 1, 1000, 2) in m"
-        walks = [paths(1000, self.config.steps, g) for g in self.generators("test")]
-        return torch.stack(walks).to(self.config.device)
+        return torch.stack([paths(1000, self.config.steps, g, self.config.device) for g in self.generators("test")])
 
     def limits(self) -> dict[str, float]:
         "Errors in cm, over all seeds: of a rat that claims to be `standing still`, and of decoding the `true activity`"

@@ -3,11 +3,13 @@
 import math
 
 import pytest
+import torch
 from headless import run
 from papermill.exceptions import PapermillExecutionError
 
+from modreg import navigation
 from modreg.experiments import paper_row
-from modreg.navigation import Navigation, NavigationConfig
+from modreg.navigation import SIGMA, Navigation, NavigationConfig, PlaceCells, paths
 from modreg.training import Phase, fit
 
 
@@ -81,3 +83,24 @@ def test_paper_rows_are_found(options, mean):
 def test_settings_the_paper_did_not_try_have_no_row():
     for options in ({"manifold": "s3"}, {"inhibitor": "ricker"}, {"sparsity": 0.5}, {"sparsity": 0.0}):
         assert "train" not in paper_row(NavigationConfig(scale="small", device="cpu", **options))
+
+
+def test_rats_run_on_the_device_that_trains():
+    """Chance comes from the processor alone, so the device `meta`, which computes nothing, takes all of the loop."""
+    generator = torch.Generator().manual_seed(0)
+    assert paths(4, 3, generator, "meta").is_meta
+    after = generator.get_state()
+    assert paths(4, 3, generator.manual_seed(0)).shape == (4, 4, 2)
+    assert torch.equal(generator.get_state(), after)
+
+
+def test_activity_against_its_formula_in_pieces_of_any_size(monkeypatch):
+    cells = PlaceCells(40, [torch.Generator().manual_seed(seed) for seed in (0, 1)]).double()
+    position = torch.stack([paths(30, 6, torch.Generator().manual_seed(seed)) for seed in (2, 3)]).double()
+    squares = (position[..., None, :] - cells.centres[:, None, None]).square().sum(-1)
+    gap = torch.softmax(-squares / (2 * SIGMA**2), -1) - torch.softmax(-squares / (4 * SIGMA**2), -1)
+    gap = gap - gap.amin(-1, keepdim=True)
+    for piece in (1, 1000, 2**18):
+        monkeypatch.setattr(navigation, "PIECE", piece)
+        torch.testing.assert_close(cells(position), gap / gap.sum(-1, keepdim=True), atol=1e-12, rtol=1e-9)
+        torch.testing.assert_close(cells(position[:, 0, :0]), gap[:, 0, :0])
