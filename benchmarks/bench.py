@@ -360,15 +360,18 @@ def print_growth(result: dict) -> None:
     print(line([result["name"], result["axis"], f"{min(sizes):g}–{max(sizes):g}", sides]), flush=True)
 
 
-def write(results: list[dict], growth: list[dict], facts: dict, order: list[tuple], path: Path = RESULTS) -> None:
-    "Keep results in the table's order, in place of older ones of the same rows and curves; what is in the table no more is dropped"
+def write(results: list[dict], growth: list[dict], facts: dict, order: list[tuple], whole: bool = True, path: Path = RESULTS) -> None:
+    """Keep results in the table's order, in place of older ones of the same rows and curves; what is in the table no more is dropped
+
+    The machine's facts are those of the last run of the whole table.
+    """
     old = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"rows": [], "growth": []}
 
     def merged(old, new, names):
         found = {tuple(result[name] for name in names): result for result in [*old, *new]}
         return sorted((result for key, result in found.items() if key[:2] in order), key=lambda r: (order.index((r[names[0]], r[names[1]])), r["cores"]))
 
-    kept = {"machine": facts, "rows": merged(old["rows"], results, ("name", "size", "cores")), "growth": merged(old["growth"], growth, ("name", "axis", "cores"))}
+    kept = {"machine": facts if whole else old.get("machine", facts), "rows": merged(old["rows"], results, ("name", "size", "cores")), "growth": merged(old["growth"], growth, ("name", "axis", "cores"))}
     path.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
@@ -402,7 +405,7 @@ def main(arguments: list[str]) -> None:
             print_growth(growth[-1])
     print(f"\n{time.perf_counter() - start:.0f} s in all")
     if options.write:
-        write(results, growth, facts, [(row.name, row.size) for row in table] + [(curve.name, curve.axis) for curve in curves])
+        write(results, growth, facts, [(row.name, row.size) for row in table] + [(curve.name, curve.axis) for curve in curves], chosen == set(names) and options.cores is None)
 
 
 if __name__ == "__main__":

@@ -366,8 +366,7 @@ class Navigation(Task):
         "Cross entropy (S,) in nats, for positions (S, T + 1, batch, 2) in m"
         activity = self.cells(positions)
         scores = model(activity[:, 0], positions.diff(dim=1))
-        entropy = torch.logsumexp(scores, -1) - (scores * activity[:, 1:]).sum(-1)
-        return entropy.mean((1, 2))
+        return -(torch.log_softmax(scores, -1) * activity[:, 1:]).sum(-1).mean((1, 2))
 
     def test_paths(self) -> Tensor:
         "Paths that no model is trained on (S, T + 1, 1000, 2) in m"

@@ -78,7 +78,7 @@ plt.show()
 #
 # *Predict:* which lines can still become much faster, and which cannot, whatever one does?
 #
-# Everything here was measured by `make bench`, which prints the table at the end of this chapter, on the machine below. Run it on yours: times will differ, ratios less.
+# Everything here was measured by `make bench`, which prints the table at the end of this chapter, on the machine below, at times while it did other work too. Run it on yours: times will differ, ratios less.
 
 # %%
 #| echo: false
@@ -323,6 +323,9 @@ display(Markdown("\n".join(lines)))
 # What each row computes, and each side, stands in `benchmarks/rows.py` and `benchmarks/baselines.py`. The published formulation was written anew from the equations, and computes as the published scripts
 # do: it calls the network three times in a step (for its scores, for their softmax and for their log-softmax), makes its paths in numpy, multiplies masks in at each call, and keeps a graph for the penalty.
 # Where a target is missed, the column *ours ÷ floor* says whether more can be had.
+#
+# Farthest from its floor, of what works on whole matrices, is the penalty with trained places: torch makes dozens of passes over a tile where a compiled loop could make one. That loop would have to hold the formula of every manifold
+# and of every inhibitor a second time, in another language, and any space that you add would be without it. So there is none: its memory is what had to go, and that is gone.
 #
 # ## Exercise 1
 #

@@ -159,11 +159,11 @@ def test_what_fails_in_a_side_is_raised_here():
 def test_results_replace_those_of_the_same_row_and_keep_the_tables_order(tmp_path):
     path, order = tmp_path / "bench.json", [("b", "1"), ("a", "1")]
     first = {"name": "a", "size": "1", "cores": 2, "value": 1}
-    bench.write([first, {**first, "cores": 1}, {**first, "size": "9"}], [], {}, order, path)
-    bench.write([{**first, "value": 3}, {**first, "name": "b"}], [], {"cores": 2}, order, path)
+    bench.write([first, {**first, "cores": 1}, {**first, "size": "9"}], [], {"cores": 2}, order, path=path)
+    bench.write([{**first, "value": 3}, {**first, "name": "b"}], [], {"cores": 9}, order, whole=False, path=path)
     kept = json.loads(path.read_text())
     assert [(r["name"], r["cores"], r["value"]) for r in kept["rows"]] == [("b", 2, 1), ("a", 1, 1), ("a", 2, 3)]
-    assert kept["machine"] == {"cores": 2}
+    assert kept["machine"] == {"cores": 2}  # of the last run of the whole table
 
 
 @pytest.mark.parametrize("row", rows.table(Z), ids=lambda row: f"{row.name} {row.size}")
