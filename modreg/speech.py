@@ -24,7 +24,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
 
-from .recurrent import RNN, Generators, Linear
+from .manifolds import patch
+from .recurrent import RNN, Generators, Linear, near_identity_
 from .training import Config, Task
 
 # %% ../nbs/speech.ipynb #6f751f9f
@@ -36,24 +37,29 @@ class SpeechConfig(Config):
     bands: int | None = None  # mel bands
     channels: int | None = None  # channels of the convolutions
     blocks: int | None = None  # residual blocks of two convolutions
-    distort: float | None = None  # speed and pitch of training data vary by up to this share; 0 for none
+    tail: int | None = None  # frames of silence behind each utterance, in which the network may still write
+    speed: float | None = None  # the speed of training data varies by up to this share; 0 for none
+    pitch: float | None = None  # their pitch varies by up to this share; 0 for none
     masked: float | None = None  # up to this share of frames and of bands is hidden in training; 0 for none
+    init: str | None = None  # initial recurrent matrix: "paper" (torch's default) or "identity"
     tested: int = 1000  # utterances of unseen speakers that a model is tested on, at most
+    warm: float | None = None  # share of the steps in which the learning rate rises to `lr`
+    settle: float | None = None  # share of `lr` that it then falls to, along a line
     workers: int = 0  # processes that decode ahead
     sum_batches: int = 1  # batches whose gradients make one step
     precision: str = "float32"  # of the products on a GPU: "float32" or "bfloat16"
 
     task: ClassVar[str] = "speech"
-    choices: ClassVar[dict[str, tuple[str, ...]]] = {"data": ("digits", "librispeech", "tones"), "precision": ("float32", "bfloat16")}
+    choices: ClassVar[dict[str, tuple[str, ...]]] = {"data": ("digits", "librispeech", "tones"), "precision": ("float32", "bfloat16"), "init": ("paper", "identity")}
     scales: ClassVar[dict[str, dict[str, Any]]] = {
-        "tiny": dict(data="tones", bands=12, channels=2, blocks=1, distort=0.0, masked=0.0, hidden=24, batch=8, batches=6, epochs=3, lr=5e-3, strength=1e-2),
-        "small": dict(data="digits", bands=32, channels=8, blocks=1, distort=0.15, masked=0.0, hidden=128, batch=32, batches=62, epochs=15, lr=2e-3, strength=1e-2),
-        "paper": dict(data="librispeech", bands=128, channels=32, blocks=3, distort=0.0, masked=0.0, hidden=512, batch=20, batches=1426, epochs=10, lr=5e-4, strength=0.1),
+        "tiny": dict(data="tones", bands=12, channels=2, blocks=1, tail=12, speed=0.0, pitch=0.0, masked=0.0, init="paper", hidden=24, batch=8, batches=6, epochs=3, lr=5e-3, warm=0.3, settle=0.1, strength=1e-2),
+        "small": dict(data="digits", bands=20, channels=8, blocks=1, tail=12, speed=0.3, pitch=0.2, masked=0.0, init="identity", hidden=128, batch=16, batches=90, epochs=8, lr=3e-3, warm=0.05, settle=0.3, strength=1e-2),
+        "paper": dict(data="librispeech", bands=128, channels=32, blocks=3, tail=12, speed=0.0, pitch=0.0, masked=0.0, init="paper", hidden=512, batch=20, batches=1426, epochs=10, lr=5e-4, warm=0.3, settle=4e-6, strength=0.1),
     }
 
     def __post_init__(self):
         super().__post_init__()
-        for name in ("distort", "masked"):
+        for name in ("speed", "pitch", "masked"):
             if not getattr(self, name) < 0.5:
                 raise ValueError(f"{name}={getattr(self, name)}; it is a share, and must be less than 0.5")
 
@@ -95,7 +101,7 @@ def _duration(path: Path) -> float:
 
     return soundfile.info(path).duration
 
-
+# %% ../nbs/speech.ipynb #f710eb3d
 def _root() -> Path:
     "The data folder; FileNotFoundError if it is not there"
     root = os.environ.get("MODREG_DATA")
@@ -180,11 +186,13 @@ def log_mel(
     rate: int,  # samples a second
     bands: int,
 ) -> Tensor:  # (frames, bands), each band with mean 0 and the whole with deviation 1
-    "Logarithm of the mel spectrogram, a frame every 12.5 ms"
+    "Logarithm of the mel spectrogram, a frame every 12.5 ms; what is 30 dB below the loudest counts as silence"
     window = round(0.025 * rate)
     size = 2 ** math.ceil(math.log2(window))
     spectrum = torch.stft(samples, size, window // 2, window, torch.hann_window(window), center=True, pad_mode="constant", return_complex=True)
-    mel = torch.log(spectrum.abs().square().mT @ mel_filters(bands, size, rate) + 1e-6)
+    filters = mel_filters(bands, size, rate)
+    power = spectrum.abs().square().mT @ (filters / filters.sum(0).clamp(min=1e-3))
+    mel = torch.log(power / power.max().clamp(min=1e-6) + 1e-3)
     mel = mel - mel.mean(0)
     return mel / mel.std().clamp(min=1e-3)
 
@@ -195,13 +203,14 @@ def stretch(
     speed: Tensor,  # (n,); 1 leaves it
     pitch: Tensor,  # (n,); 1 leaves it
     least: Tensor,  # frames that each must keep (n,)
+    rate: int,  # samples a second; the bands reach up to half of it
 ) -> tuple[Tensor, Tensor]:  # pictures (n, T', bands) and lengths (n,)
     "Play utterances at another speed and pitch"
     bands = pictures.shape[-1]
     longer = torch.maximum((lengths / speed).round().long(), least)
     frame = torch.arange(int(longer.max())) * ((lengths - 1) / (longer - 1).clamp(min=1))[:, None]
     centre = torch.linspace(0, 1, bands + 2)[1:-1]  # of the bands, in mel, as a share of the range
-    top = 2840.0
+    top = _mel(torch.tensor(rate / 2))
     band = (_mel(_hertz(centre * top)[None] * pitch[:, None]) / top - centre[0]) / (centre[1] - centre[0])
     x, y = 2 * band / (bands - 1) - 1, 2 * frame / max(1, pictures.shape[1] - 1) - 1
     grid = torch.stack([x[:, None].expand(-1, y.shape[1], -1), y[:, :, None].expand(-1, -1, bands)], -1)
@@ -267,34 +276,38 @@ class Listener(nn.Module):
             nn.ModuleList([Norm(half, config.seeds), Conv(c, c, 1, **shared), Norm(half, config.seeds), Conv(c, c, 1, **shared)]) for _ in range(config.blocks))
         self.into = Linear(c * half, config.hidden, **shared)
         self.rnn = RNN(config.hidden, config.hidden, nonlinearity="tanh", **shared)
+        if config.init == "identity":
+            near_identity_(self.rnn.weight_hh_l0)
         self.mid = Linear(config.hidden, config.hidden, **shared)
         self.out = Linear(config.hidden, BLANK + 1, **shared)
 
-    def forward(
-        self,
-        pictures: Tensor,  # (S, batch, T, bands)
-        lengths: Tensor,  # frames of each (S, batch)
-    ) -> tuple[Tensor, Tensor]:  # log-probabilities (S, T', batch, 29), and how many frames of them count (S, batch)
-        seeds, frames = len(pictures), halved(lengths)
-        inside = torch.arange(halved(pictures.shape[2]), device=pictures.device) < frames.mT[..., None]  # (batch, S, T')
-
-        def cut(x: Tensor) -> Tensor:
-            return (x.unflatten(1, (seeds, -1)) * inside[:, :, None, :, None]).flatten(1, 2)
-
-        x = cut(self.stem(pictures.transpose(0, 1)))
-        for norm1, conv1, norm2, conv2 in self.blocks:
-            y = conv1(cut(functional.gelu(norm1(x))))
-            x = cut(x + conv2(cut(functional.gelu(norm2(y)))))
-        x = x.unflatten(1, (seeds, -1)).permute(1, 3, 0, 2, 4).flatten(3)  # (S, T', batch, channels · bands')
-        states, _ = self.rnn(self.into(x))
-        drop = 0.1 if self.training and self.config.scale == "paper" else 0.0
-        scores = self.out(functional.dropout(functional.gelu(self.mid(states)), drop))
-        return scores.float().log_softmax(-1), frames
-
-
+# %% ../nbs/speech.ipynb #2158a98a
 def halved(frames):  # a whole number, or a tensor of them
     "Frames after the first convolution"
     return (frames - 1) // 2 + 1
+
+
+@patch
+def forward(
+    self: Listener,
+    pictures: Tensor,  # (S, batch, T, bands)
+    lengths: Tensor,  # frames of each (S, batch)
+) -> tuple[Tensor, Tensor]:  # log-probabilities (S, T', batch, 29), and how many frames of them count (S, batch)
+    seeds, frames = len(pictures), halved(lengths)
+    inside = torch.arange(halved(pictures.shape[2]), device=pictures.device) < frames.mT[..., None]  # (batch, S, T')
+
+    def cut(x: Tensor) -> Tensor:
+        return (x.unflatten(1, (seeds, -1)) * inside[:, :, None, :, None]).flatten(1, 2)
+
+    x = cut(self.stem(pictures.transpose(0, 1)))
+    for norm1, conv1, norm2, conv2 in self.blocks:
+        y = conv1(cut(functional.gelu(norm1(x))))
+        x = cut(x + conv2(cut(functional.gelu(norm2(y)))))
+    x = x.unflatten(1, (seeds, -1)).permute(1, 3, 0, 2, 4).flatten(3)  # (S, T', batch, channels · bands')
+    states, _ = self.rnn(self.into(x))
+    drop = 0.1 if self.training and self.config.scale == "paper" else 0.0
+    scores = self.out(functional.dropout(functional.gelu(self.mid(states)), drop))
+    return scores.float().log_softmax(-1), frames
 
 # %% ../nbs/speech.ipynb #014525d4
 def collapse(path: list[int]) -> str:
@@ -347,21 +360,28 @@ def frames_needed(text: str) -> int:
     return len(text) + sum(a == b for a, b in pairwise(text))
 
 
-def frames_of(utterance: Utterance) -> int:
+def frames_of(
+    utterance: Utterance,
+    tail: int = 0,  # frames of silence behind it
+) -> int:
     "Frames that the network hears of an utterance, after the first convolution; at most one less than there are"
-    return halved(math.floor(utterance.seconds() / 0.0125))
+    return halved(math.floor(utterance.seconds() / 0.0125) + tail)
 
 
-def misfits(utterances: list[Utterance]) -> list[Utterance]:
+def misfits(
+    utterances: list[Utterance],
+    tail: int = 0,  # frames of silence behind each
+) -> list[Utterance]:
     "Utterances whose transcript cannot be said in their frames"
-    return [u for u in utterances if frames_of(u) < frames_needed(u.text)]
+    return [u for u in utterances if frames_of(u, tail) < frames_needed(u.text)]
 
 # %% ../nbs/speech.ipynb #fea06400
 class Pictures(Dataset):
     "Spectrograms of utterances; short sounds are kept once they were decoded, long ones never"
 
-    def __init__(self, utterances: list[Utterance], bands: int, keep: bool):
-        self.utterances, self.bands, self.kept = utterances, bands, {} if keep else None
+    def __init__(self, utterances: list[Utterance], config: SpeechConfig):
+        self.utterances, self.config = utterances, config
+        self.kept: dict[int, tuple[Tensor, Tensor]] | None = None if config.data == "librispeech" else {}
 
     def __len__(self) -> int:
         return len(self.utterances)
@@ -370,7 +390,8 @@ class Pictures(Dataset):
         if self.kept is not None and k in self.kept:
             return self.kept[k]
         utterance = self.utterances[k]
-        item = log_mel(*utterance.sound(), self.bands), torch.tensor([ALPHABET.index(c) for c in utterance.text])
+        picture = functional.pad(log_mel(*utterance.sound(), self.config.bands), (0, 0, 0, self.config.tail))
+        item = picture, torch.tensor([ALPHABET.index(c) for c in utterance.text])
         if self.kept is not None:
             self.kept[k] = item
         return item
@@ -392,74 +413,20 @@ class Speech(Task):
     def __init__(self, config: SpeechConfig):
         super().__init__(config)
         train, test = split(SOURCES[config.data]())
-        self.misfits = misfits(train)
+        self.misfits = misfits(train, config.tail)
         unfit = {u.name for u in self.misfits}
         self.train = sorted((u for u in train if u.name not in unfit), key=lambda u: (u.seconds(), u.name))
         self.test = sorted(test, key=lambda u: (u.seconds(), u.name))[:: max(1, len(test) // config.tested)][: config.tested]
-        keep = config.data != "librispeech"
-        self.pictures, self.tests = Pictures(self.train, config.bands, keep), Pictures(self.test, config.bands, keep)
+        self.pictures, self.tests = Pictures(self.train, config), Pictures(self.test, config)
         if len(self.train) < config.batch:
             raise ValueError(f"batch={config.batch}; there are {len(self.train)} utterances to learn from, so a batch holds at most that many")
+        _, self.rate = self.train[0].sound()
 
     def model(self, generators: list[torch.Generator]) -> Listener:
         return Listener(self.config, generators)
 
     def recurrent(self, model: Listener) -> list[tuple[nn.Module, str]]:
         return [(model.rnn, "weight_hh_l0")]
-
-    def _deal(self, generator: torch.Generator) -> Tensor:
-        "Indices (batches, batch) of one epoch of one seed: whole rounds of neighbours in length, in random order"
-        c, rows = self.config, []
-        while sum(map(len, rows)) < c.batches:
-            usable = len(self.train) // c.batch * c.batch
-            chosen = torch.randperm(len(self.train), generator=generator)[:usable].sort().values.view(-1, c.batch)
-            rows.append(chosen[torch.randperm(len(chosen), generator=generator)])
-        return torch.cat(rows)[: c.batches]
-
-    def batches(self, generators: list[torch.Generator]) -> Iterator[tuple]:
-        c = self.config
-        deals = torch.stack([self._deal(g) for g in generators], 1)  # (batches, S, batch)
-        loader = DataLoader(self.pictures, batch_sampler=deals.flatten(1).tolist(), collate_fn=collate, num_workers=c.workers,
-                            pin_memory=c.device != "cpu", generator=torch.Generator())
-        for pictures, lengths, characters, counts in loader:
-            draws = torch.cat([torch.rand(c.batch, 6, generator=g) for g in generators])
-            if c.distort:
-                speed, pitch = ((2 * draws[:, :2] - 1) * c.distort).exp().unbind(-1)
-                least = torch.tensor([2 * frames_needed("".join(ALPHABET[k] for k in text)) for text in characters.split(counts.tolist())])
-                pictures, lengths = stretch(pictures, lengths, speed, pitch, least)
-            if c.masked:
-                pictures = blot(pictures, c.masked, draws[:, 2:])
-            yield (pictures.unflatten(0, (c.seeds, c.batch)).to(c.device), lengths.view(c.seeds, c.batch).to(c.device), characters, counts)
-
-    def loss(self, model: Listener, batch: tuple) -> Tensor:
-        "CTC loss (S,) in nats a character"
-        pictures, lengths, characters, counts = batch
-        with torch.autocast(self.config.device.split(":")[0], torch.bfloat16, enabled=self.config.precision == "bfloat16"):
-            scores, frames = model(pictures, lengths)
-        flat = scores.permute(1, 0, 2, 3).flatten(1, 2)  # (T', S·batch, 29)
-        each = functional.ctc_loss(flat, characters, frames.flatten().cpu(), counts, blank=BLANK, reduction="none")
-        return (each / counts.to(each)).view(len(pictures), -1).mean(1)
-
-    def heard(self, model: Listener) -> Iterator[tuple[Tensor, Tensor]]:
-        "Scores (S, T', n, 29) and frames (S, n) of the test utterances, some at a time, in the order of `test`"
-        for first in range(0, len(self.test), 100):
-            pictures, lengths, *_ = collate([self.tests[k] for k in range(first, min(first + 100, len(self.test)))])
-            seeds = self.config.seeds
-            yield model(pictures.expand(seeds, -1, -1, -1).to(self.config.device), lengths.expand(seeds, -1).to(self.config.device))
-
-    def transcripts(self, model: Listener, read=greedy) -> list[list[str]]:
-        "What each seed writes down of each test utterance"
-        written: list[list[str]] = [[] for _ in self.seeds]
-        for scores, frames in self.heard(model):
-            for said, seed_scores, seed_frames in zip(written, scores.cpu(), frames.tolist(), strict=True):
-                said += [read(seed_scores[:n, k]) for k, n in enumerate(seed_frames)]
-        return written
-
-    def evaluate(self, model: Listener) -> dict[str, Tensor]:
-        "Character and word error rates (S,) in %, of the greedy reading"
-        texts = [u.text for u in self.test]
-        rates = [error_rates(texts, written) for written in self.transcripts(model)]
-        return {name: torch.tensor([rate[name] for rate in rates]) for name in ("cer", "wer")}
 
     def limits(self) -> dict[str, float]:
         return {"says nothing": 100.0}
@@ -468,11 +435,78 @@ class Speech(Task):
         c = self.config
         optimizer = torch.optim.AdamW(parameters, lr=c.lr, fused=True)
         steps = math.ceil(c.batches / self.accumulate) * c.epochs
-        return optimizer, torch.optim.lr_scheduler.OneCycleLR(optimizer, c.lr, total_steps=steps + 1, anneal_strategy="linear")
+        return optimizer, torch.optim.lr_scheduler.OneCycleLR(
+            optimizer, c.lr, total_steps=steps + 1, pct_start=c.warm, anneal_strategy="linear", div_factor=25, final_div_factor=1 / (25 * c.settle))
 
     @property
     def accumulate(self) -> int:
         return self.config.sum_batches
+
+# %% ../nbs/speech.ipynb #fbdc6472
+@patch
+def _deal(self: Speech, generator: torch.Generator) -> Tensor:
+    "Indices (batches, batch) of one epoch of one seed: whole rounds of neighbours in length, in random order"
+    c, rows = self.config, []
+    while sum(map(len, rows)) < c.batches:
+        usable = len(self.train) // c.batch * c.batch
+        chosen = torch.randperm(len(self.train), generator=generator)[:usable].sort().values.view(-1, c.batch)
+        rows.append(chosen[torch.randperm(len(chosen), generator=generator)])
+    return torch.cat(rows)[: c.batches]
+
+
+@patch
+def batches(self: Speech, generators: list[torch.Generator]) -> Iterator[tuple]:
+    c = self.config
+    deals = torch.stack([self._deal(g) for g in generators], 1)  # (batches, S, batch)
+    loader = DataLoader(self.pictures, batch_sampler=deals.flatten(1).tolist(), collate_fn=collate, num_workers=c.workers,
+                        pin_memory=c.device != "cpu", generator=torch.Generator())
+    for pictures, lengths, characters, counts in loader:
+        draws = torch.cat([torch.rand(c.batch, 6, generator=g) for g in generators])
+        if c.speed or c.pitch:
+            speed, pitch = ((2 * draws[:, :2] - 1) * torch.tensor([c.speed, c.pitch])).exp().unbind(-1)
+            least = torch.tensor([2 * frames_needed("".join(ALPHABET[k] for k in text)) for text in characters.split(counts.tolist())])
+            pictures, lengths = stretch(pictures, lengths, speed, pitch, least, self.rate)
+        if c.masked:
+            pictures = blot(pictures, c.masked, draws[:, 2:])
+        yield (pictures.unflatten(0, (c.seeds, c.batch)).to(c.device), lengths.view(c.seeds, c.batch).to(c.device), characters, counts)
+
+# %% ../nbs/speech.ipynb #c1b57e68
+@patch
+def loss(self: Speech, model: Listener, batch: tuple) -> Tensor:
+    "CTC loss (S,) in nats a character"
+    pictures, lengths, characters, counts = batch
+    with torch.autocast(self.config.device.split(":")[0], torch.bfloat16, enabled=self.config.precision == "bfloat16"):
+        scores, frames = model(pictures, lengths)
+    flat = scores.permute(1, 0, 2, 3).flatten(1, 2)  # (T', S·batch, 29)
+    each = functional.ctc_loss(flat, characters, frames.flatten().cpu(), counts, blank=BLANK, reduction="none")
+    return (each / counts.to(each)).view(len(pictures), -1).mean(1)
+
+
+@patch
+def heard(self: Speech, model: Listener) -> Iterator[tuple[Tensor, Tensor]]:
+    "Scores (S, T', n, 29) and frames (S, n) of the test utterances, some at a time, in the order of `test`"
+    for first in range(0, len(self.test), 100):
+        pictures, lengths, *_ = collate([self.tests[k] for k in range(first, min(first + 100, len(self.test)))])
+        seeds = self.config.seeds
+        yield model(pictures.expand(seeds, -1, -1, -1).to(self.config.device), lengths.expand(seeds, -1).to(self.config.device))
+
+
+@patch
+def transcripts(self: Speech, model: Listener, read=greedy) -> list[list[str]]:
+    "What each seed writes down of each test utterance"
+    written: list[list[str]] = [[] for _ in self.seeds]
+    for scores, frames in self.heard(model):
+        for said, seed_scores, seed_frames in zip(written, scores.cpu(), frames.tolist(), strict=True):
+            said += [read(seed_scores[:n, k]) for k, n in enumerate(seed_frames)]
+    return written
+
+
+@patch
+def evaluate(self: Speech, model: Listener) -> dict[str, Tensor]:
+    "Character and word error rates (S,) in %, of the greedy reading"
+    texts = [u.text for u in self.test]
+    rates = [error_rates(texts, written) for written in self.transcripts(model)]
+    return {name: torch.tensor([rate[name] for rate in rates]) for name in ("cer", "wer")}
 
 
 def error_rates(

@@ -10,6 +10,7 @@ from typing import ClassVar
 
 import pytest
 import torch
+from headless import break_off
 
 from modreg.navigation import Navigation, NavigationConfig
 from modreg.training import Config, Phase, Run, Task, digest, fit, from_parameters
@@ -57,18 +58,7 @@ def test_killed_process_resumes_bit_for_bit(tmp_path):
 def test_interrupted_after_any_epoch(tmp_path, stop, options):
     whole = config(tmp_path / "whole", seeds=2, **options)
     parts = replace(whole, out=str(tmp_path / "parts"))
-
-    class Interrupted(Navigation):
-        evaluations = 0
-
-        def evaluate(self, model):
-            self.evaluations += 1
-            if self.evaluations > stop:
-                raise KeyboardInterrupt
-            return super().evaluate(model)
-
-    with pytest.raises(KeyboardInterrupt):
-        fit(Interrupted(parts), progress=False)
+    break_off(Navigation, parts, stop)
     assert_same(fit(Navigation(parts), progress=False), fit(Navigation(whole), progress=False))
 
 
