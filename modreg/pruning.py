@@ -138,6 +138,16 @@ def _check_masks(masks: dict[str, Tensor], weights: dict[str, Tensor]) -> None:
         if mask.shape != weights[name].shape:
             raise ValueError(f"mask of {name} has shape {tuple(mask.shape)}; the weight has {tuple(weights[name].shape)}")
 
+
+def _check_blocks(blocks: dict[str, Tensor], weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    for name, groups in blocks.items():
+        if name not in weights:
+            raise ValueError(f"blocks are given for {name!r}, but there is no such weight; there are {', '.join(weights)}")
+        shape = tuple(weights[name].shape)
+        if shape != (*groups.shape, groups.shape[-1]):
+            raise ValueError(f"blocks of {name} have shape {tuple(groups.shape)}; a square weight of shape {shape} needs {shape[:-1]}")
+    return blocks
+
 # %% ../nbs/pruning.ipynb #d4dfe73c
 class MagnitudePruner:
     "Global magnitude pruning on a schedule: the smallest weights over all matrices become, and stay, exactly zero (section 4)"
@@ -151,10 +161,12 @@ class MagnitudePruner:
         *,
         replicas: int | None = None,  # S if dimension 0 of each parameter is that of replicas; each is pruned on its own
         parameters: Iterable[str] | None = None,  # names of the weight matrices to prune; all if None
+        blocks: dict[str, Tensor] | None = None,  # by name of a square weight: the block of each neuron (N,) or (S, N)
     ):
         scheduled(0, target, epochs, schedule)  # refuses what makes no sense
         self.target, self.epochs, self.schedule, self.replicas = target, epochs, schedule, replicas
         self.weights, self.zeros = prunable(model, replicas, parameters), 0  # and how many are pruned in each replica
+        self.blocks = _check_blocks(blocks or {}, self.weights)
         self.masks = {name: torch.ones_like(w, dtype=torch.bool) for name, w in self.weights.items()}
         self._hooks = [self._mask_gradient(name, w) for name, w in self.weights.items()]
 
@@ -185,6 +197,25 @@ def _mask_gradient(self: MagnitudePruner, name: str, weight: nn.Parameter):
     return hook
 
 # %% ../nbs/pruning.ipynb #55a935ed
+def _block_magnitudes(weight: Tensor, groups: Tensor) -> Tensor:
+    "Root mean square of the block in which each weight (..., N, N) lies, for the blocks (..., N) of its neurons"
+    w, g = weight.reshape(-1, *weight.shape[-2:]), groups.to(weight.device).reshape(-1, groups.shape[-1])
+    count, n = int(g.max()) + 1, g.shape[1]
+    rows, columns = g[:, :, None].expand(-1, -1, n), g[:, None].expand(-1, count, -1)
+    sums = w.new_zeros(len(w), count, n).scatter_add_(1, rows, w.square())
+    sums = w.new_zeros(len(w), count, count).scatter_add_(2, columns, sums)
+    sizes = w.new_zeros(len(w), count).scatter_add_(1, g, torch.ones_like(g, dtype=w.dtype)).clamp_(min=1)
+    means = (sums / (sizes[:, :, None] * sizes[:, None])).sqrt_()
+    return means.gather(2, columns).gather(1, rows).view_as(weight)
+
+
+@patch
+def _magnitudes(self: MagnitudePruner) -> Tensor:
+    "What decides which weights go first, with a row for each replica"
+    sizes = [_block_magnitudes(w, self.blocks[name]) if name in self.blocks else w for name, w in self.weights.items()]
+    return _rows(torch.abs, sizes, self.replicas)
+
+
 @patch
 @torch.no_grad()
 def step(
@@ -197,7 +228,7 @@ def step(
     zeros = round(scheduled(epoch, self.target, self.epochs, self.schedule) * total)
     if zeros > self.zeros:
         gone = _rows(torch.logical_not, self.masks.values(), self.replicas)
-        magnitudes = _rows(torch.abs, self.weights.values(), self.replicas)
+        magnitudes = self._magnitudes()
         left = ~smallest(magnitudes, zeros)
         if torch.count_nonzero(left & gone):  # somebody wrote to a weight that was gone, or others are zero too
             left = ~smallest(torch.where(gone, -1, magnitudes), zeros)

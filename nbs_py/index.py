@@ -124,6 +124,7 @@ assert error < 0.25  # it has learned
 # | Method | [regularizer](regularizer.ipynb) | the penalty, on any layer |
 # | | [pruning](pruning.ipynb) | masks, schedules, lottery tickets |
 # | | [recurrent](recurrent.ipynb) | a recurrent layer that trains fast, many replicas at once |
+# | | [sparse](sparse.ipynb) | products that cost what is left of a matrix, and blocks that follow the geometry |
 # | | [training](training.ipynb) | one loop for all tasks; runs that are found again |
 # | | [wiring](wiring.ipynb) | pictures of what is left |
 # | | [experiments](experiments.ipynb) | three runs, their pictures, and all conditions on equal terms |

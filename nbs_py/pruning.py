@@ -297,6 +297,16 @@ def _check_masks(masks: dict[str, Tensor], weights: dict[str, Tensor]) -> None:
             raise ValueError(f"mask of {name} has shape {tuple(mask.shape)}; the weight has {tuple(weights[name].shape)}")
 
 
+def _check_blocks(blocks: dict[str, Tensor], weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    for name, groups in blocks.items():
+        if name not in weights:
+            raise ValueError(f"blocks are given for {name!r}, but there is no such weight; there are {', '.join(weights)}")
+        shape = tuple(weights[name].shape)
+        if shape != (*groups.shape, groups.shape[-1]):
+            raise ValueError(f"blocks of {name} have shape {tuple(groups.shape)}; a square weight of shape {shape} needs {shape[:-1]}")
+    return blocks
+
+
 # %%
 #| export
 class MagnitudePruner:
@@ -311,10 +321,12 @@ class MagnitudePruner:
         *,
         replicas: int | None = None,  # S if dimension 0 of each parameter is that of replicas; each is pruned on its own
         parameters: Iterable[str] | None = None,  # names of the weight matrices to prune; all if None
+        blocks: dict[str, Tensor] | None = None,  # by name of a square weight: the block of each neuron (N,) or (S, N)
     ):
         scheduled(0, target, epochs, schedule)  # refuses what makes no sense
         self.target, self.epochs, self.schedule, self.replicas = target, epochs, schedule, replicas
         self.weights, self.zeros = prunable(model, replicas, parameters), 0  # and how many are pruned in each replica
+        self.blocks = _check_blocks(blocks or {}, self.weights)
         self.masks = {name: torch.ones_like(w, dtype=torch.bool) for name, w in self.weights.items()}
         self._hooks = [self._mask_gradient(name, w) for name, w in self.weights.items()]
 
@@ -352,9 +364,32 @@ def _mask_gradient(self: MagnitudePruner, name: str, weight: nn.Parameter):
 
 # %% [markdown]
 # One call an epoch. Weights that are gone count as smaller than all others, so a mask only ever shrinks.
+#
+# With `blocks`, neurons come in groups, and all weights from one group to another are a block: it stays or goes as one. Each of its weights then counts as large as the block's
+# root mean square, so that blocks compete with each other and with single weights elsewhere, and the count stays exact (one block may be cut in two for it).
+# The chapter [sparse](sparse.ipynb) says what blocks are good for.
 
 # %%
 #| export
+def _block_magnitudes(weight: Tensor, groups: Tensor) -> Tensor:
+    "Root mean square of the block in which each weight (..., N, N) lies, for the blocks (..., N) of its neurons"
+    w, g = weight.reshape(-1, *weight.shape[-2:]), groups.to(weight.device).reshape(-1, groups.shape[-1])
+    count, n = int(g.max()) + 1, g.shape[1]
+    rows, columns = g[:, :, None].expand(-1, -1, n), g[:, None].expand(-1, count, -1)
+    sums = w.new_zeros(len(w), count, n).scatter_add_(1, rows, w.square())
+    sums = w.new_zeros(len(w), count, count).scatter_add_(2, columns, sums)
+    sizes = w.new_zeros(len(w), count).scatter_add_(1, g, torch.ones_like(g, dtype=w.dtype)).clamp_(min=1)
+    means = (sums / (sizes[:, :, None] * sizes[:, None])).sqrt_()
+    return means.gather(2, columns).gather(1, rows).view_as(weight)
+
+
+@patch
+def _magnitudes(self: MagnitudePruner) -> Tensor:
+    "What decides which weights go first, with a row for each replica"
+    sizes = [_block_magnitudes(w, self.blocks[name]) if name in self.blocks else w for name, w in self.weights.items()]
+    return _rows(torch.abs, sizes, self.replicas)
+
+
 @patch
 @torch.no_grad()
 def step(
@@ -367,7 +402,7 @@ def step(
     zeros = round(scheduled(epoch, self.target, self.epochs, self.schedule) * total)
     if zeros > self.zeros:
         gone = _rows(torch.logical_not, self.masks.values(), self.replicas)
-        magnitudes = _rows(torch.abs, self.weights.values(), self.replicas)
+        magnitudes = self._magnitudes()
         left = ~smallest(magnitudes, zeros)
         if torch.count_nonzero(left & gone):  # somebody wrote to a weight that was gone, or others are zero too
             left = ~smallest(torch.where(gone, -1, magnitudes), zeros)

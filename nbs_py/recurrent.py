@@ -268,11 +268,12 @@ def _stack(
     h0: Tensor,  # (S, layers, batch, hidden)
     weights: list[tuple],  # for each layer: input weight, recurrent weight and two biases or None, each led by S
     nonlinearity: str,
+    recurrences: list[Callable],  # for each layer: `ElmanFunction.apply`, or what stands in for it
 ) -> tuple[Tensor, Tensor]:  # states of the last layer (S, steps, batch, hidden), last states (S, layers, batch, hidden)
     last = []
     for k, (w_x, w_h, b_x, b_h) in enumerate(weights):
         projected = _linear(x, w_x, None if b_x is None else b_x + b_h)
-        x, end = ElmanFunction.apply(projected, h0[:, k], w_h, nonlinearity)
+        x, end = recurrences[k](projected, h0[:, k], w_h, nonlinearity)
         last.append(end)
     return x, torch.stack(last, 1)
 
@@ -318,6 +319,7 @@ class RNN(nn.Module):
         for k in range(num_layers):
             for name, shape in self._shapes(k).items():
                 self.register_parameter(name, nn.Parameter(torch.empty(shape)))
+        self.recurrences = [ElmanFunction.apply] * num_layers  # the chapter `sparse` puts others in their place
         self.reset_parameters(generator)
 
 
@@ -383,8 +385,8 @@ def forward(
 
 # %%
 #| export
-def _cudnn(x: Tensor, h0: Tensor, weights: list[tuple], nonlinearity: str) -> tuple[Tensor, Tensor]:
-    "What `_stack` computes, for a single replica, by the kernel of `torch.nn.RNN`"
+def _cudnn(x: Tensor, h0: Tensor, weights: list[tuple], nonlinearity: str, recurrences: list) -> tuple[Tensor, Tensor]:
+    "What `_stack` computes, for a single replica, by the kernel of `torch.nn.RNN`, which has its own recurrence"
     kernel = torch.rnn_relu if nonlinearity == "relu" else torch.rnn_tanh
     flat = [w[0] for layer in weights for w in layer if w is not None]
     with warnings.catch_warnings():
@@ -406,7 +408,7 @@ def _run(self: RNN, x: Tensor, h0: Tensor) -> tuple[Tensor, Tensor]:
     weights = [[getattr(self, f"{name}_l{k}", None) for name in names] for k in range(self.num_layers)]
     if single:
         x, h0, weights = x[None], h0[None], [[w if w is None else w[None] for w in layer] for layer in weights]
-    out, last = _fastest(x.device, len(x))(x, h0, weights, self.nonlinearity)
+    out, last = _fastest(x.device, len(x))(x, h0, weights, self.nonlinearity, self.recurrences)
     return (out[0], last[0]) if single else (out, last)
 
 

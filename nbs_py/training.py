@@ -47,6 +47,7 @@ from modreg.manifolds import manifold
 from modreg.pruning import REINITIALIZE, SCHEDULES, MagnitudePruner, reinitialize
 from modreg.recurrent import RNN, Linear
 from modreg.regularizer import CONTROLS, ModuliRegularizer
+from modreg.sparse import neighbourhoods, use_surviving
 
 # %%
 #| hide
@@ -92,6 +93,9 @@ class Config:
     strength: float | None = None  # λ of eq. 6 in mean form
     sparsity: float = 0.9  # share of weights that is zero at the end
     schedule: str = "linear"  # how sparsity rises: "linear" or "cubic"
+    block: int | None = None  # prune the recurrent weights between groups of so many neurons as one; None prunes each alone
+    order: str | None = None  # neurons of a group: "geometric" (neighbours on the manifold, the default with blocks) or "random"
+    sparse_products: bool = False  # multiply by surviving weights alone where a measurement says that it is quicker; results then agree to rounding
     lottery: bool = True  # afterwards, give the weights new values under the same masks and train again
     ticket: str = "redraw"  # new values: "redraw", "original", or the control "shuffled" (redraw, masks permuted)
     hidden: int | None = None  # number of hidden neurons N
@@ -106,7 +110,8 @@ class Config:
     out: str = "runs"  # folder that holds the run folders
 
     task: ClassVar[str] = "none"
-    scales: ClassVar[dict[str, dict[str, Any]]] = {}  # values for the fields that are None, by scale
+    optional: ClassVar[tuple[str, ...]] = ("block", "order")  # fields that may stay None
+    scales: ClassVar[dict[str, dict[str, Any]]] = {}  # values for the other fields that are None, by scale
     choices: ClassVar[dict[str, tuple[str, ...]]] = {}  # a task's own fields that take one of a few values
 
     def __post_init__(self):
@@ -134,6 +139,8 @@ def _fill(config: Config) -> None:
     for name, value in config.scales[config.scale].items():
         if getattr(config, name) is None:
             object.__setattr__(config, name, value)
+    if config.block is not None and config.order is None:
+        object.__setattr__(config, "order", ORDERS[0])
 
 
 # %% [markdown]
@@ -145,7 +152,9 @@ def _check_types(config: Config) -> None:
     hints = get_type_hints(type(config))
     for field in fields(config):
         value = getattr(config, field.name)
-        allowed = set(get_args(hints[field.name]) or (hints[field.name],)) - {type(None)}
+        allowed = set(get_args(hints[field.name]) or (hints[field.name],))
+        if field.name not in config.optional:
+            allowed.discard(type(None))
         if float in allowed and type(value) is int:
             object.__setattr__(config, field.name, value := float(value))
         if type(value) not in allowed:
@@ -173,10 +182,20 @@ def _check_values(config: Config) -> None:
         ok, reason = inhibitor(config.inhibitor).trainable
         if not ok:
             raise ValueError(f"train_embedding=True with inhibitor={config.inhibitor!r}: {reason}")
+    _check_order(config)
     try:
         torch.empty(0, device=config.device)
     except (RuntimeError, AssertionError) as error:
         raise ValueError(f"device={config.device!r} cannot be used here; try 'auto' or 'cpu' ({error})") from error
+
+
+def _check_order(config: Config) -> None:
+    if config.order not in (None, *ORDERS):
+        raise ValueError(f"order={config.order!r}; it is one of {', '.join(map(repr, ORDERS))}")
+    if config.order is not None and config.block is None:
+        raise ValueError(f"order={config.order!r} without blocks; set block to the number of neurons in a group, such as 16")
+    if config.block is not None and config.train_embedding:
+        raise ValueError(f"block={config.block} with train_embedding=True: blocks are of neurons that are neighbours, and these move; use fixed places")
 
 
 # %% [markdown]
@@ -209,13 +228,13 @@ def from_parameters(
 # ## A folder with the run's own name
 #
 # The name holds a hash of all settings that decide the outcome, and the version of this package.
-# Where the folder lies, and on which device it was filled, does not count.
+# Where the folder lies, on which device and by which products it was filled, does not count; nor does a setting that is None.
 
 # %%
 #| export
 def digest(config: Config) -> str:
     "Twelve hexadecimal digits that name the run of `config`"
-    decisive = {k: v for k, v in asdict(config).items() if k not in ("out", "device", "scale")}
+    decisive = {k: v for k, v in asdict(config).items() if k not in ("out", "device", "scale", "sparse_products") and v is not None}
     text = json.dumps([config.task, modreg.__version__, decisive], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
@@ -397,7 +416,8 @@ class Phase:
         self.model = task.model(task.generators("weights", stream)).to(config.device)
         self.regularizers = nn.ModuleList(_regularizer(task, k, *where) for k, where in enumerate(task.recurrent(self.model)))
         if tickets is None:
-            self.pruner = MagnitudePruner(self.model, config.sparsity, config.epochs, config.schedule, replicas=config.seeds)
+            self.pruner = MagnitudePruner(self.model, config.sparsity, config.epochs, config.schedule, replicas=config.seeds,
+                                          blocks=_blocks(task, self.model, self.regularizers))
         else:
             self.regularizers.load_state_dict(_named(tickets, "regularizer."))
             for regularizer in self.regularizers:
@@ -455,6 +475,28 @@ def _regularizer(
 
 
 # %% [markdown]
+# If blocks are asked for, the same places say which neurons belong together; the control puts them together at random.
+
+# %%
+#| export
+ORDERS = ("geometric", "random")
+
+
+def _blocks(task: Task, model: nn.Module, regularizers: Iterable[ModuliRegularizer]) -> dict[str, Tensor]:
+    "The block of each neuron (S, N), by name of the recurrent weight"
+    config = task.config
+    if config.block is None:
+        return {}
+    names, blocks = {id(p): name for name, p in model.named_parameters()}, {}
+    for k, regularizer in enumerate(regularizers):
+        places = regularizer.embedding
+        if config.order == "random":
+            places = torch.stack([torch.rand(config.hidden, 1, generator=g) for g in task.generators("order", k)])
+        blocks[names[id(regularizer.weight)]] = torch.stack([neighbourhoods(p, config.block) for p in places])
+    return blocks
+
+
+# %% [markdown]
 # One epoch: raise the sparsity, then go through `config.batches` batches on the sum of all seeds' losses and penalties.
 # No weight of one seed meets another seed's, so each gets the gradient that it would get alone; and if gradients are clipped, each seed by its own norm.
 
@@ -468,6 +510,8 @@ def _epoch(
     task, total = phase.task, 0
     phase.model.train()
     phase.pruner.step(epoch, phase.optimizer)
+    if task.config.sparse_products:
+        use_surviving(phase.model, phase.pruner.masks, task.config.batch)
     for k, batch in enumerate(task.batches(task.generators("data", phase.name, epoch)), start=1):
         loss = task.loss(phase.model, batch)
         (loss.sum() / task.accumulate).backward()

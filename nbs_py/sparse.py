@@ -1,0 +1,777 @@
+# ---
+# jupyter:
+#   kernelspec:
+#     display_name: python3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Sparse
+#
+# > Zeros that save time: products, networks and training with the weights that are left, and blocks that follow the geometry
+
+# %% [markdown]
+# After this chapter you can
+#
+# - multiply by the surviving weights alone, and say why nine zeros in ten do not make a product ten times as fast,
+# - run a pruned network, and train it, several times as fast as its dense twin; write it to a small file and read it again,
+# - prune whole blocks between groups of neighbours, and say what that costs.
+#
+# The question: *a mask makes weights zero, and the processor multiplies by zero as slowly as by anything else. What must happen for sparsity to save time?*
+
+# %%
+#| default_exp sparse
+
+# %%
+#| export
+import json
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache, cached_property, partial
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+from modreg.manifolds import patch
+from modreg.recurrent import RNN, ElmanFunction
+
+# %%
+#| hide
+import tempfile
+from importlib.resources import files
+
+import matplotlib.pyplot as plt
+import numpy as np
+from fastcore.test import test_close, test_eq, test_fail
+from IPython.display import Markdown, display
+
+from modreg.exercises import exercise
+from modreg.manifolds import Torus
+from modreg.pruning import MagnitudePruner
+
+plt.style.use("modreg.data.book")
+generator = torch.Generator().manual_seed(0)
+
+# %%
+#| echo: false
+from modreg.sparse import SparseMatrix as Finished
+from modreg.sparse import median_time
+
+
+def random_sparse(n, zeros, dtype=torch.float32):
+    "A matrix with a share of zeros at random places"
+    return torch.randn(n, n, generator=generator, dtype=dtype) * (torch.rand(n, n, generator=generator) >= zeros)
+
+
+shares, states = (0.5, 0.7, 0.8, 0.9, 0.95, 0.98), torch.randn(512, 200, generator=generator)
+target, gains = torch.zeros(512, 200), {"torch's CSR": [], "this chapter": []}
+for zeros in shares:
+    weight = random_sparse(512, zeros)
+    finished = Finished.of(weight)
+    sides = (lambda w=weight: torch.mm(w, states, out=target), lambda f=finished: f._torch @ states, lambda f=finished: f.add_(states, target))
+    dense_time, *times = median_time(*sides)
+    for name, seconds in zip(gains, times, strict=True):
+        gains[name].append(dense_time / seconds)
+fig, ax = plt.subplots(figsize=(6, 3.2), layout="constrained")
+for name, gain in gains.items():
+    ax.plot([1 / (1 - zeros) for zeros in shares], gain, "o-", label=name)
+ax.plot([2, 50], [2, 50], color="0.6", linestyle=":", label="if only products cost")
+ax.axhline(1, color="0.6", linewidth=1)
+ax.set(xscale="log", yscale="log", xlabel="weights for each one that is left", ylabel="times as fast as dense")
+ax.set_xticks([1 / (1 - z) for z in shares], labels=[f"{1 / (1 - z):.3g}" for z in shares], minor=False)
+ax.legend(frameon=False)
+plt.show()
+
+
+# %% [markdown]
+# One product of a recurrent step, 512 neurons and a batch of 200, timed just now. *Predict:* the dotted line is what one hopes for. What stands between it and the others?
+#
+# ## Where the time goes
+#
+# A dense product reads each number many times, from the processor's registers. It is limited by arithmetic alone. A sparse product must first learn *which* state a weight wants. Written as it is read:
+
+# %%
+def naive_product(weight, states):
+    "W h, by the weights that are not zero, one by one"
+    out = torch.zeros(weight.shape[0], states.shape[1], dtype=states.dtype)
+    for i, j in weight.nonzero():
+        out[i] += weight[i, j] * states[j]
+    return out
+
+
+weight, states = random_sparse(40, 0.9, torch.float64), torch.randn(40, 7, generator=generator, dtype=torch.float64)
+test_close(naive_product(weight, states), weight @ states, eps=1e-12)
+
+# %% [markdown]
+# Each surviving weight $W_{ij}$ adds a multiple of one row of states to another row. Three things make that quick:
+#
+# 1. *States stand in columns*, (neurons, batch): a row is a neuron's state over the whole batch, in one piece, and eight of its numbers are multiplied at once.
+# 2. *Six weights of a row together*: the row of results is read and written once for six weights.
+# 3. *Panels*: the columns of $W$ are taken 512 at a time, so that the states which they want fit into the processor's second cache, however wide the network.
+#
+# So the weights are stored panel by panel, and row by row within a panel, as in the usual *compressed sparse rows*.
+
+# %%
+#| export
+PANEL = 512  # columns of a panel: with a batch of 200, its states fill most of a cache of half a megabyte
+
+
+@dataclass(frozen=True, eq=False)
+class Pattern:
+    "Where a matrix may differ from zero: its places, panel by panel and row by row"
+
+    shape: tuple[int, int]
+    start: Tensor  # where each row of each panel begins, and the end (panels · rows + 1,), int32
+    columns: Tensor  # (n,), int32
+    places: Tensor  # in the flattened matrix (n,)
+
+    @classmethod
+    def of(
+        cls,
+        mask: Tensor,  # True where a weight may differ from zero (rows, columns)
+        transposed: bool = False,  # make the pattern of the transposed matrix, with places in the matrix itself
+    ) -> "Pattern":
+        "The pattern of a mask; ValueError if it is not a matrix"
+        if mask.dim() != 2:
+            raise ValueError(f"the mask has shape {tuple(mask.shape)}; a pattern is of a single matrix, so pass one replica at a time")
+        i, j = mask.cpu().nonzero(as_tuple=True)
+        places = i * mask.shape[1] + j
+        (rows, columns), (i, j) = (mask.shape[::-1], (j, i)) if transposed else (mask.shape, (i, j))
+        row = j // PANEL * rows + i
+        order = (row * columns + j).argsort()
+        counts = torch.bincount(row, minlength=max(1, -(-columns // PANEL)) * rows)
+        start = torch.cat([counts.new_zeros(1), counts.cumsum(0)])
+        return cls((rows, columns), start.int(), j[order].int(), places[order])
+
+
+# %% [markdown]
+# ## Two kernels
+#
+# Forward and backward through time need a product, with $W$ and with $W^\top$. The gradient needs another thing: $\partial L / \partial W_{ij} = \sum_t \delta_{t,i} \cdot h_{t-1,j}$, one inner product for each weight *that is left*.
+# numba compiles both loops for the processor at hand. It is an optional package; without it, torch's own sparse product stands in for the first, and training stays dense.
+
+# %%
+#| export
+@cache
+def _kernels() -> tuple[Callable, Callable] | None:
+    "The product and the gradient, compiled; None without numba"
+    try:
+        from numba import njit, prange
+    except ImportError:
+        return None
+    compiled = njit(parallel=True, fastmath={"contract", "reassoc", "nsz", "arcp"}, error_model="numpy")
+
+    @compiled
+    def add(start, columns, values, x, out):
+        rows = out.shape[0]
+        for part in prange(8):  # an eighth of the rows, which no other thread writes to
+            for panel in range((len(start) - 1) // rows):
+                for i in range(rows * part // 8, rows * (part + 1) // 8):
+                    o, p, end = out[i], start[panel * rows + i], start[panel * rows + i + 1]
+                    while p + 6 <= end:
+                        a, b, c, d, e, f = values[p], values[p + 1], values[p + 2], values[p + 3], values[p + 4], values[p + 5]
+                        u, v, w = x[columns[p]], x[columns[p + 1]], x[columns[p + 2]]
+                        r, s, t = x[columns[p + 3]], x[columns[p + 4]], x[columns[p + 5]]
+                        for k in range(len(o)):
+                            o[k] += a * u[k] + b * v[k] + c * w[k] + d * r[k] + e * s[k] + f * t[k]
+                        p += 6
+                    while p < end:
+                        a, u = values[p], x[columns[p]]
+                        for k in range(len(o)):
+                            o[k] += a * u[k]
+                        p += 1
+
+    return add, _compile_gradient(compiled, prange)
+
+
+# %%
+#| export
+def _compile_gradient(compiled: Callable, prange: type) -> Callable:
+    @compiled
+    def gradient(start, columns, errors, states, out):
+        steps, rows, batch = errors.shape
+        panels = (len(start) - 1) // rows
+        for part in prange(8):
+            for t in range(steps):
+                for panel in range(panels):
+                    for i in range(rows * part // 8, rows * (part + 1) // 8):
+                        error, p, end = errors[t, i], start[panel * rows + i], start[panel * rows + i + 1]
+                        while p + 4 <= end:
+                            u, v, w, r = states[t, columns[p]], states[t, columns[p + 1]], states[t, columns[p + 2]], states[t, columns[p + 3]]
+                            zero = error.dtype.type(0)
+                            a, b, c, d = zero, zero, zero, zero
+                            for k in range(batch):
+                                a += error[k] * u[k]
+                                b += error[k] * v[k]
+                                c += error[k] * w[k]
+                                d += error[k] * r[k]
+                            out[p] += a
+                            out[p + 1] += b
+                            out[p + 2] += c
+                            out[p + 3] += d
+                            p += 4
+                        while p < end:
+                            u, a = states[t, columns[p]], error.dtype.type(0)
+                            for k in range(batch):
+                                a += error[k] * u[k]
+                            out[p] += a
+                            p += 1
+
+    return gradient
+
+
+def _call(kernel: Callable, *tensors: Tensor) -> None:
+    "Run a kernel on as many threads as torch uses"
+    import numba
+
+    numba.set_num_threads(min(torch.get_num_threads(), numba.config.NUMBA_NUM_THREADS))
+    kernel(*(t.detach().numpy() for t in tensors))
+
+
+# %% [markdown]
+# A matrix is a pattern and its values.
+
+# %%
+#| export
+@dataclass(frozen=True, eq=False)
+class SparseMatrix:
+    "A matrix of its surviving weights"
+
+    pattern: Pattern
+    values: Tensor  # (n,), in the pattern's order
+
+    @classmethod
+    def of(
+        cls,
+        weight: Tensor,  # (rows, columns), dense or a sparse tensor of torch
+    ) -> "SparseMatrix":
+        "The weights that are not zero"
+        weight = weight.detach().cpu()
+        weight = weight if weight.layout == torch.strided else weight.to_dense()
+        pattern = Pattern.of(weight != 0)
+        return cls(pattern, weight.reshape(-1)[pattern.places].contiguous())
+
+    def dense(self) -> Tensor:  # (rows, columns)
+        "All of the matrix, zeros included"
+        rows, columns = self.pattern.shape
+        return self.values.new_zeros(rows * columns).index_copy_(0, self.pattern.places, self.values).view(rows, columns)
+
+    @cached_property
+    def _torch(self) -> Tensor:
+        "The same as a sparse tensor of torch"
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta")
+            return self.dense().to_sparse_csr()
+
+    def add_(
+        self,
+        states: Tensor,  # (columns, batch)
+        out: Tensor,  # (rows, batch), in one piece; changed in place
+    ) -> Tensor:  # `out`
+        "Add the product with `states` to `out`"
+        kernels = _kernels()
+        if kernels is None:
+            return out.add_(self._torch @ states)
+        _call(kernels[0], self.pattern.start, self.pattern.columns, self.values, states.contiguous(), out)
+        return out
+
+
+# %% [markdown]
+# Against the dense product, in both precisions; with rows that are empty, more than one panel, and nothing at all:
+
+# %%
+for dtype, eps in ((torch.float32, 1e-3), (torch.float64, 1e-10)):
+    for rows, columns, batch, zeros in ((30, 30, 5, 0.5), (7, 1300, 3, 0.9), (50, 20, 1, 0.99), (4, 6, 9, 1.0)):
+        weight = torch.randn(rows, columns, generator=generator, dtype=dtype) * (torch.rand(rows, columns, generator=generator) >= zeros)
+        states, begun = torch.randn(columns, batch, generator=generator, dtype=dtype), torch.randn(rows, batch, generator=generator, dtype=dtype)
+        matrix = SparseMatrix.of(weight)
+        test_eq(matrix.dense(), weight)
+        test_close(matrix.add_(states, begun.clone()), begun + weight @ states, eps=eps)
+
+
+# %% [markdown]
+# ## Which is quickest? Ask the machine
+#
+# With one state, or with few zeros, another way may win: torch's own sparse rows, or the dense product. Where the lines cross depends on the processor. So nothing is decided by a constant: the ways that there are run three times each, and the
+# quickest is kept.
+
+# %%
+#| export
+def median_time(
+    *calls: Callable[[], object],
+    rounds: int = 3,  # each calls all in turn, so that a disturbance meets all alike
+) -> list[float]:  # seconds
+    "Median times of calls, after one that is not counted"
+    times = [[] for _ in calls]
+    for counted in range(-1, rounds):
+        for call, seconds in zip(calls, times, strict=True):
+            start = time.perf_counter()
+            call()
+            if counted >= 0:
+                seconds.append(time.perf_counter() - start)
+    return [sorted(seconds)[rounds // 2] for seconds in times]
+
+
+# %%
+#| export
+def quickest(
+    weight: Tensor,  # (rows, columns)
+    batch: int,  # states at once
+) -> tuple[str, Callable[[Tensor, Tensor], Tensor]]:  # its name, and a function of states (columns, batch) and out (rows, batch), which adds the product to out
+    "The quickest of the ways to multiply by a matrix here: `dense`, `torch` (its sparse rows) or `surviving` (this chapter's kernel)"
+    matrix = SparseMatrix.of(weight)
+    weight = matrix.dense()
+    ways = {
+        "dense": lambda states, out: torch.addmm(out, weight, states, out=out),
+        "torch": lambda states, out: out.add_(matrix._torch @ states),
+        "surviving": matrix.add_,
+    }
+    if _kernels() is None:
+        del ways["surviving"]
+    states, out = weight.new_ones(weight.shape[1], batch), weight.new_zeros(weight.shape[0], batch)
+    times = median_time(*(partial(way, states, out) for way in ways.values()))
+    return min(zip(times, ways.items(), strict=True))[1]
+
+
+# %%
+weight = random_sparse(256, 0.9)
+states = torch.randn(256, 20, generator=generator)
+for batch in (1, 20, 200):
+    print(f"batch {batch}:", quickest(weight, batch)[0])
+name, product = quickest(weight, 20)
+test_close(product(states, torch.zeros(256, 20)), weight @ states, eps=1e-3)
+
+
+# %% [markdown]
+# ## A pruned network that runs
+#
+# In the products of a whole sequence the states never leave their columns. They are turned once at the beginning and once at the end.
+#
+# *Predict:* a network with 98 % zeros in its recurrent matrix needs a fiftieth of the products. How many times as fast will it be on a sequence?
+
+# %%
+#| export
+class SparseRNN:
+    "A pruned Elman layer that only runs: weights by the names of `torch.nn.RNN`, each in the quickest of its forms"
+
+    def __init__(
+        self,
+        weights: dict[str, Tensor],  # a state dict of a layer without replicas; dense, or sparse tensors of torch
+        nonlinearity: str = "tanh",  # "tanh" or "relu"
+        batch: int = 1,  # sequences at once, for which the forms are chosen
+    ):
+        if nonlinearity not in ("tanh", "relu"):
+            raise ValueError(f"nonlinearity={nonlinearity!r}; it is 'tanh' or 'relu'")
+        count = sum(name.startswith("weight_hh_l") for name in weights)
+        names = [f"weight_{kind}_l{k}" for k in range(count) for kind in ("ih", "hh")]
+        if not count or any(name not in weights or weights[name].dim() != 2 for name in names):
+            raise ValueError(f"these weights are {', '.join(weights) or 'none'}; a layer has matrices weight_ih_l0, weight_hh_l0 and so on, without replicas")
+        self.nonlinearity, self.forms, self.layers = nonlinearity, {}, []
+        for k in range(count):
+            products = []
+            for name in names[2 * k : 2 * k + 2]:
+                self.forms[name], product = quickest(weights[name], batch)
+                products.append(product)
+            biases = [weights[f"bias_{kind}_l{k}"].detach().cpu() for kind in ("ih", "hh") if f"bias_{kind}_l{k}" in weights]
+            self.layers.append((*products, sum(biases)[:, None] if biases else 0.0, weights[names[2 * k]].shape[0]))
+
+
+@patch
+@torch.no_grad()
+def __call__(
+    self: SparseRNN,
+    x: Tensor,  # (steps, batch, input)
+    h0: Tensor | None = None,  # (layers, batch, hidden); zeros if None
+) -> tuple[Tensor, Tensor]:  # states of the last layer (steps, batch, hidden), last state of every layer (layers, batch, hidden)
+    "Run a sequence"
+    x, last = x.mT.contiguous(), []
+    for k, (from_input, from_state, bias, hidden) in enumerate(self.layers):
+        states = x.new_empty(len(x), hidden, x.shape[2])
+        h = x.new_zeros(states.shape[1:]) if h0 is None else h0[k].mT.contiguous()
+        for x_t, out in zip(x, states, strict=True):
+            from_state(h, from_input(x_t, out.zero_().add_(bias)))
+            h = getattr(torch, f"{self.nonlinearity}_")(out)
+        x = states
+        last.append(h.mT)
+    return x.mT, torch.stack(last)
+
+
+# %% [markdown]
+# It says what the dense network says, for one layer or three, with biases or without, from any state:
+
+# %%
+def pruned_rnn(inputs, hidden, layers=1, zeros=0.9, **options):
+    "A layer whose recurrent matrices are pruned at random"
+    layer = nn.RNN(inputs, hidden, layers, **options)
+    with torch.no_grad():
+        for name, weight in layer.named_parameters():
+            if name.startswith("weight_hh"):
+                weight.mul_((torch.rand(weight.shape, generator=generator) >= zeros) / (1 - zeros) ** 0.5)
+    return layer
+
+
+for options in (dict(nonlinearity="relu"), dict(layers=3, bias=False, dtype=torch.float64)):
+    layer = pruned_rnn(4, 60, **options)
+    runs = SparseRNN(layer.state_dict(), layer.nonlinearity, batch=6)
+    x = torch.randn(9, 6, 4, generator=generator, dtype=layer.weight_hh_l0.dtype)
+    h0 = torch.randn(layer.num_layers, 6, 60, generator=generator, dtype=x.dtype)
+    for given in ((x,), (x, h0)):
+        for ours, theirs in zip(runs(*given), layer(*given), strict=True):
+            test_close(ours, theirs.detach(), eps=1e-4)
+
+# %%
+layer = pruned_rnn(4, 1024, zeros=0.98)
+runs, x = SparseRNN(layer.state_dict(), batch=100), torch.randn(10, 100, 4, generator=generator)
+with torch.no_grad():
+    theirs, ours = median_time(lambda: layer(x), lambda: runs(x))
+print(f"1024 neurons, 98 % zeros, batch 100: {theirs / ours:.1f} times as fast as torch.nn.RNN; recurrent products by: {runs.forms['weight_hh_l0']}")
+
+# %% [markdown]
+# Less than fifty, by far: what is not a product, such as the activation and the input, does not shrink. That is Amdahl's law, and the reason to count whole steps and not products.
+#
+# ## A small file
+#
+# Weights are written as `safetensors`: a matrix that is mostly zeros as its values and where they stand, everything else as it is. It can be read without this package, too: `NAME.start` and `NAME.columns` are the usual compressed rows.
+
+# %%
+#| export
+PARTS = ("start", "columns", "values")
+
+
+def save_sparse(
+    path: str | Path,
+    weights: dict[str, Tensor],  # a state dict
+) -> None:
+    "Write weights to a safetensors file, matrices with more than half zeros as compressed rows"
+    from safetensors.torch import save_file
+
+    tensors, shapes = {}, {}
+    for name, weight in weights.items():
+        weight = weight.detach().cpu().contiguous()
+        if weight.dim() != 2 or weight.count_nonzero() > weight.numel() / 2:
+            tensors[name] = weight
+            continue
+        i, j = weight.nonzero(as_tuple=True)
+        start = torch.cat([torch.zeros(1, dtype=torch.long), torch.bincount(i, minlength=len(weight)).cumsum(0)])
+        tensors |= {f"{name}.{part}": t.contiguous() for part, t in zip(PARTS, (start.int(), j.int(), weight[i, j]), strict=True)}
+        shapes[name] = weight.shape
+    save_file(tensors, str(path), {"sparse": json.dumps(shapes)})
+
+
+def load_sparse(
+    path: str | Path,
+) -> dict[str, Tensor]:  # weights by name; those that were written as compressed rows are sparse tensors of torch
+    "Read a file of `save_sparse`; ValueError if it is none, or does not fit together"
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(str(path), "pt") as file:
+            shapes, tensors = json.loads((file.metadata() or {}).get("sparse", "null")), {name: file.get_tensor(name) for name in file.keys()}
+        if shapes is None:
+            raise ValueError("it has no list of sparse matrices; write it with save_sparse")
+        for name, shape in shapes.items():
+            start, columns, values = (tensors.pop(f"{name}.{part}") for part in PARTS)
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta")
+                tensors[name] = torch.sparse_csr_tensor(start, columns, values, shape, check_invariants=True)
+    except (SafetensorError, ValueError, KeyError, RuntimeError) as error:
+        raise ValueError(f"{path} is not a file of sparse weights: {error}") from error
+    return tensors
+
+
+# %%
+with tempfile.TemporaryDirectory() as folder:
+    sparse_file, dense_file = Path(folder, "sparse.safetensors"), Path(folder, "dense.pt")
+    save_sparse(sparse_file, layer.state_dict())
+    torch.save(layer.state_dict(), dense_file)
+    print(f"{sparse_file.stat().st_size / 1e3:.0f} kB instead of {dense_file.stat().st_size / 1e3:.0f} kB")
+    again = SparseRNN(load_sparse(sparse_file), batch=100)
+    test_close(again(x)[0], runs(x)[0], eps=1e-4)
+    sparse_file.write_bytes(sparse_file.read_bytes()[:-1000])
+    test_fail(lambda: load_sparse(sparse_file), contains="not a file of sparse weights")
+    test_fail(lambda: load_sparse(dense_file), contains="not a file of sparse weights")
+test_fail(lambda: SparseRNN({}), contains="weight_ih_l0")
+
+
+# %% [markdown]
+# ## Training with what is left
+#
+# A mask is known while a network trains, and the gradient of a weight that is gone is not wanted. So forward, backward and gradient need the survivors alone. The function below stands in for the dense recurrence of the chapter
+# [recurrent](recurrent.ipynb): the same arguments, the same results for all weights that are left, and a gradient of zero for the others.
+
+# %%
+#| export
+class SurvivingFunction(torch.autograd.Function):
+    "The recurrence of eq. 1 on the weights of a pattern: all states, and the last"
+
+    @staticmethod
+    def forward(ctx, projected, h0, weight, nonlinearity, patterns):
+        states = torch.cat([h0[:, None].mT, projected.mT], 1)  # (S, T + 1, N, batch), the drives where states will be
+        for s, (pattern, _) in enumerate(patterns):
+            matrix = SparseMatrix(pattern, weight[s].reshape(-1)[pattern.places])
+            for before, out in zip(states[s, :-1], states[s, 1:], strict=True):
+                getattr(torch, f"{nonlinearity}_")(matrix.add_(before, out))
+        ctx.save_for_backward(states, weight)
+        ctx.set_materialize_grads(False)
+        ctx.nonlinearity, ctx.patterns = nonlinearity, patterns
+        return states[:, 1:].mT, states[:, -1].mT
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad, grad_last):
+        if grad is None and grad_last is None:
+            return (None,) * 5
+        states, weight = ctx.saved_tensors
+        errors = torch.zeros_like(states) if grad is None else torch.cat([torch.zeros_like(states[:, :1]), grad.mT], 1)
+        if grad_last is not None:
+            errors[:, -1] += grad_last.mT
+        grad_weight = torch.zeros_like(weight)
+        for s, (pattern, turned) in enumerate(ctx.patterns):
+            back = SparseMatrix(turned, weight[s].reshape(-1)[turned.places])
+            for h, error, before in zip(*(steps.unbind()[::-1] for steps in (states[s, 1:], errors[s, 1:], errors[s, :-1])), strict=True):
+                error.mul_(h > 0 if ctx.nonlinearity == "relu" else 1 - h * h)
+                back.add_(error, before)
+            values = weight.new_zeros(len(pattern.places))
+            _call(_kernels()[1], pattern.start, pattern.columns, errors[s, 1:], states[s, :-1], values)
+            grad_weight[s].view(-1)[pattern.places] = values
+        return errors[:, 1:].mT, errors[:, 0].mT, grad_weight, None, None
+
+
+# %%
+def with_patterns(weight):
+    "Each replica's pattern, and that of its transposed matrix"
+    return [(Pattern.of(w != 0), Pattern.of(w != 0, transposed=True)) for w in weight]
+
+
+masked = torch.randn(2, 9, 9, generator=generator, dtype=torch.float64) * (torch.rand(2, 9, 9, generator=generator) < 0.4)
+projected, h0 = (torch.randn(2, *shape, 9, generator=generator, dtype=torch.float64).requires_grad_() for shape in ((5, 3), (3,)))
+for nonlinearity in ("relu", "tanh"):
+    assert torch.autograd.gradcheck(lambda p, h, n=nonlinearity: SurvivingFunction.apply(p, h, masked, n, with_patterns(masked)), (projected, h0))
+    results = []
+    for function in (lambda *a: ElmanFunction.apply(*a), lambda *a: SurvivingFunction.apply(*a, with_patterns(masked))):
+        weight = masked.clone().requires_grad_()
+        out, last = function(projected, h0, weight, nonlinearity)
+        results.append([out, last, *torch.autograd.grad(out.sin().sum() + last.square().sum(), (weight, projected, h0))])
+    results[0][2] = results[0][2] * (masked != 0)  # what is gone has no gradient
+    for dense_result, sparse_result in zip(*results, strict=True):
+        test_close(dense_result.detach(), sparse_result.detach(), eps=1e-10)
+
+
+# %% [markdown]
+# When does it pay? When there are enough neurons, and enough of their weights are gone. Again the machine is asked: each time that the masks change, a step of the layer is run both ways, and the quicker stays. To change over is to set one attribute.
+
+# %%
+#| export
+def use_surviving(
+    model: nn.Module,
+    masks: dict[str, Tensor],  # True where a weight stays, by name, as `MagnitudePruner.masks`
+    batch: int,  # sequences at once
+) -> dict[str, bool]:  # by name of each masked recurrent weight: whether the survivors are quicker
+    "Let each recurrent layer of a model multiply by its surviving weights alone, where that is quicker here; call it whenever masks have changed"
+    used = {}
+    for path, layer in model.named_modules():
+        if not isinstance(layer, RNN):
+            continue
+        for k in range(layer.num_layers):
+            name = f"{path}.weight_hh_l{k}".lstrip(".")
+            if name in masks:
+                layer.recurrences[k] = _quicker(getattr(layer, f"weight_hh_l{k}"), masks[name], layer.nonlinearity, batch)
+                used[name] = layer.recurrences[k] != ElmanFunction.apply
+    return used
+
+
+def _quicker(weight: Tensor, mask: Tensor, nonlinearity: str, batch: int) -> Callable:
+    "The recurrence of a layer, dense or by its surviving weights"
+    if weight.device.type != "cpu" or _kernels() is None or mask.all():
+        return ElmanFunction.apply
+    masks, weight = (t.detach().reshape(-1, *t.shape[-2:]) for t in (mask, weight))
+    patterns = [(Pattern.of(m), Pattern.of(m, transposed=True)) for m in masks]
+    surviving = partial(_surviving, patterns)
+    projected, h0 = weight.new_ones(len(weight), 2, batch, weight.shape[-1]), weight.new_ones(len(weight), batch, weight.shape[-1])
+
+    def step(function: Callable) -> None:
+        with torch.enable_grad():
+            w = weight.clone().requires_grad_()
+            function(projected, h0, w, nonlinearity)[1].sum().backward()
+
+    dense_time, time_left = median_time(partial(step, ElmanFunction.apply), partial(step, surviving))
+    return surviving if time_left < dense_time else ElmanFunction.apply
+
+
+def _surviving(patterns: list, projected: Tensor, h0: Tensor, weight: Tensor, nonlinearity: str) -> tuple[Tensor, Tensor]:
+    return SurvivingFunction.apply(projected, h0, weight, nonlinearity, patterns)
+
+
+# %% [markdown]
+# A step of training, 1,024 neurons, nine weights in ten gone:
+
+# %%
+layer = RNN(2, 1024, nonlinearity="relu", bias=False, generator=generator)
+pruner = MagnitudePruner(layer, 0.9, epochs=1)
+pruner.step(0)
+x = torch.randn(6, 100, 2, generator=generator)
+
+
+def train_step():
+    "Forward and backward"
+    layer.zero_grad()
+    layer(x)[0].square().mean().backward()
+
+
+dense_time, = median_time(train_step)
+gradient = layer.weight_hh_l0.grad.clone()
+used = use_surviving(layer, pruner.masks, batch=100)
+left_time, = median_time(train_step)
+test_close(layer.weight_hh_l0.grad, gradient, eps=1e-5)
+print(f"{used}; {dense_time / left_time:.1f} times as fast as dense")
+
+
+# %% [markdown]
+# In the experiments this is `-p sparse_products True`. It is not the default: a sum in another order rounds otherwise, and a run that was killed and goes on might then choose otherwise than before.
+#
+# ## Whole blocks
+#
+# If the weights that are left stood in solid blocks, there would be nothing to look up within a block. Blocks of what? Neurons have no order that means anything, except on a manifold: there they have neighbours. Cut the manifold into
+# small neighbourhoods and number the neurons by them. Wiring that is local should then fill few of the blocks between neighbourhoods, and leave the others empty.
+
+# %%
+#| export
+@torch.no_grad()
+def neighbourhoods(
+    places: Tensor,  # places of the neurons (N, coordinates)
+    size: int,  # neurons in a group; the last may have fewer
+) -> Tensor:  # the group of each neuron (N,), numbered so that groups of similar numbers are near each other
+    "Groups of neighbours: halve the neurons along their widest coordinate, again and again (a k-d tree)"
+    if size < 1:
+        raise ValueError(f"size={size}; a group has at least 1 neuron, such as 16")
+    groups, number, left = torch.empty(len(places), dtype=torch.long), 0, [torch.arange(len(places))]
+    while left:
+        some = left.pop()
+        if len(some) <= size:
+            groups[some], number = number, number + 1
+            continue
+        x = places.cpu()[some]
+        axis = (x.amax(0) - x.amin(0)).argmax()
+        some = some[x[:, axis].argsort(stable=True)]
+        half = (len(some) // size + 1) // 2 * size  # whole groups on the left
+        left += [some[half:], some[:half]]
+    return groups
+
+
+def filled_blocks(
+    weight: Tensor,  # (N, N)
+    groups: Tensor,  # the group of each neuron (N,)
+) -> float:  # share of blocks that hold a weight
+    "How many of the blocks from one group to another are not empty"
+    count = int(groups.max()) + 1
+    filled = torch.zeros(count, count, dtype=torch.bool)
+    i, j = weight.cpu().nonzero(as_tuple=True)
+    filled[groups[i], groups[j]] = True
+    return filled.double().mean().item()
+
+
+# %%
+places = Torus().sample(1024, generator)
+groups = neighbourhoods(places, 16)
+test_eq(groups.bincount().tolist(), [16] * 64)
+fig, ax = plt.subplots(figsize=(3.4, 3.4), layout="constrained")
+ax.scatter(*places.T, c=(groups * 37) % 64, s=8, cmap="viridis")
+ax.set(xlim=(0, 10), ylim=(0, 10), aspect="equal", title="64 neighbourhoods on the torus", xlabel="x", ylabel="y")
+plt.show()
+
+# %% [markdown]
+# *Predict:* keep a tenth of 1024² weights, each neuron those to its nearest. How many of the 64² blocks between neighbourhoods are filled? And if neurons stand in random order?
+
+# %%
+distance = Torus().distance(places)
+local = (distance <= distance.quantile(0.1, dim=1, keepdim=True)).float()
+shuffled = groups[torch.randperm(1024, generator=generator)]
+print(f"nearest tenth: {filled_blocks(local, groups):.0%} of the blocks in geometric order, {filled_blocks(local, shuffled):.0%} in random order;",
+      f"a random tenth: {filled_blocks(random_sparse(1024, 0.9), groups):.0%}")
+assert filled_blocks(local, groups) < 0.4 < 0.99 < filled_blocks(local, shuffled)
+
+# %% [markdown]
+# That is the best case. A penalty pulls softly, and single weights stay wherever they are large. So let the pruner know the groups: `MagnitudePruner(…, blocks=…)` weighs each block as a whole, and keeps it or drops it
+# (in the experiments, `-p block 16`). The schedule, the regularizer and the count of zeros are the same.
+#
+# ## Does the geometry pay?
+#
+# Single weights, blocks of neighbours, and blocks of neurons that were put together at random, all at the same sparsity, the strength of each chosen on one seed and three others reported
+# (`python benchmarks/blocks.py navigation --condition torus -p batches 60` and `… head_direction --condition circle -p hidden 256 -p batches 60`).
+
+# %%
+rows = json.loads((files("modreg") / "data" / "blocks.json").read_text(encoding="utf-8"))
+lines = ["| task | pruned | error of each seed | blocks of 16 neighbours that are filled |", "|---|---|---|---|"]
+for row in sorted(rows, key=lambda row: (row["task"], row["block"] or 0, row["order"] or "")):
+    way = f"blocks of {row['block']}, {row['order']}" if row["block"] else "single weights"
+    lines.append(f"| {row['task']}, {row['condition']}, {100 * row['sparsity']:g} % | {way} | {', '.join(f'{e:.1f}' for e in row['sparse'])} | {100 * np.mean(row['filled']):.0f} % |")
+display(Markdown("\n".join(lines)))
+
+
+# %% [markdown]
+# For speed it does: with geometric blocks a small part of the blocks is filled, and a block that is empty costs nothing. For the error it does not. On the head-direction task single weights are clearly better than blocks of either kind. In
+# navigation, blocks are no worse than single weights, and those put together *at random* are better than those of neighbours: a neuron that may hear only one or two neighbourhoods hears too little of the rest.
+#
+# ## Exercise 1: Amdahl's law
+#
+# A share `s` of a step is products that become `g` times as fast; the rest stays as it is. How many times as fast is the step?
+
+# %%
+def amdahl(s, g):
+    raise NotImplementedError("the old time is 1; what is the new one?")
+
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# ```python
+# def amdahl(s, g):
+#     return 1 / (1 - s + s / g)
+# ```
+#
+# </details>
+
+# %%
+with exercise("the rest takes 1 - s as before, the products s / g"):
+    test_close([amdahl(0.5, 1e9), amdahl(1, 8), amdahl(0.9, 10)], [2, 8, 1 / 0.19], eps=1e-6)
+
+
+# %% [markdown]
+# ## Exercise 2: how small is the file?
+#
+# A float takes 4 bytes and so does a column number. From which share of zeros on is a square matrix smaller as compressed rows? Take the beginnings of rows, a number each, for nothing.
+
+# %%
+def break_even():
+    raise NotImplementedError("the share of zeros at which 8 bytes for each weight that is left are 4 for every weight")
+
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# ```python
+# def break_even():
+#     return 0.5
+# ```
+#
+# </details>
+
+# %%
+with exercise("let a share z be zeros: 8 (1 - z) against 4"):
+    test_close(break_even(), 0.5, eps=1e-9)
+
+# %% [markdown]
+# ## What broke, and what the paper did
+#
+# - Compressed rows alone were quick for 1,024 neurons and slow for 4,096: the states no longer fit into the cache, and every weight waited for one of them. Panels gave a half of the time back.
+# - States as (batch, neurons), as torch has them, make each product pick single numbers from memory far apart. Most of the gain was to turn them once.
+# - torch's own block-sparse product is slower than the dense one on a processor, whatever the share of blocks.
+#
+# The paper proposes sparse networks for their size and speed, and measures neither. Its scripts multiply by masks, which costs a little more than not pruning at all.
+#
+# **References.** Amdahl, *Validity of the single processor approach to achieving large scale computing capabilities* (1967). Gale et al., *The state of sparsity in deep neural networks* (2019). Section 5 of the paper.

@@ -1,0 +1,160 @@
+"""Products, networks and training with surviving weights agree with the dense ones, on shapes that a chapter has no room for."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+
+from modreg import sparse
+from modreg.head_direction import HeadDirection, HeadDirectionConfig
+from modreg.pruning import MagnitudePruner
+from modreg.recurrent import RNN, ElmanFunction
+from modreg.sparse import Pattern, SparseMatrix, SparseRNN, SurvivingFunction, filled_blocks, load_sparse, neighbourhoods, quickest, save_sparse, use_surviving
+from modreg.training import fit
+
+DTYPES = {torch.float32: 1e-4, torch.float64: 1e-11}
+
+
+def draw(*shape, zeros=0.9, dtype=torch.float64, seed=0):
+    g = torch.Generator().manual_seed(seed)
+    return torch.randn(shape, generator=g, dtype=dtype) * (torch.rand(shape, generator=g) >= zeros)
+
+
+@pytest.fixture
+def always(monkeypatch):
+    "Surviving weights are said to be quicker, whatever the clock says"
+    monkeypatch.setattr(sparse, "median_time", lambda *calls, rounds=3: [len(calls) - k for k in range(len(calls))])
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", [(1, 1), (13, 1), (1, 13), (20, 511), (20, 512), (20, 513), (3, 1100), (600, 40)])
+@pytest.mark.parametrize("batch", [1, 3, 64])
+def test_product(shape, batch, dtype):
+    weight = draw(*shape, zeros=0.6, dtype=dtype)
+    x, out = draw(shape[1], batch, zeros=0, dtype=dtype, seed=1), draw(shape[0], batch, zeros=0, dtype=dtype, seed=2)
+    matrix = SparseMatrix.of(weight)
+    assert torch.equal(matrix.dense(), weight)
+    torch.testing.assert_close(matrix.add_(x, out.clone()), out + weight @ x, rtol=0, atol=DTYPES[dtype] * shape[1])
+    turned = Pattern.of(weight != 0, transposed=True)
+    back = SparseMatrix(turned, weight.reshape(-1)[turned.places])
+    torch.testing.assert_close(back.add_(out, torch.zeros_like(x)), weight.T @ out, rtol=0, atol=DTYPES[dtype] * shape[0])
+
+
+def test_product_without_numba(monkeypatch):
+    monkeypatch.setattr(sparse, "_kernels", lambda: None)
+    weight, x = draw(30, 40), draw(40, 5, zeros=0)
+    torch.testing.assert_close(SparseMatrix.of(weight).add_(x, torch.zeros(30, 5, dtype=x.dtype)), weight @ x)
+    assert quickest(weight, 5)[0] in ("dense", "torch")
+    layer = RNN(2, 30).double()
+    pruner = MagnitudePruner(layer, 0.9, epochs=1)
+    pruner.step(0)
+    assert use_surviving(layer, pruner.masks, 5) == {"weight_hh_l0": False}
+
+
+def test_a_pattern_is_of_one_matrix():
+    with pytest.raises(ValueError, match="one replica at a time"):
+        Pattern.of(torch.ones(2, 3, 3, dtype=torch.bool))
+
+
+@pytest.mark.parametrize("zeros", [0.0, 0.5, 0.97, 1.0])
+@pytest.mark.parametrize("nonlinearity", ["relu", "tanh"])
+@pytest.mark.parametrize(("states", "last"), [(True, True), (True, False), (False, True)])
+def test_gradients_are_those_of_the_dense_recurrence(zeros, nonlinearity, states, last):
+    masked = draw(3, 24, 24, zeros=zeros) / 5
+    patterns = [(Pattern.of(w != 0), Pattern.of(w != 0, transposed=True)) for w in masked]
+    found = []
+    for function in (ElmanFunction.apply, lambda *a: SurvivingFunction.apply(*a, patterns)):
+        weight, projected, h0 = (t.clone().requires_grad_() for t in (masked, draw(3, 7, 5, 24, zeros=0, seed=3), draw(3, 5, 24, zeros=0, seed=4)))
+        out, end = function(projected, h0, weight, nonlinearity)
+        loss = (out.sin().sum() if states else 0) + (end.square().sum() if last else 0)
+        found.append([out, end, *torch.autograd.grad(loss, (weight, projected, h0))])
+    found[0][2] = found[0][2] * (masked != 0)
+    for dense, left in zip(*found, strict=True):
+        torch.testing.assert_close(dense, left, rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("replicas", [None, 2])
+def test_a_layer_trains_alike(always, replicas):
+    layers = [RNN(3, 20, 2, "tanh", replicas=replicas).double() for _ in range(2)]
+    layers[1].load_state_dict(layers[0].state_dict())
+    pruners = [MagnitudePruner(layer, 0.8, epochs=1, replicas=replicas) for layer in layers]
+    optimizers = [torch.optim.Adam(layer.parameters(), lr=1e-2) for layer in layers]
+    for pruner, optimizer in zip(pruners, optimizers, strict=True):
+        pruner.step(0, optimizer)
+    assert use_surviving(layers[1], pruners[1].masks, 4) == {"weight_hh_l0": True, "weight_hh_l1": True}
+    x = draw(*(() if replicas is None else (replicas,)), 6, 4, 3, zeros=0)
+    for _ in range(5):
+        for layer, optimizer in zip(layers, optimizers, strict=True):
+            optimizer.zero_grad()
+            layer(x)[0].square().sum().backward()
+            optimizer.step()
+    for a, b in zip(layers[0].parameters(), layers[1].parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=0, atol=1e-9)
+        assert torch.equal(a == 0, b == 0)
+
+
+def test_an_experiment_trains_alike(always, tmp_path):
+    config = HeadDirectionConfig(scale="tiny", device="cpu", seeds=2, sparsity=0.8, out=str(tmp_path / "dense"))
+    runs = [fit(HeadDirection(c), progress=False) for c in (config, replace(config, sparse_products=True, out=str(tmp_path / "sparse")))]
+    dense, left = (run.result["phases"] for run in runs)
+    assert runs[0].path.name == runs[1].path.name
+    for phase in ("train", "lottery"):
+        assert left[phase]["loss"] == pytest.approx(dense[phase]["loss"], rel=1e-2)
+        assert left[phase]["sparsity"] == dense[phase]["sparsity"]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("layers", [1, 3])
+@pytest.mark.parametrize("nonlinearity", ["relu", "tanh"])
+@pytest.mark.parametrize("bias", [True, False])
+def test_sparse_network_and_its_file(tmp_path, dtype, layers, nonlinearity, bias):
+    layer = nn.RNN(4, 33, layers, nonlinearity=nonlinearity, bias=bias, dtype=dtype)
+    with torch.no_grad():
+        for name, weight in layer.named_parameters():
+            if name.startswith("weight_hh"):
+                weight.mul_(draw(*weight.shape, dtype=dtype) != 0)
+    save_sparse(tmp_path / "file", layer.state_dict())
+    read = load_sparse(tmp_path / "file")
+    assert {name for name, w in read.items() if w.layout == torch.sparse_csr} == {f"weight_hh_l{k}" for k in range(layers)}
+    assert all(torch.equal(read[name].to_dense() if read[name].layout == torch.sparse_csr else read[name], w) for name, w in layer.state_dict().items())
+    x, h0 = draw(5, 7, 4, zeros=0, dtype=dtype), draw(layers, 7, 33, zeros=0, dtype=dtype)
+    for weights in (layer.state_dict(), read):
+        for ours, theirs in zip(SparseRNN(weights, nonlinearity, batch=7)(x, h0), layer(x, h0), strict=True):
+            torch.testing.assert_close(ours, theirs.detach(), rtol=0, atol=DTYPES[dtype])
+
+
+@pytest.mark.parametrize("damage", [
+    lambda bytes_: b"",
+    lambda bytes_: bytes_[: len(bytes_) // 2],
+    lambda bytes_: bytes_.replace(b'"sparse"', b'"spares"'),
+    lambda bytes_: bytes_.replace(b"weight_hh_l0.values", b"weight_hh_l0.valves"),
+    lambda bytes_: bytes_.replace(b"[9, 9]", b"[9, 1]"),
+], ids=["empty", "cut", "no list", "a part is missing", "another shape"])
+def test_a_damaged_file_is_refused(tmp_path, damage):
+    path = tmp_path / "file"
+    save_sparse(path, {"weight_hh_l0": draw(9, 9)})
+    whole = path.read_bytes()
+    path.write_bytes(damage(whole))
+    assert path.read_bytes() != whole
+    with pytest.raises(ValueError, match="not a file of sparse weights"):
+        load_sparse(path)
+
+
+@pytest.mark.parametrize(("weights", "nonlinearity", "message"), [
+    ({}, "relu", "weight_ih_l0"),
+    ({"weight_hh_l0": torch.eye(3)}, "relu", "weight_ih_l0"),
+    ({"weight_hh_l0": torch.ones(2, 3, 3), "weight_ih_l0": torch.ones(2, 3, 3)}, "relu", "without replicas"),
+    ({"weight_hh_l0": torch.eye(3), "weight_ih_l0": torch.eye(3)}, "gelu", "'tanh' or 'relu'"),
+])
+def test_bad_weights_are_refused(weights, nonlinearity, message):
+    with pytest.raises(ValueError, match=message):
+        SparseRNN(weights, nonlinearity)
+
+
+@pytest.mark.parametrize("n", [1, 15, 16, 17, 100])
+def test_neighbourhoods_hold_everybody_once(n):
+    groups = neighbourhoods(torch.rand(n, 2, generator=torch.Generator().manual_seed(n)), 16)
+    counts = groups.bincount()
+    assert counts.sum() == n and counts.max() <= 16 and (counts[:-1] == 16).all()
+    assert filled_blocks(torch.ones(n, n), groups) == 1 and filled_blocks(torch.zeros(n, n), groups) == 0
