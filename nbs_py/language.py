@@ -765,37 +765,10 @@ axes[0].legend(frameon=False)
 fig.savefig(folder / "sparsity.png", dpi=150)
 plt.show()
 
+
 # %% [markdown]
-# ## Why do the tickets stay at the start?
+# Nearly all tickets end where the unigram model is. The chapter [lottery tickets](lottery.ipynb) finds out why; it is not the masks.
 #
-# Nearly all tickets end where the unigram model is, at 90 % zeros as at 98 %. Before one blames the masks, two other suspects must be heard. A neuron under a mask that leaves a tenth of its weights hears a tenth of what it heard in a
-# dense network, but its weights are drawn as if nothing were missing. And the annealing rule takes the slow beginning that follows for a stall, and quarters the rate.
-#
-# The tickets without a penalty at 90 % zeros, trained again in four ways: with the rule or at a constant rate, and with the weights as drawn or *rescaled*, divided by the root of the share that each mask left
-# (`python benchmarks/language_tickets.py`).
-
-# %%
-tickets, names = load_results("language_tickets"), {(True, False): "as drawn", (True, True): "rescaled", (False, False): "as drawn, constant rate", (False, True): "rescaled, constant rate"}
-fig, ax = plt.subplots(figsize=(7, 3.4), layout="constrained")
-for k, row in enumerate(tickets):
-    curves = torch.tensor(row["perplexity"])
-    ax.plot(range(1, len(curves) + 1), curves, color=f"C{k}", linewidth=1, label=[names[row["anneal"] > 1, row["rescaled"]], *[""] * (curves.shape[1] - 1)])
-ax.axhline(dense_rows[0]["unigram"], color="0.6", linestyle=":", label="unigram")
-ax.set(xlabel="epoch", ylabel=task.label)
-ax.legend(frameon=False)
-plt.show()
-lines = ["| weights | rate | perplexity of each seed | rates at the end |", "|---|---|---|---|"]
-for row in tickets:
-    last, rates = (", ".join(f"{x:{form}}" for x in values) for values, form in ((row["perplexity"][-1], ".1f"), (row["rates"], ".2g")))
-    lines.append(f"| {'rescaled' if row['rescaled'] else 'as drawn'} | {'annealed' if row['anneal'] > 1 else 'constant'} | {last} | {rates} |")
-display(Markdown("\n".join(lines)))
-
-
-# %% [markdown]
-# Either remedy is enough to learn, and rescaled tickets come as far as pruned networks. It takes both, quiet weights and the rule, to be stuck. So the right-hand picture above shows what a recipe does to tickets, and nothing about
-# the wiring that it was meant to test. The recipe is the paper's, and the table keeps it; whoever compares masks should rescale.
-
-# %% [markdown]
 # ## Exercise 1: who was forgotten?
 #
 # Word vectors are most of the network, so they pay most of the pruning. Which ones? The vocabulary is sorted by frequency. Write the share of zeros in the vectors of ten groups
