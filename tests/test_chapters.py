@@ -67,11 +67,11 @@ def test_chapters_have_exercises():
 
 
 def test_no_chapter_is_large():
-    "A chapter is read in one sitting: at most 60 cells beside its exercises, one of prose for every two of code"
+    "A chapter is read in one sitting: at most 70 cells beside its exercises, one of prose for every two of code"
     for path in CHAPTERS:
         notebook = nbformat.read(path, as_version=4)
         stubs = [k for k, _ in exercises(notebook)]
         cells = [cell for k, cell in enumerate(notebook.cells) if not any(stub <= k <= stub + 2 for stub in stubs)]
         code = [cell for cell in cells if cell.cell_type == "code"]
-        assert len(cells) <= 60, f"{path.name} has {len(cells)} cells"
+        assert len(cells) <= 70, f"{path.name} has {len(cells)} cells"
         assert 2 * (len(cells) - len(code)) >= len(code), f"{path.name}: {len(code)} code cells, {len(cells) - len(code)} of prose"
