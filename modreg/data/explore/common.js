@@ -161,9 +161,9 @@ const STYLE = `
 .modreg-figure label { display: inline-flex; align-items: center; gap: 0.5em; }
 .modreg-figure output { min-width: 3.2em; font-variant-numeric: tabular-nums; }
 .modreg-figure .panels { display: flex; flex-wrap: wrap; gap: 1em; }
-.modreg-figure .panel { flex: 1 1 250px; min-width: 0; margin: 0; }
+.modreg-figure .panel { flex: 1 1 200px; min-width: 0; margin: 0; }
 .modreg-figure canvas { width: 100%; display: block; touch-action: none; background: transparent; }
-.modreg-figure figcaption { font-size: 0.85em; color: inherit; }
+.modreg-figure figcaption { font-size: 0.85em; font-weight: 400; color: inherit; }
 .modreg-figure .says { min-height: 2.6em; margin: 0.5em 0 0; }
 .modreg-figure .warning { color: #c2410c; font-weight: 600; }
 .modreg-figure input[type=range] { width: 9em; }

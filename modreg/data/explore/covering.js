@@ -3,7 +3,7 @@
 function render({ model, el }) {
   const view = frame(el, "Walk once round. Are you back, and the same way up?");
   const LOW = -PERIOD, HIGH = 2 * PERIOD, SURFACES = { torus: "torus", klein: "Klein bottle", circle: "circle" };
-  let surface = "torus", rolled = 0.4, at = [-7, 3], trail = [at], moving = 0;
+  let surface = "torus", rolled = 0.15, at = [-7, 3], trail = [at], moving = 0;
 
   choice(view.controls, "base", SURFACES, surface, (v) => {
     surface = v;

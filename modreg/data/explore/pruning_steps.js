@@ -64,7 +64,7 @@ function render({ model, el }) {
     c.setLineDash([]);
     c.fillStyle = ink;
     c.textAlign = "left";
-    c.fillText("standing still", to.x(0.02), to.y(still) - 4);
+    c.fillText("standing still", to.x(0.25), to.y(still) - 4);
     line(c, data.error.map((e, k) => [to.x(data.sparsity[k]), to.y(e)]), BLUE);
     dot(c, to.x(data.sparsity[level]), to.y(data.error[level]), 6, ORANGE);
   });
