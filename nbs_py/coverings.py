@@ -202,17 +202,17 @@ lattices = {
 }
 maps = {name: seen_from_above(copies) for name, copies in lattices.items()}
 scores = dict(zip(maps, grid_scores(torch.stack(list(maps.values()))).tolist(), strict=True))
-fig, axes = plt.subplots(1, 4, figsize=(11.5, 2.9), layout="constrained")
-for ax, (name, picture) in zip(axes, maps.items(), strict=False):
+fig, axes = plt.subplots(2, 2, figsize=(8, 6.6), layout="constrained")
+for ax, (name, picture) in zip(axes.flat, maps.items(), strict=False):
     ax.imshow(picture, origin="lower", extent=(-11, 11, -11, 11))
-    ax.set(title=f"{name}: {scores[name]:.2f}", xlabel="east")
+    ax.set(title=f"{name}: {scores[name]:.2f}", xlabel="east", ylabel="north")
 heights = torch.linspace(0, 5, 21)
 on_klein = grid_scores(torch.stack([seen_from_above(0.8 * orbit(torch.tensor([3.0, y]), "klein")) for y in heights.tolist()]))
-axes[3].plot(heights, on_klein)
-axes[3].axhline(scores["twisted torus"], color="0.6", linestyle=":", label="twisted torus")
-axes[3].set(title="Klein bottle", xlabel="height of the neuron", ylabel="grid score", ylim=(-1.2, 2))
-axes[3].legend(loc="upper right")
-axes[0].set(ylabel="north")
+curve = axes.flat[3]
+curve.plot(heights, on_klein)
+curve.axhline(scores["twisted torus"], color="0.6", linestyle=":", label="twisted torus")
+curve.set(title="Klein bottle", xlabel="height of the neuron", ylabel="grid score", ylim=(-1.2, 2))
+curve.legend(loc="upper right")
 plt.show()
 assert scores["twisted torus"] > 1 > 0 > scores["torus"] and on_klein.max() > 1 > 0 > on_klein.min()
 

@@ -337,11 +337,11 @@ for f in INHIBITORS.values():
 # On a manifold a curve becomes a landscape. The star is one neuron; each place shows what a connection to a neuron there would cost.
 
 # %%
-fig, axes = plt.subplots(1, 4, figsize=(13, 3.9), layout="constrained")
-for ax, name in zip(axes, ("difference_of_gaussians", "ricker", "diffusion", "sinusoid"), strict=True):
+fig, axes = plt.subplots(2, 2, figsize=(8, 6.6), layout="constrained")
+for ax, name in zip(axes.flat, ("difference_of_gaussians", "ricker", "diffusion", "sinusoid"), strict=True):
     colours = plot_from_point(Torus(), torch.tensor([6.0, 4.0]), ax, inhibitor(name))
     ax.set(title=name.replace("_", " "))
-    fig.colorbar(colours, ax=ax, location="bottom", shrink=0.8, label="price")
+    fig.colorbar(colours, ax=ax, shrink=0.8, label="price")
 plt.show()
 
 
@@ -381,14 +381,16 @@ def nearest(space, x):
 # %%
 torus, start = Torus(), Torus().sample(60, torch.Generator().manual_seed(0))
 settled = {"start": start} | {name: settle(inhibitor(name), torus) for name in ("difference_of_gaussians", "sinusoid", "ricker", "diffusion")}
-fig, axes = plt.subplots(1, 5, figsize=(13.5, 3.1), layout="constrained", sharey=True)
-for ax, (name, x) in zip(axes, settled.items(), strict=True):
+fig, axes = plt.subplots(2, 3, figsize=(8.5, 6), layout="constrained")
+for ax, (name, x) in zip(axes.flat[:-1], settled.items(), strict=True):
     ax.plot(*torus.chart(x).T, "o", color="#31688e", alpha=0.6, markersize=6, markeredgewidth=0)
     ax.set(title=name.replace("_", " "), xlim=(0, 10), ylim=(0, 10), aspect="equal", xlabel="x")
     f = inhibitor(name) if name != "start" else dog
     print(f"{name:24} nearest neighbour at {nearest(torus, x):.3f}, mean distance {torus.distance(x).mean():.2f}, "
           f"mean price {f(torus.distance(x)).mean():5.2f}; all at one point {f(torch.zeros(1)).item():.2f}")
-axes[0].set_ylabel("y")
+for ax in axes[:, 0]:
+    ax.set_ylabel("y")
+axes.flat[-1].axis("off")
 plt.show()
 
 # %% [markdown]

@@ -51,11 +51,11 @@ plt.style.use("modreg.data.book")
 #| echo: false
 import modreg.manifolds as finished
 
-fig, axes = plt.subplots(1, 4, figsize=(13, 4), layout="constrained", width_ratios=(1, 1.5, 1, 1))
+fig, axes = plt.subplots(2, 2, figsize=(8, 6.6), layout="constrained")
 corner = {"circle": [2.0], "sphere": [3.2, -3.2, 2.1], "torus": [8.5, 2.0], "klein": [8.5, 2.0]}
-for ax, (name, point) in zip(axes, corner.items(), strict=True):
+for ax, (name, point) in zip(axes.flat, corner.items(), strict=True):
     colours = finished.plot_from_point(finished.manifold(name), torch.tensor(point), ax)
-    fig.colorbar(colours, ax=ax, location="bottom", shrink=0.8, label="distance")
+    fig.colorbar(colours, ax=ax, shrink=0.8, label="distance")
     ax.set(title=name)
 plt.show()
 
