@@ -417,6 +417,10 @@ if results:
 
 
 # %% [markdown]
+# From the start near the identity every penalty helps, and the seeds of the torus lie closest together; a shuffled penalty does nearly as well. From torch's own start the surfaces and the shuffled control are ahead of a uniform penalty, which there does
+# no better than none, and their seeds overlap with each other. Tickets learn near the identity, and from torch's own start mostly not at all: they stay where always answering 1 is, whatever the condition.
+
+# %% [markdown]
 # ## Exercise 1: how few weights are enough?
 #
 # The small network has thousands of weights, and at 95 % zeros some hundreds are left. How many does the task need?

@@ -380,6 +380,10 @@ if results:
 
 
 # %% [markdown]
+# Every penalty helps, by about as much, and all want the same strength. But the circle, which is the shape of a heading, has no lead: its shuffled control and a uniform penalty do as well. What helps here is that weights are drawn towards
+# zero before they are cut; which of them, the task does not mind.
+
+# %% [markdown]
 # ## Exercise 1: a wrong turn
 #
 # Spin the head by a sensor that reads everything 5 % too large. How far off is a *perfect* integrator of what it reads, on average over all steps?
