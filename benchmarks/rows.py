@@ -19,6 +19,7 @@ from modreg.navigation import Navigation, NavigationConfig
 from modreg.pruning import MagnitudePruner
 from modreg.recurrent import RNN, Linear
 from modreg.regularizer import ModuliRegularizer
+from modreg.sparse import quickest
 from modreg.training import Phase, _epoch, tqdm
 
 STRENGTH = 0.1
@@ -55,8 +56,8 @@ def _config(hidden: int, z: Sizes, batches: int, **options) -> NavigationConfig:
                             batches=batches, epochs=30, strength=STRENGTH, **options)
 
 
-def _ours_navigation(hidden: int, z: Sizes, batches: int, epoch: int = 1) -> Call:
-    phase = Phase(Navigation(_config(hidden, z, batches)), "train")
+def _ours_navigation(hidden: int, z: Sizes, batches: int, epoch: int = 1, **options) -> Call:
+    phase = Phase(Navigation(_config(hidden, z, batches, **options)), "train")
     return lambda: _epoch(phase, epoch, tqdm(disable=True))
 
 
@@ -137,10 +138,10 @@ def navigation(hidden: int, batches: int, target: float, z: Sizes) -> Row:
 
 
 def pruned(hidden: int, batches: int, z: Sizes) -> Row:
-    "A whole step of training at 90 % zeros beside the same in the first epoch, when all weights are there"
+    "A whole step of training at 90 % zeros, by the surviving weights where that is quicker, beside the same in the first epoch, when all weights are there"
     return Row("pruned", f"H={hidden}, 90 %", {
         "plain": Side(partial(_ours_navigation, hidden, z, batches, 0), batches),
-        "ours": Side(partial(_ours_navigation, hidden, z, batches, 29), batches),
+        "ours": Side(partial(_ours_navigation, hidden, z, batches, 29, sparse_products=True), batches),
         "floor": Side(partial(_navigation_products, hidden, z)),
     }, {"plain": 2})
 
@@ -372,6 +373,29 @@ def adding(hidden: int, batch: int, steps: int, replicas: int, zeros: float = 0.
     }, targets)
 
 
+# --- sparse products ---------------------------------------------------------------------------------------------------
+
+
+def _dense_product(n: int, m: int, batch: int) -> Call:
+    weight, states, out = torch.randn(n, m), torch.randn(m, batch), torch.zeros(n, batch)
+    return lambda: torch.mm(weight, states, out=out)
+
+
+def _sparse_product(n: int, zeros: float, batch: int) -> Call:
+    product = quickest(torch.randn(n, n) * (torch.rand(n, n) >= zeros), batch)[1]
+    states, out = torch.randn(n, batch), torch.zeros(n, batch)
+    return lambda: product(states, out)
+
+
+def sparse(n: int, zeros: float, batch: int, target: float) -> Row:
+    "One product of a recurrent step, zeros at random; the floor is a dense product with as many multiplications"
+    return Row("sparse", f"N={n}, {zeros:.0%}, batch {batch}", {
+        "plain": Side(partial(_dense_product, n, n, batch)),
+        "ours": Side(partial(_sparse_product, n, zeros, batch)),
+        "floor": Side(partial(_dense_product, n, round(n * (1 - zeros)), batch)),
+    }, {"plain": target})
+
+
 # --- import ------------------------------------------------------------------------------------------------------------
 
 
@@ -403,6 +427,9 @@ def table(z: Sizes = FULL) -> list[Row]:
         masks(z.masks, z.cells),
         *(adding(z.small, *z.adding, s) for s in z.replicas),
         adding(z.small, *z.adding, z.replicas[-1], 0.95),
+        *(sparse(n, zeros, z.batch, target) for n, zeros, target in (
+            (z.growing[-2], 0.98, 15), (z.wide, 0.98, 15), (z.wide, 0.95, 7), (z.wide, 0.9, 3.3))),
+        sparse(z.wide, 0.98, 1, 8),
         imports(),
     ]
 
