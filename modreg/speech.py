@@ -304,7 +304,9 @@ def forward(
         y = conv1(cut(functional.gelu(norm1(x))))
         x = cut(x + conv2(cut(functional.gelu(norm2(y)))))
     x = x.unflatten(1, (seeds, -1)).permute(1, 3, 0, 2, 4).flatten(3)  # (S, T', batch, channels · bands')
-    states, _ = self.rnn(self.into(x))
+    driven = self.into(x).float()
+    with torch.autocast(x.device.type, enabled=False):  # errors of half precision would add up along the recurrence
+        states, _ = self.rnn(driven)
     drop = 0.1 if self.training and self.config.scale == "paper" else 0.0
     scores = self.out(functional.dropout(functional.gelu(self.mid(states)), drop))
     return scores.float().log_softmax(-1), frames
