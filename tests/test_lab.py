@@ -1,9 +1,11 @@
 """JupyterLab in a real browser: every figure that is a program draws itself, answers to the keyboard, and tells Python its state."""
 
+import contextlib
 import os
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from pathlib import Path
 
@@ -43,13 +45,14 @@ def lab(tmp_path_factory):
 
 
 def _address(process: subprocess.Popen, log: Path) -> str:
-    for _ in range(600):
-        lines = [line.split()[-1] for line in log.read_text().splitlines() if "http://127.0.0.1:" in line]
-        if lines:
-            address = lines[0].split("/lab")[0] + "/"
-            with urllib.request.urlopen(f"{address}api/status") as answer:
-                assert answer.status == 200
-            return address
+    "Where JupyterLab answers; it writes its address down before it does"
+    for _ in range(1800):
+        for line in log.read_text().splitlines():
+            if "http://127.0.0.1:" in line:
+                address = line.split()[-1].split("/lab")[0] + "/"
+                with contextlib.suppress(urllib.error.URLError), urllib.request.urlopen(f"{address}api/status") as answer:
+                    assert answer.status == 200
+                    return address
         assert process.poll() is None, log.read_text()
         time.sleep(0.1)
     pytest.fail(log.read_text())
