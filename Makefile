@@ -7,7 +7,7 @@ ARGS ?=
 JOBS ?= auto
 SCALE ?= auto
 PORT ?= 8000
-DEV_EXTRAS = notebooks,topology,language,speech,docs,dev
+DEV_EXTRAS = notebooks,topology,language,speech,kernels,docs,dev
 
 BIN = $(VENV)/bin
 CHAPTERS = $(wildcard nbs/*.ipynb)
@@ -38,7 +38,7 @@ test: $(VENV)/dev.stamp lint ## all that CI checks
 test-slow: $(VENV)/dev.stamp lint ## the same and the tests that take minutes
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m 'slow or not slow' $(ARGS)
 
-bench: $(VENV)/notebooks.stamp ## time everything beside the published formulation, a plain one and the floor (10 minutes); print one table
+bench: $(VENV)/bench.stamp ## time everything beside the published formulation, a plain one and the floor (10 minutes); print one table
 	$(BIN)/python benchmarks/bench.py --write $(ARGS)
 
 test-browser: $(VENV)/dev.stamp ## only the site and JupyterLab in a real browser; screenshots in build/screenshots
@@ -79,6 +79,7 @@ distclean: clean ## remove results and the virtual environment too
 
 # A stamp is older than these files only if they changed since the last installation.
 $(VENV)/notebooks.stamp: EXTRAS = notebooks
+$(VENV)/bench.stamp: EXTRAS = notebooks,kernels
 $(VENV)/dev.stamp: EXTRAS = $(DEV_EXTRAS)
 $(VENV)/%.stamp: settings.ini constraints.txt pyproject.toml setup.py
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \

@@ -8,16 +8,13 @@ reported seeds. Rows go to modreg/data/blocks.json as they come, and the chapter
 """
 
 import argparse
-import json
 from dataclasses import replace
 
-from conditions import DATA, find_task, value
+from conditions import find_task, keep, value
 
 from modreg.experiments import CONDITIONS, recurrent_weights, study
-from modreg.sparse import filled_blocks, neighbourhoods
+from modreg.sparse import filled_blocks, neighbour_groups
 from modreg.training import Config, Task, fit
-
-RESULTS = DATA / "blocks.json"
 
 
 def ways(sizes: list[int]) -> list[dict]:
@@ -27,10 +24,11 @@ def ways(sizes: list[int]) -> list[dict]:
 
 def filled(task: type[Task], config: Config) -> list[float]:
     """Share of 16 × 16 blocks of neighbours that hold a weight, for each seed."""
-    run, shares = fit(task(config), progress=False), []
+    experiment, shares = task(config), []
+    run = fit(experiment, progress=False)
     for seed in range(config.seeds):
-        _, weight, places = recurrent_weights(task(config), run, seed)[0]
-        shares.append(filled_blocks(weight, neighbourhoods(places, 16)))
+        _, weight, places = recurrent_weights(experiment, run, seed)[0]
+        shares.append(filled_blocks(weight, neighbour_groups(places, 16)))
     return shares
 
 
@@ -50,11 +48,7 @@ def main():
         row |= study(task, config, args.condition, tuple(args.strengths))
         chosen = replace(config, strength=row["strength"], **CONDITIONS[args.condition])
         row |= {"filled": filled(task, chosen), "sparsity": config.sparsity, "hidden": config.hidden, "metric": task.label}
-        rows = json.loads(RESULTS.read_text()) if RESULTS.exists() else []
-        key = [row[name] for name in ("task", "condition", "setting", "block", "order")]
-        rows = [r for r in rows if [r[name] for name in ("task", "condition", "setting", "block", "order")] != key]
-        RESULTS.write_text(json.dumps([*rows, row], indent=1) + "\n")
-        print(json.dumps(row), flush=True)
+        keep("blocks", row, "task", "condition", "setting", "block", "order")
 
 
 if __name__ == "__main__":

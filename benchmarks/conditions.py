@@ -35,6 +35,16 @@ def value(text: str):
         return text
 
 
+def keep(name: str, row: dict, *key: str) -> None:
+    """Put `row` into the results `name`, in the place of the one that agrees with it in all of `key`, or at the end; and print it."""
+    path = DATA / f"{name}.json"
+    rows = json.loads(path.read_text()) if path.exists() else []
+    same = [k for k, old in enumerate(rows) if all(old.get(part) == row.get(part) for part in key)]
+    rows[same[0] if same else len(rows):] = [row, *rows[same[0] + 1:]] if same else [row]
+    path.write_text(json.dumps(rows, indent=1) + "\n")
+    print(json.dumps(row), flush=True)
+
+
 def arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -51,13 +61,9 @@ def main():
     args = arguments()
     task, setting = find_task(args.task), {name: value(text) for name, text in args.p}
     config = task.Config(scale="small", device="cpu", out="build/runs", **setting)
-    results = DATA / f"{args.task}_small.json"
     for name in args.conditions or USUAL:
         row = {"setting": setting} | study(task, config, name, tuple(args.strengths), args.selection)
-        rows = json.loads(results.read_text()) if results.exists() else []
-        rows = [r for r in rows if (r["setting"], r["condition"]) != (setting, name)]
-        results.write_text(json.dumps([*rows, row], indent=1) + "\n")
-        print(json.dumps(row), flush=True)
+        keep(f"{args.task}_small", row, "setting", "condition")
 
 
 if __name__ == "__main__":

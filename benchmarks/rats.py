@@ -9,11 +9,10 @@ them. The recordings are found through the environment variable MODREG_DATA.
 """
 
 import argparse
-import json
 from dataclasses import replace
-from pathlib import Path
 
 import torch
+from conditions import keep
 
 from modreg.experiments import CONDITIONS, load_model, recurrent_weights
 from modreg.gridcells import judge, network_maps
@@ -22,19 +21,8 @@ from modreg.navigation import Navigation, NavigationConfig, paths
 from modreg.rats import RATS, errors_along, limits_along, load_recording, walks_of
 from modreg.training import fit
 
-DATA = Path(__file__).parent.parent / "modreg" / "data"
 STRENGTH = 0.1
 GRID_CELLS = (0.0, 0.9)  # sparsities whose neurons are judged
-
-
-def keep(name: str, row: dict, *key: str) -> None:
-    """Put `row` in the place of the one that agrees with it in all of `key`, or at the end."""
-    path = DATA / f"{name}.json"
-    rows = json.loads(path.read_text()) if path.exists() else []
-    same = [k for k, old in enumerate(rows) if all(old.get(part) == row.get(part) for part in key)]
-    rows[same[0] if same else len(rows):] = [row, *rows[same[0] + 1:]] if same else [row]
-    path.write_text(json.dumps(rows, indent=1) + "\n")
-    print(json.dumps(row), flush=True)
 
 
 def look(config: NavigationConfig, condition: str | None) -> None:

@@ -28,9 +28,11 @@
 import json
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, cached_property, partial
+from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -38,12 +40,13 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from modreg.manifolds import patch
-from modreg.recurrent import RNN, ElmanFunction
+from modreg.recurrent import _ACTIVATIONS, _SLOPES, RNN, ElmanFunction
 
 # %%
 #| hide
 import tempfile
 from importlib.resources import files
+from itertools import product
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -111,10 +114,10 @@ test_close(naive_product(weight, states), weight @ states, eps=1e-12)
 # Each surviving weight $W_{ij}$ adds a multiple of one row of states to another row. Three things make that quick:
 #
 # 1. *States stand in columns*, (neurons, batch): a row is a neuron's state over the whole batch, in one piece, and eight of its numbers are multiplied at once.
-# 2. *Six weights of a row together*: the row of results is read and written once for six weights.
+# 2. *Many weights at a time*: the row of results is read and written once for six weights of that row. Where four rows have their weights in the same columns, a row of states is even read once for all four.
 # 3. *Panels*: the columns of $W$ are taken 512 at a time, so that the states which they want fit into the processor's second cache, however wide the network.
 #
-# So the weights are stored panel by panel, and row by row within a panel, as in the usual *compressed sparse rows*.
+# So the weights are stored panel by panel, and row by row within a panel, as in the usual *compressed sparse rows*; or, in place of single rows, by fours of rows that are as alike as can be.
 
 # %%
 #| export
@@ -123,71 +126,102 @@ PANEL = 512  # columns of a panel: with a batch of 200, its states fill most of 
 
 @dataclass(frozen=True, eq=False)
 class Pattern:
-    "Where a matrix may differ from zero: its places, panel by panel and row by row"
+    "Where a matrix may differ from zero: its places, panel by panel and row by row, or four rows by four rows"
 
     shape: tuple[int, int]
-    start: Tensor  # where each row of each panel begins, and the end (panels · rows + 1,), int32
+    rows: Tensor  # which stand together (sets, 1 or 4)
+    start: Tensor  # where each set of rows begins in each panel, and the end (panels · sets + 1,), int32
     columns: Tensor  # (n,), int32
-    places: Tensor  # in the flattened matrix (n,)
+    places: Tensor  # in the flattened matrix that the mask is of (n, 1 or 4)
 
     @classmethod
     def of(
         cls,
         mask: Tensor,  # True where a weight may differ from zero (rows, columns)
         transposed: bool = False,  # make the pattern of the transposed matrix, with places in the matrix itself
+        together: int = 1,  # rows in a set, 1 or 4; with 4, the number of rows must be a multiple of it
     ) -> "Pattern":
         "The pattern of a mask; ValueError if it is not a matrix"
         if mask.dim() != 2:
             raise ValueError(f"the mask has shape {tuple(mask.shape)}; a pattern is of a single matrix, so pass one replica at a time")
-        i, j = mask.cpu().nonzero(as_tuple=True)
-        places = i * mask.shape[1] + j
-        (rows, columns), (i, j) = (mask.shape[::-1], (j, i)) if transposed else (mask.shape, (i, j))
-        row = j // PANEL * rows + i
-        order = (row * columns + j).argsort()
-        counts = torch.bincount(row, minlength=max(1, -(-columns // PANEL)) * rows)
+        mask = mask.cpu().T if transposed else mask.cpu()
+        rows = _alike(mask).view(-1, together) if together > 1 else torch.arange(len(mask))[:, None]
+        i, j = mask[rows].any(1).nonzero(as_tuple=True)
+        order = (j // PANEL * len(rows) + i).argsort(stable=True)
+        i, j = i[order], j[order]
+        counts = torch.bincount(j // PANEL * len(rows) + i, minlength=max(1, -(-mask.shape[1] // PANEL)) * len(rows))
         start = torch.cat([counts.new_zeros(1), counts.cumsum(0)])
-        return cls((rows, columns), start.int(), j[order].int(), places[order])
+        places = rows[i] + j[:, None] * len(mask) if transposed else rows[i] * mask.shape[1] + j[:, None]
+        return cls(tuple(mask.shape), rows, start.int(), j.int(), places)
+
+
+def _alike(mask: Tensor) -> Tensor:
+    "An order of the rows in which equal ones are neighbours: that of a sum of random numbers, one for each column"
+    return (mask.double() @ torch.rand(mask.shape[1], generator=torch.Generator().manual_seed(0), dtype=torch.float64)).argsort(stable=True)
 
 
 # %% [markdown]
-# ## Two kernels
+# ## Kernels
 #
-# Forward and backward through time need a product, with $W$ and with $W^\top$. The gradient needs another thing: $\partial L / \partial W_{ij} = \sum_t \delta_{t,i} \cdot h_{t-1,j}$, one inner product for each weight *that is left*.
-# numba compiles both loops for the processor at hand. It is an optional package; without it, torch's own sparse product stands in for the first, and training stays dense.
+# Forward and backward through time need a product, with $W$ and with $W^\top$. numba compiles the loops below for the processor at hand. It is an optional package (the extra `kernels`); without it, torch's own sparse product stands in.
+# One row at a time, and then four:
 
 # %%
 #| export
-@cache
-def _kernels() -> tuple[Callable, Callable] | None:
-    "The product and the gradient, compiled; None without numba"
-    try:
-        from numba import njit, prange
-    except ImportError:
-        return None
-    compiled = njit(parallel=True, fastmath={"contract", "reassoc", "nsz", "arcp"}, error_model="numpy")
-
+def _compile_product(compiled: Callable, prange: type) -> Callable:
     @compiled
-    def add(start, columns, values, x, out):
-        rows = out.shape[0]
+    def product(rows, start, columns, values, x, out):
+        sets = len(rows)
         for part in prange(8):  # an eighth of the rows, which no other thread writes to
-            for panel in range((len(start) - 1) // rows):
-                for i in range(rows * part // 8, rows * (part + 1) // 8):
-                    o, p, end = out[i], start[panel * rows + i], start[panel * rows + i + 1]
+            for panel in range((len(start) - 1) // sets):
+                for i in range(sets * part // 8, sets * (part + 1) // 8):
+                    o, p, end = out[rows[i, 0]], start[panel * sets + i], start[panel * sets + i + 1]
                     while p + 6 <= end:
-                        a, b, c, d, e, f = values[p], values[p + 1], values[p + 2], values[p + 3], values[p + 4], values[p + 5]
+                        a, b, c, d, e, f = values[p, 0], values[p + 1, 0], values[p + 2, 0], values[p + 3, 0], values[p + 4, 0], values[p + 5, 0]
                         u, v, w = x[columns[p]], x[columns[p + 1]], x[columns[p + 2]]
                         r, s, t = x[columns[p + 3]], x[columns[p + 4]], x[columns[p + 5]]
                         for k in range(len(o)):
                             o[k] += a * u[k] + b * v[k] + c * w[k] + d * r[k] + e * s[k] + f * t[k]
                         p += 6
                     while p < end:
-                        a, u = values[p], x[columns[p]]
+                        a, u = values[p, 0], x[columns[p]]
                         for k in range(len(o)):
                             o[k] += a * u[k]
                         p += 1
 
-    return add, _compile_gradient(compiled, prange)
+    return product
 
+
+# %%
+#| export
+def _compile_product_of_fours(compiled: Callable, prange: type) -> Callable:
+    @compiled
+    def product_of_fours(rows, start, columns, values, x, out):
+        sets = len(rows)
+        for part in prange(8):
+            for panel in range((len(start) - 1) // sets):
+                for i in range(sets * part // 8, sets * (part + 1) // 8):
+                    o, q, r, s = out[rows[i, 0]], out[rows[i, 1]], out[rows[i, 2]], out[rows[i, 3]]
+                    p, end = start[panel * sets + i], start[panel * sets + i + 1]
+                    while p < end:
+                        p1, p2 = min(p + 1, end - 1), min(p + 2, end - 1)  # at the end, a column is read again, times zero
+                        m, n = values.dtype.type(p1 > p), values.dtype.type(p2 > p1)
+                        u, v, w = x[columns[p]], x[columns[p1]], x[columns[p2]]
+                        a, b, c, d = values[p, 0], values[p, 1], values[p, 2], values[p, 3]
+                        e, f, g, h = m * values[p1, 0], m * values[p1, 1], m * values[p1, 2], m * values[p1, 3]
+                        j, y, z, t = n * values[p2, 0], n * values[p2, 1], n * values[p2, 2], n * values[p2, 3]
+                        for k in range(len(o)):
+                            o[k] += a * u[k] + e * v[k] + j * w[k]
+                            q[k] += b * u[k] + f * v[k] + y * w[k]
+                            r[k] += c * u[k] + g * v[k] + z * w[k]
+                            s[k] += d * u[k] + h * v[k] + t * w[k]
+                        p += 3
+
+    return product_of_fours
+
+
+# %% [markdown]
+# The gradient needs another thing: $\partial L / \partial W_{ij} = \sum_t \delta_{t,i} \cdot h_{t-1,j}$, one inner product for each weight *that is left*.
 
 # %%
 #| export
@@ -195,34 +229,43 @@ def _compile_gradient(compiled: Callable, prange: type) -> Callable:
     @compiled
     def gradient(start, columns, errors, states, out):
         steps, rows, batch = errors.shape
-        panels = (len(start) - 1) // rows
         for part in prange(8):
             for t in range(steps):
-                for panel in range(panels):
+                for panel in range((len(start) - 1) // rows):
                     for i in range(rows * part // 8, rows * (part + 1) // 8):
                         error, p, end = errors[t, i], start[panel * rows + i], start[panel * rows + i + 1]
-                        while p + 4 <= end:
-                            u, v, w, r = states[t, columns[p]], states[t, columns[p + 1]], states[t, columns[p + 2]], states[t, columns[p + 3]]
-                            zero = error.dtype.type(0)
-                            a, b, c, d = zero, zero, zero, zero
+                        while p < end:
+                            p1, p2, p3 = min(p + 1, end - 1), min(p + 2, end - 1), min(p + 3, end - 1)  # at the end, one is made again and not kept
+                            u, v, w, r = states[t, columns[p]], states[t, columns[p1]], states[t, columns[p2]], states[t, columns[p3]]
+                            a = b = c = d = error.dtype.type(0)
                             for k in range(batch):
                                 a += error[k] * u[k]
                                 b += error[k] * v[k]
                                 c += error[k] * w[k]
                                 d += error[k] * r[k]
                             out[p] += a
-                            out[p + 1] += b
-                            out[p + 2] += c
-                            out[p + 3] += d
+                            out[p1] += b * (p1 > p)
+                            out[p2] += c * (p2 > p1)
+                            out[p3] += d * (p3 > p2)
                             p += 4
-                        while p < end:
-                            u, a = states[t, columns[p]], error.dtype.type(0)
-                            for k in range(batch):
-                                a += error[k] * u[k]
-                            out[p] += a
-                            p += 1
 
     return gradient
+
+
+# %% [markdown]
+# They are compiled when they are first used, and run on as many threads as torch does.
+
+# %%
+#| export
+@cache
+def _kernels() -> tuple[Callable, Callable, Callable] | None:
+    "Product, product by fours of rows, and gradient, compiled; None without numba"
+    try:
+        from numba import njit, prange
+    except ImportError:
+        return None
+    compiled = njit(parallel=True, fastmath={"contract", "reassoc", "nsz", "arcp"}, error_model="numpy")
+    return _compile_product(compiled, prange), _compile_product_of_fours(compiled, prange), _compile_gradient(compiled, prange)
 
 
 def _call(kernel: Callable, *tensors: Tensor) -> None:
@@ -231,6 +274,14 @@ def _call(kernel: Callable, *tensors: Tensor) -> None:
 
     numba.set_num_threads(min(torch.get_num_threads(), numba.config.NUMBA_NUM_THREADS))
     kernel(*(t.detach().numpy() for t in tensors))
+
+
+@contextmanager
+def _beta() -> Iterator[None]:
+    "Sparse rows of torch without its warning that they may yet change"
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta")
+        yield
 
 
 # %% [markdown]
@@ -243,29 +294,39 @@ class SparseMatrix:
     "A matrix of its surviving weights"
 
     pattern: Pattern
-    values: Tensor  # (n,), in the pattern's order
+    values: Tensor  # (n, 1 or 4), in the pattern's order
+
+    @classmethod
+    def at(
+        cls,
+        pattern: Pattern,
+        weight: Tensor,  # the matrix that the pattern has its places in
+    ) -> "SparseMatrix":
+        "The weights at the places of a pattern"
+        return cls(pattern, weight.detach().reshape(-1)[pattern.places])
 
     @classmethod
     def of(
         cls,
         weight: Tensor,  # (rows, columns), dense or a sparse tensor of torch
+        together: int = 1,  # rows in a set, 1 or 4
     ) -> "SparseMatrix":
         "The weights that are not zero"
         weight = weight.detach().cpu()
         weight = weight if weight.layout == torch.strided else weight.to_dense()
-        pattern = Pattern.of(weight != 0)
-        return cls(pattern, weight.reshape(-1)[pattern.places].contiguous())
+        return cls.at(Pattern.of(weight != 0, together=together), weight)
 
     def dense(self) -> Tensor:  # (rows, columns)
         "All of the matrix, zeros included"
-        rows, columns = self.pattern.shape
-        return self.values.new_zeros(rows * columns).index_copy_(0, self.pattern.places, self.values).view(rows, columns)
+        pattern, matrix = self.pattern, self.values.new_zeros(self.pattern.shape)
+        sets = torch.arange(len(pattern.start) - 1).repeat_interleave(pattern.start.diff()) % len(pattern.rows)
+        matrix[pattern.rows[sets], pattern.columns.long()[:, None]] = self.values
+        return matrix
 
     @cached_property
     def _torch(self) -> Tensor:
         "The same as a sparse tensor of torch"
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta")
+        with _beta():
             return self.dense().to_sparse_csr()
 
     def add_(
@@ -274,24 +335,25 @@ class SparseMatrix:
         out: Tensor,  # (rows, batch), in one piece; changed in place
     ) -> Tensor:  # `out`
         "Add the product with `states` to `out`"
-        kernels = _kernels()
+        pattern, kernels = self.pattern, _kernels()
         if kernels is None:
             return out.add_(self._torch @ states)
-        _call(kernels[0], self.pattern.start, self.pattern.columns, self.values, states.contiguous(), out)
+        _call(kernels[pattern.rows.shape[1] > 1], pattern.rows, pattern.start, pattern.columns, self.values, states.contiguous(), out)
         return out
 
 
 # %% [markdown]
-# Against the dense product, in both precisions; with rows that are empty, more than one panel, and nothing at all:
+# Against the dense product, in both precisions; with rows that are empty, more than one panel, and nothing at all; as it is, transposed, and by fours:
 
 # %%
 for dtype, eps in ((torch.float32, 1e-3), (torch.float64, 1e-10)):
-    for rows, columns, batch, zeros in ((30, 30, 5, 0.5), (7, 1300, 3, 0.9), (50, 20, 1, 0.99), (4, 6, 9, 1.0)):
+    for rows, columns, batch, zeros in ((32, 32, 5, 0.5), (8, 1300, 3, 0.9), (52, 20, 1, 0.99), (4, 8, 9, 1.0)):
         weight = torch.randn(rows, columns, generator=generator, dtype=dtype) * (torch.rand(rows, columns, generator=generator) >= zeros)
-        states, begun = torch.randn(columns, batch, generator=generator, dtype=dtype), torch.randn(rows, batch, generator=generator, dtype=dtype)
-        matrix = SparseMatrix.of(weight)
-        test_eq(matrix.dense(), weight)
-        test_close(matrix.add_(states, begun.clone()), begun + weight @ states, eps=eps)
+        for transposed, together in product((False, True), (1, 4)):
+            matrix, w = SparseMatrix.at(Pattern.of(weight != 0, transposed, together), weight), weight.T if transposed else weight
+            states, begun = (torch.randn(n, batch, generator=generator, dtype=dtype) for n in w.shape[::-1])
+            test_eq(matrix.dense(), w)
+            test_close(matrix.add_(states, begun.clone()), begun + w @ states, eps=eps)
 
 
 # %% [markdown]
@@ -323,16 +385,15 @@ def quickest(
     weight: Tensor,  # (rows, columns)
     batch: int,  # states at once
 ) -> tuple[str, Callable[[Tensor, Tensor], Tensor]]:  # its name, and a function of states (columns, batch) and out (rows, batch), which adds the product to out
-    "The quickest of the ways to multiply by a matrix here: `dense`, `torch` (its sparse rows) or `surviving` (this chapter's kernel)"
+    "The quickest of the ways to multiply by a matrix here: `dense`, `torch` (its sparse rows), and this chapter's `rows` and, where their number allows it, `fours` of rows"
     matrix = SparseMatrix.of(weight)
     weight = matrix.dense()
     ways = {
         "dense": lambda states, out: torch.addmm(out, weight, states, out=out),
         "torch": lambda states, out: out.add_(matrix._torch @ states),
-        "surviving": matrix.add_,
     }
-    if _kernels() is None:
-        del ways["surviving"]
+    if _kernels() is not None:
+        ways |= {"rows": matrix.add_} | ({"fours": SparseMatrix.of(weight, 4).add_} if len(weight) % 4 == 0 else {})
     states, out = weight.new_ones(weight.shape[1], batch), weight.new_zeros(weight.shape[0], batch)
     times = median_time(*(partial(way, states, out) for way in ways.values()))
     return min(zip(times, ways.items(), strict=True))[1]
@@ -343,8 +404,8 @@ weight = random_sparse(256, 0.9)
 states = torch.randn(256, 20, generator=generator)
 for batch in (1, 20, 200):
     print(f"batch {batch}:", quickest(weight, batch)[0])
-name, product = quickest(weight, 20)
-test_close(product(states, torch.zeros(256, 20)), weight @ states, eps=1e-3)
+name, multiply = quickest(weight, 20)
+test_close(multiply(states, torch.zeros(256, 20)), weight @ states, eps=1e-3)
 
 
 # %% [markdown]
@@ -365,22 +426,30 @@ class SparseRNN:
         nonlinearity: str = "tanh",  # "tanh" or "relu"
         batch: int = 1,  # sequences at once, for which the forms are chosen
     ):
-        if nonlinearity not in ("tanh", "relu"):
-            raise ValueError(f"nonlinearity={nonlinearity!r}; it is 'tanh' or 'relu'")
-        count = sum(name.startswith("weight_hh_l") for name in weights)
-        names = [f"weight_{kind}_l{k}" for k in range(count) for kind in ("ih", "hh")]
-        if not count or any(name not in weights or weights[name].dim() != 2 for name in names):
+        if nonlinearity not in _ACTIVATIONS:
+            raise ValueError(f"nonlinearity={nonlinearity!r}; it is {' or '.join(map(repr, sorted(_ACTIVATIONS)[::-1]))}")
+        layers = range(sum(name.startswith("weight_hh_l") for name in weights))
+        names = [f"weight_{kind}_l{k}" for k in layers for kind in ("ih", "hh")]
+        if not names or any(name not in weights or weights[name].dim() != 2 for name in names):
             raise ValueError(f"these weights are {', '.join(weights) or 'none'}; a layer has matrices weight_ih_l0, weight_hh_l0 and so on, without replicas")
-        self.nonlinearity, self.forms, self.layers = nonlinearity, {}, []
-        for k in range(count):
-            products = []
-            for name in names[2 * k : 2 * k + 2]:
-                self.forms[name], product = quickest(weights[name], batch)
-                products.append(product)
-            biases = [weights[f"bias_{kind}_l{k}"].detach().cpu() for kind in ("ih", "hh") if f"bias_{kind}_l{k}" in weights]
-            self.layers.append((*products, sum(biases)[:, None] if biases else 0.0, weights[names[2 * k]].shape[0]))
+        chosen = {name: quickest(weights[name], batch) for name in names}
+        self.activation, self.forms = _ACTIVATIONS[nonlinearity], {name: form for name, (form, _) in chosen.items()}
+        self.products = [tuple(chosen[f"weight_{kind}_l{k}"][1] for kind in ("ih", "hh")) for k in layers]
+        self.biases = [_bias(weights, k) for k in layers]
 
 
+def _bias(weights: dict[str, Tensor], k: int) -> Tensor:
+    "What a layer's neurons are driven by in any case (hidden, 1)"
+    hidden = weights[f"weight_hh_l{k}"]
+    biases = [weights[name].detach().cpu() for name in (f"bias_ih_l{k}", f"bias_hh_l{k}") if name in weights]
+    return sum(biases, torch.zeros(len(hidden), dtype=hidden.dtype))[:, None]
+
+
+# %% [markdown]
+# Running it is the time loop once more, with states in columns:
+
+# %%
+#| export
 @patch
 @torch.no_grad()
 def __call__(
@@ -390,12 +459,13 @@ def __call__(
 ) -> tuple[Tensor, Tensor]:  # states of the last layer (steps, batch, hidden), last state of every layer (layers, batch, hidden)
     "Run a sequence"
     x, last = x.mT.contiguous(), []
-    for k, (from_input, from_state, bias, hidden) in enumerate(self.layers):
-        states = x.new_empty(len(x), hidden, x.shape[2])
+    for k, ((from_input, from_state), bias) in enumerate(zip(self.products, self.biases, strict=True)):
+        states = bias.expand(len(x), len(bias), x.shape[2]).contiguous()
         h = x.new_zeros(states.shape[1:]) if h0 is None else h0[k].mT.contiguous()
         for x_t, out in zip(x, states, strict=True):
-            from_state(h, from_input(x_t, out.zero_().add_(bias)))
-            h = getattr(torch, f"{self.nonlinearity}_")(out)
+            from_state(h, from_input(x_t, out))
+            self.activation(out, out)
+            h = out
         x = states
         last.append(h.mT)
     return x.mT, torch.stack(last)
@@ -456,13 +526,16 @@ def save_sparse(
         if weight.dim() != 2 or weight.count_nonzero() > weight.numel() / 2:
             tensors[name] = weight
             continue
-        i, j = weight.nonzero(as_tuple=True)
-        start = torch.cat([torch.zeros(1, dtype=torch.long), torch.bincount(i, minlength=len(weight)).cumsum(0)])
-        tensors |= {f"{name}.{part}": t.contiguous() for part, t in zip(PARTS, (start.int(), j.int(), weight[i, j]), strict=True)}
+        with _beta():
+            rows = weight.to_sparse_csr()
+        parts = rows.crow_indices().int(), rows.col_indices().int(), rows.values()
+        tensors |= {f"{name}.{part}": tensor for part, tensor in zip(PARTS, parts, strict=True)}
         shapes[name] = weight.shape
     save_file(tensors, str(path), {"sparse": json.dumps(shapes)})
 
 
+# %%
+#| export
 def load_sparse(
     path: str | Path,
 ) -> dict[str, Tensor]:  # weights by name; those that were written as compressed rows are sparse tensors of torch
@@ -475,10 +548,9 @@ def load_sparse(
         if shapes is None:
             raise ValueError("it has no list of sparse matrices; write it with save_sparse")
         for name, shape in shapes.items():
-            start, columns, values = (tensors.pop(f"{name}.{part}") for part in PARTS)
-            with warnings.catch_warnings():
-                warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta")
-                tensors[name] = torch.sparse_csr_tensor(start, columns, values, shape, check_invariants=True)
+            parts = [tensors.pop(f"{name}.{part}") for part in PARTS]
+            with _beta():
+                tensors[name] = torch.sparse_csr_tensor(*parts, shape, check_invariants=True)
     except (SafetensorError, ValueError, KeyError, RuntimeError) as error:
         raise ValueError(f"{path} is not a file of sparse weights: {error}") from error
     return tensors
@@ -497,7 +569,6 @@ with tempfile.TemporaryDirectory() as folder:
     test_fail(lambda: load_sparse(dense_file), contains="not a file of sparse weights")
 test_fail(lambda: SparseRNN({}), contains="weight_ih_l0")
 
-
 # %% [markdown]
 # ## Training with what is left
 #
@@ -506,16 +577,26 @@ test_fail(lambda: SparseRNN({}), contains="weight_ih_l0")
 
 # %%
 #| export
+Patterns = list[tuple[Pattern, Pattern]]  # of each replica, and of its transposed matrix
+
+
+def patterns_of(
+    masks: Iterable[Tensor],  # True where a weight stays, (N, N) for each replica
+) -> Patterns:
+    "The patterns that training needs: of each matrix, and of the transposed one"
+    return [(Pattern.of(mask), Pattern.of(mask, transposed=True)) for mask in masks]
+
+
 class SurvivingFunction(torch.autograd.Function):
-    "The recurrence of eq. 1 on the weights of a pattern: all states, and the last"
+    "The recurrence of eq. 1 on the weights of patterns: all states, and the last"
 
     @staticmethod
-    def forward(ctx, projected, h0, weight, nonlinearity, patterns):
+    def forward(ctx, patterns: Patterns, projected, h0, weight, nonlinearity):
         states = torch.cat([h0[:, None].mT, projected.mT], 1)  # (S, T + 1, N, batch), the drives where states will be
-        for s, (pattern, _) in enumerate(patterns):
-            matrix = SparseMatrix(pattern, weight[s].reshape(-1)[pattern.places])
-            for before, out in zip(states[s, :-1], states[s, 1:], strict=True):
-                getattr(torch, f"{nonlinearity}_")(matrix.add_(before, out))
+        for replica, w, (pattern, _) in zip(states, weight, patterns, strict=True):
+            matrix = SparseMatrix.at(pattern, w)
+            for before, out in pairwise(replica):
+                _ACTIVATIONS[nonlinearity](matrix.add_(before, out), out)
         ctx.save_for_backward(states, weight)
         ctx.set_materialize_grads(False)
         ctx.nonlinearity, ctx.patterns = nonlinearity, patterns
@@ -531,29 +612,35 @@ class SurvivingFunction(torch.autograd.Function):
         if grad_last is not None:
             errors[:, -1] += grad_last.mT
         grad_weight = torch.zeros_like(weight)
-        for s, (pattern, turned) in enumerate(ctx.patterns):
-            back = SparseMatrix(turned, weight[s].reshape(-1)[turned.places])
-            for h, error, before in zip(*(steps.unbind()[::-1] for steps in (states[s, 1:], errors[s, 1:], errors[s, :-1])), strict=True):
-                error.mul_(h > 0 if ctx.nonlinearity == "relu" else 1 - h * h)
-                back.add_(error, before)
-            values = weight.new_zeros(len(pattern.places))
-            _call(_kernels()[1], pattern.start, pattern.columns, errors[s, 1:], states[s, :-1], values)
-            grad_weight[s].view(-1)[pattern.places] = values
-        return errors[:, 1:].mT, errors[:, 0].mT, grad_weight, None, None
+        for h, error, w, grad_w, (pattern, turned) in zip(states, errors, weight, grad_weight, ctx.patterns, strict=True):
+            back = SparseMatrix.at(turned, w)
+            for t in range(len(h) - 1, 0, -1):
+                _SLOPES[ctx.nonlinearity](error[t], h[t], error[t])
+                back.add_(error[t], error[t - 1])
+            grad_w.view(-1)[pattern.places[:, 0]] = _inner_products(pattern, error[1:], h[:-1])
+        return None, errors[:, 1:].mT, errors[:, 0].mT, grad_weight, None
 
 
 # %%
-def with_patterns(weight):
-    "Each replica's pattern, and that of its transposed matrix"
-    return [(Pattern.of(w != 0), Pattern.of(w != 0, transposed=True)) for w in weight]
+#| export
+def _inner_products(pattern: Pattern, errors: Tensor, states: Tensor) -> Tensor:
+    "What each place of a pattern gets of the sum over steps of errors (T, rows, batch) times states (T, columns, batch) (n,)"
+    kernels = _kernels()
+    if kernels is None:
+        return torch.einsum("tik,tjk->ij", errors, states).flatten()[pattern.places[:, 0]]
+    inner = errors.new_zeros(len(pattern.places))
+    _call(kernels[2], pattern.start, pattern.columns, errors, states, inner)
+    return inner
 
 
+# %%
 masked = torch.randn(2, 9, 9, generator=generator, dtype=torch.float64) * (torch.rand(2, 9, 9, generator=generator) < 0.4)
+surviving = partial(SurvivingFunction.apply, patterns_of(masked != 0))
 projected, h0 = (torch.randn(2, *shape, 9, generator=generator, dtype=torch.float64).requires_grad_() for shape in ((5, 3), (3,)))
 for nonlinearity in ("relu", "tanh"):
-    assert torch.autograd.gradcheck(lambda p, h, n=nonlinearity: SurvivingFunction.apply(p, h, masked, n, with_patterns(masked)), (projected, h0))
+    assert torch.autograd.gradcheck(lambda p, h, n=nonlinearity: surviving(p, h, masked, n), (projected, h0))
     results = []
-    for function in (lambda *a: ElmanFunction.apply(*a), lambda *a: SurvivingFunction.apply(*a, with_patterns(masked))):
+    for function in (ElmanFunction.apply, surviving):
         weight = masked.clone().requires_grad_()
         out, last = function(projected, h0, weight, nonlinearity)
         results.append([out, last, *torch.autograd.grad(out.sin().sum() + last.square().sum(), (weight, projected, h0))])
@@ -575,9 +662,7 @@ def use_surviving(
     "Let each recurrent layer of a model multiply by its surviving weights alone, where that is quicker here; call it whenever masks have changed"
     used = {}
     for path, layer in model.named_modules():
-        if not isinstance(layer, RNN):
-            continue
-        for k in range(layer.num_layers):
+        for k in range(layer.num_layers if isinstance(layer, RNN) else 0):
             name = f"{path}.weight_hh_l{k}".lstrip(".")
             if name in masks:
                 layer.recurrences[k] = _quicker(getattr(layer, f"weight_hh_l{k}"), masks[name], layer.nonlinearity, batch)
@@ -587,24 +672,18 @@ def use_surviving(
 
 def _quicker(weight: Tensor, mask: Tensor, nonlinearity: str, batch: int) -> Callable:
     "The recurrence of a layer, dense or by its surviving weights"
-    if weight.device.type != "cpu" or _kernels() is None or mask.all():
+    if weight.device.type != "cpu" or mask.all():
         return ElmanFunction.apply
     masks, weight = (t.detach().reshape(-1, *t.shape[-2:]) for t in (mask, weight))
-    patterns = [(Pattern.of(m), Pattern.of(m, transposed=True)) for m in masks]
-    surviving = partial(_surviving, patterns)
+    surviving = partial(SurvivingFunction.apply, patterns_of(masks))
     projected, h0 = weight.new_ones(len(weight), 2, batch, weight.shape[-1]), weight.new_ones(len(weight), batch, weight.shape[-1])
 
+    @torch.enable_grad()
     def step(function: Callable) -> None:
-        with torch.enable_grad():
-            w = weight.clone().requires_grad_()
-            function(projected, h0, w, nonlinearity)[1].sum().backward()
+        function(projected, h0, weight.clone().requires_grad_(), nonlinearity)[1].sum().backward()
 
     dense_time, time_left = median_time(partial(step, ElmanFunction.apply), partial(step, surviving))
     return surviving if time_left < dense_time else ElmanFunction.apply
-
-
-def _surviving(patterns: list, projected: Tensor, h0: Tensor, weight: Tensor, nonlinearity: str) -> tuple[Tensor, Tensor]:
-    return SurvivingFunction.apply(projected, h0, weight, nonlinearity, patterns)
 
 
 # %% [markdown]
@@ -642,7 +721,7 @@ print(f"{used}; {dense_time / left_time:.1f} times as fast as dense")
 # %%
 #| export
 @torch.no_grad()
-def neighbourhoods(
+def neighbour_groups(
     places: Tensor,  # places of the neurons (N, coordinates)
     size: int,  # neurons in a group; the last may have fewer
 ) -> Tensor:  # the group of each neuron (N,), numbered so that groups of similar numbers are near each other
@@ -663,6 +742,8 @@ def neighbourhoods(
     return groups
 
 
+# %%
+#| export
 def filled_blocks(
     weight: Tensor,  # (N, N)
     groups: Tensor,  # the group of each neuron (N,)
@@ -677,7 +758,7 @@ def filled_blocks(
 
 # %%
 places = Torus().sample(1024, generator)
-groups = neighbourhoods(places, 16)
+groups = neighbour_groups(places, 16)
 test_eq(groups.bincount().tolist(), [16] * 64)
 fig, ax = plt.subplots(figsize=(3.4, 3.4), layout="constrained")
 ax.scatter(*places.T, c=(groups * 37) % 64, s=8, cmap="viridis")

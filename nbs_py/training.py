@@ -47,7 +47,7 @@ from modreg.manifolds import manifold
 from modreg.pruning import REINITIALIZE, SCHEDULES, MagnitudePruner, reinitialize
 from modreg.recurrent import RNN, Linear
 from modreg.regularizer import CONTROLS, ModuliRegularizer
-from modreg.sparse import neighbourhoods, use_surviving
+from modreg.sparse import neighbour_groups, use_surviving
 
 # %%
 #| hide
@@ -164,7 +164,7 @@ def _check_types(config: Config) -> None:
 
 def _check_values(config: Config) -> None:
     manifold(config.manifold), inhibitor(config.inhibitor)  # both raise, listing what there is
-    for name, allowed in {"control": CONTROLS, "schedule": tuple(SCHEDULES), "ticket": REINITIALIZE, **config.choices}.items():
+    for name, allowed in {"control": CONTROLS, "schedule": tuple(SCHEDULES), "ticket": REINITIALIZE, "order": (None, *ORDERS), **config.choices}.items():
         if getattr(config, name) not in allowed:
             raise ValueError(f"{name}={getattr(config, name)!r}; it is one of {', '.join(map(repr, allowed))}")
     for field in fields(config):
@@ -182,16 +182,14 @@ def _check_values(config: Config) -> None:
         ok, reason = inhibitor(config.inhibitor).trainable
         if not ok:
             raise ValueError(f"train_embedding=True with inhibitor={config.inhibitor!r}: {reason}")
-    _check_order(config)
+    _check_blocks(config)
     try:
         torch.empty(0, device=config.device)
     except (RuntimeError, AssertionError) as error:
         raise ValueError(f"device={config.device!r} cannot be used here; try 'auto' or 'cpu' ({error})") from error
 
 
-def _check_order(config: Config) -> None:
-    if config.order not in (None, *ORDERS):
-        raise ValueError(f"order={config.order!r}; it is one of {', '.join(map(repr, ORDERS))}")
+def _check_blocks(config: Config) -> None:
     if config.order is not None and config.block is None:
         raise ValueError(f"order={config.order!r} without blocks; set block to the number of neurons in a group, such as 16")
     if config.block is not None and config.train_embedding:
@@ -492,7 +490,7 @@ def _blocks(task: Task, model: nn.Module, regularizers: Iterable[ModuliRegulariz
         places = regularizer.embedding
         if config.order == "random":
             places = torch.stack([torch.rand(config.hidden, 1, generator=g) for g in task.generators("order", k)])
-        blocks[names[id(regularizer.weight)]] = torch.stack([neighbourhoods(p, config.block) for p in places])
+        blocks[names[id(regularizer.weight)]] = torch.stack([neighbour_groups(p, config.block) for p in places])
     return blocks
 
 

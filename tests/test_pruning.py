@@ -253,3 +253,43 @@ def test_mistakes(options, message):
 def test_an_epoch_is_counted_from_0(epoch):
     with pytest.raises(ValueError, match="counted from 0"):
         MagnitudePruner(stacked(None)).step(epoch)
+
+
+def block_sizes(weight, groups):
+    "Root mean square of each block, for each of its weights, block by block"
+    sizes = torch.empty_like(weight)
+    for a in groups.unique():
+        for b in groups.unique():
+            block = (groups == a)[:, None] & (groups == b)
+            sizes[block] = weight[block].square().mean().sqrt()
+    return sizes
+
+
+@pytest.mark.parametrize("replicas", [None, 3])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_blocks_go_as_one_and_compete_with_single_weights(replicas, dtype):
+    generator = torch.Generator().manual_seed(0)
+    model = stacked(replicas).to(dtype)
+    groups = torch.stack([torch.arange(8)[torch.randperm(8, generator=generator)] // 3 for _ in range(replicas or 1)])  # of 3, 3 and 2
+    whole = {name: p.detach().clone() for name, p in model.named_parameters()}
+    pruner = MagnitudePruner(model, 0.7, epochs=1, replicas=replicas, blocks={"rnn.weight_hh_l0": groups if replicas else groups[0]})
+    pruner.step(0)
+    for s in range(replicas or 1):
+        one = {name: whole[name] if replicas is None else whole[name][s] for name in pruner.masks}
+        sizes = {name: block_sizes(w, groups[s]) if name == "rnn.weight_hh_l0" else w.abs() for name, w in one.items()}
+        stays = {name: mask if replicas is None else mask[s] for name, mask in pruner.masks.items()}
+        kept, gone = (torch.cat([sizes[name][stays[name] == side] for name in sizes]) for side in (True, False))
+        assert len(gone) == round(0.7 * (len(kept) + len(gone)))
+        assert kept.min() >= gone.max() * (1 - 1e-5)
+        left = [stays["rnn.weight_hh_l0"][(groups[s] == a)[:, None] & (groups[s] == b)] for a in range(3) for b in range(3)]
+        assert sum(0 < block.sum() < block.numel() for block in left) <= 1  # one may be cut for the count
+
+
+@pytest.mark.parametrize(("blocks", "message"), [
+    ({"rnn.weight": torch.zeros(8, dtype=torch.long)}, "no such weight"),
+    ({"rnn.weight_hh_l0": torch.zeros(7, dtype=torch.long)}, "square weight"),
+    ({"rnn.weight_ih_l0": torch.zeros(8, dtype=torch.long)}, "square weight"),
+])
+def test_blocks_that_do_not_fit_are_refused(blocks, message):
+    with pytest.raises(ValueError, match=message):
+        MagnitudePruner(stacked(None), 0.5, blocks=blocks)

@@ -1,6 +1,7 @@
 """Products, networks and training with surviving weights agree with the dense ones, on shapes that a chapter has no room for."""
 
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ from modreg import sparse
 from modreg.head_direction import HeadDirection, HeadDirectionConfig
 from modreg.pruning import MagnitudePruner
 from modreg.recurrent import RNN, ElmanFunction
-from modreg.sparse import Pattern, SparseMatrix, SparseRNN, SurvivingFunction, filled_blocks, load_sparse, neighbourhoods, quickest, save_sparse, use_surviving
+from modreg.sparse import Pattern, SparseMatrix, SparseRNN, SurvivingFunction, filled_blocks, load_sparse, neighbour_groups, patterns_of, quickest, save_sparse, use_surviving
 from modreg.training import fit
 
 DTYPES = {torch.float32: 1e-4, torch.float64: 1e-11}
@@ -27,29 +28,60 @@ def always(monkeypatch):
     monkeypatch.setattr(sparse, "median_time", lambda *calls, rounds=3: [len(calls) - k for k in range(len(calls))])
 
 
+@pytest.fixture(params=["numba", "torch"])
+def kernels(request, monkeypatch):
+    "With the compiled kernels, and as where numba is not installed"
+    if request.param == "torch":
+        monkeypatch.setattr(sparse, "_kernels", lambda: None)
+
+
+SHAPES = [(1, 1), (13, 1), (1, 13), (20, 511), (20, 512), (20, 513), (3, 1100), (600, 40)]
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("shape", [(1, 1), (13, 1), (1, 13), (20, 511), (20, 512), (20, 513), (3, 1100), (600, 40)])
+@pytest.mark.parametrize(("shape", "together"), [*((shape, 1) for shape in SHAPES), *((shape, 4) for shape in SHAPES if shape[0] % 4 == 0)])
 @pytest.mark.parametrize("batch", [1, 3, 64])
-def test_product(shape, batch, dtype):
+def test_product(shape, together, batch, dtype, kernels):
     weight = draw(*shape, zeros=0.6, dtype=dtype)
     x, out = draw(shape[1], batch, zeros=0, dtype=dtype, seed=1), draw(shape[0], batch, zeros=0, dtype=dtype, seed=2)
-    matrix = SparseMatrix.of(weight)
+    matrix = SparseMatrix.of(weight, together)
     assert torch.equal(matrix.dense(), weight)
     torch.testing.assert_close(matrix.add_(x, out.clone()), out + weight @ x, rtol=0, atol=DTYPES[dtype] * shape[1])
-    turned = Pattern.of(weight != 0, transposed=True)
-    back = SparseMatrix(turned, weight.reshape(-1)[turned.places])
-    torch.testing.assert_close(back.add_(out, torch.zeros_like(x)), weight.T @ out, rtol=0, atol=DTYPES[dtype] * shape[0])
 
 
-def test_product_without_numba(monkeypatch):
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("shape", "together"), [((13, 1), 1), ((20, 600), 1), ((600, 20), 1), ((20, 600), 4), ((3, 1100), 4)])
+def test_transposed_product(shape, together, dtype, kernels):
+    weight, x = draw(*shape, zeros=0.6, dtype=dtype), draw(shape[0], 5, zeros=0, dtype=dtype, seed=1)
+    matrix = SparseMatrix.at(Pattern.of(weight != 0, transposed=True, together=together), weight)
+    assert torch.equal(matrix.dense(), weight.T)
+    torch.testing.assert_close(matrix.add_(x, x.new_zeros(shape[1], 5)), weight.T @ x, rtol=0, atol=DTYPES[dtype] * shape[0])
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_rows_that_are_alike_stand_together(seed):
+    g = torch.Generator().manual_seed(seed)
+    blocks = torch.rand(8, 8, generator=g) < 0.3
+    shuffled = torch.randperm(64, generator=g)
+    mask = blocks.repeat_interleave(8, 0).repeat_interleave(8, 1)[shuffled]
+    assert Pattern.of(mask, together=4).places.numel() == mask.sum()  # so no zero is multiplied by
+    assert sorted(Pattern.of(mask, together=4).rows.flatten().tolist()) == list(range(64))
+
+
+def test_quickest_without_numba(monkeypatch):
     monkeypatch.setattr(sparse, "_kernels", lambda: None)
-    weight, x = draw(30, 40), draw(40, 5, zeros=0)
-    torch.testing.assert_close(SparseMatrix.of(weight).add_(x, torch.zeros(30, 5, dtype=x.dtype)), weight @ x)
-    assert quickest(weight, 5)[0] in ("dense", "torch")
-    layer = RNN(2, 30).double()
-    pruner = MagnitudePruner(layer, 0.9, epochs=1)
-    pruner.step(0)
-    assert use_surviving(layer, pruner.masks, 5) == {"weight_hh_l0": False}
+    assert quickest(draw(30, 40), 5)[0] in ("dense", "torch")
+
+
+@pytest.mark.parametrize("form", ["dense", "torch", "rows", "fours"])
+def test_every_form_multiplies(form, monkeypatch):
+    "Each in turn is made the quickest by a clock that says so"
+    order = ["dense", "torch", "rows", "fours"]
+    monkeypatch.setattr(sparse, "median_time", lambda *calls: [float(k != order.index(form)) for k in range(len(calls))])
+    weight, x = draw(32, 40), draw(40, 5, zeros=0)
+    name, multiply = quickest(weight, 5)
+    assert name == form
+    torch.testing.assert_close(multiply(x, x.new_ones(32, 5)), 1 + weight @ x)
 
 
 def test_a_pattern_is_of_one_matrix():
@@ -60,11 +92,10 @@ def test_a_pattern_is_of_one_matrix():
 @pytest.mark.parametrize("zeros", [0.0, 0.5, 0.97, 1.0])
 @pytest.mark.parametrize("nonlinearity", ["relu", "tanh"])
 @pytest.mark.parametrize(("states", "last"), [(True, True), (True, False), (False, True)])
-def test_gradients_are_those_of_the_dense_recurrence(zeros, nonlinearity, states, last):
+def test_gradients_are_those_of_the_dense_recurrence(zeros, nonlinearity, states, last, kernels):
     masked = draw(3, 24, 24, zeros=zeros) / 5
-    patterns = [(Pattern.of(w != 0), Pattern.of(w != 0, transposed=True)) for w in masked]
     found = []
-    for function in (ElmanFunction.apply, lambda *a: SurvivingFunction.apply(*a, patterns)):
+    for function in (ElmanFunction.apply, partial(SurvivingFunction.apply, patterns_of(masked != 0))):
         weight, projected, h0 = (t.clone().requires_grad_() for t in (masked, draw(3, 7, 5, 24, zeros=0, seed=3), draw(3, 5, 24, zeros=0, seed=4)))
         out, end = function(projected, h0, weight, nonlinearity)
         loss = (out.sin().sum() if states else 0) + (end.square().sum() if last else 0)
@@ -153,8 +184,8 @@ def test_bad_weights_are_refused(weights, nonlinearity, message):
 
 
 @pytest.mark.parametrize("n", [1, 15, 16, 17, 100])
-def test_neighbourhoods_hold_everybody_once(n):
-    groups = neighbourhoods(torch.rand(n, 2, generator=torch.Generator().manual_seed(n)), 16)
+def test_neighbour_groups_hold_everybody_once(n):
+    groups = neighbour_groups(torch.rand(n, 2, generator=torch.Generator().manual_seed(n)), 16)
     counts = groups.bincount()
     assert counts.sum() == n and counts.max() <= 16 and (counts[:-1] == 16).all()
     assert filled_blocks(torch.ones(n, n), groups) == 1 and filled_blocks(torch.zeros(n, n), groups) == 0
