@@ -5,6 +5,7 @@ word of the glossary, it links there; a name of the package links to its referen
 docs/references.bib, named by its title or as author and year, links to the bibliography. The same links have hover cards.
 """
 
+import ast
 import html
 import inspect
 import json
@@ -206,12 +207,14 @@ def chapter(
     lead = f'{title}\n\n<p class="lead">{html.escape(description)}</p>\n\n{badges(name)}'
     if scale := notebook.metadata.get("modreg", {}).get("scale"):
         lead += f"\n\n<p class=\"scale\">{SCALES[scale]}</p>"
-    cells = [nbformat.v4.new_markdown_cell(lead)]
+    cells, drawn = [nbformat.v4.new_markdown_cell(lead)], False
     for cell in rest:
         if cell.cell_type == "markdown":
             cells.append(nbformat.v4.new_markdown_cell(linker(cell.source)))
         elif not re.search(r"^#\| *(hide|default_exp)\b", cell.source, re.MULTILINE):
-            cells.append(_code(cell))
+            fold = "Imports" if _only_imports(cell.source) else "" if drawn or not draws(cell) else "The picture's code"
+            cells.append(_code(cell, fold))
+            drawn = drawn or draws(cell)
     if end:
         cells.append(nbformat.v4.new_markdown_cell(end))
     for k, cell in enumerate(cells):
@@ -227,13 +230,30 @@ SCALES = {
 }
 
 
-def _code(cell: nbformat.NotebookNode) -> nbformat.NotebookNode:
+def draws(cell: nbformat.NotebookNode) -> bool:
+    "Whether a code cell shows a picture"
+    return any({"image/png", "text/html"} & output.get("data", {}).keys() for output in cell.outputs)
+
+
+def _only_imports(source: str) -> bool:
+    "Whether code does nothing but import, at once or for a type checker"
+    kinds = ast.Import | ast.ImportFrom
+    return all(isinstance(node, kinds) or isinstance(node, ast.If) and all(isinstance(n, kinds) for n in node.body) for node in ast.parse(source).body)
+
+
+def _code(
+    cell: nbformat.NotebookNode,
+    fold: str = "",  # what the page says in place of the code, which a click shows; not folded if empty
+) -> nbformat.NotebookNode:
+    "A code cell without its directives"
     said = re.findall(r"^#\| *(.+)$", cell.source, re.MULTILINE)
-    tags = [*(["export"] if "export" in said else []), *(["remove-input"] if "echo: false" in said else [])]
+    tags = [*(["export"] if "export" in said else []), *(["remove-input"] if "echo: false" in said else ["hide-input"] if fold else [])]
     outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
     source = re.sub(r"^#\|.*\n?", "", cell.source, flags=re.MULTILINE).strip()
     made = nbformat.v4.new_code_cell(source, outputs=outputs)
     made.metadata = {"tags": tags, "mystnb": {"image": {"alt": figure_alt(cell.source)}}}
+    if fold:
+        made.metadata["mystnb"] |= {"code_prompt_show": fold, "code_prompt_hide": fold}
     for output in outputs:
         if output.output_type == "execute_result":
             output.execution_count = None
