@@ -138,6 +138,7 @@ with exercise("a mean does not grow with the number of things"):
 # *Geometry* says where neurons live and which connections are dear. *Method* turns that into a penalty, cuts weights, and trains. *Experiments* are chapters that are also programs:
 # `papermill nbs/navigation.ipynb out.ipynb -p manifold sphere` runs one with a setting of yours. *Looking inside* takes trained networks apart, and *The paper* sets all of it beside what was published.
 #
-# A chapter uses only what the chapters above it have built.
+# A chapter uses only what the chapters above it have built. After the first five (this one to [pruning](pruning.ipynb)) you have what it takes to make
+# [a regularizer of your own](own.ipynb), with no other topology than theirs.
 #
 # **References.** Neuromatch Academy, whose exercises are checked by its own tests. Prince, *Understanding deep learning* (2023), for "predict, then check".

@@ -32,7 +32,8 @@ neighbourhoods()
 # The method is that of the paper *Geometric sparsification in recurrent neural networks*. This project is a library for it, and a book that
 # explains it, tests it against plain controls, and sets its numbers beside the paper's.
 #
-# Who knows PyTorch but no topology begins with [how to read this book](exercises.ipynb) and goes on page by page; who would rather play first, with [explore](explore.ipynb).
+# Who knows PyTorch but no topology begins with [how to read this book](exercises.ipynb) and goes on page by page: [manifolds](manifolds.ipynb), [inhibitors](inhibitors.ipynb),
+# [the regularizer](regularizer.ipynb), [pruning](pruning.ipynb), and then [a regularizer of one's own](own.ipynb). Who would rather play first begins with [explore](explore.ipynb).
 #
 # ## Three commands
 #
@@ -90,6 +91,7 @@ print(f"{pruner.sparsity():.0%} of the weights are zero; error {error:.2f}, wher
 # %% [markdown]
 # The state dict is that of a plain model. `Sphere()`, `KleinBottle()` or `"torus6"` can stand in place of `Torus()`. To change the inhibitor, pass another one
 # (`Ricker()`, `"diffusion"`), or subclass `Inhibitor` with your own function of distance.
+# The chapter [own](own.ipynb) does that, and puts the neurons on a manifold that this library does not have.
 
 # %%
 #| hide
@@ -123,6 +125,7 @@ assert error < 0.25  # it has learned
 # | | [inhibitors](inhibitors.ipynb) | functions of distance |
 # | Method | [regularizer](regularizer.ipynb) | the penalty, on any layer |
 # | | [pruning](pruning.ipynb) | masks, schedules, lottery tickets |
+# | | [own](own.ipynb) | a manifold and an inhibitor of your own, in your own training loop |
 # | | [recurrent](recurrent.ipynb) | a recurrent layer that trains fast, many replicas at once |
 # | | [sparse](sparse.ipynb) | products that cost what is left of a matrix, and blocks that follow the geometry |
 # | | [training](training.ipynb) | one loop for all tasks; runs that are found again |

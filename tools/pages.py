@@ -238,7 +238,7 @@ def draws(cell: nbformat.NotebookNode) -> bool:
 def _only_imports(source: str) -> bool:
     "Whether code does nothing but import, at once or for a type checker"
     kinds = ast.Import | ast.ImportFrom
-    return all(isinstance(node, kinds) or isinstance(node, ast.If) and all(isinstance(n, kinds) for n in node.body) for node in ast.parse(source).body)
+    return all(isinstance(node, kinds) or (isinstance(node, ast.If) and all(isinstance(n, kinds) for n in node.body)) for node in ast.parse(source).body)
 
 
 def _code(
