@@ -19,7 +19,7 @@ from modreg.navigation import Navigation, NavigationConfig
 from modreg.pruning import MagnitudePruner
 from modreg.recurrent import RNN, Linear
 from modreg.regularizer import ModuliRegularizer
-from modreg.sparse import quickest
+from modreg.sparse import neighbour_groups, quickest, use_surviving
 from modreg.training import Phase, _epoch, tqdm
 
 STRENGTH = 0.1
@@ -327,7 +327,9 @@ def _ours_adding(hidden: int, batch: int, steps: int, replicas: int, zeros: floa
     net = nn.ModuleDict({"rnn": RNN(2, hidden, nonlinearity="relu", replicas=replicas), "out": Linear(hidden, 1, replicas=replicas)})
     optimizer = torch.optim.Adam(net.parameters(), lr=1e-4, fused=True)
     regularizer = ModuliRegularizer(net["rnn"], "torus", strength=1e-3)
-    MagnitudePruner(net, zeros, 1, replicas=replicas).step(0, optimizer)
+    pruner = MagnitudePruner(net, zeros, 1, replicas=replicas)
+    pruner.step(0, optimizer)
+    use_surviving(net, pruner.masks, batch)
     parameters = list(net.parameters())
 
     def step():
@@ -381,17 +383,19 @@ def _dense_product(n: int, m: int, batch: int) -> Call:
     return lambda: torch.mm(weight, states, out=out)
 
 
-def _sparse_product(n: int, zeros: float, batch: int) -> Call:
-    product = quickest(torch.randn(n, n) * (torch.rand(n, n) >= zeros), batch)[1]
+def _sparse_product(n: int, zeros: float, batch: int, block: int = 1) -> Call:
+    weight, places = nn.Linear(n, n, bias=False), Torus().sample(n)
+    MagnitudePruner(weight, zeros, 1, blocks={"weight": neighbour_groups(places, block)} if block > 1 else None).step(0)
+    product = quickest(weight.weight, batch)[1]
     states, out = torch.randn(n, batch), torch.zeros(n, batch)
     return lambda: product(states, out)
 
 
-def sparse(n: int, zeros: float, batch: int, target: float) -> Row:
-    "One product of a recurrent step, zeros at random; the floor is a dense product with as many multiplications"
-    return Row("sparse", f"N={n}, {zeros:.0%}, batch {batch}", {
+def sparse(n: int, zeros: float, batch: int, target: float, block: int = 1) -> Row:
+    "One product of a recurrent step, zeros at random or in blocks of neighbours; the floor is a dense product with as many multiplications"
+    return Row("sparse", f"N={n}, {zeros:.0%}{f' in blocks of {block}' if block > 1 else ''}, batch {batch}", {
         "plain": Side(partial(_dense_product, n, n, batch)),
-        "ours": Side(partial(_sparse_product, n, zeros, batch)),
+        "ours": Side(partial(_sparse_product, n, zeros, batch, block)),
         "floor": Side(partial(_dense_product, n, round(n * (1 - zeros)), batch)),
     }, {"plain": target})
 
@@ -429,6 +433,7 @@ def table(z: Sizes = FULL) -> list[Row]:
         adding(z.small, *z.adding, z.replicas[-1], 0.95),
         *(sparse(n, zeros, z.batch, target) for n, zeros, target in (
             (z.growing[-2], 0.98, 15), (z.wide, 0.98, 15), (z.wide, 0.95, 7), (z.wide, 0.9, 3.3))),
+        sparse(z.wide, 0.9, z.batch, 6, 16),
         sparse(z.wide, 0.98, 1, 8),
         imports(),
     ]

@@ -28,7 +28,7 @@
 import json
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, cached_property, partial
@@ -38,6 +38,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
+from torch.nn import functional
 
 from modreg.manifolds import patch
 from modreg.recurrent import _ACTIVATIONS, _SLOPES, RNN, ElmanFunction
@@ -137,27 +138,29 @@ class Pattern:
     @classmethod
     def of(
         cls,
-        mask: Tensor,  # True where a weight may differ from zero (rows, columns)
+        mask: Tensor,  # True where a weight may differ from zero (rows, columns); of replicas (S, rows, columns), for one matrix with theirs along its diagonal
         transposed: bool = False,  # make the pattern of the transposed matrix, with places in the matrix itself
-        together: int = 1,  # rows in a set, 1 or 4; with 4, the number of rows must be a multiple of it
+        together: int = 1,  # rows in a set, 1 or 4, a divisor of the number of rows
     ) -> "Pattern":
-        "The pattern of a mask; ValueError if it is not a matrix"
-        if mask.dim() != 2:
-            raise ValueError(f"the mask has shape {tuple(mask.shape)}; a pattern is of a single matrix, so pass one replica at a time")
-        mask = mask.cpu().T if transposed else mask.cpu()
-        rows = _alike(mask).view(-1, together) if together > 1 else torch.arange(len(mask))[:, None]
-        i, j = mask[rows].any(1).nonzero(as_tuple=True)
-        order = (j // PANEL * len(rows) + i).argsort(stable=True)
-        i, j = i[order], j[order]
-        counts = torch.bincount(j // PANEL * len(rows) + i, minlength=max(1, -(-mask.shape[1] // PANEL)) * len(rows))
+        "The pattern of a mask"
+        mask = mask.cpu().reshape(-1, *mask.shape[-2:])
+        mask = mask.mT if transposed else mask
+        replicas, height, width = mask.shape
+        rows = (_alike(mask) + height * torch.arange(replicas)[:, None]).view(-1, together) if together > 1 else torch.arange(replicas * height)[:, None]
+        i, j = mask.flatten(0, 1)[rows].any(1).nonzero(as_tuple=True)
+        stretch = j // PANEL * len(rows) + i
+        counts, order = torch.bincount(stretch, minlength=max(1, -(-width // PANEL)) * len(rows)), stretch.argsort(stable=True)
+        i, j = rows[i[order]], j[order, None]
+        replica = i // height
+        places = replica * height * width + j * height + i % height if transposed else i * width + j
         start = torch.cat([counts.new_zeros(1), counts.cumsum(0)])
-        places = rows[i] + j[:, None] * len(mask) if transposed else rows[i] * mask.shape[1] + j[:, None]
-        return cls(tuple(mask.shape), rows, start.int(), j.int(), places)
+        return cls((replicas * height, replicas * width), rows, start.int(), (j + replica * width)[:, 0].int(), places)
 
 
 def _alike(mask: Tensor) -> Tensor:
-    "An order of the rows in which equal ones are neighbours: that of a sum of random numbers, one for each column"
-    return (mask.double() @ torch.rand(mask.shape[1], generator=torch.Generator().manual_seed(0), dtype=torch.float64)).argsort(stable=True)
+    "An order of the rows of each replica (S, rows) in which equal ones are neighbours: that of a sum of random numbers, one for each column"
+    numbers = torch.rand(mask.shape[-1], generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    return (mask.double() @ numbers).argsort(stable=True)
 
 
 # %% [markdown]
@@ -316,18 +319,18 @@ class SparseMatrix:
         weight = weight if weight.layout == torch.strided else weight.to_dense()
         return cls.at(Pattern.of(weight != 0, together=together), weight)
 
-    def dense(self) -> Tensor:  # (rows, columns)
-        "All of the matrix, zeros included"
-        pattern, matrix = self.pattern, self.values.new_zeros(self.pattern.shape)
-        sets = torch.arange(len(pattern.start) - 1).repeat_interleave(pattern.start.diff()) % len(pattern.rows)
-        matrix[pattern.rows[sets], pattern.columns.long()[:, None]] = self.values
-        return matrix
-
     @cached_property
     def _torch(self) -> Tensor:
         "The same as a sparse tensor of torch"
+        pattern = self.pattern
+        sets = torch.arange(len(pattern.start) - 1).repeat_interleave(pattern.start.diff()) % len(pattern.rows)
+        at = torch.stack([pattern.rows[sets], pattern.columns.long()[:, None].expand_as(self.values)])
         with _beta():
-            return self.dense().to_sparse_csr()
+            return torch.sparse_coo_tensor(at.flatten(1), self.values.flatten(), pattern.shape, check_invariants=True).to_sparse_csr()
+
+    def dense(self) -> Tensor:  # (rows, columns)
+        "All of the matrix, zeros included"
+        return self._torch.to_dense()
 
     def add_(
         self,
@@ -569,6 +572,7 @@ with tempfile.TemporaryDirectory() as folder:
     test_fail(lambda: load_sparse(dense_file), contains="not a file of sparse weights")
 test_fail(lambda: SparseRNN({}), contains="weight_ih_l0")
 
+
 # %% [markdown]
 # ## Training with what is left
 #
@@ -577,30 +581,19 @@ test_fail(lambda: SparseRNN({}), contains="weight_ih_l0")
 
 # %%
 #| export
-Patterns = list[tuple[Pattern, Pattern]]  # of each replica, and of its transposed matrix
-
-
-def patterns_of(
-    masks: Iterable[Tensor],  # True where a weight stays, (N, N) for each replica
-) -> Patterns:
-    "The patterns that training needs: of each matrix, and of the transposed one"
-    return [(Pattern.of(mask), Pattern.of(mask, transposed=True)) for mask in masks]
-
-
 class SurvivingFunction(torch.autograd.Function):
-    "The recurrence of eq. 1 on the weights of patterns: all states, and the last"
+    "The recurrence of eq. 1 on the weights of a pattern, which comes with that of the transposed matrix: all states, and the last"
 
     @staticmethod
-    def forward(ctx, patterns: Patterns, projected, h0, weight, nonlinearity):
-        states = torch.cat([h0[:, None].mT, projected.mT], 1)  # (S, T + 1, N, batch), the drives where states will be
-        for replica, w, (pattern, _) in zip(states, weight, patterns, strict=True):
-            matrix = SparseMatrix.at(pattern, w)
-            for before, out in pairwise(replica):
-                _ACTIVATIONS[nonlinearity](matrix.add_(before, out), out)
+    def forward(ctx, patterns: tuple[Pattern, Pattern], projected, h0, weight, nonlinearity):
+        states, matrix = _in_columns(torch.cat([h0[:, None], projected], 1)), SparseMatrix.at(patterns[0], weight)  # the drives stand where states will be
+        for before, out in pairwise(states):
+            _ACTIVATIONS[nonlinearity](matrix.add_(before, out), out)
         ctx.save_for_backward(states, weight)
         ctx.set_materialize_grads(False)
         ctx.nonlinearity, ctx.patterns = nonlinearity, patterns
-        return states[:, 1:].mT, states[:, -1].mT
+        states = _in_rows(states, len(weight))
+        return states[:, 1:], states[:, -1]
 
     @staticmethod
     @once_differentiable
@@ -608,29 +601,52 @@ class SurvivingFunction(torch.autograd.Function):
         if grad is None and grad_last is None:
             return (None,) * 5
         states, weight = ctx.saved_tensors
-        errors = torch.zeros_like(states) if grad is None else torch.cat([torch.zeros_like(states[:, :1]), grad.mT], 1)
+        (pattern, turned), replicas = ctx.patterns, len(weight)
+        errors = torch.zeros_like(states) if grad is None else _in_columns(functional.pad(grad, (0, 0, 0, 0, 1, 0)))
         if grad_last is not None:
-            errors[:, -1] += grad_last.mT
+            errors[-1] += grad_last.mT.flatten(0, 1)
+        back = SparseMatrix.at(turned, weight)
+        for t in range(len(states) - 1, 0, -1):
+            _SLOPES[ctx.nonlinearity](errors[t], states[t], errors[t])
+            back.add_(errors[t], errors[t - 1])
         grad_weight = torch.zeros_like(weight)
-        for h, error, w, grad_w, (pattern, turned) in zip(states, errors, weight, grad_weight, ctx.patterns, strict=True):
-            back = SparseMatrix.at(turned, w)
-            for t in range(len(h) - 1, 0, -1):
-                _SLOPES[ctx.nonlinearity](error[t], h[t], error[t])
-                back.add_(error[t], error[t - 1])
-            grad_w.view(-1)[pattern.places[:, 0]] = _inner_products(pattern, error[1:], h[:-1])
-        return None, errors[:, 1:].mT, errors[:, 0].mT, grad_weight, None
+        grad_weight.view(-1)[pattern.places[:, 0]] = _inner_products(pattern, errors[1:], states[:-1])
+        errors = _in_rows(errors, replicas)
+        return None, errors[:, 1:], errors[:, 0], grad_weight, None
 
+
+# %% [markdown]
+# All replicas are one matrix with theirs along its diagonal, so a step of forty small networks is one call.
 
 # %%
 #| export
+def _in_columns(x: Tensor) -> Tensor:
+    "(S, T, batch, N) as (T, S·N, batch), in one piece"
+    return x.permute(1, 0, 3, 2).flatten(1, 2).contiguous()
+
+
+def _in_rows(x: Tensor, replicas: int) -> Tensor:
+    "(T, S·N, batch) as (S, T, batch, N)"
+    return x.unflatten(1, (replicas, -1)).permute(1, 0, 3, 2)
+
+
 def _inner_products(pattern: Pattern, errors: Tensor, states: Tensor) -> Tensor:
-    "What each place of a pattern gets of the sum over steps of errors (T, rows, batch) times states (T, columns, batch) (n,)"
-    kernels = _kernels()
-    if kernels is None:
-        return torch.einsum("tik,tjk->ij", errors, states).flatten()[pattern.places[:, 0]]
-    inner = errors.new_zeros(len(pattern.places))
-    _call(kernels[2], pattern.start, pattern.columns, errors, states, inner)
+    "What each place of a pattern gets (n,) of the sum over steps of errors (T, rows, batch) times states (T, columns, batch)"
+    inner, kernels = errors.new_zeros(len(pattern.places)), _kernels()
+    if kernels is not None:
+        _call(kernels[2], pattern.start, pattern.columns, errors, states, inner)
+        return inner
+    rows = torch.arange(len(pattern.start) - 1).repeat_interleave(pattern.start.diff()) % len(pattern.rows)
+    for error, state in zip(errors, states, strict=True):
+        inner += (error[rows] * state[pattern.columns]).sum(1)
     return inner
+
+
+def patterns_of(
+    mask: Tensor,  # True where a weight stays, (N, N) or (S, N, N)
+) -> tuple[Pattern, Pattern]:  # of the matrix, and of the transposed one
+    "What training needs to know of a mask"
+    return Pattern.of(mask), Pattern.of(mask, transposed=True)
 
 
 # %%
@@ -674,8 +690,8 @@ def _quicker(weight: Tensor, mask: Tensor, nonlinearity: str, batch: int) -> Cal
     "The recurrence of a layer, dense or by its surviving weights"
     if weight.device.type != "cpu" or mask.all():
         return ElmanFunction.apply
-    masks, weight = (t.detach().reshape(-1, *t.shape[-2:]) for t in (mask, weight))
-    surviving = partial(SurvivingFunction.apply, patterns_of(masks))
+    weight = weight.detach().reshape(-1, *weight.shape[-2:])
+    surviving = partial(SurvivingFunction.apply, patterns_of(mask))
     projected, h0 = weight.new_ones(len(weight), 2, batch, weight.shape[-1]), weight.new_ones(len(weight), batch, weight.shape[-1])
 
     @torch.enable_grad()

@@ -84,9 +84,16 @@ def test_every_form_multiplies(form, monkeypatch):
     torch.testing.assert_close(multiply(x, x.new_ones(32, 5)), 1 + weight @ x)
 
 
-def test_a_pattern_is_of_one_matrix():
-    with pytest.raises(ValueError, match="one replica at a time"):
-        Pattern.of(torch.ones(2, 3, 3, dtype=torch.bool))
+@pytest.mark.parametrize("together", [1, 4])
+@pytest.mark.parametrize("transposed", [False, True])
+@pytest.mark.parametrize("shape", [(4, 4), (8, 600), (600, 8)])
+def test_replicas_lie_along_the_diagonal(shape, transposed, together, kernels):
+    weight = draw(3, *shape, zeros=0.6)
+    matrix = SparseMatrix.at(Pattern.of(weight != 0, transposed, together), weight)
+    expected = torch.block_diag(*(weight.mT if transposed else weight))
+    assert torch.equal(matrix.dense(), expected)
+    x = draw(expected.shape[1], 5, zeros=0, seed=1)
+    torch.testing.assert_close(matrix.add_(x, x.new_zeros(len(expected), 5)), expected @ x)
 
 
 @pytest.mark.parametrize("zeros", [0.0, 0.5, 0.97, 1.0])
