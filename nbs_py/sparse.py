@@ -38,7 +38,6 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
-from torch.nn import functional
 
 from modreg.manifolds import patch
 from modreg.recurrent import _ACTIVATIONS, _SLOPES, RNN, ElmanFunction
@@ -77,7 +76,7 @@ target, gains = torch.zeros(512, 200), {"torch's CSR": [], "this chapter": []}
 for zeros in shares:
     weight = random_sparse(512, zeros)
     finished = Finished.of(weight)
-    sides = (lambda w=weight: torch.mm(w, states, out=target), lambda f=finished: f._torch @ states, lambda f=finished: f.add_(states, target))
+    sides = (lambda w=weight: torch.mm(w, states, out=target), lambda f=finished: torch.addmm(target, f._torch, states, out=target), lambda f=finished: f.add_(states, target))
     dense_time, *times = median_time(*sides)
     for name, seconds in zip(gains, times, strict=True):
         gains[name].append(dense_time / seconds)
@@ -187,10 +186,11 @@ def _compile_product(compiled: Callable, prange: type) -> Callable:
                             o[k] += a * u[k] + b * v[k] + c * w[k] + d * r[k] + e * s[k] + f * t[k]
                         p += 6
                     while p < end:
-                        a, u = values[p, 0], x[columns[p]]
+                        last = min(p + 1, end - 1)  # an odd one out is read twice, and the second time counts nothing
+                        a, b, u, v = values[p, 0], values[last, 0] * values.dtype.type(last > p), x[columns[p]], x[columns[last]]
                         for k in range(len(o)):
-                            o[k] += a * u[k]
-                        p += 1
+                            o[k] += a * u[k] + b * v[k]
+                        p += 2
 
     return product
 
@@ -206,19 +206,25 @@ def _compile_product_of_fours(compiled: Callable, prange: type) -> Callable:
                 for i in range(sets * part // 8, sets * (part + 1) // 8):
                     o, q, r, s = out[rows[i, 0]], out[rows[i, 1]], out[rows[i, 2]], out[rows[i, 3]]
                     p, end = start[panel * sets + i], start[panel * sets + i + 1]
-                    while p < end:
-                        p1, p2 = min(p + 1, end - 1), min(p + 2, end - 1)  # at the end, a column is read again, times zero
-                        m, n = values.dtype.type(p1 > p), values.dtype.type(p2 > p1)
-                        u, v, w = x[columns[p]], x[columns[p1]], x[columns[p2]]
+                    while p + 3 <= end:
+                        u, v, w = x[columns[p]], x[columns[p + 1]], x[columns[p + 2]]
                         a, b, c, d = values[p, 0], values[p, 1], values[p, 2], values[p, 3]
-                        e, f, g, h = m * values[p1, 0], m * values[p1, 1], m * values[p1, 2], m * values[p1, 3]
-                        j, y, z, t = n * values[p2, 0], n * values[p2, 1], n * values[p2, 2], n * values[p2, 3]
+                        e, f, g, h = values[p + 1, 0], values[p + 1, 1], values[p + 1, 2], values[p + 1, 3]
+                        j, y, z, t = values[p + 2, 0], values[p + 2, 1], values[p + 2, 2], values[p + 2, 3]
                         for k in range(len(o)):
                             o[k] += a * u[k] + e * v[k] + j * w[k]
                             q[k] += b * u[k] + f * v[k] + y * w[k]
                             r[k] += c * u[k] + g * v[k] + z * w[k]
                             s[k] += d * u[k] + h * v[k] + t * w[k]
                         p += 3
+                    while p < end:
+                        u, a, b, c, d = x[columns[p]], values[p, 0], values[p, 1], values[p, 2], values[p, 3]
+                        for k in range(len(o)):
+                            o[k] += a * u[k]
+                            q[k] += b * u[k]
+                            r[k] += c * u[k]
+                            s[k] += d * u[k]
+                        p += 1
 
     return product_of_fours
 
@@ -275,8 +281,11 @@ def _call(kernel: Callable, *tensors: Tensor) -> None:
     "Run a kernel on as many threads as torch uses"
     import numba
 
-    numba.set_num_threads(min(torch.get_num_threads(), numba.config.NUMBA_NUM_THREADS))
+    threads = torch.get_num_threads()
+    numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
     kernel(*(t.detach().numpy() for t in tensors))
+    if torch.get_num_threads() != threads:  # numba sets it when it starts its own
+        torch.set_num_threads(threads)
 
 
 @contextmanager
@@ -326,7 +335,9 @@ class SparseMatrix:
         sets = torch.arange(len(pattern.start) - 1).repeat_interleave(pattern.start.diff()) % len(pattern.rows)
         at = torch.stack([pattern.rows[sets], pattern.columns.long()[:, None].expand_as(self.values)])
         with _beta():
-            return torch.sparse_coo_tensor(at.flatten(1), self.values.flatten(), pattern.shape, check_invariants=True).to_sparse_csr()
+            matrix = torch.sparse_coo_tensor(at.flatten(1), self.values.flatten(), pattern.shape, check_invariants=True).to_sparse_csr()
+            parts = matrix.crow_indices().int(), matrix.col_indices().int(), matrix.values()  # torch would make them 32 bits wide at each product
+            return torch.sparse_csr_tensor(*parts, pattern.shape, check_invariants=True)
 
     def dense(self) -> Tensor:  # (rows, columns)
         "All of the matrix, zeros included"
@@ -340,7 +351,7 @@ class SparseMatrix:
         "Add the product with `states` to `out`"
         pattern, kernels = self.pattern, _kernels()
         if kernels is None:
-            return out.add_(self._torch @ states)
+            return torch.addmm(out, self._torch, states, out=out)
         _call(kernels[pattern.rows.shape[1] > 1], pattern.rows, pattern.start, pattern.columns, self.values, states.contiguous(), out)
         return out
 
@@ -393,7 +404,7 @@ def quickest(
     weight = matrix.dense()
     ways = {
         "dense": lambda states, out: torch.addmm(out, weight, states, out=out),
-        "torch": lambda states, out: out.add_(matrix._torch @ states),
+        "torch": lambda states, out: torch.addmm(out, matrix._torch, states, out=out),
     }
     if _kernels() is not None:
         ways |= {"rows": matrix.add_} | ({"fours": SparseMatrix.of(weight, 4).add_} if len(weight) % 4 == 0 else {})
@@ -586,14 +597,16 @@ class SurvivingFunction(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, patterns: tuple[Pattern, Pattern], projected, h0, weight, nonlinearity):
-        states, matrix = _in_columns(torch.cat([h0[:, None], projected], 1)), SparseMatrix.at(patterns[0], weight)  # the drives stand where states will be
+        replicas, steps, batch, neurons = projected.shape
+        states, matrix = projected.new_empty(steps + 1, replicas * neurons, batch), SparseMatrix.at(patterns[0], weight)
+        rows = _in_rows(states, replicas)
+        rows[:, 0], rows[:, 1:] = h0, projected  # the drives stand where states will be
         for before, out in pairwise(states):
             _ACTIVATIONS[nonlinearity](matrix.add_(before, out), out)
         ctx.save_for_backward(states, weight)
         ctx.set_materialize_grads(False)
         ctx.nonlinearity, ctx.patterns = nonlinearity, patterns
-        states = _in_rows(states, len(weight))
-        return states[:, 1:], states[:, -1]
+        return rows[:, 1:], rows[:, -1]
 
     @staticmethod
     @once_differentiable
@@ -601,18 +614,17 @@ class SurvivingFunction(torch.autograd.Function):
         if grad is None and grad_last is None:
             return (None,) * 5
         states, weight = ctx.saved_tensors
-        (pattern, turned), replicas = ctx.patterns, len(weight)
-        errors = torch.zeros_like(states) if grad is None else _in_columns(functional.pad(grad, (0, 0, 0, 0, 1, 0)))
+        (pattern, turned), errors = ctx.patterns, torch.empty_like(states)
+        back, rows = SparseMatrix.at(turned, weight), _in_rows(errors, len(weight))
+        rows[:, 0], rows[:, 1:] = 0, 0 if grad is None else grad
         if grad_last is not None:
-            errors[-1] += grad_last.mT.flatten(0, 1)
-        back = SparseMatrix.at(turned, weight)
+            rows[:, -1] += grad_last
         for t in range(len(states) - 1, 0, -1):
             _SLOPES[ctx.nonlinearity](errors[t], states[t], errors[t])
             back.add_(errors[t], errors[t - 1])
         grad_weight = torch.zeros_like(weight)
         grad_weight.view(-1)[pattern.places[:, 0]] = _inner_products(pattern, errors[1:], states[:-1])
-        errors = _in_rows(errors, replicas)
-        return None, errors[:, 1:], errors[:, 0], grad_weight, None
+        return None, rows[:, 1:], rows[:, 0], grad_weight, None
 
 
 # %% [markdown]
@@ -620,11 +632,6 @@ class SurvivingFunction(torch.autograd.Function):
 
 # %%
 #| export
-def _in_columns(x: Tensor) -> Tensor:
-    "(S, T, batch, N) as (T, S·N, batch), in one piece"
-    return x.permute(1, 0, 3, 2).flatten(1, 2).contiguous()
-
-
 def _in_rows(x: Tensor, replicas: int) -> Tensor:
     "(T, S·N, batch) as (S, T, batch, N)"
     return x.unflatten(1, (replicas, -1)).permute(1, 0, 3, 2)

@@ -1,5 +1,7 @@
 """Products, networks and training with surviving weights agree with the dense ones, on shapes that a chapter has no room for."""
 
+import subprocess
+import sys
 from dataclasses import replace
 from functools import partial
 
@@ -56,6 +58,12 @@ def test_transposed_product(shape, together, dtype, kernels):
     matrix = SparseMatrix.at(Pattern.of(weight != 0, transposed=True, together=together), weight)
     assert torch.equal(matrix.dense(), weight.T)
     torch.testing.assert_close(matrix.add_(x, x.new_zeros(shape[1], 5)), weight.T @ x, rtol=0, atol=DTYPES[dtype] * shape[0])
+
+
+def test_torch_keeps_its_number_of_threads():
+    code = ("import torch; torch.set_num_threads(1); from modreg.sparse import SparseMatrix; matrix = SparseMatrix.of(torch.eye(8));"
+            "matrix.add_(torch.ones(8, 2), torch.ones(8, 2)); print(torch.get_num_threads())")
+    assert subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.strip() == "1"
 
 
 @pytest.mark.parametrize("seed", range(3))
