@@ -8,7 +8,7 @@ __all__ = ['SCHEDULES', 'SAMPLE', 'PIECE', 'REINITIALIZE', 'scheduled', 'smalles
 
 # %% ../nbs/pruning.ipynb #f4a94e45
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from numbers import Real
 
 import numpy as np
@@ -216,6 +216,12 @@ def _magnitudes(self: MagnitudePruner) -> Tensor:
     return _rows(torch.abs, sizes, self.replicas)
 
 
+def _parts(rows: Tensor, like: Collection[Tensor]) -> list[Tensor]:
+    "Rows (S, n) as tensors of these shapes, side by side"
+    parts = rows.split([t.numel() // len(rows) for t in like], 1)
+    return [part.reshape(t.shape) for part, t in zip(parts, like, strict=True)]
+
+
 @patch
 @torch.no_grad()
 def step(
@@ -227,14 +233,13 @@ def step(
     total = sum(w[0].numel() if self.replicas else w.numel() for w in self.weights.values())
     zeros = round(scheduled(epoch, self.target, self.epochs, self.schedule) * total)
     if zeros > self.zeros:
-        gone = _rows(torch.logical_not, self.masks.values(), self.replicas)
-        magnitudes = self._magnitudes()
-        left = ~smallest(magnitudes, zeros)
-        if torch.count_nonzero(left & gone):  # somebody wrote to a weight that was gone, or others are zero too
-            left = ~smallest(torch.where(gone, -1, magnitudes), zeros)
-        parts = left.split([w.numel() // len(left) for w in self.weights.values()], 1)
-        for mask, part in zip(self.masks.values(), parts, strict=True):
-            mask.copy_(part.reshape(mask.shape))
+        magnitudes, masks = self._magnitudes(), self.masks.values()
+        lefts = _parts(~smallest(magnitudes, zeros), masks)
+        if any((left > mask).view(torch.uint8).max() for left, mask in zip(lefts, masks, strict=True)):  # somebody wrote to a weight that was gone, or others are zero too
+            gone = _rows(torch.logical_not, masks, self.replicas)
+            lefts = _parts(~smallest(torch.where(gone, -1, magnitudes), zeros), masks)
+        for mask, left in zip(masks, lefts, strict=True):
+            mask.copy_(left)
         self.zeros = zeros
     self.apply_()
     if optimizer is not None:

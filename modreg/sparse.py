@@ -25,7 +25,7 @@ from .manifolds import patch
 from .recurrent import _ACTIVATIONS, _SLOPES, RNN, ElmanFunction
 
 # %% ../nbs/sparse.ipynb #78ea655b
-PANEL = 512  # columns of a panel: with a batch of 200, its states fill most of a cache of half a megabyte
+PANEL = 384  # columns of a panel: with a batch of 200, its states fill most of a cache of half a megabyte
 
 
 @dataclass(frozen=True, eq=False)

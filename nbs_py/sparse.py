@@ -115,13 +115,13 @@ test_close(naive_product(weight, states), weight @ states, eps=1e-12)
 #
 # 1. *States stand in columns*, (neurons, batch): a row is a neuron's state over the whole batch, in one piece, and eight of its numbers are multiplied at once.
 # 2. *Many weights at a time*: the row of results is read and written once for six weights of that row. Where four rows have their weights in the same columns, a row of states is even read once for all four.
-# 3. *Panels*: the columns of $W$ are taken 512 at a time, so that the states which they want fit into the processor's second cache, however wide the network.
+# 3. *Panels*: the columns of $W$ are taken 384 at a time, so that the states which they want fit into the processor's second cache, however wide the network.
 #
 # So the weights are stored panel by panel, and row by row within a panel, as in the usual *compressed sparse rows*; or, in place of single rows, by fours of rows that are as alike as can be.
 
 # %%
 #| export
-PANEL = 512  # columns of a panel: with a batch of 200, its states fill most of a cache of half a megabyte
+PANEL = 384  # columns of a panel: with a batch of 200, its states fill most of a cache of half a megabyte
 
 
 @dataclass(frozen=True, eq=False)
