@@ -103,6 +103,7 @@ def test_digest_names_what_decides(tmp_path):
 @pytest.mark.parametrize("options", [
     {"epochs": 0}, {"hidden": -1}, {"lr": float("nan")}, {"strength": -1.0}, {"seeds": 0}, {"schedule": "stairs"}, {"ticket": "golden"},
     {"inhibitor": "fear"}, {"control": "moduli", "train_embedding": True, "inhibitor": "constant"}, {"place_cells": 2},
+    {"block": 0}, {"block": 16, "order": "by hand"}, {"order": "random"}, {"block": 16, "train_embedding": True},
 ])
 def test_impossible_values(options):
     with pytest.raises(ValueError):
