@@ -90,7 +90,7 @@ class DifferenceOfGaussians(Inhibitor):
     def _gaussians(self, d):
         "Both Gaussians; none is let down to those smallest of floats with which a processor is slow"
         square = d * d
-        return [(square * -t).clamp(min=-80).exp() for t in (1 / self.b, self.c)]
+        return [(square * -t).clamp(min=-80).exp_() for t in (1 / self.b, self.c)]
 
     def _value(self, d):
         wide, narrow = self._gaussians(d)

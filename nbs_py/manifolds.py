@@ -346,9 +346,9 @@ class _FlatDistance(torch.autograd.Function):
 
 def _pull(differences, d: Tensor, grad: Tensor) -> tuple[Tensor, Tensor]:
     "Carry the gradient (..., n, m) of flat distances back to both ends"
-    to_x, to_y, d = [], [], d.clamp(min=torch.finfo(d.dtype).tiny)  # where d = 0, so is every difference
+    to_x, to_y, slope = [], [], grad / d.clamp(min=math.sqrt(torch.finfo(d.dtype).tiny))  # where d = 0, so is every difference
     for delta, sign in differences:
-        pull = delta / d * grad
+        pull = delta * slope
         to_x.append(pull.sum(-1))
         to_y.append((sign * pull).sum(-2) if isinstance(sign, Tensor) else sign * pull.sum(-2))
     return torch.stack(to_x, -1), torch.stack(to_y, -1)

@@ -145,8 +145,9 @@ def _add_tile(gates: Tensor, coefficients: Tensor, slope: Tensor, scale: float) 
     "Add the gradient of a tile of weights (G, n, m) to `slope`, and return the sum of their sizes (n, m)"
     size = torch.zeros_like(coefficients)
     for w, to in zip(gates, slope, strict=True):
-        to.addcmul_(w.sign(), coefficients, value=scale)
-        size += w.abs()
+        sign = w.sign()
+        to.addcmul_(sign, coefficients, value=scale)
+        size.addcmul_(sign, w)
     return size
 
 
