@@ -38,7 +38,7 @@ test: $(VENV)/dev.stamp lint ## all that CI checks
 test-slow: $(VENV)/dev.stamp lint ## the same and the tests that take minutes
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m 'slow or not slow' $(ARGS)
 
-bench: $(VENV)/bench.stamp ## time everything beside the published formulation, a plain one and the floor (10 minutes); print one table
+bench: $(VENV)/bench.stamp ## time everything beside the published formulation, a plain one and the floor (15 minutes); print one table
 	$(BIN)/python benchmarks/bench.py --write $(ARGS)
 
 test-browser: $(VENV)/dev.stamp ## only the site and JupyterLab in a real browser; screenshots in build/screenshots

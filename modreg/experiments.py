@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['CONDITIONS', 'train_three', 'result_names', 'plot_learning', 'load_model', 'recurrent_weights', 'plot_wiring',
            'paper_tables', 'paper_row', 'summary', 'report', 'study', 'load_results', 'setting_name', 'condition_table',
-           'plot_conditions']
+           'plot_conditions', 'plot_sparsity']
 
 # %% ../nbs/experiments.ipynb #e56760d5
 import json
@@ -291,3 +291,18 @@ def plot_conditions(
         ax.set_xticklabels([row["condition"] for row in group], rotation=30)
     axes[0].set(ylabel=f"{label}, a dot a seed", ylim=(0, None))  # now that all panels, which share it, are drawn
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=3, frameon=False)
+
+# %% ../nbs/experiments.ipynb #70e228ab
+def plot_sparsity(
+    rows: list[dict[str, Any]],  # of `study`; what differs in their `setting` is the sparsity
+    result: str,  # "sparse" or "lottery"
+    ax: "Axes",
+) -> None:
+    "Mean over the seeds of each condition against sparsity, from the dense network without a penalty on; a seed that diverged leaves a gap"
+    mean = {(row["condition"], row["setting"].get("sparsity", Config.sparsity)): _mean(row[result]) for row in rows}
+    dense = next((_mean(row["dense"]) for row in rows if "dense" in row), math.nan)
+    sparsities = sorted({sparsity for _, sparsity in mean})
+    for k, condition in enumerate(dict.fromkeys(condition for condition, _ in mean)):
+        curve = [dense, *(mean.get((condition, sparsity), math.nan) for sparsity in sparsities)]
+        ax.plot(range(len(curve)), curve, "o-", color=f"C{k}", label=condition, markersize=4)
+    ax.set(xticks=range(len(sparsities) + 1), xticklabels=["0", *(f"{100 * sparsity:g}" for sparsity in sparsities)], xlabel="weights that are zero (%)")

@@ -5,8 +5,7 @@
 # %% auto #0
 __all__ = ['SPLITS', 'PUBLISHED', 'SHA256', 'LAYERS', 'LanguageConfig', 'find_wikitext', 'download_wikitext', 'read_words',
            'Corpus', 'write_generated', 'load_corpus', 'cross_entropy', 'columns', 'perplexity', 'unigram', 'bigram',
-           'WordVectors', 'LanguageModel', 'SeedSGD', 'Anneal', 'Carried', 'Language', 'write', 'surprise',
-           'plot_sparsity']
+           'WordVectors', 'LanguageModel', 'SeedSGD', 'Anneal', 'Carried', 'Language', 'write', 'surprise']
 
 # %% ../nbs/language.ipynb #f4fc7283
 import os
@@ -413,19 +412,3 @@ def surprise(
     words = text.view(1, -1, 1).expand(len(model.decoder.weight), -1, 1)
     scores, _ = model(words[:, :-1])
     return -scores.log_softmax(-1).gather(-1, words[:, 1:, :, None]).flatten(1) / torch.log(torch.tensor(2.0, device=scores.device))
-
-# %% ../nbs/language.ipynb #4d591d19
-def plot_sparsity(
-    rows: list[dict[str, Any]],  # of `modreg.experiments.study`, each with the sparsity in its `setting`
-    result: str,  # "sparse" or "lottery"
-    ax,  # matplotlib axes
-) -> None:
-    "Mean over the seeds of each condition against sparsity, from the dense network on; a seed that diverged leaves a gap"
-    mean = {(row["condition"], row["setting"]["sparsity"]): torch.tensor([float("nan") if v is None else v for v in row[result]]).mean() for row in rows}
-    dense = {row["condition"]: torch.tensor(row["dense"]).mean() for row in rows if "dense" in row}
-    places = [0.0, *sorted({sparsity for _, sparsity in mean})]
-    for k, condition in enumerate(dict.fromkeys(condition for condition, _ in mean)):
-        curve = [dense.get("none", float("nan")), *(mean.get((condition, sparsity), float("nan")) for sparsity in places[1:])]
-        ax.plot(range(len(places)), curve, "o-", color=f"C{k}", label=condition, markersize=4)
-    ax.set(xticks=range(len(places)), xlabel="weights that are zero (%)")
-    ax.set_xticklabels([f"{100 * sparsity:g}" for sparsity in places])

@@ -447,6 +447,23 @@ def plot_conditions(
 
 
 # %%
+#| export
+def plot_sparsity(
+    rows: list[dict[str, Any]],  # of `study`; what differs in their `setting` is the sparsity
+    result: str,  # "sparse" or "lottery"
+    ax: "Axes",
+) -> None:
+    "Mean over the seeds of each condition against sparsity, from the dense network without a penalty on; a seed that diverged leaves a gap"
+    mean = {(row["condition"], row["setting"].get("sparsity", Config.sparsity)): _mean(row[result]) for row in rows}
+    dense = next((_mean(row["dense"]) for row in rows if "dense" in row), math.nan)
+    sparsities = sorted({sparsity for _, sparsity in mean})
+    for k, condition in enumerate(dict.fromkeys(condition for condition, _ in mean)):
+        curve = [dense, *(mean.get((condition, sparsity), math.nan) for sparsity in sparsities)]
+        ax.plot(range(len(curve)), curve, "o-", color=f"C{k}", label=condition, markersize=4)
+    ax.set(xticks=range(len(sparsities) + 1), xticklabels=["0", *(f"{100 * sparsity:g}" for sparsity in sparsities)], xlabel="weights that are zero (%)")
+
+
+# %%
 display(Markdown(condition_table(rows, 3)))
 plot_conditions(rows, task.label, plt.figure(layout="constrained"), task.limits())
 plt.show()

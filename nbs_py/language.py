@@ -65,7 +65,7 @@ from fastcore.test import test_close, test_eq, test_fail
 from IPython.display import Markdown, display
 
 from modreg.exercises import exercise
-from modreg.experiments import condition_table, load_model, load_results, plot_conditions, plot_learning, plot_wiring, report, setting_name, train_three
+from modreg.experiments import condition_table, load_model, load_results, plot_conditions, plot_learning, plot_sparsity, plot_wiring, report, setting_name, train_three
 from modreg.training import from_parameters
 
 plt.style.use("modreg.data.book")
@@ -735,25 +735,6 @@ results, dense_rows = load_results("language_small"), load_results("language_den
 display(Markdown(condition_table(results)))
 plot_conditions(results, task.label, plt.figure(layout="constrained"), {name: dense_rows[0][name] for name in ("unigram", "bigram")})
 plt.show()
-
-
-# %%
-#| export
-def plot_sparsity(
-    rows: list[dict[str, Any]],  # of `modreg.experiments.study`, each with the sparsity in its `setting`
-    result: str,  # "sparse" or "lottery"
-    ax,  # matplotlib axes
-) -> None:
-    "Mean over the seeds of each condition against sparsity, from the dense network on; a seed that diverged leaves a gap"
-    mean = {(row["condition"], row["setting"]["sparsity"]): torch.tensor([float("nan") if v is None else v for v in row[result]]).mean() for row in rows}
-    dense = {row["condition"]: torch.tensor(row["dense"]).mean() for row in rows if "dense" in row}
-    places = [0.0, *sorted({sparsity for _, sparsity in mean})]
-    for k, condition in enumerate(dict.fromkeys(condition for condition, _ in mean)):
-        curve = [dense.get("none", float("nan")), *(mean.get((condition, sparsity), float("nan")) for sparsity in places[1:])]
-        ax.plot(range(len(places)), curve, "o-", color=f"C{k}", label=condition, markersize=4)
-    ax.set(xticks=range(len(places)), xlabel="weights that are zero (%)")
-    ax.set_xticklabels([f"{100 * sparsity:g}" for sparsity in places])
-
 
 # %%
 fig, axes = plt.subplots(1, 2, figsize=(8, 3.4), layout="constrained", sharey=True)

@@ -157,8 +157,8 @@ class Pattern:
 
 
 def _alike(mask: Tensor) -> Tensor:
-    "An order of the rows of each replica (S, rows) in which equal ones are neighbours: that of a sum of random numbers, one for each column"
-    numbers = torch.rand(mask.shape[-1], generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    "An order of the rows of each replica (S, rows) in which equal ones are neighbours, and long ones lie anywhere: that of a sum of random numbers, one for each column"
+    numbers = torch.randn(mask.shape[-1], generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     return (mask.double() @ numbers).argsort(stable=True)
 
 
