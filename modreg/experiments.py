@@ -136,7 +136,7 @@ def _column(config: Config) -> tuple[str, str]:
         return "trained embeddings", f"{config.manifold} trained"
     return "moduli spaces", config.manifold
 
-
+# %% ../nbs/experiments.ipynb #982b1c17-1
 def paper_row(
     config: Config,
 ) -> dict[str, dict[str, float]]:  # the paper's `mean` and `std` by result: "plain", "dense", "train", "lottery"; what it has not is left out
@@ -211,7 +211,7 @@ def _mean(values: list[float | None]) -> float:
     "Mean, infinite if a seed diverged"
     return math.inf if None in values else sum(values) / len(values)
 
-
+# %% ../nbs/experiments.ipynb #a1409377-1
 def study(
     task: type[Task],
     config: Config,  # as reported, but for the condition and its strength
@@ -256,7 +256,7 @@ def _groups(rows: list[dict[str, Any]]) -> Iterator[tuple[str, list[dict[str, An
         group = [row for row in rows if setting_name(row["setting"]) == name]
         yield name, sorted(group, key=lambda row: list(CONDITIONS).index(row["condition"]))
 
-
+# %% ../nbs/experiments.ipynb #6987a77f-1
 def condition_table(
     rows: list[dict[str, Any]],  # of `study`, each with its `setting`
     digits: int = 1,  # after the decimal point
@@ -287,7 +287,7 @@ def plot_conditions(
             points = [(x + 0.2 * (k - 1), e) for x, row in enumerate(group) for e in row.get(result, []) if e is not None]
             ax.plot([x for x, _ in points], [e for _, e in points], marker, color=f"C{k}", label=words, markersize=5)
         _plot_limits(limits or {}, ax)
-        ax.set(title=name, xticks=range(len(group)))
+        ax.set(title=name if len(groups) > 1 else "", xticks=range(len(group)))
         ax.set_xticklabels([row["condition"] for row in group], rotation=30)
     axes[0].set(ylabel=f"{label}, a dot a seed", ylim=(0, None))  # now that all panels, which share it, are drawn
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=3, frameon=False)

@@ -33,7 +33,7 @@ def _source(name: str) -> str:
     folder = files("modreg") / "data" / "explore"
     return "\n".join((folder / f"{part}.js").read_text(encoding="utf-8") for part in ("common", name))
 
-
+# %% ../nbs/explore.ipynb #2e1752df-1
 class Explorer:
     "A figure that is a small program, with a picture where no program can run"
 
@@ -218,7 +218,7 @@ def _loop(turns: float = 1.0) -> Tensor:
     angle = torch.arange(0, turns * 2 * torch.pi, stride)
     return 0.35 * torch.stack([-angle.cos(), angle.sin()], -1)
 
-
+# %% ../nbs/explore.ipynb #f6e4378e-1
 def path_integration() -> Explorer:
     "Draw a path and watch a trained network follow it"
 

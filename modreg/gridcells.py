@@ -136,7 +136,7 @@ def surrogates(
     white = torch.randn(n, len(maps), size, size, generator=generator).to(maps.device)
     return torch.fft.ifft2(torch.fft.fft2(white) * amplitude).real[..., :bins, :bins].where(seen, math.nan)
 
-
+# %% ../nbs/gridcells.ipynb #1689adea-1
 def chance(
     maps: Tensor,  # (N, bins, bins), nan where there is none
     n: int = SURROGATES,  # surrogates for each map
@@ -176,7 +176,7 @@ def neighbour_likeness(
     alike, apart = torch.corrcoef(flat[fire])[first, second], distances[fire][:, fire][first, second]
     return (alike[apart <= apart.quantile(share)].mean() - alike.mean()).item()
 
-
+# %% ../nbs/gridcells.ipynb #eeef399c-1
 def judge(
     maps: Tensor,  # (S, N, bins, bins)
     distances: Tensor,  # of the neurons on their manifold (S, N, N)

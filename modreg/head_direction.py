@@ -85,7 +85,7 @@ def angular_error(
     wrong = torch.atan2(said[..., 1], said[..., 0]) - heading
     return torch.rad2deg(torch.atan2(wrong.sin(), wrong.cos()).abs()).flatten(1).mean(1)
 
-
+# %% ../nbs/head_direction.ipynb #36e87464-1
 class HeadDirection(Task):
     "Integration of turns: which way does a head face that was spun in the dark?"
 

@@ -113,7 +113,7 @@ def check(
         return False, f"{outside} points of {x[..., 0].numel()} are not on {self}; call project"
     return True, ""
 
-
+# %% ../nbs/manifolds.ipynb #ca41ee71-1
 @patch
 def scaled(
     self: Manifold,

@@ -59,7 +59,7 @@ def _avoid(position: Tensor, heading: Tensor) -> tuple[Tensor, Tensor]:
     hits = (gap < WALL) & (off.abs() < math.pi / 2)
     return hits, torch.where(hits, torch.copysign(math.pi / 2 - off.abs(), off), 0)
 
-
+# %% ../nbs/navigation.ipynb #8c6a3cef-1
 def paths(
     n: int,  # number of paths
     steps: int,  # steps of each path T

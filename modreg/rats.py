@@ -53,7 +53,7 @@ class Recording:
     position: np.ndarray  # (n, 2) in m, the box's centre at 0
     sides: tuple[float, float]  # of the box, m
 
-
+# %% ../nbs/rats.ipynb #68daae10-1
 def load_recording(
     name: str,  # "sargolini" or "tanni"
     folder: str | Path | None = None,  # holds `rat-trajectories`; the environment variable MODREG_DATA if not given
@@ -179,5 +179,5 @@ def plot_sparsities(
     for row in rows:
         if "limit" in row:
             ax.axhline(row["error"][name], color="0.6", linestyle=":", linewidth=1)
-            ax.text(0, row["error"][name], row["limit"], color="0.4", va="bottom", fontsize=8)
+            ax.text(20, row["error"][name], row["limit"], color="0.4", va="top", fontsize=8)
     ax.set(title=name, xlabel="weights that are zero (%)")

@@ -86,7 +86,7 @@ def _uniform_(
         for part, stream in zip(parameter.chunk(len(streams)), streams, strict=True):
             part.uniform_(-bound, bound, generator=stream)
 
-
+# %% ../nbs/recurrent.ipynb #242d3728-1
 class Linear(nn.Module):
     "`torch.nn.Linear`, for `replicas` independent copies if asked"
 

@@ -74,7 +74,7 @@ def _target(layer: nn.Module, weight: str | None) -> str:
     _check_recurrent(layer, weight, getattr(layer, weight).shape)
     return weight
 
-
+# %% ../nbs/regularizer.ipynb #d6b4fa35-1
 def _check_recurrent(layer: nn.Module, weight: str, shape: torch.Size) -> None:
     "ValueError unless rows and columns of each gate are the same neurons"
     if len(shape) not in (2, 3) or shape[-2] % shape[-1]:
@@ -152,7 +152,7 @@ def _draw(self: ModuliRegularizer, generator: torch.Generator | None) -> Tensor:
     *lead, n, _ = self._shape()
     return self.manifold.sample((*lead, n), generator, dtype=self.weight.dtype, device=self.weight.device)
 
-
+# %% ../nbs/regularizer.ipynb #ceb822ed-1
 @patch
 def _checked(self: ModuliRegularizer, embedding: Tensor) -> Tensor:
     if not isinstance(embedding, Tensor):

@@ -98,7 +98,7 @@ def _check_types(config: Config) -> None:
             names = " or ".join(sorted(t.__name__ for t in allowed))
             raise TypeError(f"{field.name}={value!r} is of type {type(value).__name__}; it must be {names}")
 
-
+# %% ../nbs/training.ipynb #8bb2e5eb-1
 def _check_values(config: Config) -> None:
     manifold(config.manifold), inhibitor(config.inhibitor)  # both raise, listing what there is
     for name, allowed in {"control": CONTROLS, "schedule": tuple(SCHEDULES), "ticket": REINITIALIZE, "order": (None, *ORDERS), **config.choices}.items():
@@ -125,7 +125,7 @@ def _check_values(config: Config) -> None:
     except (RuntimeError, AssertionError) as error:
         raise ValueError(f"device={config.device!r} cannot be used here; try 'auto' or 'cpu' ({error})") from error
 
-
+# %% ../nbs/training.ipynb #8bb2e5eb-2
 def _check_blocks(config: Config) -> None:
     if config.order is not None and config.block is None:
         raise ValueError(f"order={config.order!r} without blocks; set block to the number of neurons in a group, such as 16")
@@ -328,7 +328,7 @@ class Phase:
                  **{f"regularizer.{name}": value for name, value in self.regularizers.state_dict().items()}}
         return {name: value.detach().cpu().contiguous() for name, value in named.items()}
 
-
+# %% ../nbs/training.ipynb #cc7dd6c7-1
 def _named(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     "The entries whose names begin with `prefix`, without it"
     return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
@@ -385,7 +385,7 @@ def _epoch(
         bar.update()
     return total / task.config.batches
 
-
+# %% ../nbs/training.ipynb #af4f336f-1
 def _step(phase: Phase) -> None:
     "One step of the optimizer, and what follows it"
     for regularizer in phase.regularizers:
@@ -455,7 +455,7 @@ def fit(
     (run.path / "state.pt").unlink()
     return run
 
-
+# %% ../nbs/training.ipynb #62c8f26f-1
 def _result(state: dict, phases: list[str], seconds: float) -> dict[str, Any]:
     "Metrics at the end of each phase"
     last = {line["phase"]: {k: v for k, v in line.items() if k != "phase"} for line in state["history"]}
@@ -471,7 +471,7 @@ class RememberConfig(Config):
     task: ClassVar[str] = "remember"
     scales: ClassVar = {"tiny": dict(hidden=32, batch=32, batches=50, epochs=5, lr=5e-3, strength=1e-4)}
 
-
+# %% ../nbs/training.ipynb #1f5544c2-1
 class Remember(Task):
     "Hold a number for `config.steps` steps: a task small enough to read, for examples and tests"
 

@@ -61,9 +61,19 @@ from modreg.training import from_parameters
 
 plt.style.use("modreg.data.book")
 
+# %%
+#| echo: false
+from modreg.adding import plot_sample as finished_plot_sample
+
+figure3 = torch.tensor([[.2, .6, .9, .1, .4, .4, .7, .1, .8], [0, 0, 1, 0, 1, 0, 0, 0, 0]]).T
+fig, ax = plt.subplots(figsize=(6, 1.6), layout="constrained")
+finished_plot_sample(figure3, ax)
+plt.show()
+
 
 # %% [markdown]
-# The paper's figure 3 shows one sample: nine numbers, two marks, and the sum of the marked ones.
+# One sample, as the paper's figure 3 shows it: nine numbers, two marks, and the sum of the marked ones. *Predict:* a network that has learned nothing still knows that numbers lie between 0 and 1.
+# What should it always answer, and how far off will it be?
 
 # %%
 #| export
@@ -88,12 +98,6 @@ def plot_sample(
     ax.set(yticks=(0, 1), yticklabels=("number", "mark"), xticks=(), title=f"target: {target(sample[:, None]).item():.1f}")
     ax.spines[:].set_visible(False)
 
-
-# %%
-figure3 = torch.tensor([[.2, .6, .9, .1, .4, .4, .7, .1, .8], [0, 0, 1, 0, 1, 0, 0, 0, 0]]).T
-fig, ax = plt.subplots(figsize=(6, 1.6), layout="constrained")
-plot_sample(figure3, ax)
-plt.show()
 
 # %%
 test_close(target(figure3[:, None]), 1.3)

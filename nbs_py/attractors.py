@@ -42,6 +42,7 @@ plt.style.use("modreg.data.book")
 
 
 # %%
+#| code-fold: true
 def ring(n):
     "Angles of `n` neurons on a circle, and weights that excite those near and inhibit those far"
     angle = 2 * math.pi * torch.arange(n, dtype=torch.float64) / n

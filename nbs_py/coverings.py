@@ -193,6 +193,7 @@ def seen_from_above(copies, width=1.3):
     return torch.exp(-(torch.cdist(plane, copies) ** 2) / (2 * width**2)).sum(1).view(20, 20)
 
 
+# %%
 slanted = torch.tensor([[1.0, 0.0], [0.5, math.sqrt(3) / 2]]) * 8
 steps = torch.cartesian_prod(torch.arange(-3.0, 4), torch.arange(-3.0, 4))
 lattices = {

@@ -20,7 +20,7 @@
 #
 # The question: *can you feel a geometry with your fingers?*
 #
-# Each figure asks something. Decide on an answer first; then move it. All of them answer to the mouse, to a finger, and to the arrow keys.
+# Each figure asks something. Decide on an answer first; then move it. All of them answer to the mouse, to a finger, and to the arrow keys. Here is one of the seven:
 
 # %%
 #| default_exp explore
@@ -56,6 +56,12 @@ from modreg.exercises import exercise
 
 plt.style.use("modreg.data.book")
 
+# %%
+#| echo: false
+from modreg.explore import glued_square as finished_glued_square
+
+finished_glued_square()
+
 
 # %% [markdown]
 # ## One source for two places
@@ -71,6 +77,8 @@ def _source(name: str) -> str:
     return "\n".join((folder / f"{part}.js").read_text(encoding="utf-8") for part in ("common", name))
 
 
+# %%
+#| export
 class Explorer:
     "A figure that is a small program, with a picture where no program can run"
 
@@ -355,6 +363,8 @@ def _loop(turns: float = 1.0) -> Tensor:
     return 0.35 * torch.stack([-angle.cos(), angle.sin()], -1)
 
 
+# %%
+#| export
 def path_integration() -> Explorer:
     "Draw a path and watch a trained network follow it"
 
@@ -441,7 +451,10 @@ with exercise("the second rule of the two, read at y = 0"):
     test_eq([enter(3.0), enter(5.0)], [7.0, 5.0])
 
 # %% [markdown]
-# ## What the paper did
+# ## What broke, and what the paper did
+#
+# JupyterLab took the arrow keys for its own cursor, so in a notebook the figures answered to the mouse alone; a figure's controls now say that keys are theirs, and the tests press them in a real JupyterLab.
+# A figure computes in JavaScript what the package computes in Python, and nothing makes the two agree by itself: the tests compare distances, prices and a network's path.
 #
 # The paper shows one neuron's weights on the circle (figure 7) and the coverings of its surfaces (figure 5). Here they can be turned.
 #

@@ -19,8 +19,6 @@
 # - tell a grid cell from luck, which the usual threshold does not.
 #
 # The question: *rats have neurons that fire on a hexagonal lattice, and in theory a network wired on a torus makes them. Do the neurons of a network that was sparsified on a torus become grid cells?*
-#
-# The networks are those of the chapter [navigation](navigation.ipynb): if its runs are in the same folder, this chapter trains none anew.
 
 # %%
 #| default_exp gridcells
@@ -50,6 +48,52 @@ from modreg.training import from_parameters
 
 plt.style.use("modreg.data.book")
 
+# %% [markdown]
+# Where four neurons fire: bright is often. *Predict:* one of them is pure chance. Which, and which would you call a grid cell?
+
+# %%
+#| echo: false
+from modreg.gridcells import grid_scores as finished_grid_scores
+
+north, east = torch.meshgrid(torch.arange(20) + 0.5, torch.arange(20) + 0.5, indexing="ij")
+
+
+def waves(period, *directions):
+    "Rate maps that are sums of plane waves: a stripe for one direction, a lattice for more"
+    return 3 + sum(torch.cos(2 * math.pi / period * (east * math.cos(a) + north * math.sin(a))) for a in directions)
+
+
+def smooth_noise(n, width, seed):
+    "Maps (n, 20, 20) of white noise, smoothed over `width` bins"
+    g = torch.Generator().manual_seed(seed)
+    blur = torch.exp(-((torch.arange(20) - torch.arange(40)[:, None] + 10) ** 2) / (2 * width**2))
+    return blur.T @ torch.randn(n, 40, 40, generator=g) @ blur
+
+
+def four_maps():
+    "A hexagonal lattice, a lucky draw of noise, a square lattice and stripes, by letter"
+    noise, third = smooth_noise(200, 2, 0), math.pi / 3
+    lucky = noise[finished_grid_scores(noise).argmax()]
+    return {"A": waves(5, 0.2, 0.2 + third, 0.2 + 2 * third), "B": lucky, "C": waves(6, 0.2, 0.2 + math.pi / 2), "D": waves(6, 0.2)}
+
+
+def plot_four_maps(axes):
+    for ax, (name, picture) in zip(axes, four_maps().items(), strict=True):
+        ax.imshow(picture, origin="lower", extent=(-1.1, 1.1, -1.1, 1.1))
+        ax.set(title=name, xlabel="east (m)")
+    axes[0].set(ylabel="north (m)")
+
+
+# %%
+#| echo: false
+plot_four_maps(plt.subplots(1, 4, figsize=(9, 2.6), layout="constrained")[1])
+plt.show()
+
+# %% [markdown]
+# A is a hexagonal lattice, C a square one, D stripes. B is the most hexagonal of two hundred maps of smoothed noise. By the end of the chapter you will have a number for that.
+#
+# The networks are those of the chapter [navigation](navigation.ipynb), and so are the parameters. If its runs are in the same folder, this chapter trains none anew.
+
 # %% tags=["parameters"]
 manifold = "torus"  # circle, sphere, torus, klein, torus6, r3, r9, s3
 inhibitor = "difference_of_gaussians"  # ricker, diffusion, sinusoid, gaussian, constant
@@ -71,46 +115,8 @@ out = "runs"  # folder that holds the run folders
 config = from_parameters(NavigationConfig, globals())
 config
 
-# %% [markdown]
-# ## Four maps
-#
-# Where four neurons fire: bright is often. *Predict:* one of them is pure chance. Which, and which would you call a grid cell?
-
-# %%
-#| echo: false
-from modreg.gridcells import autocorrelograms as finished_autocorrelograms
-from modreg.gridcells import grid_scores as finished_grid_scores
-
-third = math.pi / 3
-north, east = torch.meshgrid(torch.arange(20) + 0.5, torch.arange(20) + 0.5, indexing="ij")
-
-
-def waves(period, *directions):
-    "Rate maps that are sums of plane waves: a stripe for one direction, a lattice for more"
-    return 3 + sum(torch.cos(2 * math.pi / period * (east * math.cos(a) + north * math.sin(a))) for a in directions)
-
-
-def smooth_noise(n, width, seed):
-    "Maps (n, 20, 20) of white noise, smoothed over `width` bins"
-    g = torch.Generator().manual_seed(seed)
-    blur = torch.exp(-((torch.arange(20) - torch.arange(40)[:, None] + 10) ** 2) / (2 * width**2))
-    return blur.T @ torch.randn(n, 40, 40, generator=g) @ blur
-
-
-many = smooth_noise(200, 2, 0)
-lucky = many[finished_grid_scores(many).argmax()]
-examples = {"A": waves(5, 0.2, 0.2 + third, 0.2 + 2 * third), "B": lucky, "C": waves(6, 0.2, 0.2 + math.pi / 2), "D": waves(6, 0.2)}
-fig, axes = plt.subplots(1, 4, figsize=(10, 2.7), layout="constrained")
-for ax, (name, picture) in zip(axes, examples.items(), strict=True):
-    ax.imshow(picture, origin="lower", extent=(-1.1, 1.1, -1.1, 1.1))
-    ax.set(title=name, xlabel="east (m)")
-axes[0].set(ylabel="north (m)")
-plt.show()
-
 
 # %% [markdown]
-# A is a hexagonal lattice, C a square one, D stripes. B is the most hexagonal of two hundred maps of smoothed noise. By the end of the chapter you will have a number for that.
-#
 # ## Rate maps
 #
 # Cut the box into bins and average a neuron's activity over all visits to each bin. Rats don't visit all bins equally, so one divides by the time spent there, the *occupancy*. Rate maps are also smoothed.
@@ -266,6 +272,7 @@ def grid_scores(
 
 # %%
 turns = [0.1 * k for k in range(11)]
+third = math.pi / 3
 hexagons = {period: grid_scores(torch.stack([waves(period, a, a + third, a + 2 * third) for a in turns])) for period in (4, 6, 8)}
 assert all(scores.min() > 1 and scores.max() - scores.min() < 0.1 for scores in hexagons.values()), hexagons
 assert grid_scores(torch.stack([waves(6, a, a + math.pi / 2) for a in turns])).max() < -0.5
@@ -292,7 +299,7 @@ def plot_maps(
 
 # %%
 fig, axes = plt.subplots(2, 4, figsize=(8, 4.3), layout="constrained")
-plot_maps(torch.stack(list(examples.values())), axes, list(examples))
+plot_maps(torch.stack(list(four_maps().values())), axes, list(four_maps()))
 plt.show()
 
 # %% [markdown]
@@ -339,6 +346,8 @@ def surrogates(
     return torch.fft.ifft2(torch.fft.fft2(white) * amplitude).real[..., :bins, :bins].where(seen, math.nan)
 
 
+# %%
+#| export
 def chance(
     maps: Tensor,  # (N, bins, bins), nan where there is none
     n: int = SURROGATES,  # surrogates for each map
@@ -443,6 +452,8 @@ def neighbour_likeness(
     return (alike[apart <= apart.quantile(share)].mean() - alike.mean()).item()
 
 
+# %%
+#| export
 def judge(
     maps: Tensor,  # (S, N, bins, bins)
     distances: Tensor,  # of the neurons on their manifold (S, N, N)

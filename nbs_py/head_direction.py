@@ -66,8 +66,18 @@ from modreg.training import from_parameters
 
 plt.style.use("modreg.data.book")
 
+# %%
+heads = head_direction.headings(3, 20, torch.Generator().manual_seed(5))
+fig, ax = plt.subplots(figsize=(4, 4), subplot_kw={"projection": "polar"}, layout="constrained")
+for heading in heads.T:
+    ax.plot(heading, torch.arange(21) / 20 + 0.4, "o-", markersize=3)
+ax.set(yticks=(), title="three heads; time runs outwards")
+plt.show()
+
 
 # %% [markdown]
+# Three heads that turn at random. A network is told the start and the turns, and must say at every step which way the head faces. *Predict:* after twenty turns, how far off is a head that claims it never turned?
+#
 # ## Data: a head that turns
 #
 # A heading is an angle. It starts anywhere and turns by a normal angle at each step. Angles are kept unwrapped, so that their differences are the turns.
@@ -91,14 +101,6 @@ def direction(
     "East and north component of a unit step along a heading"
     return torch.stack([heading.cos(), heading.sin()], -1)
 
-
-# %%
-heads = headings(3, 20, torch.Generator().manual_seed(5))
-fig, ax = plt.subplots(figsize=(4, 4), subplot_kw={"projection": "polar"}, layout="constrained")
-for heading in heads.T:
-    ax.plot(heading, torch.arange(21) / 20 + 0.4, "o-", markersize=3)
-ax.set(yticks=(), title="three heads; time runs outwards")
-plt.show()
 
 # %% [markdown]
 # ## The parameters
@@ -199,6 +201,8 @@ def angular_error(
     return torch.rad2deg(torch.atan2(wrong.sin(), wrong.cos()).abs()).flatten(1).mean(1)
 
 
+# %%
+#| export
 class HeadDirection(Task):
     "Integration of turns: which way does a head face that was spun in the dark?"
 

@@ -280,7 +280,11 @@ with exercise("leave the diagonal out first; then a row or a column without any 
     print("neurons cut off at 80 % zeros, by seed:", [cut_off(m) for m in mask])
 
 # %% [markdown]
-# ## What the paper did
+# ## What broke, and what the paper did
+#
+# Our own tickets of language stayed at the frequencies of words under every condition, which looked like a finding about masks. It was one about training: weights that are too quiet after pruning,
+# together with a learning rate that falls when a network stalls. *Why do the tickets of language stay at the start?* shows both. And a "redrawn" ticket once kept trained weights, in modules that nothing knew how to redraw; such a module is refused now,
+# and the section on new weights tests for it.
 #
 # The paper redraws all weights, keeps the regularizer, and holds a trained embedding fast. It has no shuffled ticket, so its tables cannot say whether a ticket's wiring or its share of weights a matrix did the work.
 #

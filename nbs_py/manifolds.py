@@ -246,6 +246,8 @@ def check(
     return True, ""
 
 
+# %%
+#| export
 @patch
 def scaled(
     self: Manifold,

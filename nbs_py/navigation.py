@@ -53,7 +53,15 @@ from modreg.training import from_parameters
 
 plt.style.use("modreg.data.book")
 
+# %%
+#| echo: false
+from modreg.explore import path_integration
+
+path_integration()
+
 # %% [markdown]
+# A network of this chapter, trained and dense, in your hands. *Predict:* it knows where you start and how you move. Will it lose you at once, after a while, or never?
+#
 # ## The parameters
 #
 # `None` stands for "as the scale says". A name that does not exist, or a value that makes no sense, stops the notebook before it computes anything.
@@ -136,6 +144,8 @@ def _avoid(position: Tensor, heading: Tensor) -> tuple[Tensor, Tensor]:
     return hits, torch.where(hits, torch.copysign(math.pi / 2 - off.abs(), off), 0)
 
 
+# %%
+#| export
 def paths(
     n: int,  # number of paths
     steps: int,  # steps of each path T

@@ -55,7 +55,27 @@ from modreg.training import from_parameters
 
 plt.style.use("modreg.data.book")
 
+
+# %%
+def plot_asked(rows, ax):
+    "Errors of a dense network on each kind of path, beside the two that frame them"
+    asked = {row["limit"]: row["error"] for row in rows if "limit" in row}
+    dense = next(row["error"] for row in rows if row.get("condition") == "none" and row["sparsity"] == 0)
+    asked["dense network"] = {name: sum(errors) / len(errors) for name, errors in dense.items()}
+    for k, (label, errors) in enumerate(asked.items()):
+        ax.bar([place + 0.27 * k for place in range(len(errors))], [errors[name] for name in dense], 0.25, label=label)
+    ax.set(xticks=[place + 0.27 for place in range(len(dense))], xticklabels=dense, ylabel="position error (cm)")
+    ax.legend()
+
+
+fig, ax = plt.subplots(figsize=(8, 2.8), layout="constrained")
+plot_asked(load_results("rats_small"), ax)
+plt.show()
+
 # %% [markdown]
+# How far off a network is that was trained on simulated paths, between one that claims the rat never moved and one that reads the place from the cells' true activity. `sargolini` and `tanni` are two real rats; with ×8 and ×4 their film runs faster.
+# *Predict:* why is the network worse than standing still on the one, and better when the same film runs eight times as fast?
+#
 # ## The parameters
 #
 # Those of navigation, and two more. `rats` says whose paths are taken; `mapping` says how a recorded box goes into the network's.
@@ -131,6 +151,8 @@ class Recording:
     sides: tuple[float, float]  # of the box, m
 
 
+# %%
+#| export
 def load_recording(
     name: str,  # "sargolini" or "tanni"
     folder: str | Path | None = None,  # holds `rat-trajectories`; the environment variable MODREG_DATA if not given
@@ -482,31 +504,34 @@ def plot_sparsities(
     for row in rows:
         if "limit" in row:
             ax.axhline(row["error"][name], color="0.6", linestyle=":", linewidth=1)
-            ax.text(0, row["error"][name], row["limit"], color="0.4", va="bottom", fontsize=8)
+            ax.text(20, row["error"][name], row["limit"], color="0.4", va="top", fontsize=8)
     ax.set(title=name, xlabel="weights that are zero (%)")
 
 
 # %%
 results = sorted(load_results("rats_small"), key=lambda row: row.get("sparsity", -1))  # the limits first
 kinds = list(results[0]["error"]) if results else []
-fig, axes = plt.subplots(1, max(len(kinds), 1), figsize=(13, 3.6), layout="constrained", sharey=True, squeeze=False)
-for ax, name in zip(axes[0], kinds, strict=False):
+fig, axes = plt.subplots(2, 3, figsize=(9, 6), layout="constrained", sharey=True)
+for ax, name in zip(axes.flat, kinds, strict=False):
     plot_sparsities(results, name, ax)
-axes[0, 0].set(ylabel="position error (cm)", ylim=(0, None))
-fig.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=7)
+for ax in axes[:, 0]:
+    ax.set(ylabel="position error (cm)", ylim=(0, None))
+for ax in axes.flat[len(kinds):]:
+    ax.set_axis_off()
+axes.flat[-1].legend(*axes[0, 0].get_legend_handles_labels(), loc="center")
 plt.show()
 
 # %%
 lines = ["| zeros | condition | " + " | ".join(kinds) + " |", "|---" * (len(kinds) + 2) + "|"]
 for row in results:
     label = f"| | *{row['limit']}* |" if "limit" in row else f"| {100 * row['sparsity']:g} % | {row['condition']} |"
-    cells = [f"{row['error'][name]:.1f}" if "limit" in row else summary(row["error"][name]) for name in kinds]
+    cells = [f"{row['error'][name]:.1f}" if "limit" in row else summary(row["error"][name]).split(" (")[0] for name in kinds]
     lines.append(label + " " + " | ".join(cells) + " |")
 display(Markdown("\n".join(lines)))
 
 
 # %% [markdown]
-# Four things to see:
+# Means and standard deviations in cm; each seed is a dot in the figure. Four things to see:
 #
 # - Dense, the network without a penalty is best wherever rats move, and at half the weights it still is. Every penalty of this strength costs accuracy that only pruning could give back.
 # - At three quarters of the weights gone the conditions meet, and real paths begin to disagree with simulated ones: in the large box a uniform penalty and the sphere are ahead of no penalty, on simulated paths they are behind it.

@@ -45,8 +45,26 @@ from modreg.exercises import exercise
 
 plt.style.use("modreg.data.book")
 
+# %%
+fig, ax = plt.subplots(figsize=(8, 2.9), layout="constrained")
+arrow = dict(arrowstyle="-|>", linewidth=1.6)
+for t in range(5):
+    ax.text(2 * t, 1, f"$h_{t}$", ha="center", va="center", fontsize=13, bbox=dict(boxstyle="circle,pad=0.4", fc="white", ec="0.3"))
+    if t:
+        ax.text(2 * t, -0.6, f"$x_{t}$", ha="center", va="center", fontsize=13)
+        ax.annotate("", (2 * t, 0.6), (2 * t, -0.35), arrowprops=arrow | dict(color="C0"))
+        ax.annotate("", (2 * t - 0.42, 1.1), (2 * t - 1.58, 1.1), arrowprops=arrow | dict(color="C1"))
+        ax.annotate("", (2 * t - 1.6, 0.8), (2 * t - 0.4, 0.8), arrowprops=arrow | dict(color="C2"))
+for y, colour, text in ((2.2, "C1", "$W_h h$: a state from the one before"), (2.8, "C0", "$W_x x$: what an input adds"), (1.6, "C2", "error, on its way back")):
+    ax.text(8.7, y - 1.2, text, color=colour, va="center")
+ax.set(xlim=(-0.6, 13.2), ylim=(-1, 1.9))
+ax.set_axis_off()
+plt.show()
+
 
 # %% [markdown]
+# Four steps of a recurrent layer. *Predict:* which of the arrows must wait for another one of their own colour, and which could all be computed at once?
+#
 # ## The recurrence
 #
 # Equation 1 of the paper is
@@ -198,6 +216,8 @@ def _uniform_(
             part.uniform_(-bound, bound, generator=stream)
 
 
+# %%
+#| export
 class Linear(nn.Module):
     "`torch.nn.Linear`, for `replicas` independent copies if asked"
 
@@ -579,7 +599,10 @@ with exercise("take logarithms of a**t = 1/2, and then the next whole number"):
     test_eq([half_life(a) for a in (0.1, 0.6, 0.9, 0.99)], [1, 2, 7, 69])
 
 # %% [markdown]
-# ## What the paper did
+# ## What broke, and what the paper did
+#
+# - The layer hands out all states and the last one. A task that reads the last state alone once sent a gradient of zeros back through every step; now the last state has a way of its own.
+# - Drawn as torch draws it, a recurrent matrix forgets within fifty steps (see *A start near the identity*). The layer is then right and its networks still don't learn what takes longer: the chapter [adding](adding.ipynb) shows both starts.
 #
 # The published scripts loop over time in Python under automatic differentiation and train one network after another. The mathematics is the same.
 #

@@ -47,17 +47,8 @@ from modreg.exercises import exercise
 
 plt.style.use("modreg.data.book")
 
-# %% [markdown]
-# ## A price for each pair
-#
-# Give each of $N$ hidden neurons a place $i(u)$ on a manifold $M$. The inhibitor $f$ turns the distance of two places into the price of the
-# weight between them:
-#
-# $$R(W) = \lambda \, \frac{1}{N^2} \sum_{u,v} f\big(d_M(i(u), i(v))\big)\, |W_{uv}|.$$
-#
-# This is equation 6 with $n = 1$. The paper writes a sum and its code takes the mean; so do we, and $\lambda$ below is for the mean.
-
 # %%
+#| code-fold: true
 generator = torch.Generator().manual_seed(0)
 torus, dog = manifolds.Torus(), inhibitors.DifferenceOfGaussians()
 places = torus.sample(100, generator)
@@ -76,9 +67,20 @@ plt.show()
 
 
 # %% [markdown]
+# A hundred neurons on a torus. On the left what one of them, the star, would pay for a connection to each of the others; on the right what all pay for all.
+#
 # *Predict:* if these prices act on random weights and nothing else does, which weights are left?
 
 # %% [markdown]
+# ## A price for each pair
+#
+# Give each of $N$ hidden neurons a place $i(u)$ on a manifold $M$. The inhibitor $f$ turns the distance of two places into the price of the
+# weight between them:
+#
+# $$R(W) = \lambda \, \frac{1}{N^2} \sum_{u,v} f\big(d_M(i(u), i(v))\big)\, |W_{uv}|.$$
+#
+# This is equation 6 with $n = 1$. The paper writes a sum and its code takes the mean; so do we, and $\lambda$ below is for the mean.
+#
 # ## The naive form
 #
 # As the formula is read:
@@ -194,6 +196,8 @@ def _target(layer: nn.Module, weight: str | None) -> str:
     return weight
 
 
+# %%
+#| export
 def _check_recurrent(layer: nn.Module, weight: str, shape: torch.Size) -> None:
     "ValueError unless rows and columns of each gate are the same neurons"
     if len(shape) not in (2, 3) or shape[-2] % shape[-1]:
@@ -282,6 +286,8 @@ def _draw(self: ModuliRegularizer, generator: torch.Generator | None) -> Tensor:
     return self.manifold.sample((*lead, n), generator, dtype=self.weight.dtype, device=self.weight.device)
 
 
+# %%
+#| export
 @patch
 def _checked(self: ModuliRegularizer, embedding: Tensor) -> Tensor:
     if not isinstance(embedding, Tensor):

@@ -302,7 +302,10 @@ with exercise("square both sides and solve for n"):
     test_eq([runs_needed(1, 1), runs_needed(2, 1), runs_needed(1, 2)], [8, 2, 32])
 
 # %% [markdown]
-# ## What this project does not know
+# ## What broke, and what this project does not know
+#
+# Reproductions have mistakes of their own. In this one a commit undid the benchmark's grid of strengths by accident, and a later one had to restore it. Inputs of navigation were
+# measured in metres, so that pruning by magnitude compared a matrix that reads small numbers with one that reads large ones; now each is measured in units of its own size. No table of results would have shown either.
 #
 # The values of λ in tables 17 to 20 are lost, and so is the number of runs behind some rows. The settings that we could not find in the text are those of the published code, and each is marked so in its chapter.
 #

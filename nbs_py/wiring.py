@@ -52,6 +52,7 @@ plt.style.use("modreg.data.book")
 # Put neurons on the torus, draw random weights, and keep a tenth of them in two ways: at random, and where the inhibitor is smallest.
 
 # %%
+#| code-fold: true
 generator = torch.Generator().manual_seed(0)
 torus = Torus()
 places = torus.sample(400, generator)
@@ -250,7 +251,9 @@ with exercise("count a row's nonzeros, then take the neuron's weight to itself a
     print(f"in-degrees: at random {in_degree(chance).float().std():.1f}, by geometry {in_degree(local).float().std():.1f} (standard deviations)")
 
 # %% [markdown]
-# ## What the paper did
+# ## What broke, and what the paper did
+#
+# Neurons have distance 0 from themselves, so the first curves of weight against distance counted a neuron's weight to itself among those of its nearest neighbours. The diagonal is memory and not wiring, so it is left out.
 #
 # Appendix F shows one neuron of a navigation network on the circle. The picture here works on every manifold that has a chart.
 #

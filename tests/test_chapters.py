@@ -1,5 +1,6 @@
 """Every chapter runs from top to bottom in a kernel of its own, and none of its own code warns."""
 
+import ast
 import os
 import re
 from pathlib import Path
@@ -64,6 +65,27 @@ def test_chapters_have_exercises():
         if path.stem != "index":
             assert 2 <= len(found) <= 4, f"{path.name} has {len(found)} exercises"
         assert all("with exercise(" in notebook.cells[k + 2].source for k, _ in found), path.name
+
+
+@pytest.mark.parametrize("path", [path for path in CHAPTERS if path.stem not in ("index", "exercises")], ids=lambda path: path.stem)
+def test_skeleton(path):
+    "What one will be able to do, a question, a prediction to make, what broke, and references, in this order"
+    prose = "\n".join(cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "markdown")
+    parts = (r"^After this chapter you can\n\n- ", r"question: \*", r"\*predict", r"^## What broke, and what ", r"^(\*\*|## )References")
+    where = [re.search(part, prose, re.MULTILINE | re.IGNORECASE) for part in parts]
+    assert all(where), f"{path.name} has no {[part for part, found in zip(parts, where, strict=True) if not found]}"
+    begins = [found.start() for found in where]
+    assert begins == sorted(begins), f"{path.name}: the parts stand in another order"
+
+
+@pytest.mark.parametrize("path", [path for path in CHAPTERS if path.stem not in ("sparse", "speech", "pruning")], ids=lambda path: path.stem)
+def test_no_cell_is_long(path):
+    "A code cell has at most 30 lines, or it holds one definition, with what constants belong to it, and has at most 55"
+    for cell in nbformat.read(path, as_version=4).cells:
+        if cell.cell_type == "code" and len(lines := cell.source.splitlines()) > 30:
+            kinds = [type(node) for node in ast.parse(cell.source).body]
+            single = sum(kind in (ast.ClassDef, ast.FunctionDef) for kind in kinds) == 1 and kinds[-1] in (ast.ClassDef, ast.FunctionDef)
+            assert single and len(lines) <= 55, f"{path.name}: {len(lines)} lines, from {lines[:2]}"
 
 
 def test_no_chapter_is_large():

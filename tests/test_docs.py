@@ -1,5 +1,6 @@
 """What makes the site, without building it: links, hidden cells, keys of the cache, works and words that the chapters name."""
 
+import base64
 import re
 import sys
 from pathlib import Path
@@ -72,6 +73,10 @@ def test_glossary_says_each_word_once():
 # --- chapters ----------------------------------------------------------------------------------------------------------
 
 
+HEAD = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"  # of a picture; its width and height follow
+PIXEL, WIDE = (base64.b64encode(HEAD + bytes([0, 0, 0, width, 0, 0, 0, 1])).decode() for width in (1, 3))
+
+
 def page_of(*cells: nbformat.NotebookNode) -> nbformat.NotebookNode:
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("# T\n\n> a < b"), *cells])
     notebook.metadata = {"kernelspec": {"name": "python3", "display_name": "python3"}, "modreg": {"scale": "tiny", "key": "0"}}
@@ -87,6 +92,21 @@ def test_a_chapter_page():
     assert first.source.startswith("# T\n\n") and "a &lt; b" in first.source and "<em>tiny</em>" in first.source and 'class="badges"' in first.source
     assert (export.source, export.metadata.tags, export.outputs) == ("x = 1", ["export"], [])
     assert silent.metadata.tags == ["remove-input"]
+
+
+def test_code_before_the_first_picture_is_folded():
+    "A reader sees question and picture at once: imports are folded, and so is the code of the first picture and what it is told to fold"
+    code, show = nbformat.v4.new_code_cell, lambda: [nbformat.v4.new_output("display_data", data={"image/png": PIXEL})]
+    cells = code("import math\n\nif math:\n    import torch"), code("x = 1"), code("#| code-fold: true\ny = 1"), code("plot()", outputs=show()), code("plot(2)", outputs=show())
+    folded = [cell.metadata.tags == ["hide-input"] for cell in page_of(*cells).cells[1:]]
+    assert folded == [True, False, True, True, False]
+
+
+def test_wide_figures_are_marked():
+    "On a phone a row of panels is wider than the screen, and scrolls"
+    shown = [nbformat.v4.new_output("display_data", data={"image/png": png}) for png in (PIXEL, WIDE)]
+    narrow, wide = page_of(*(nbformat.v4.new_code_cell("plot()", outputs=[out]) for out in shown)).cells[1:]
+    assert "classes" not in narrow.metadata.mystnb.image and wide.metadata.mystnb.image.classes == "wide"
 
 
 def test_figures_are_described():

@@ -61,6 +61,8 @@ RAW = r"""() => {
 MATHS = """() => [...document.querySelectorAll(".math")].filter(e => !e.querySelector("mjx-container") || e.querySelector("mjx-merror")).map(e => e.textContent)"""
 IMAGES = """() => [...document.querySelectorAll("article img")].filter(e => !e.alt || !e.naturalWidth).map(e => e.src)"""
 WIDTH = """() => document.documentElement.scrollWidth - document.documentElement.clientWidth"""
+PICTURE = """() => Math.min(...[...document.querySelectorAll("article :is(img, .modreg-figure, pre)")]
+  .filter(e => e.tagName != "PRE" || !e.closest(".cell")).map(e => e.getBoundingClientRect().top))"""
 
 
 @pytest.mark.parametrize("page", READING)
@@ -74,6 +76,8 @@ def test_page(site, chromium, page):
         assert tab.evaluate(MATHS) == []
         assert tab.evaluate(IMAGES) == []
         assert tab.evaluate(WIDTH) == 0
+        if page in pages.chapters() and page != "exercises":
+            assert tab.evaluate(PICTURE) < DESKTOP["height"] - 100, "no picture, or diagram in letters, in the first screen"
         watched.screenshot(f"{page}-desktop")
         tab.set_viewport_size(PHONE)
         assert tab.evaluate(WIDTH) == 0, "wider than a phone"

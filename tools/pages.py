@@ -6,6 +6,7 @@ docs/references.bib, named by its title or as author and year, links to the bibl
 """
 
 import ast
+import base64
 import html
 import inspect
 import json
@@ -212,7 +213,8 @@ def chapter(
         if cell.cell_type == "markdown":
             cells.append(nbformat.v4.new_markdown_cell(linker(cell.source)))
         elif not re.search(r"^#\| *(hide|default_exp)\b", cell.source, re.MULTILINE):
-            fold = "Imports" if _only_imports(cell.source) else "" if drawn or not draws(cell) else "The picture's code"
+            first = (draws(cell) and not drawn) or "#| code-fold: true" in cell.source
+            fold = "Imports" if _only_imports(cell.source) else "The picture's code" if first else ""
             cells.append(_code(cell, fold))
             drawn = drawn or draws(cell)
     if end:
@@ -241,6 +243,12 @@ def _only_imports(source: str) -> bool:
     return all(isinstance(node, kinds) or (isinstance(node, ast.If) and all(isinstance(n, kinds) for n in node.body)) for node in ast.parse(source).body)
 
 
+def _is_wide(output: nbformat.NotebookNode) -> bool:
+    "Whether an output is a picture of several panels in a row, which a phone shows larger than its screen, to be scrolled"
+    png = base64.b64decode(output.get("data", {}).get("image/png", ""))
+    return bool(png) and int.from_bytes(png[16:20]) > 2.2 * int.from_bytes(png[20:24])
+
+
 def _code(
     cell: nbformat.NotebookNode,
     fold: str = "",  # what the page says in place of the code, which a click shows; not folded if empty
@@ -251,7 +259,8 @@ def _code(
     outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
     source = re.sub(r"^#\|.*\n?", "", cell.source, flags=re.MULTILINE).strip()
     made = nbformat.v4.new_code_cell(source, outputs=outputs)
-    made.metadata = {"tags": tags, "mystnb": {"image": {"alt": figure_alt(cell.source)}}}
+    image = {"alt": figure_alt(cell.source)} | ({"classes": "wide"} if any(map(_is_wide, outputs)) else {})
+    made.metadata = {"tags": tags, "mystnb": {"image": image}}
     if fold:
         made.metadata["mystnb"] |= {"code_prompt_show": fold, "code_prompt_hide": fold}
     for output in outputs:
