@@ -49,6 +49,7 @@ from modreg.training import Config, Task
 
 # %%
 #| hide
+from collections import Counter
 from dataclasses import replace
 from itertools import product
 
@@ -878,6 +879,34 @@ lines = ["| changed | characters wrong (%) |", "|---|---|", *(f"| {setting_name(
 display(Markdown("\n".join(lines)))
 
 # %% [markdown]
+# ## Too little training, or too few voices?
+#
+# *Predict:* is the dense network as bad with the voices that it learned from?
+#
+# Its errors with each speaker, a number for each seed, and what it most often writes wrongly of the voices that it knows:
+
+# %%
+plain, familiar = load_model(task, runs["plain"]), Speech(config)
+familiar.test = task.train[:: max(1, len(task.train) // config.tested)]
+familiar.tests = Pictures(familiar.test, config)
+lines, mistakes = ["| speaker | heard in training | characters wrong (%) |", "|---|---|---|"], Counter()
+for side, heard in ((familiar, "yes"), (task, "no")):
+    with torch.no_grad():
+        written = side.transcripts(plain)
+    for speaker in sorted({u.speaker for u in side.test}):
+        mine = [k for k, u in enumerate(side.test) if u.speaker == speaker]
+        wrong = [error_rates([side.test[k].text for k in mine], [said[k] for k in mine])["cer"] for said in written]
+        lines.append(f"| {speaker} | {heard} | {', '.join(f'{rate:.1f}' for rate in wrong)} |")
+    if side is familiar:
+        mistakes.update((u.text, text) for said in written for u, text in zip(side.test, said, strict=True) if u.text != text)
+display(Markdown("\n".join(lines)))
+print("; ".join(f"{text!r} for {said!r}, {times} times" for (said, text), times in mistakes.most_common(5)))
+
+# %% [markdown]
+# At the small scale it is not too little training. The network fits what it learned from, and what it mostly gets wrong there is a last letter. (These are the very utterances of its training, so some of that is memory,
+# not a voice well known.) The speakers that it never heard differ more from each other than the seeds do: so few speakers tell it too little of what all voices share, and more epochs with the same few
+# bring little (see `epochs` above).
+#
 # ## Does the shape matter? Every condition on equal terms
 #
 # *Predict:* speech has no obvious manifold. Which condition will be best?
@@ -919,7 +948,19 @@ if swept:
     plt.show()
 
 # %% [markdown]
-# Four speakers are few to learn from what all voices share. Longer training lowers the loss on their voices and does next to nothing for the others (see `epochs` in the table of dense networks).
+# How bad is the right end of this picture? A network need not hear anything to do better than one that says nothing. This is what one gets that writes the same letter each time:
+
+# %%
+texts = [u.text for u in task.test]
+constant, letter = min((error_rates(texts, [letter] * len(texts))["cer"], letter) for letter in ALPHABET.strip("' "))
+print(f"{letter!r} for every utterance: {constant:.1f} % of characters wrong")
+most = max((row["setting"].get("sparsity", 0) for row in swept), default=0)
+for row in swept:
+    if row["setting"].get("sparsity") == most:
+        print(f"{row['condition']} with {row['setting']['sparsity']:.0%} zeros: {', '.join(f'{wrong:.1f}' for wrong in row['sparse'])}")
+
+# %% [markdown]
+# Where a condition does as badly as that, or gets all characters wrong, the pruned network is deaf, and the picture says nothing about the condition.
 #
 # ## Read books
 #
