@@ -790,7 +790,8 @@ fig.savefig(folder / "learning.png", dpi=150)
 # %% [markdown]
 # ## Listening
 #
-# One utterance of a speaker that the network never heard: the spectrogram, what the network says at each frame, and its text under what was said.
+# One utterance of a speaker that the network never heard: the spectrogram, what the network says at each frame, and its text under what was said. Then what the first seed writes of more of them, read in both ways. The
+# beam is slower and seldom much better here, since words this short leave few paths to choose between.
 
 # %%
 #| export
@@ -828,13 +829,9 @@ k = len(task.test) // 2
 fig, axes = plt.subplots(2, 1, figsize=(7, 4.2), layout="constrained", sharex=True)
 print(plot_hearing(task, model, k, axes))
 fig.savefig(folder / "hearing.png", dpi=150)
+plt.show()
 samples, rate = task.test[k].sound()
 display(Audio(samples.numpy(), rate=rate))
-
-# %% [markdown]
-# What the first seed writes, read in both ways. The beam is slower and seldom much better here, since words this short leave few paths to choose between.
-
-# %%
 few = replace(config, tested=min(config.tested, 60))
 with torch.no_grad():
     small_task = Speech(few)
@@ -921,10 +918,6 @@ if equal:
     plot_conditions(equal, task.label, plt.figure(layout="constrained"))
     plt.show()
 
-# %% [markdown]
-# In words, from these rows:
-
-# %%
 rows = {row["condition"]: row for row in equal}
 if "none" in rows:
     mean = {name: sum(row["sparse"]) / len(row["sparse"]) for name, row in rows.items()}
@@ -937,30 +930,25 @@ if "none" in rows:
 # %% [markdown]
 # And with fewer zeros, or more? Each condition keeps the strength that it chose at 90 %, and no tickets are drawn
 # (`python benchmarks/conditions.py speech torus -p sparsity 0.75 -p lottery False --strengths 1e-2`, and so on).
+# A network need not hear anything to do better than one that says nothing: the dotted line is what one gets that always writes the same letter.
 
 # %%
+texts = [u.text for u in task.test]
+deaf, letter = min((error_rates(texts, [letter] * len(texts))["cer"], letter) for letter in ALPHABET.strip("' "))
 swept = [row for row in results if row["condition"] in {other["condition"] for other in results if other["setting"]}]
 if swept:
     fig, ax = plt.subplots(figsize=(5.5, 3.4), layout="constrained")
     plot_sparsity(swept, "sparse", ax)
+    ax.axhline(deaf, color="0.5", linestyle=":", label=f"always {letter!r}")
     ax.set(ylabel=task.label)
     ax.legend(frameon=False)
     plt.show()
+    most = max(row["setting"].get("sparsity", 0) for row in swept)
+    print(f"always {letter!r}: {deaf:.1f} % of characters wrong; with {most:.0%} zeros, each seed:")
+    print("; ".join(f"{row['condition']} {', '.join(f'{wrong:.1f}' for wrong in row['sparse'])}" for row in swept if row["setting"].get("sparsity") == most))
 
 # %% [markdown]
-# How bad is the right end of this picture? A network need not hear anything to do better than one that says nothing. This is what one gets that writes the same letter each time:
-
-# %%
-texts = [u.text for u in task.test]
-constant, letter = min((error_rates(texts, [letter] * len(texts))["cer"], letter) for letter in ALPHABET.strip("' "))
-print(f"{letter!r} for every utterance: {constant:.1f} % of characters wrong")
-most = max((row["setting"].get("sparsity", 0) for row in swept), default=0)
-for row in swept:
-    if row["setting"].get("sparsity") == most:
-        print(f"{row['condition']} with {row['setting']['sparsity']:.0%} zeros: {', '.join(f'{wrong:.1f}' for wrong in row['sparse'])}")
-
-# %% [markdown]
-# Where a condition does as badly as that, or gets all characters wrong, the pruned network is deaf, and the picture says nothing about the condition.
+# Where a seed does as badly as that, or gets all characters wrong, its network is deaf, and the number says nothing about the condition.
 #
 # ## Read books
 #
