@@ -18,7 +18,7 @@ from .inhibitors import Inhibitor
 from .manifolds import Manifold, patch
 
 # %% ../nbs/regularizer.ipynb #3818103f
-TILE = 256  # side of a tile of a trained embedding's distances
+TILE = 512  # side of a tile of a trained embedding's distances
 
 
 def _add_trained(gates: Tensor, places: Tensor, space: Manifold, f: Inhibitor, slope: Tensor, pull: Tensor, scale: float) -> None:

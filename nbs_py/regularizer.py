@@ -125,7 +125,7 @@ torch.testing.assert_close(closed_form(weight.detach(), prices, 0.1), slope)
 
 # %%
 #| export
-TILE = 256  # side of a tile of a trained embedding's distances
+TILE = 512  # side of a tile of a trained embedding's distances
 
 
 def _add_trained(gates: Tensor, places: Tensor, space: Manifold, f: Inhibitor, slope: Tensor, pull: Tensor, scale: float) -> None:
