@@ -61,7 +61,7 @@ RAW = r"""() => {
 MATHS = """() => [...document.querySelectorAll(".math")].filter(e => !e.querySelector("mjx-container") || e.querySelector("mjx-merror")).map(e => e.textContent)"""
 IMAGES = """() => [...document.querySelectorAll("article img")].filter(e => !e.alt || !e.naturalWidth).map(e => e.src)"""
 WIDTH = """() => document.documentElement.scrollWidth - document.documentElement.clientWidth"""
-PICTURE = """() => Math.min(...[...document.querySelectorAll("article :is(img, .modreg-figure, pre)")]
+PICTURE = """() => Math.min(...[...document.querySelectorAll("article :is(img, .modreg-explore, pre)")]
   .filter(e => e.tagName != "PRE" || !e.closest(".cell")).map(e => e.getBoundingClientRect().top))"""
 
 
@@ -222,7 +222,7 @@ def test_reads_without_javascript(site, chromium):
     page = context.new_page()
     page.goto(f"{site}manifolds.html")
     assert page.locator("article img").count() > 2
-    assert page.locator("article pre").first.is_visible()
+    assert page.locator("article pre:visible").first.is_visible()
     context.close()
 
 
