@@ -130,7 +130,7 @@ def _rows(function: Callable, tensors: Iterable[Tensor], replicas: int | None) -
         function(t, out=part)
     return rows
 
-
+# %% ../nbs/pruning.ipynb #f9fe66b3
 def _check_masks(masks: dict[str, Tensor], weights: dict[str, Tensor]) -> None:
     for name, mask in masks.items():
         if name not in weights:
@@ -215,7 +215,7 @@ def _magnitudes(self: MagnitudePruner) -> Tensor:
     sizes = [_block_magnitudes(w, self.blocks[name]) if name in self.blocks else w for name, w in self.weights.items()]
     return _rows(torch.abs, sizes, self.replicas)
 
-
+# %% ../nbs/pruning.ipynb #7733383e
 def _parts(rows: Tensor, like: Collection[Tensor]) -> list[Tensor]:
     "Rows (S, n) as tensors of these shapes, side by side"
     parts = rows.split([t.numel() // len(rows) for t in like], 1)
@@ -278,7 +278,7 @@ def sparsity(
     "Sparsity of the weight matrices of any model, pruned here or elsewhere"
     return _share_of_zeros(prunable(model, replicas, parameters).values(), replicas)
 
-
+# %% ../nbs/pruning.ipynb #cbdfe4ec
 @patch
 def remove(self: MagnitudePruner) -> None:
     "Let go of the gradients; the zeros stay zeros until something trains them"

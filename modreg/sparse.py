@@ -59,7 +59,7 @@ class Pattern:
         start = torch.cat([counts.new_zeros(1), counts.cumsum(0)])
         return cls((replicas * height, replicas * width), rows, start.int(), (j + replica * width)[:, 0].int(), places)
 
-
+# %% ../nbs/sparse.ipynb #4756ea9f
 def _alike(mask: Tensor) -> Tensor:
     "An order of the rows of each replica (S, rows) in which equal ones are neighbours, and long ones lie anywhere: that of a sum of random numbers, one for each column"
     numbers = torch.randn(mask.shape[-1], generator=torch.Generator().manual_seed(0), dtype=torch.float64)
@@ -435,7 +435,7 @@ def use_surviving(
                 used[name] = layer.recurrences[k] != ElmanFunction.apply
     return used
 
-
+# %% ../nbs/sparse.ipynb #05a1317f
 def _quicker(weight: Tensor, mask: Tensor, nonlinearity: str, batch: int) -> Callable:
     "The recurrence of a layer, dense or by its surviving weights"
     if weight.device.type != "cpu" or mask.all():

@@ -289,6 +289,8 @@ def _rows(function: Callable, tensors: Iterable[Tensor], replicas: int | None) -
     return rows
 
 
+# %%
+#| export
 def _check_masks(masks: dict[str, Tensor], weights: dict[str, Tensor]) -> None:
     for name, mask in masks.items():
         if name not in weights:
@@ -390,6 +392,8 @@ def _magnitudes(self: MagnitudePruner) -> Tensor:
     return _rows(torch.abs, sizes, self.replicas)
 
 
+# %%
+#| export
 def _parts(rows: Tensor, like: Collection[Tensor]) -> list[Tensor]:
     "Rows (S, n) as tensors of these shapes, side by side"
     parts = rows.split([t.numel() // len(rows) for t in like], 1)
@@ -463,6 +467,8 @@ def sparsity(
     return _share_of_zeros(prunable(model, replicas, parameters).values(), replicas)
 
 
+# %%
+#| export
 @patch
 def remove(self: MagnitudePruner) -> None:
     "Let go of the gradients; the zeros stay zeros until something trains them"

@@ -157,6 +157,8 @@ class Pattern:
         return cls((replicas * height, replicas * width), rows, start.int(), (j + replica * width)[:, 0].int(), places)
 
 
+# %%
+#| export
 def _alike(mask: Tensor) -> Tensor:
     "An order of the rows of each replica (S, rows) in which equal ones are neighbours, and long ones lie anywhere: that of a sum of random numbers, one for each column"
     numbers = torch.randn(mask.shape[-1], generator=torch.Generator().manual_seed(0), dtype=torch.float64)
@@ -694,6 +696,8 @@ def use_surviving(
     return used
 
 
+# %%
+#| export
 def _quicker(weight: Tensor, mask: Tensor, nonlinearity: str, batch: int) -> Callable:
     "The recurrence of a layer, dense or by its surviving weights"
     if weight.device.type != "cpu" or mask.all():

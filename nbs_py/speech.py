@@ -63,7 +63,23 @@ from modreg.training import from_parameters
 
 plt.style.use("modreg.data.book")
 
+# %%
+#| code-fold: true
+from modreg.speech import log_mel as mel_spectrogram
+from modreg.speech import tones as made_up
+
+fig, axes = plt.subplots(1, 3, figsize=(8, 2.6), layout="constrained", sharey=True)
+for ax, utterance in zip(axes, (u for u in made_up() if (u.text, u.speaker) in (("fed", "ann"), ("fed", "dan"), ("had", "dan"))), strict=True):
+    picture = mel_spectrogram(*utterance.sound(), 40)
+    ax.imshow(picture.T, origin="lower", aspect="auto", extent=(0, utterance.seconds(), 0, 40), cmap="magma")
+    ax.set(xlabel="time (s)", title=f"{utterance.speaker}: {utterance.text}")
+axes[0].set(ylabel="pitch (mel band)")
+plt.show()
+
 # %% [markdown]
+# Three made-up words, in which each letter is a tone and each speaker is tuned a little differently: bright is loud. In real speech the letters run into each other.
+# *Predict:* what has to be alike in the first two pictures, and different in the last two, for a network that reads them?
+#
 # ## The parameters
 #
 # `None` stands for "as the scale says". A name that does not exist, or a value that makes no sense, stops the notebook before it computes anything.
@@ -446,9 +462,6 @@ class Listener(nn.Module):
         self.mid = Linear(config.hidden, config.hidden, **shared)
         self.out = Linear(config.hidden, BLANK + 1, **shared)
 
-
-# %% [markdown]
-# The first convolution takes every other frame. Of what a layer makes, only the frames of the utterance are kept.
 
 # %%
 #| export
