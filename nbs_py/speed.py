@@ -40,7 +40,7 @@ plt.style.use("modreg.data.book")
 #| hide
 bench = load_results("bench")
 machine, rows, growth = bench["machine"], bench["rows"], bench["growth"]
-COLORS = {"published": "tab:red", "plain": "tab:orange", "ours": "tab:blue", "floor": "black"}
+COLORS = {"published": "C1", "plain": "C3", "ours": "C0", "floor": "black"}
 
 
 def rows_on(cores, *needed):
@@ -150,7 +150,7 @@ def interleaved(machine, a, b, rounds=10):
 honest = [interleaved(Machine(seed), 1, 1) for seed in range(100)]
 fig, ax = plt.subplots(figsize=(6, 2.6), layout="constrained")
 bins = [0.5 + 0.05 * k for k in range(41)]
-ax.hist([lies, honest], bins=bins, label=["one after the other, means", "interleaved, medians"], color=["tab:red", "tab:blue"])
+ax.hist([lies, honest], bins=bins, label=["one after the other, means", "interleaved, medians"], color=["C1", "C0"])
 ax.axvline(1, color="black", linestyle=":")
 ax.set(xlabel="measured ratio of two equal programs", ylabel="experiments")
 ax.legend(frameon=False)
