@@ -103,12 +103,19 @@ def execute(
     return f"{name}: {done}" + (f" at scale {scale}" if scale else "")
 
 
+def at_scale(notebook: nbformat.NotebookNode, scale: str) -> nbformat.NotebookNode:
+    "An experiment's notebook with one seed at a scale, as papermill would make it"
+    for cell in notebook.cells:
+        cell.metadata.setdefault("tags", [])  # which papermill looks for in every cell
+    return parameterize_notebook(notebook, {"scale": scale, "seeds": 1})
+
+
 def _run(notebook: nbformat.NotebookNode, scale: str) -> nbformat.NotebookNode:
     os.environ |= {"IN_TEST": "1", "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))}
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     with tempfile.TemporaryDirectory() as folder:
         if scale not in ("", "tiny"):
-            notebook = parameterize_notebook(notebook, {"scale": scale, "seeds": 1})
+            notebook = at_scale(notebook, scale)
             RUNS.mkdir(parents=True, exist_ok=True)
             Path(folder, "runs").symlink_to(RUNS)
         NotebookClient(notebook, kernel_name="python3", timeout=3600, resources={"metadata": {"path": folder}},
