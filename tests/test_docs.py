@@ -163,7 +163,7 @@ def test_navigation_is_the_same_for_both_builders():
 
 @pytest.mark.parametrize("name", pages.chapters("Experiments"))
 def test_an_experiment_is_set_to_its_small_scale(name):
-    cells = docs.at_scale(read(name), "small").cells
+    cells = docs.at_scale(name, "small").cells
     tags = [cell.metadata.get("tags", []) for cell in cells]
     at = tags.index(["injected-parameters"])
     assert tags[at - 1] == ["parameters"]

@@ -25,6 +25,7 @@ from pathlib import Path
 
 import nbformat
 from nbclient import NotebookClient
+from papermill.iorw import load_notebook_node
 from papermill.parameterize import parameterize_notebook
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -96,18 +97,16 @@ def execute(
             if cell.cell_type == "code":
                 cell.outputs = next(outputs)
     else:
-        notebook, done = _run(notebook, scale), "executed"
+        notebook, done = _run(notebook if scale in ("", "tiny") else at_scale(name, scale), scale), "executed"
     notebook.metadata["modreg"] = stamp
     EXECUTED.mkdir(parents=True, exist_ok=True)
     nbformat.write(notebook, target)
     return f"{name}: {done}" + (f" at scale {scale}" if scale else "")
 
 
-def at_scale(notebook: nbformat.NotebookNode, scale: str) -> nbformat.NotebookNode:
-    "An experiment's notebook with one seed at a scale, as papermill would make it"
-    for cell in notebook.cells:
-        cell.metadata.setdefault("tags", [])  # which papermill looks for in every cell
-    return parameterize_notebook(notebook, {"scale": scale, "seeds": 1})
+def at_scale(name: str, scale: str) -> nbformat.NotebookNode:
+    "An experiment's notebook with one seed at a scale, as papermill makes it"
+    return parameterize_notebook(load_notebook_node(str(ROOT / "nbs" / f"{name}.ipynb")), {"scale": scale, "seeds": 1})
 
 
 def _run(notebook: nbformat.NotebookNode, scale: str) -> nbformat.NotebookNode:
@@ -115,7 +114,6 @@ def _run(notebook: nbformat.NotebookNode, scale: str) -> nbformat.NotebookNode:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     with tempfile.TemporaryDirectory() as folder:
         if scale not in ("", "tiny"):
-            notebook = at_scale(notebook, scale)
             RUNS.mkdir(parents=True, exist_ok=True)
             Path(folder, "runs").symlink_to(RUNS)
         NotebookClient(notebook, kernel_name="python3", timeout=3600, resources={"metadata": {"path": folder}},
