@@ -142,7 +142,11 @@ class Pattern:
         transposed: bool = False,  # make the pattern of the transposed matrix, with places in the matrix itself
         together: int = 1,  # rows in a set, 1 or 4, a divisor of the number of rows
     ) -> "Pattern":
-        "The pattern of a mask"
+        "The pattern of a mask; ValueError if it is neither a matrix nor those of replicas, or its rows cannot be taken together"
+        if mask.dim() not in (2, 3):
+            raise ValueError(f"the mask has shape {tuple(mask.shape)}; a pattern is of a matrix (rows, columns), or of those of replicas (S, rows, columns)")
+        if together not in (1, 4) or mask.shape[-1 if transposed else -2] % together:
+            raise ValueError(f"together={together} for a matrix with {mask.shape[-1 if transposed else -2]} rows; it is 1, or 4 if the number of rows is a multiple of 4")
         mask = mask.cpu().reshape(-1, *mask.shape[-2:])
         mask = mask.mT if transposed else mask
         replicas, height, width = mask.shape
@@ -155,6 +159,10 @@ class Pattern:
         places = replica * height * width + j * height + i % height if transposed else i * width + j
         start = torch.cat([counts.new_zeros(1), counts.cumsum(0)])
         return cls((replicas * height, replicas * width), rows, start.int(), (j + replica * width)[:, 0].int(), places)
+
+    def sets(self) -> Tensor:  # (n,)
+        "The set of rows that each place is in"
+        return torch.arange(len(self.start) - 1).repeat_interleave(self.start.diff()) % len(self.rows)
 
 
 # %%
@@ -335,8 +343,7 @@ class SparseMatrix:
     def _torch(self) -> Tensor:
         "The same as a sparse tensor of torch"
         pattern = self.pattern
-        sets = torch.arange(len(pattern.start) - 1).repeat_interleave(pattern.start.diff()) % len(pattern.rows)
-        at = torch.stack([pattern.rows[sets], pattern.columns.long()[:, None].expand_as(self.values)])
+        at = torch.stack([pattern.rows[pattern.sets()], pattern.columns.long()[:, None].expand_as(self.values)])
         with _beta():
             matrix = torch.sparse_coo_tensor(at.flatten(1), self.values.flatten(), pattern.shape, check_invariants=True).to_sparse_csr()
             parts = matrix.crow_indices().int(), matrix.col_indices().int(), matrix.values()  # torch would make them 32 bits wide at each product
@@ -646,7 +653,7 @@ def _inner_products(pattern: Pattern, errors: Tensor, states: Tensor) -> Tensor:
     if kernels is not None:
         _call(kernels[2], pattern.start, pattern.columns, errors, states, inner)
         return inner
-    rows = torch.arange(len(pattern.start) - 1).repeat_interleave(pattern.start.diff()) % len(pattern.rows)
+    rows = pattern.sets()
     for error, state in zip(errors, states, strict=True):
         inner += (error[rows] * state[pattern.columns]).sum(1)
     return inner

@@ -170,7 +170,6 @@ def test_an_experiment_is_set_to_its_small_scale(name):
     assert {'scale = "small"', "seeds = 1"} <= set(cells[at].source.splitlines())
 
 
-
 @pytest.mark.parametrize("name", pages.chapters("Experiments"))
 def test_whether_an_experiment_was_run_is_known(name):
     assert docs.trained(name) in (True, False)

@@ -37,7 +37,7 @@ def kernels(request, monkeypatch):
         monkeypatch.setattr(sparse, "_kernels", lambda: None)
 
 
-SHAPES = [(1, 1), (13, 1), (1, 13), (20, 511), (20, 512), (20, 513), (3, 1100), (600, 40)]
+SHAPES = [(1, 1), (13, 1), (1, 13), *((20, sparse.PANEL + k) for k in (-1, 0, 1)), (20, 512), (3, 1100), (600, 40)]
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -90,6 +90,18 @@ def test_every_form_multiplies(form, monkeypatch):
     name, multiply = quickest(weight, 5)
     assert name == form
     torch.testing.assert_close(multiply(x, x.new_ones(32, 5)), 1 + weight @ x)
+
+
+@pytest.mark.parametrize(("shape", "options", "message"), [
+    ((3,), {}, "replicas"),
+    ((2, 2, 3, 3), {}, "replicas"),
+    ((6, 8), {"together": 4}, "with 6 rows"),
+    ((8, 6), {"together": 4, "transposed": True}, "with 6 rows"),
+    ((8, 8), {"together": 2}, "it is 1, or 4"),
+])
+def test_masks_that_have_no_pattern_are_refused(shape, options, message):
+    with pytest.raises(ValueError, match=message):
+        Pattern.of(torch.ones(shape, dtype=torch.bool), **options)
 
 
 @pytest.mark.parametrize("together", [1, 4])
