@@ -104,6 +104,7 @@ class Linear(nn.Module):
         lead = () if replicas is None else (replicas,)
         self.weight = nn.Parameter(torch.empty(*lead, out_features, in_features))
         self.bias = nn.Parameter(torch.empty(*lead, out_features)) if bias else None
+        self.product = _linear  # the chapter `sparse` puts another in its place
         self.reset_parameters(generator)
 
     def reset_parameters(self, generator: Generators = None) -> None:
@@ -115,7 +116,7 @@ class Linear(nn.Module):
         self,
         x: Tensor,  # (..., in_features), or (S, ..., in_features) with replicas
     ) -> Tensor:  # (..., out_features), or (S, ..., out_features)
-        return _linear(x, self.weight, self.bias)
+        return self.product(x, self.weight, self.bias)
 
     def extra_repr(self) -> str:
         return f"{self.in_features}, {self.out_features}, bias={self.bias is not None}, replicas={self.replicas}"
@@ -138,12 +139,12 @@ def _stack(
     h0: Tensor,  # (S, layers, batch, hidden)
     weights: list[tuple],  # for each layer: input weight, recurrent weight and two biases or None, each led by S
     nonlinearity: str,
-    recurrences: list[Callable],  # for each layer: `ElmanFunction.apply`, or what stands in for it
+    products: list[tuple[Callable, Callable]],  # for each layer: `_linear` and `ElmanFunction.apply`, or what stands in for them
 ) -> tuple[Tensor, Tensor]:  # states of the last layer (S, steps, batch, hidden), last states (S, layers, batch, hidden)
     last = []
     for k, (w_x, w_h, b_x, b_h) in enumerate(weights):
-        projected = _linear(x, w_x, None if b_x is None else b_x + b_h)
-        x, end = recurrences[k](projected, h0[:, k], w_h, nonlinearity)
+        project, recur = products[k]
+        x, end = recur(project(x, w_x, None if b_x is None else b_x + b_h), h0[:, k], w_h, nonlinearity)
         last.append(end)
     return x, torch.stack(last, 1)
 
@@ -184,7 +185,7 @@ class RNN(nn.Module):
         for k in range(num_layers):
             for name, shape in self._shapes(k).items():
                 self.register_parameter(name, nn.Parameter(torch.empty(shape)))
-        self.recurrences = [ElmanFunction.apply] * num_layers  # the chapter `sparse` puts others in their place
+        self.products = [(_linear, ElmanFunction.apply)] * num_layers  # the chapter `sparse` puts others in their place
         self.reset_parameters(generator)
 
 # %% ../nbs/recurrent.ipynb #4b2b3e70
@@ -231,8 +232,8 @@ def forward(
     return (out.transpose(0, 1) if self.batch_first else out), last
 
 # %% ../nbs/recurrent.ipynb #31e82c00
-def _cudnn(x: Tensor, h0: Tensor, weights: list[tuple], nonlinearity: str, recurrences: list) -> tuple[Tensor, Tensor]:
-    "What `_stack` computes, for a single replica, by the kernel of `torch.nn.RNN`, which has its own recurrence"
+def _cudnn(x: Tensor, h0: Tensor, weights: list[tuple], nonlinearity: str, products: list) -> tuple[Tensor, Tensor]:
+    "What `_stack` computes, for a single replica, by the kernel of `torch.nn.RNN`, which has its own products"
     kernel = torch.rnn_relu if nonlinearity == "relu" else torch.rnn_tanh
     flat = [w[0] for layer in weights for w in layer if w is not None]
     with warnings.catch_warnings():
@@ -254,7 +255,7 @@ def _run(self: RNN, x: Tensor, h0: Tensor) -> tuple[Tensor, Tensor]:
     weights = [[getattr(self, f"{name}_l{k}", None) for name in names] for k in range(self.num_layers)]
     if single:
         x, h0, weights = x[None], h0[None], [[w if w is None else w[None] for w in layer] for layer in weights]
-    out, last = _fastest(x.device, len(x))(x, h0, weights, self.nonlinearity, self.recurrences)
+    out, last = _fastest(x.device, len(x))(x, h0, weights, self.nonlinearity, self.products)
     return (out[0], last[0]) if single else (out, last)
 
 # %% ../nbs/recurrent.ipynb #f3d6ae9f

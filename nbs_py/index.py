@@ -127,6 +127,7 @@ assert error < 0.25  # it has learned
 # | | [pruning](pruning.ipynb) | masks, schedules, lottery tickets |
 # | | [own](own.ipynb) | a manifold and an inhibitor of your own, in your own training loop |
 # | | [recurrent](recurrent.ipynb) | a recurrent layer that trains fast, many replicas at once |
+# | | [kernels](kernels.ipynb) | loops that keep a processor's registers full, compiled at hand |
 # | | [sparse](sparse.ipynb) | products that cost what is left of a matrix, and blocks that follow the geometry |
 # | | [training](training.ipynb) | one loop for all tasks; runs that are found again |
 # | | [wiring](wiring.ipynb) | pictures of what is left |

@@ -34,13 +34,15 @@ from dataclasses import dataclass
 from functools import cache, cached_property, partial
 from itertools import pairwise
 from pathlib import Path
+from types import ModuleType
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from modreg.manifolds import patch
-from modreg.recurrent import _ACTIVATIONS, _SLOPES, RNN, ElmanFunction
+from modreg.recurrent import _ACTIVATIONS, _SLOPES, RNN, ElmanFunction, Linear, _linear
 
 # %%
 #| hide
@@ -49,7 +51,6 @@ from importlib.resources import files
 from itertools import product
 
 import matplotlib.pyplot as plt
-import numpy as np
 from fastcore.test import test_close, test_eq, test_fail
 from IPython.display import Markdown, display
 
@@ -111,20 +112,18 @@ def naive_product(weight, states):
 weight, states = random_sparse(40, 0.9, torch.float64), torch.randn(40, 7, generator=generator, dtype=torch.float64)
 test_close(naive_product(weight, states), weight @ states, eps=1e-12)
 
+
 # %% [markdown]
-# Each surviving weight $W_{ij}$ adds a multiple of one row of states to another row. Three things make that quick:
+# Each surviving weight $W_{ij}$ adds a multiple of one row of states to another row. Three things make that quick, and the chapter [kernels](kernels.ipynb) writes loops that do them:
 #
 # 1. *States stand in columns*, (neurons, batch): a row is a neuron's state over the whole batch, in one piece, and eight of its numbers are multiplied at once.
-# 2. *Many weights at a time*: the row of results is read and written once for six weights of that row. Where four rows have their weights in the same columns, a row of states is even read once for all four.
-# 3. *Panels*: the columns of $W$ are taken 384 at a time, so that the states which they want fit into the processor's second cache, however wide the network.
+# 2. *Sums stay in registers* until all weights of a row are through. Where four rows have their weights in the same columns, a row of states is even read once for all four.
+# 3. *Panels*: the columns of $W$ are taken some hundreds at a time, so that the states which they want fit into the processor's second cache, however wide the network.
 #
 # So the weights are stored panel by panel, and row by row within a panel, as in the usual *compressed sparse rows*; or, in place of single rows, by fours of rows that are as alike as can be.
 
 # %%
 #| export
-PANEL = 384  # columns of a panel: with a batch of 200, its states fill most of a cache of half a megabyte
-
-
 @dataclass(frozen=True, eq=False)
 class Pattern:
     "Where a matrix may differ from zero: its places, panel by panel and row by row, or four rows by four rows"
@@ -152,8 +151,9 @@ class Pattern:
         replicas, height, width = mask.shape
         rows = (_alike(mask) + height * torch.arange(replicas)[:, None]).view(-1, together) if together > 1 else torch.arange(replicas * height)[:, None]
         i, j = mask.flatten(0, 1)[rows].any(1).nonzero(as_tuple=True)
-        stretch = j // PANEL * len(rows) + i
-        counts, order = torch.bincount(stretch, minlength=max(1, -(-width // PANEL)) * len(rows)), stretch.argsort(stable=True)
+        panel = _panel_width(len(j) / max(1, len(rows) * width), together)
+        stretch = j // panel * len(rows) + i
+        counts, order = torch.bincount(stretch, minlength=max(1, -(-width // panel)) * len(rows)), stretch.argsort(stable=True)
         i, j = rows[i[order]], j[order, None]
         replica = i // height
         places = replica * height * width + j * height + i % height if transposed else i * width + j
@@ -167,6 +167,14 @@ class Pattern:
 
 # %%
 #| export
+def _panel_width(
+    density: float,  # share of places in a set of rows
+    together: int,  # rows in a set
+) -> int:
+    "Columns of a panel: so many that a set has about 24 places there, and that a strip of the states of a panel takes from 64 to 256 kilobytes"
+    return together * round(min(1024, max(256, 24 / max(density, 1e-9))))
+
+
 def _alike(mask: Tensor) -> Tensor:
     "An order of the rows of each replica (S, rows) in which equal ones are neighbours, and long ones lie anywhere: that of a sum of random numbers, one for each column"
     numbers = torch.randn(mask.shape[-1], generator=torch.Generator().manual_seed(0), dtype=torch.float64)
@@ -174,127 +182,30 @@ def _alike(mask: Tensor) -> Tensor:
 
 
 # %% [markdown]
-# ## Kernels
+# ## Products
 #
-# Forward and backward through time need a product, with $W$ and with $W^\top$. numba compiles the loops below for the processor at hand. It is an optional package (the extra `kernels`); without it, torch's own sparse product stands in.
-# One row at a time, and then four:
-
-# %%
-#| export
-def _compile_product(compiled: Callable, prange: type) -> Callable:
-    @compiled
-    def product(rows, start, columns, values, x, out):
-        sets = len(rows)
-        for part in prange(8):  # an eighth of the rows, which no other thread writes to
-            for panel in range((len(start) - 1) // sets):
-                for i in range(sets * part // 8, sets * (part + 1) // 8):
-                    o, p, end = out[rows[i, 0]], start[panel * sets + i], start[panel * sets + i + 1]
-                    while p + 6 <= end:
-                        a, b, c, d, e, f = values[p, 0], values[p + 1, 0], values[p + 2, 0], values[p + 3, 0], values[p + 4, 0], values[p + 5, 0]
-                        u, v, w = x[columns[p]], x[columns[p + 1]], x[columns[p + 2]]
-                        r, s, t = x[columns[p + 3]], x[columns[p + 4]], x[columns[p + 5]]
-                        for k in range(len(o)):
-                            o[k] += a * u[k] + b * v[k] + c * w[k] + d * r[k] + e * s[k] + f * t[k]
-                        p += 6
-                    while p < end:
-                        last = min(p + 1, end - 1)  # an odd one out is read twice, and the second time counts nothing
-                        a, b, u, v = values[p, 0], values[last, 0] * values.dtype.type(last > p), x[columns[p]], x[columns[last]]
-                        for k in range(len(o)):
-                            o[k] += a * u[k] + b * v[k]
-                        p += 2
-
-    return product
-
-
-# %%
-#| export
-def _compile_product_of_fours(compiled: Callable, prange: type) -> Callable:
-    @compiled
-    def product_of_fours(rows, start, columns, values, x, out):
-        sets = len(rows)
-        for part in prange(8):
-            for panel in range((len(start) - 1) // sets):
-                for i in range(sets * part // 8, sets * (part + 1) // 8):
-                    o, q, r, s = out[rows[i, 0]], out[rows[i, 1]], out[rows[i, 2]], out[rows[i, 3]]
-                    p, end = start[panel * sets + i], start[panel * sets + i + 1]
-                    while p + 3 <= end:
-                        u, v, w = x[columns[p]], x[columns[p + 1]], x[columns[p + 2]]
-                        a, b, c, d = values[p, 0], values[p, 1], values[p, 2], values[p, 3]
-                        e, f, g, h = values[p + 1, 0], values[p + 1, 1], values[p + 1, 2], values[p + 1, 3]
-                        j, y, z, t = values[p + 2, 0], values[p + 2, 1], values[p + 2, 2], values[p + 2, 3]
-                        for k in range(len(o)):
-                            o[k] += a * u[k] + e * v[k] + j * w[k]
-                            q[k] += b * u[k] + f * v[k] + y * w[k]
-                            r[k] += c * u[k] + g * v[k] + z * w[k]
-                            s[k] += d * u[k] + h * v[k] + t * w[k]
-                        p += 3
-                    while p < end:
-                        u, a, b, c, d = x[columns[p]], values[p, 0], values[p, 1], values[p, 2], values[p, 3]
-                        for k in range(len(o)):
-                            o[k] += a * u[k]
-                            q[k] += b * u[k]
-                            r[k] += c * u[k]
-                            s[k] += d * u[k]
-                        p += 1
-
-    return product_of_fours
-
-
-# %% [markdown]
-# The gradient needs another thing: $\partial L / \partial W_{ij} = \sum_t \delta_{t,i} \cdot h_{t-1,j}$, one inner product for each weight *that is left*.
-
-# %%
-#| export
-def _compile_gradient(compiled: Callable, prange: type) -> Callable:
-    @compiled
-    def gradient(start, columns, errors, states, out):
-        steps, rows, batch = errors.shape
-        for part in prange(8):
-            for t in range(steps):
-                for panel in range((len(start) - 1) // rows):
-                    for i in range(rows * part // 8, rows * (part + 1) // 8):
-                        error, p, end = errors[t, i], start[panel * rows + i], start[panel * rows + i + 1]
-                        while p < end:
-                            p1, p2, p3 = min(p + 1, end - 1), min(p + 2, end - 1), min(p + 3, end - 1)  # at the end, one is made again and not kept
-                            u, v, w, r = states[t, columns[p]], states[t, columns[p1]], states[t, columns[p2]], states[t, columns[p3]]
-                            a = b = c = d = error.dtype.type(0)
-                            for k in range(batch):
-                                a += error[k] * u[k]
-                                b += error[k] * v[k]
-                                c += error[k] * w[k]
-                                d += error[k] * r[k]
-                            out[p] += a
-                            out[p1] += b * (p1 > p)
-                            out[p2] += c * (p2 > p1)
-                            out[p3] += d * (p3 > p2)
-                            p += 4
-
-    return gradient
-
-
-# %% [markdown]
-# They are compiled when they are first used, and run on as many threads as torch does.
+# The kernels are compiled when they are first used, and run on as many threads as torch does. They need numba, an optional package (the extra `kernels`); without it, torch's own sparse product stands in.
 
 # %%
 #| export
 @cache
-def _kernels() -> tuple[Callable, Callable, Callable] | None:
-    "Product, product by fours of rows, and gradient, compiled; None without numba"
+def _kernels() -> ModuleType | None:
+    "The chapter `kernels`; None without numba"
     try:
-        from numba import njit, prange
+        from modreg import kernels
     except ImportError:
         return None
-    compiled = njit(parallel=True, fastmath={"contract", "reassoc", "nsz", "arcp"}, error_model="numpy")
-    return _compile_product(compiled, prange), _compile_product_of_fours(compiled, prange), _compile_gradient(compiled, prange)
+    return kernels
 
 
-def _call(kernel: Callable, *tensors: Tensor) -> None:
+def _call(kernel: Callable, *arguments: object) -> None:
     "Run a kernel on as many threads as torch uses"
     import numba
 
     threads = torch.get_num_threads()
-    numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
-    kernel(*(t.detach().numpy() for t in tensors))
+    used = min(threads, numba.config.NUMBA_NUM_THREADS)
+    numba.set_num_threads(used)
+    kernel(used, *arguments)
     if torch.get_num_threads() != threads:  # numba sets it when it starts its own
         torch.set_num_threads(threads)
 
@@ -353,16 +264,24 @@ class SparseMatrix:
         "All of the matrix, zeros included"
         return self._torch.to_dense()
 
+    @cached_property
+    def _arrays(self) -> tuple[np.ndarray, ...]:
+        "The same for a kernel"
+        return tuple(t.numpy() for t in (self.pattern.rows, self.pattern.start, self.pattern.columns, self.values))
+
     def add_(
         self,
-        states: Tensor,  # (columns, batch)
-        out: Tensor,  # (rows, batch), in one piece; changed in place
+        states: Tensor,  # (columns, batch), or of some steps (T, columns, batch)
+        out: Tensor,  # (rows, batch) or (T, rows, batch), in one piece; changed in place
     ) -> Tensor:  # `out`
         "Add the product with `states` to `out`"
-        pattern, kernels = self.pattern, _kernels()
-        if kernels is None:
-            return torch.addmm(out, self._torch, states, out=out)
-        _call(kernels[pattern.rows.shape[1] > 1], pattern.rows, pattern.start, pattern.columns, self.values, states.contiguous(), out)
+        kernels = _kernels()
+        steps, sums = states.contiguous().view(-1, *states.shape[-2:]), out.view(-1, *out.shape[-2:])
+        if kernels is not None:
+            _call(kernels.add_product if self.values.shape[1] == 1 else kernels.add_product_of_fours, *self._arrays, steps.numpy(), sums.numpy())
+            return out
+        for state, sum_ in zip(steps, sums, strict=True):
+            torch.addmm(sum_, self._torch, state, out=sum_)
         return out
 
 
@@ -378,6 +297,8 @@ for dtype, eps in ((torch.float32, 1e-3), (torch.float64, 1e-10)):
             states, begun = (torch.randn(n, batch, generator=generator, dtype=dtype) for n in w.shape[::-1])
             test_eq(matrix.dense(), w)
             test_close(matrix.add_(states, begun.clone()), begun + w @ states, eps=eps)
+            two = torch.stack([states, -states])
+            test_close(matrix.add_(two, torch.stack([begun, begun])), begun + w @ two, eps=eps)
 
 
 # %% [markdown]
@@ -597,12 +518,75 @@ test_fail(lambda: SparseRNN({}), contains="weight_ih_l0")
 # %% [markdown]
 # ## Training with what is left
 #
-# A mask is known while a network trains, and the gradient of a weight that is gone is not wanted. So forward, backward and gradient need the survivors alone. The function below stands in for the dense recurrence of the chapter
-# [recurrent](recurrent.ipynb): the same arguments, the same results for all weights that are left, and a gradient of zero for the others.
+# A mask is known while a network trains, and the gradient of a weight that is gone is not wanted. So forward, backward and gradient need the survivors alone. All replicas are one matrix with theirs along its diagonal, so a step of forty small networks is one call.
 
 # %%
 #| export
-class SurvivingFunction(torch.autograd.Function):
+def _in_rows(x: Tensor, replicas: int) -> Tensor:
+    "(T, S·N, batch) as (S, T, batch, N)"
+    return x.unflatten(1, (replicas, -1)).permute(1, 0, 3, 2)
+
+
+def _in_columns(x: Tensor) -> Tensor:
+    "(S, T, batch, N) as (T, S·N, batch), in one piece; nothing is copied if it comes from `_in_rows`"
+    return x.permute(1, 0, 3, 2).flatten(1, 2).contiguous()
+
+
+def _gradient_of(weight: Tensor, pattern: Pattern, errors: Tensor, states: Tensor) -> Tensor:
+    "The sum over steps of errors (T, rows, batch) times states (T, columns, batch), like the weight, and zero where the pattern has no place"
+    inner, kernels = errors.new_zeros(len(pattern.places)), _kernels()
+    if kernels is not None:
+        _call(kernels.add_gradient, *(t.detach().numpy() for t in (pattern.start, pattern.columns, errors, states, inner)))
+    else:
+        rows = pattern.sets()
+        for error, state in zip(errors, states, strict=True):
+            inner += (error[rows] * state[pattern.columns]).sum(1)
+    return torch.zeros_like(weight).view(-1).index_copy_(0, pattern.places[:, 0], inner).view_as(weight)
+
+
+def patterns_of(
+    mask: Tensor,  # True where a weight stays, (M, N) or (S, M, N)
+) -> tuple[Pattern, Pattern]:  # of the matrix, and of the transposed one
+    "What training needs to know of a mask"
+    return Pattern.of(mask), Pattern.of(mask, transposed=True)
+
+
+# %% [markdown]
+# Two functions stand in for those of the chapter [recurrent](recurrent.ipynb): the same arguments, the same results for all weights that are left, and a gradient of zero for the others. First a linear map, at all steps at once:
+
+# %%
+#| export
+class SurvivingLinear(torch.autograd.Function):
+    "A linear map by the weights of a pattern, which comes with that of the transposed matrix"
+
+    @staticmethod
+    def forward(ctx, patterns: tuple[Pattern, Pattern], x, weight, bias):
+        ctx.patterns, ctx.shape = patterns, (1 if weight.dim() == 2 else len(weight), -1, x.shape[-2] if x.dim() > 1 else 1)
+        columns = _in_columns(x.reshape(*ctx.shape, x.shape[-1]))
+        out = x.new_zeros(len(columns), patterns[0].shape[0], columns.shape[2])
+        if bias is not None:
+            out += bias.reshape(-1, 1)
+        SparseMatrix.at(patterns[0], weight).add_(columns, out)
+        ctx.save_for_backward(columns, weight)
+        return _in_rows(out, ctx.shape[0]).reshape(*x.shape[:-1], -1)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad):
+        (pattern, turned), (columns, weight), wanted = ctx.patterns, ctx.saved_tensors, ctx.needs_input_grad
+        errors, grad_x = _in_columns(grad.reshape(*ctx.shape, grad.shape[-1])), None
+        if wanted[1]:
+            grad_x = _in_rows(SparseMatrix.at(turned, weight).add_(errors, torch.zeros_like(columns)), ctx.shape[0]).reshape(*grad.shape[:-1], -1)
+        grad_weight = _gradient_of(weight, pattern, errors, columns) if wanted[2] else None
+        return None, grad_x, grad_weight, errors.sum((0, 2)).view(weight.shape[:-1]) if wanted[3] else None
+
+
+# %% [markdown]
+# Then the recurrence:
+
+# %%
+#| export
+class SurvivingRecurrence(torch.autograd.Function):
     "The recurrence of eq. 1 on the weights of a pattern, which comes with that of the transposed matrix: all states, and the last"
 
     @staticmethod
@@ -632,58 +616,31 @@ class SurvivingFunction(torch.autograd.Function):
         for t in range(len(states) - 1, 0, -1):
             _SLOPES[ctx.nonlinearity](errors[t], states[t], errors[t])
             back.add_(errors[t], errors[t - 1])
-        grad_weight = torch.zeros_like(weight)
-        grad_weight.view(-1)[pattern.places[:, 0]] = _inner_products(pattern, errors[1:], states[:-1])
+        grad_weight = _gradient_of(weight, pattern, errors[1:], states[:-1]) if ctx.needs_input_grad[3] else None
         return None, rows[:, 1:], rows[:, 0], grad_weight, None
 
 
 # %% [markdown]
-# All replicas are one matrix with theirs along its diagonal, so a step of forty small networks is one call.
-
-# %%
-#| export
-def _in_rows(x: Tensor, replicas: int) -> Tensor:
-    "(T, S·N, batch) as (S, T, batch, N)"
-    return x.unflatten(1, (replicas, -1)).permute(1, 0, 3, 2)
-
-
-def _inner_products(pattern: Pattern, errors: Tensor, states: Tensor) -> Tensor:
-    "What each place of a pattern gets (n,) of the sum over steps of errors (T, rows, batch) times states (T, columns, batch)"
-    inner, kernels = errors.new_zeros(len(pattern.places)), _kernels()
-    if kernels is not None:
-        _call(kernels[2], pattern.start, pattern.columns, errors, states, inner)
-        return inner
-    rows = pattern.sets()
-    for error, state in zip(errors, states, strict=True):
-        inner += (error[rows] * state[pattern.columns]).sum(1)
-    return inner
-
-
-def patterns_of(
-    mask: Tensor,  # True where a weight stays, (N, N) or (S, N, N)
-) -> tuple[Pattern, Pattern]:  # of the matrix, and of the transposed one
-    "What training needs to know of a mask"
-    return Pattern.of(mask), Pattern.of(mask, transposed=True)
-
+# States stay in columns from one function to the next: what one hands on in rows, as the rest of torch wants it, is a view, and the next one finds the columns in it.
 
 # %%
 masked = torch.randn(2, 9, 9, generator=generator, dtype=torch.float64) * (torch.rand(2, 9, 9, generator=generator) < 0.4)
-surviving = partial(SurvivingFunction.apply, patterns_of(masked != 0))
-projected, h0 = (torch.randn(2, *shape, 9, generator=generator, dtype=torch.float64).requires_grad_() for shape in ((5, 3), (3,)))
+patterns, bias = patterns_of(masked != 0), torch.randn(2, 9, generator=generator, dtype=torch.float64).requires_grad_()
+x, h0 = (torch.randn(2, *shape, 9, generator=generator, dtype=torch.float64).requires_grad_() for shape in ((5, 3), (3,)))
 for nonlinearity in ("relu", "tanh"):
-    assert torch.autograd.gradcheck(lambda p, h, n=nonlinearity: surviving(p, h, masked, n), (projected, h0))
     results = []
-    for function in (ElmanFunction.apply, surviving):
+    for linear, recurrence in ((_linear, ElmanFunction.apply), (partial(SurvivingLinear.apply, patterns), partial(SurvivingRecurrence.apply, patterns))):
         weight = masked.clone().requires_grad_()
-        out, last = function(projected, h0, weight, nonlinearity)
-        results.append([out, last, *torch.autograd.grad(out.sin().sum() + last.square().sum(), (weight, projected, h0))])
+        out, last = recurrence(linear(x, weight, bias), h0, weight, nonlinearity)
+        out = linear(out, weight, None)
+        results.append([out, last, *torch.autograd.grad(out.sin().sum() + last.square().sum(), (weight, x, h0, bias))])
     results[0][2] = results[0][2] * (masked != 0)  # what is gone has no gradient
     for dense_result, sparse_result in zip(*results, strict=True):
         test_close(dense_result.detach(), sparse_result.detach(), eps=1e-10)
 
 
 # %% [markdown]
-# When does it pay? When there are enough neurons, and enough of their weights are gone. Again the machine is asked: each time that the masks change, a step of the layer is run both ways, and the quicker stays. To change over is to set one attribute.
+# When does it pay? When there are enough neurons, and enough of their weights are gone. Again the machine is asked: each time that the masks change, a step of each layer is run both ways, and the quicker stays. To change over is to set one attribute.
 
 # %%
 #| export
@@ -691,34 +648,53 @@ def use_surviving(
     model: nn.Module,
     masks: dict[str, Tensor],  # True where a weight stays, by name, as `MagnitudePruner.masks`
     batch: int,  # sequences at once
-) -> dict[str, bool]:  # by name of each masked recurrent weight: whether the survivors are quicker
-    "Let each recurrent layer of a model multiply by its surviving weights alone, where that is quicker here; call it whenever masks have changed"
+) -> dict[str, bool]:  # by name of each masked weight of a linear map or a recurrence: whether the survivors are quicker
+    "Let each layer of a model multiply by its surviving weights alone, where that is quicker here; call it whenever masks have changed"
     used = {}
     for path, layer in model.named_modules():
+        if isinstance(layer, Linear) and (name := f"{path}.weight".lstrip(".")) in masks:
+            layer.product = _linear_product(layer.weight, masks[name], batch)
+            used[name] = layer.product != _linear
         for k in range(layer.num_layers if isinstance(layer, RNN) else 0):
-            name = f"{path}.weight_hh_l{k}".lstrip(".")
-            if name in masks:
-                layer.recurrences[k] = _quicker(getattr(layer, f"weight_hh_l{k}"), masks[name], layer.nonlinearity, batch)
-                used[name] = layer.recurrences[k] != ElmanFunction.apply
+            names = [f"{path}.weight_{kind}_l{k}".lstrip(".") for kind in ("ih", "hh")]
+            if names[1] in masks:
+                layer.products[k] = _recurrent_products(layer, k, *map(masks.get, names), batch)
+                used[names[1]] = layer.products[k] != (_linear, ElmanFunction.apply)
     return used
 
 
+# %% [markdown]
+# A recurrence that takes columns wants its drives in columns, so the projection before it goes the same way, pruned or not.
+
 # %%
 #| export
-def _quicker(weight: Tensor, mask: Tensor, nonlinearity: str, batch: int) -> Callable:
-    "The recurrence of a layer, dense or by its surviving weights"
+@torch.enable_grad()
+def _quicker(dense: Callable | tuple, surviving: Callable | tuple, step: Callable[..., Tensor]) -> Callable | tuple:
+    "The one of two ways to multiply with which a step forward and backward takes less time"
+    dense_time, time_left = median_time(*(lambda way=way: step(way).sum().backward() for way in (dense, surviving)))
+    return surviving if time_left < dense_time else dense
+
+
+def _linear_product(weight: Tensor, mask: Tensor, batch: int) -> Callable:
+    "The product of a linear map, dense or by its surviving weights"
     if weight.device.type != "cpu" or mask.all():
-        return ElmanFunction.apply
-    weight = weight.detach().reshape(-1, *weight.shape[-2:])
-    surviving = partial(SurvivingFunction.apply, patterns_of(mask))
-    projected, h0 = weight.new_ones(len(weight), 2, batch, weight.shape[-1]), weight.new_ones(len(weight), batch, weight.shape[-1])
+        return _linear
+    weight = weight.detach().clone().requires_grad_()
+    x = weight.new_ones(*weight.shape[:-2], 2, batch, weight.shape[-1]).requires_grad_()
+    return _quicker(_linear, partial(SurvivingLinear.apply, patterns_of(mask)), lambda product: product(x, weight, None))
 
-    @torch.enable_grad()
-    def step(function: Callable) -> None:
-        function(projected, h0, weight.clone().requires_grad_(), nonlinearity)[1].sum().backward()
 
-    dense_time, time_left = median_time(partial(step, ElmanFunction.apply), partial(step, surviving))
-    return surviving if time_left < dense_time else ElmanFunction.apply
+def _recurrent_products(layer: RNN, k: int, mask_ih: Tensor | None, mask_hh: Tensor, batch: int) -> tuple[Callable, Callable]:
+    "Projection and recurrence of a layer, dense or by their surviving weights"
+    dense = _linear, ElmanFunction.apply
+    weights = (getattr(layer, f"weight_{kind}_l{k}").detach() for kind in ("ih", "hh"))
+    w_x, w_h = (w.reshape(-1, *w.shape[-2:]).clone().requires_grad_() for w in weights)
+    if w_h.device.type != "cpu" or mask_hh.all():
+        return dense
+    mask_ih = torch.ones_like(w_x, dtype=torch.bool) if mask_ih is None else mask_ih
+    surviving = partial(SurvivingLinear.apply, patterns_of(mask_ih)), partial(SurvivingRecurrence.apply, patterns_of(mask_hh))
+    x, h0 = w_x.new_ones(len(w_x), 2, batch, w_x.shape[-1]).requires_grad_(k > 0), w_h.new_ones(len(w_h), batch, w_h.shape[-1])
+    return _quicker(dense, surviving, lambda products: products[1](products[0](x, w_x, None), h0, w_h, layer.nonlinearity)[1])
 
 
 # %% [markdown]

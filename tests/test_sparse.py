@@ -12,8 +12,21 @@ from torch import nn
 from modreg import sparse
 from modreg.head_direction import HeadDirection, HeadDirectionConfig
 from modreg.pruning import MagnitudePruner
-from modreg.recurrent import RNN, ElmanFunction
-from modreg.sparse import Pattern, SparseMatrix, SparseRNN, SurvivingFunction, filled_blocks, load_sparse, neighbour_groups, patterns_of, quickest, save_sparse, use_surviving
+from modreg.recurrent import RNN, ElmanFunction, Linear, _linear
+from modreg.sparse import (
+    Pattern,
+    SparseMatrix,
+    SparseRNN,
+    SurvivingLinear,
+    SurvivingRecurrence,
+    filled_blocks,
+    load_sparse,
+    neighbour_groups,
+    patterns_of,
+    quickest,
+    save_sparse,
+    use_surviving,
+)
 from modreg.training import fit
 
 DTYPES = {torch.float32: 1e-4, torch.float64: 1e-11}
@@ -37,13 +50,15 @@ def kernels(request, monkeypatch):
         monkeypatch.setattr(sparse, "_kernels", lambda: None)
 
 
-SHAPES = [(1, 1), (13, 1), (1, 13), *((20, sparse.PANEL + k) for k in (-1, 0, 1)), (20, 512), (3, 1100), (600, 40)]
+PANELS = [k + edge for k in (256, 1024) for edge in (-1, 0, 1)]  # panels of single rows, and of fours, of these dense weights are 256 and 1,024 columns wide
+SHAPES = [(1, 1), (13, 1), (1, 13), *((20, width) for width in PANELS), (3, 1100), (600, 40)]
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(("shape", "together"), [*((shape, 1) for shape in SHAPES), *((shape, 4) for shape in SHAPES if shape[0] % 4 == 0)])
-@pytest.mark.parametrize("batch", [1, 3, 64])
+@pytest.mark.parametrize("batch", [1, 31, 84])
 def test_product(shape, together, batch, dtype, kernels):
+    "With each width of strip, and what is left beside them"
     weight = draw(*shape, zeros=0.6, dtype=dtype)
     x, out = draw(shape[1], batch, zeros=0, dtype=dtype, seed=1), draw(shape[0], batch, zeros=0, dtype=dtype, seed=2)
     matrix = SparseMatrix.of(weight, together)
@@ -58,6 +73,18 @@ def test_transposed_product(shape, together, dtype, kernels):
     matrix = SparseMatrix.at(Pattern.of(weight != 0, transposed=True, together=together), weight)
     assert torch.equal(matrix.dense(), weight.T)
     torch.testing.assert_close(matrix.add_(x, x.new_zeros(shape[1], 5)), weight.T @ x, rtol=0, atol=DTYPES[dtype] * shape[0])
+
+
+def test_widths_of_panels():
+    assert [sparse._panel_width(density, 1) for density in (1, 0.1, 0.05, 0.02, 0)] == [256, 256, 480, 1024, 1024]
+
+
+@pytest.mark.parametrize("together", [1, 4])
+@pytest.mark.parametrize("zeros", [0.6, 0.99])
+def test_steps_are_multiplied_one_by_one(together, zeros, kernels):
+    weight = draw(20, 2100, zeros=zeros)
+    x, out = draw(3, 2100, 9, zeros=0, seed=1), draw(3, 20, 9, zeros=0, seed=2)
+    torch.testing.assert_close(SparseMatrix.of(weight, together).add_(x, out.clone()), out + weight @ x)
 
 
 def test_torch_keeps_its_number_of_threads():
@@ -122,7 +149,7 @@ def test_replicas_lie_along_the_diagonal(shape, transposed, together, kernels):
 def test_gradients_are_those_of_the_dense_recurrence(zeros, nonlinearity, states, last, kernels):
     masked = draw(3, 24, 24, zeros=zeros) / 5
     found = []
-    for function in (ElmanFunction.apply, partial(SurvivingFunction.apply, patterns_of(masked != 0))):
+    for function in (ElmanFunction.apply, partial(SurvivingRecurrence.apply, patterns_of(masked != 0))):
         weight, projected, h0 = (t.clone().requires_grad_() for t in (masked, draw(3, 7, 5, 24, zeros=0, seed=3), draw(3, 5, 24, zeros=0, seed=4)))
         out, end = function(projected, h0, weight, nonlinearity)
         loss = (out.sin().sum() if states else 0) + (end.square().sum() if last else 0)
@@ -132,20 +159,58 @@ def test_gradients_are_those_of_the_dense_recurrence(zeros, nonlinearity, states
         torch.testing.assert_close(dense, left, rtol=0, atol=1e-10)
 
 
+@pytest.mark.parametrize(("replicas", "lead"), [(None, ()), *((replicas, lead) for replicas in (None, 2) for lead in ((6,), (5, 6), (3, 5, 6)))])
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_linear_map_of_any_shape(replicas, lead, bias, kernels):
+    "From rows as they are, and from the view of columns that a recurrence hands on"
+    stack = () if replicas is None else (replicas,)
+    masked, b = draw(*stack, 7, 12, zeros=0.5), draw(*stack, 7, zeros=0).requires_grad_() if bias else None
+    rows = draw(*stack, *lead, 12, zeros=0, seed=1)
+    for x in (rows, rows.transpose(-1, -2).contiguous().transpose(-1, -2)) if lead else (rows,):
+        found = []
+        for function in (_linear, partial(SurvivingLinear.apply, patterns_of(masked != 0))):
+            leaves = [t.detach().clone().requires_grad_() for t in (masked, x)] + ([b] if bias else [])
+            out = function(leaves[1], leaves[0], b)
+            found.append([out, *torch.autograd.grad(out.sin().sum(), leaves)])
+        found[0][1] = found[0][1] * (masked != 0)
+        for dense, left in zip(*found, strict=True):
+            torch.testing.assert_close(dense, left, rtol=0, atol=1e-12)
+
+
+def test_no_gradient_is_made_that_nobody_wants(monkeypatch):
+    masked, x = draw(7, 12, zeros=0.5), draw(6, 12, zeros=0)
+    monkeypatch.setattr(sparse, "_gradient_of", lambda *_: pytest.fail("a frozen weight has no gradient"))
+    x.requires_grad_()
+    (slope,) = torch.autograd.grad(SurvivingLinear.apply(patterns_of(masked != 0), x, masked, None).sum(), x)
+    torch.testing.assert_close(slope, masked.sum(0).expand(6, 12))
+
+
+class Stack(nn.Module):
+    "Two linear maps with a recurrent layer between them"
+
+    def __init__(self, encoder, rnn, decoder):
+        super().__init__()
+        self.encoder, self.rnn, self.decoder = encoder, rnn, decoder
+
+    def forward(self, x):
+        return self.decoder(self.rnn(self.encoder(x))[0])
+
+
 @pytest.mark.parametrize("replicas", [None, 2])
-def test_a_layer_trains_alike(always, replicas):
-    layers = [RNN(3, 20, 2, "tanh", replicas=replicas).double() for _ in range(2)]
+def test_a_network_trains_alike(always, replicas):
+    options = dict(replicas=replicas)
+    layers = [Stack(Linear(4, 3, **options), RNN(3, 20, 2, "tanh", **options), Linear(20, 5, **options)).double() for _ in range(2)]
     layers[1].load_state_dict(layers[0].state_dict())
     pruners = [MagnitudePruner(layer, 0.8, epochs=1, replicas=replicas) for layer in layers]
     optimizers = [torch.optim.Adam(layer.parameters(), lr=1e-2) for layer in layers]
     for pruner, optimizer in zip(pruners, optimizers, strict=True):
         pruner.step(0, optimizer)
-    assert use_surviving(layers[1], pruners[1].masks, 4) == {"weight_hh_l0": True, "weight_hh_l1": True}
-    x = draw(*(() if replicas is None else (replicas,)), 6, 4, 3, zeros=0)
+    assert use_surviving(layers[1], pruners[1].masks, 4) == dict.fromkeys(("encoder.weight", "rnn.weight_hh_l0", "rnn.weight_hh_l1", "decoder.weight"), True)
+    x = draw(*(() if replicas is None else (replicas,)), 6, 4, 4, zeros=0)
     for _ in range(5):
         for layer, optimizer in zip(layers, optimizers, strict=True):
             optimizer.zero_grad()
-            layer(x)[0].square().sum().backward()
+            layer(x).square().sum().backward()
             optimizer.step()
     for a, b in zip(layers[0].parameters(), layers[1].parameters(), strict=True):
         torch.testing.assert_close(a, b, rtol=0, atol=1e-9)

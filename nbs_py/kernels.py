@@ -1,0 +1,449 @@
+# ---
+# jupyter:
+#   kernelspec:
+#     display_name: python3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Kernels
+#
+# > Loops in the language of the processor: what registers and caches ask of a product with few weights
+
+# %% [markdown]
+# After this chapter you can
+#
+# - say what a vector register is, and write a loop whose sums never leave it,
+# - cut a product into strips and panels, so that what it reads lies in a cache,
+# - estimate from the width of a cache's path how fast such a loop can be.
+#
+# The question: *a processor adds and multiplies 16 numbers at a tick, if they are there. How must a product with few weights be written so that they are?*
+
+# %%
+#| default_exp kernels
+
+# %%
+#| export
+from collections.abc import Callable
+
+import numpy as np
+from llvmlite import ir
+from numba import literal_unroll, njit, prange, types
+from numba.core import cgutils
+from numba.extending import intrinsic, models, register_model
+
+# %%
+#| hide
+import time
+
+import matplotlib.pyplot as plt
+from fastcore.test import test_close, test_eq
+
+from modreg.exercises import exercise
+
+plt.style.use("modreg.data.book")
+rng = np.random.default_rng(0)
+
+# %%
+#| echo: false
+rows, width, batch = 12, 24, 16
+kept = rng.random((rows, width)) < 0.15
+fig, axes = plt.subplots(1, 3, figsize=(9, 3.4), layout="constrained", width_ratios=[24, 16, 16])
+shapes = ((rows, width, "weights: panel by panel"), (width, batch, "states: a strip of them"), (rows, batch, "results: a strip of them"))
+for ax, (height, across, title) in zip(axes, shapes, strict=True):
+    ax.set(xlim=(0, across), ylim=(height, 0), aspect="equal", xticks=[], yticks=[], title=title)
+axes[0].axvspan(0, 8, color="C0", alpha=0.25)
+axes[1].fill_between([0, 8], 0, 8, color="C0", alpha=0.25)
+axes[2].axvspan(0, 8, color="C1", alpha=0.2)
+for i, j in zip(*kept.nonzero(), strict=True):
+    now = i == 4 and j < 8
+    axes[0].plot(j + 0.5, i + 0.5, "s", color="C1" if now else "0.5", markersize=7)
+    if now:
+        axes[1].fill_between([0, 8], j, j + 1, color="C1")
+axes[2].fill_between([0, 8], 4, 5, color="C1")
+axes[0].set(xlabel="to multiply: one row's weights of one panel …")
+axes[1].set(xlabel="… with the states which they want …")
+axes[2].set(xlabel="… into sums that stay in registers")
+plt.show()
+
+
+# %% [markdown]
+# A product with the weights that are left, at one moment. *Predict:* the sums of a strip are kept in registers while the loop goes along a row of weights. What would it cost to keep them in memory?
+#
+# ## A loop as it is read
+#
+# Weights are stored as *compressed rows*: all that are left, row by row, the column of each, and where each row begins. States stand with neurons as rows and the batch as columns, so that a weight multiplies one piece of memory.
+
+# %%
+@njit
+def plain_product(start, columns, values, x, out):
+    "Add the product of a matrix with states x (columns, batch) to out (rows, batch)"
+    for i in range(len(out)):
+        for p in range(start[i], start[i + 1]):
+            for k in range(out.shape[1]):
+                out[i, k] += values[p] * x[columns[p], k]
+
+
+# %% [markdown]
+# numba compiles this, and makes vector instructions of the innermost loop: each takes eight floats from the states, multiplies them by the weight, and adds them to eight results. But results come from memory and go back there for every single weight. For one
+# multiplication there are two reads and a write, and it is these that the processor is busy with.
+#
+# ## Numbers side by side
+#
+# Let a row of results stay in registers, until all weights of the row are through. Python has no word for a register, and neither has numba. LLVM, the compiler below numba, has: a *vector* of numbers. So numba is taught one type more, some numbers side by side, and four things to do with it.
+
+# %%
+#| export
+class Lanes(types.Type):
+    "Type of some numbers side by side, which LLVM spreads over as many vector registers as they need"
+
+    def __init__(self, dtype: types.Type, count: int):
+        self.dtype, self.count = dtype, count
+        super().__init__(name=f"Lanes({dtype}, {count})")
+
+
+@register_model(Lanes)
+class _LanesModel(models.PrimitiveModel):
+    "What they are to LLVM"
+
+    def __init__(self, manager, lanes):
+        super().__init__(manager, lanes, ir.VectorType(manager.lookup(lanes.dtype).get_value_type(), lanes.count))
+
+
+# %% [markdown]
+# numba compiles for types and not for values. So how many numbers there are is told by a type as well: by a tuple that has so many entries.
+
+# %%
+#| export
+def _pointer(context, builder, kinds: tuple, array, row, column, vector: ir.VectorType):
+    "To the numbers of an array from [row, column] on"
+    at = [context.cast(builder, place, kind, types.intp) for place, kind in zip((row, column), kinds[1:3], strict=True)]
+    array = context.make_array(kinds[0])(context, builder, array)
+    return builder.bitcast(cgutils.get_item_pointer(context, builder, kinds[0], array, at, wraparound=False), vector.as_pointer())
+
+
+@intrinsic
+def load(typing, array, row, column, lanes):
+    "Numbers of a matrix from [row, column] on, as many as the tuple `lanes` has entries"
+    result = Lanes(array.dtype, lanes.count)
+
+    def generate(context, builder, signature, arguments):
+        pointer = _pointer(context, builder, signature.args, *arguments[:3], context.get_value_type(result))
+        return builder.load(pointer, align=array.dtype.bitwidth // 8)
+
+    return result(array, row, column, lanes), generate
+
+
+@intrinsic
+def store(typing, array, row, column, numbers):
+    "Write numbers to a matrix from [row, column] on"
+
+    def generate(context, builder, signature, arguments):
+        pointer = _pointer(context, builder, signature.args, *arguments[:3], arguments[3].type)
+        builder.store(arguments[3], pointer, align=array.dtype.bitwidth // 8)
+        return context.get_dummy_value()
+
+    return types.none(array, row, column, numbers), generate
+
+
+# %%
+#| export
+@intrinsic
+def multiply_add(typing, factor, numbers, sums):
+    "sums + factor · numbers, rounded once where the processor can do so"
+
+    def generate(context, builder, signature, arguments):
+        factor, numbers, sums = arguments
+        integer = ir.IntType(32)
+        first = builder.insert_element(ir.Constant(numbers.type, ir.Undefined), factor, integer(0))
+        everywhere = builder.shuffle_vector(first, first, ir.Constant(ir.VectorType(integer, numbers.type.count), None))
+        return builder.fadd(sums, builder.fmul(everywhere, numbers, flags=("contract",)), flags=("contract",))
+
+    return sums(factor, numbers, sums), generate
+
+
+@intrinsic
+def inner_product(typing, a, b):
+    "The sum of a · b: the upper half is added to the lower one, and again, until one number is left"
+
+    def generate(context, builder, signature, arguments):
+        sums, count = builder.fmul(*arguments), a.count
+        while count > 1:
+            count //= 2
+            halves = [ir.Constant(ir.VectorType(ir.IntType(32), count), list(range(k, k + count))) for k in (0, count)]
+            sums = builder.fadd(*(builder.shuffle_vector(sums, sums, half) for half in halves))
+        return builder.extract_element(sums, ir.IntType(32)(0))
+
+    return a.dtype(a, b), generate
+
+
+# %%
+@njit
+def try_lanes(x, out, lanes):
+    "Twice the first row, and the inner product of the first two"
+    store(out, 0, 0, multiply_add(np.float32(2), load(x, 0, 0, lanes), load(out, 0, 0, lanes)))
+    return inner_product(load(x, 0, 0, lanes), load(x, 1, 0, lanes))
+
+
+x = rng.normal(size=(2, 19)).astype("float32")
+for count in (1, 8, 16):
+    out = np.zeros((1, 19), "float32")
+    test_close(try_lanes(x, out, (0,) * count), x[0, :count] @ x[1, :count], eps=1e-4)
+    test_eq(out[0], np.where(np.arange(19) < count, 2 * x[0], 0).astype("float32"))
+
+
+# %% [markdown]
+# ## One row, or four
+#
+# Now the loop of above, for a strip of the batch as wide as `lanes`. The sums are loaded once and stored once. In between, each weight costs one read of states and nothing else.
+#
+# Where four rows have their weights in the same columns, even that read serves four times. Such rows are stored together, with four values for each column.
+
+# %%
+#| export
+@njit
+def single(first, last, rows, start, columns, values, x, out, k, lanes):
+    "The sets of rows from first to last, one row in each: add the product with x[:, k : k + lanes] to out"
+    for i in range(first, last):
+        sums = load(out, rows[i, 0], k, lanes)
+        for p in range(start[i], start[i + 1]):
+            sums = multiply_add(values[p, 0], load(x, columns[p], k, lanes), sums)
+        store(out, rows[i, 0], k, sums)
+
+
+@njit
+def fours(first, last, rows, start, columns, values, x, out, k, lanes):
+    "As `single`, with four rows in each set"
+    for i in range(first, last):
+        q, r, s, t = rows[i]
+        a, b, c, d = load(out, q, k, lanes), load(out, r, k, lanes), load(out, s, k, lanes), load(out, t, k, lanes)
+        for p in range(start[i], start[i + 1]):
+            numbers = load(x, columns[p], k, lanes)
+            a, b = multiply_add(values[p, 0], numbers, a), multiply_add(values[p, 1], numbers, b)
+            c, d = multiply_add(values[p, 2], numbers, c), multiply_add(values[p, 3], numbers, d)
+        store(out, q, k, a)
+        store(out, r, k, b)
+        store(out, s, k, c)
+        store(out, t, k, d)
+
+
+# %% [markdown]
+# ## Strips and panels
+#
+# How wide is a strip? The common processors of today have 16 or 32 vector registers, and at least 16 of 32 bytes. Half of them are for sums, so a strip is 256 bytes, 64 floats; of four rows, 16. What is left of the batch is done in narrower strips.
+#
+# Between registers and memory are caches, and the second one holds half a megabyte or more. A strip of the states of 1,024 neurons is half of that. So a wide matrix is cut into *panels* of columns, and each strip goes through one panel after another. Narrow panels are
+# read from a nearer cache; but for each panel all sums are loaded and stored again, which pays only if a row has some weights there. So a panel is as wide as it takes to hold about 24 weights of each row, from 256 to 1,024 columns.
+
+# %%
+#| export
+LANES = tuple((0,) * count for count in (64, 16, 8, 1))  # widths of strips
+SUMS = 256  # bytes of registers for the sums of a strip
+
+
+# %%
+#| export
+def _share_by(kernel: Callable) -> Callable:
+    "What one thread does, with `single` or `fours`: its sets of rows at all steps, strip by strip and panel by panel"
+
+    @njit
+    def share(first, last, rows, start, columns, values, x, out):
+        sets, together = rows.shape
+        for t in range(len(x)):
+            k = 0
+            for lanes in literal_unroll(LANES):
+                if len(lanes) * together * out.itemsize <= SUMS:
+                    while k + len(lanes) <= out.shape[2]:
+                        for panel in range(0, len(start) - 1, sets):
+                            kernel(first, last, rows, start[panel:], columns, values, x[t], out[t], k, lanes)
+                        k += len(lanes)
+
+    return share
+
+
+_share_of_singles, _share_of_fours = _share_by(single), _share_by(fours)
+
+
+# %% [markdown]
+# numba keeps what it compiled in a file beside the module, so it compiles once on a machine and not once in a process.
+
+# %%
+#| export
+@njit(parallel=True, error_model="numpy", cache=True)
+def add_product(
+    parts: int,  # threads that share the rows
+    rows: np.ndarray,  # (rows, 1), in the order of `start`
+    start: np.ndarray,  # where each row begins in each panel, and the end (panels · rows + 1,)
+    columns: np.ndarray,  # (n,)
+    values: np.ndarray,  # (n, 1)
+    x: np.ndarray,  # (steps, columns, batch)
+    out: np.ndarray,  # (steps, rows, batch); changed in place
+) -> None:
+    "Add the product of a sparse matrix with the states of each step to `out`"
+    sets = len(rows)
+    for part in prange(parts):
+        _share_of_singles(sets * part // parts, sets * (part + 1) // parts, rows, start, columns, values, x, out)
+
+
+# %%
+#| export
+@njit(parallel=True, error_model="numpy", cache=True)
+def add_product_of_fours(
+    parts: int,  # threads that share the rows
+    rows: np.ndarray,  # which stand together (rows / 4, 4)
+    start: np.ndarray,  # where each four begins in each panel, and the end (panels · rows / 4 + 1,)
+    columns: np.ndarray,  # (n,)
+    values: np.ndarray,  # (n, 4)
+    x: np.ndarray,  # (steps, columns, batch)
+    out: np.ndarray,  # (steps, rows, batch); changed in place
+) -> None:
+    "The same with four rows at a time"
+    sets = len(rows)
+    for part in prange(parts):
+        _share_of_fours(sets * part // parts, sets * (part + 1) // parts, rows, start, columns, values, x, out)
+
+
+# %% [markdown]
+# ## The gradient
+#
+# A weight's gradient is an inner product over the batch, of the errors of its row and the states of its column. A strip of errors stays in registers for a whole row of weights:
+
+# %%
+#| export
+@njit
+def slopes(first, last, start, columns, errors, states, out, k, lanes):
+    "The rows from first to last: add to each weight's gradient the inner product of errors and states over [k : k + lanes]"
+    for i in range(first, last):
+        error = load(errors, i, k, lanes)
+        for p in range(start[i], start[i + 1]):
+            out[p] += inner_product(error, load(states, columns[p], k, lanes))
+
+
+@njit
+def _share_of_gradient(first, last, start, columns, errors, states, out):
+    for t in range(len(errors)):
+        k = 0
+        for lanes in literal_unroll(LANES):
+            if len(lanes) * errors.itemsize <= SUMS:
+                while k + len(lanes) <= errors.shape[2]:
+                    for panel in range(0, len(start) - 1, errors.shape[1]):
+                        slopes(first, last, start[panel:], columns, errors[t], states[t], out, k, lanes)
+                    k += len(lanes)
+
+
+# %%
+#| export
+@njit(parallel=True, error_model="numpy", cache=True)
+def add_gradient(
+    parts: int,  # threads that share the rows
+    start: np.ndarray,  # where each row begins in each panel, and the end (panels · rows + 1,)
+    columns: np.ndarray,  # (n,)
+    errors: np.ndarray,  # (steps, rows, batch)
+    states: np.ndarray,  # (steps, columns, batch)
+    out: np.ndarray,  # one for each weight (n,); changed in place
+) -> None:
+    "Add to `out` what each weight gets of the sum over steps of errors times states"
+    rows = errors.shape[1]
+    for part in prange(parts):
+        _share_of_gradient(rows * part // parts, rows * (part + 1) // parts, start, columns, errors, states, out)
+
+
+# %% [markdown]
+# ## Right, and how much faster?
+#
+# Against numpy, for a batch of 75, which is 64 + 8 + 1 + 1 + 1:
+
+# %%
+weight = (rng.normal(size=(1024, 1024)) * (rng.random((1024, 1024)) < 0.1)).astype("float32")
+i, j = weight.nonzero()
+start, columns, values = np.searchsorted(i, np.arange(1025)).astype("int32"), j.astype("int32"), weight[i, j][:, None]
+x = rng.normal(size=(2, 1024, 75)).astype("float32")
+out, slope = np.zeros_like(x), np.zeros(len(i), "float32")
+add_product(2, np.arange(1024)[:, None], start, columns, values, x, out)
+test_close(out, weight @ x, eps=1e-3)
+add_gradient(2, start, columns, out, x, slope)
+test_close(slope, np.einsum("tib,tjb->ij", out, x)[i, j], eps=1e-1)
+
+
+# %%
+def seconds(call, rounds=7):
+    "Median time of a call, after one that is not counted"
+    times = []
+    for _ in range(rounds + 1):
+        begin = time.perf_counter()
+        call()
+        times.append(time.perf_counter() - begin)
+    return float(np.median(times[1:]))
+
+
+x = rng.normal(size=(1, 1024, 192)).astype("float32")
+out = np.zeros_like(x)
+as_read = seconds(lambda: plain_product(start, columns, values[:, 0], x[0], out[0]))
+in_strips = seconds(lambda: add_product(1, np.arange(1024)[:, None], start, columns, values, x, out))
+print(f"sums in registers: {as_read / in_strips:.1f} times as fast as the plain loop; {2 * len(values) * 192 / in_strips / 1e9:.0f} billion operations a second")
+
+
+# %% [markdown]
+# A processor of the kind that this was written on makes 32 operations at a tick, if its numbers are in registers, and takes 32 bytes, eight floats, from its second cache at a tick. Each of these floats is multiplied once and added once. So a product whose states come from the second cache
+# cannot do more than 16 operations at a tick, half of what a dense one does; and with nine zeros in ten it cannot be more than five times as fast. Four rows at a time are not bound by this. The chapter [sparse](sparse.ipynb) measures how near it comes.
+#
+# ## Exercise 1: registers
+#
+# A processor has some vector registers, each of so many bytes. Half of them are for sums. How many numbers of a given size fit there for each of some rows that are taken together?
+
+# %%
+def strip(registers, width, itemsize, together=1):
+    raise NotImplementedError("half of the registers, shared by the rows")
+
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# ```python
+# def strip(registers, width, itemsize, together=1):
+#     return registers // 2 * width // itemsize // together
+# ```
+#
+# </details>
+
+# %%
+with exercise("half of the registers hold registers / 2 · width bytes, and a number takes itemsize of them"):
+    test_eq([strip(16, 32, 4), strip(16, 32, 8), strip(16, 32, 4, 4), strip(32, 64, 4)], [64, 32, 16, 256])
+
+
+# %% [markdown]
+# ## Exercise 2: the cache's path
+#
+# The processor makes `operations` at a tick, and takes `read` bytes from its second cache. A float of four bytes is used for one multiplication and one addition in each of `together` rows. How many times as fast as a dense product can a sparse one be at most, if a share `density` of weights is left?
+
+# %%
+def bound(density, operations=32, read=32, together=1):
+    raise NotImplementedError("operations at a tick: at most `operations`, and at most what the floats read allow")
+
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# ```python
+# def bound(density, operations=32, read=32, together=1):
+#     return min(operations, read / 4 * 2 * together) / operations / density
+# ```
+#
+# </details>
+
+# %%
+with exercise("read / 4 floats arrive at a tick, and each is good for 2 · together operations"):
+    test_close([bound(0.1), bound(0.02), bound(0.1, together=4)], [5, 25, 10], eps=1e-6)
+
+# %% [markdown]
+# ## What broke, and what the paper did
+#
+# - The first kernel added six weights at a time to a row of results in memory. It was as fast as this one for wide batches of very wide networks, and half as fast for a batch of 32: each of its short loops began with a test of whether the rows overlap, and ended with what did not fill a register.
+# - Strips of 40 or 100 floats, which a batch of 200 would like, are three to five times as slow as those of 64: LLVM handles powers of two well, and little else.
+# - With `literal_unroll` right under `prange`, numba compiled without a word and ran on one thread. So each thread's share is a function of its own.
+# - A kernel that asks numba for the number of threads, or hands a function to another, can't be kept in a file. So it is told how many parts there are, and fours have a function of their own.
+#
+# The paper proposes sparse networks for their speed, and multiplies by masks.
+#
+# **References.** Hong et al., *Adaptive sparse tiling for sparse matrix multiplication* (2019). Lam, Pitrou and Seibert, *Numba: a LLVM-based Python JIT compiler* (2015).
