@@ -203,23 +203,25 @@ for count in (1, 8, 16):
 # %%
 #| export
 @njit
-def single(first, last, rows, start, columns, values, x, out, k, lanes):
-    "The sets of rows from first to last, one row in each: add the product with x[:, k : k + lanes] to out"
+def single(first, last, rows, start, columns, values, states, origin, out, k, lanes):
+    "The sets of rows from first to last, one row in each: add to out[:, k : k + lanes] the product with states, which begin with those of the column and batch `origin`"
+    column, at = origin
     for i in range(first, last):
         sums = load(out, rows[i, 0], k, lanes)
         for p in range(start[i], start[i + 1]):
-            sums = multiply_add(values[p, 0], load(x, columns[p], k, lanes), sums)
+            sums = multiply_add(values[p, 0], load(states, columns[p] - column, k - at, lanes), sums)
         store(out, rows[i, 0], k, sums)
 
 
 @njit
-def fours(first, last, rows, start, columns, values, x, out, k, lanes):
+def fours(first, last, rows, start, columns, values, states, origin, out, k, lanes):
     "As `single`, with four rows in each set"
+    column, at = origin
     for i in range(first, last):
         q, r, s, t = rows[i]
         a, b, c, d = load(out, q, k, lanes), load(out, r, k, lanes), load(out, s, k, lanes), load(out, t, k, lanes)
         for p in range(start[i], start[i + 1]):
-            numbers = load(x, columns[p], k, lanes)
+            numbers = load(states, columns[p] - column, k - at, lanes)
             a, b = multiply_add(values[p, 0], numbers, a), multiply_add(values[p, 1], numbers, b)
             c, d = multiply_add(values[p, 2], numbers, c), multiply_add(values[p, 3], numbers, d)
         store(out, q, k, a)
@@ -233,13 +235,23 @@ def fours(first, last, rows, start, columns, values, x, out, k, lanes):
 #
 # How wide is a strip? The common processors of today have 16 or 32 vector registers, and at least 16 of 32 bytes. Half of them are for sums, so a strip is 256 bytes, 64 floats; of four rows, 16. What is left of the batch is done in narrower strips.
 #
-# Between registers and memory are caches, and the second one holds half a megabyte or more. A strip of the states of 1,024 neurons is half of that. So a wide matrix is cut into *panels* of columns, and each strip goes through one panel after another. Narrow panels are
-# read from a nearer cache; but for each panel all sums are loaded and stored again, which pays only if a row has some weights there. So a panel is as wide as it takes to hold about 24 weights of each row, from 256 to 1,024 columns.
+# Between registers and memory are caches, and the second one holds half a megabyte or more. So a wide matrix is cut into *panels* of some hundred columns, and each strip goes through one panel after another. The states that it wants there are first copied side by side. In
+# a wide network they would else lie scattered over so many pages of memory that the processor forgets where the pages are.
 
 # %%
 #| export
 LANES = tuple((0,) * count for count in (64, 16, 8, 1))  # widths of strips
 SUMS = 256  # bytes of registers for the sums of a strip
+
+
+@njit
+def side_by_side(x, panel, width, k, lanes, buffer):
+    "A panel's states of the batch [k : k + lanes], and the column and batch that they begin with; all of `x`, if panels have no width"
+    if width == 0:
+        return x, (0, 0)
+    for column in range(panel * width, min((panel + 1) * width, len(x))):
+        store(buffer, column - panel * width, 0, load(x, column, k, lanes))
+    return buffer, (panel * width, k)
 
 
 # %%
@@ -248,15 +260,20 @@ def _share_by(kernel: Callable) -> Callable:
     "What one thread does, with `single` or `fours`: its sets of rows at all steps, strip by strip and panel by panel"
 
     @njit
-    def share(first, last, rows, start, columns, values, x, out):
-        sets, together = rows.shape
+    def strip(first, last, width, rows, start, columns, values, x, buffer, out, k, lanes):
+        for panel in range((len(start) - 1) // len(rows)):
+            states, origin = side_by_side(x, panel, width, k, lanes, buffer)
+            kernel(first, last, rows, start[panel * len(rows) :], columns, values, states, origin, out, k, lanes)
+
+    @njit
+    def share(first, last, width, rows, start, columns, values, x, out):
+        buffer = np.empty((width, 64), x.dtype)
         for t in range(len(x)):
             k = 0
             for lanes in literal_unroll(LANES):
-                if len(lanes) * together * out.itemsize <= SUMS:
+                if len(lanes) * rows.shape[1] * out.itemsize <= SUMS:
                     while k + len(lanes) <= out.shape[2]:
-                        for panel in range(0, len(start) - 1, sets):
-                            kernel(first, last, rows, start[panel:], columns, values, x[t], out[t], k, lanes)
+                        strip(first, last, width, rows, start, columns, values, x[t], buffer, out[t], k, lanes)
                         k += len(lanes)
 
     return share
@@ -266,13 +283,14 @@ _share_of_singles, _share_of_fours = _share_by(single), _share_by(fours)
 
 
 # %% [markdown]
-# numba keeps what it compiled in a file beside the module, so it compiles once on a machine and not once in a process.
+# numba keeps what it has compiled in a file beside the module, so it compiles once on a machine and not once in a process.
 
 # %%
 #| export
 @njit(parallel=True, error_model="numpy", cache=True)
 def add_product(
     parts: int,  # threads that share the rows
+    width: int,  # columns of a panel; 0 leaves states where they are
     rows: np.ndarray,  # (rows, 1), in the order of `start`
     start: np.ndarray,  # where each row begins in each panel, and the end (panels · rows + 1,)
     columns: np.ndarray,  # (n,)
@@ -283,7 +301,7 @@ def add_product(
     "Add the product of a sparse matrix with the states of each step to `out`"
     sets = len(rows)
     for part in prange(parts):
-        _share_of_singles(sets * part // parts, sets * (part + 1) // parts, rows, start, columns, values, x, out)
+        _share_of_singles(sets * part // parts, sets * (part + 1) // parts, width, rows, start, columns, values, x, out)
 
 
 # %%
@@ -291,6 +309,7 @@ def add_product(
 @njit(parallel=True, error_model="numpy", cache=True)
 def add_product_of_fours(
     parts: int,  # threads that share the rows
+    width: int,  # columns of a panel; 0 leaves states where they are
     rows: np.ndarray,  # which stand together (rows / 4, 4)
     start: np.ndarray,  # where each four begins in each panel, and the end (panels · rows / 4 + 1,)
     columns: np.ndarray,  # (n,)
@@ -301,7 +320,7 @@ def add_product_of_fours(
     "The same with four rows at a time"
     sets = len(rows)
     for part in prange(parts):
-        _share_of_fours(sets * part // parts, sets * (part + 1) // parts, rows, start, columns, values, x, out)
+        _share_of_fours(sets * part // parts, sets * (part + 1) // parts, width, rows, start, columns, values, x, out)
 
 
 # %% [markdown]
@@ -312,23 +331,25 @@ def add_product_of_fours(
 # %%
 #| export
 @njit
-def slopes(first, last, start, columns, errors, states, out, k, lanes):
+def slopes(first, last, width, start, columns, errors, states, buffer, out, k, lanes):
     "The rows from first to last: add to each weight's gradient the inner product of errors and states over [k : k + lanes]"
-    for i in range(first, last):
-        error = load(errors, i, k, lanes)
-        for p in range(start[i], start[i + 1]):
-            out[p] += inner_product(error, load(states, columns[p], k, lanes))
+    for panel in range((len(start) - 1) // len(errors)):
+        near, (column, at) = side_by_side(states, panel, width, k, lanes, buffer)
+        for i in range(first, last):
+            error = load(errors, i, k, lanes)
+            for p in range(start[panel * len(errors) + i], start[panel * len(errors) + i + 1]):
+                out[p] += inner_product(error, load(near, columns[p] - column, k - at, lanes))
 
 
 @njit
-def _share_of_gradient(first, last, start, columns, errors, states, out):
+def _share_of_gradient(first, last, width, start, columns, errors, states, out):
+    buffer = np.empty((width, 64), states.dtype)
     for t in range(len(errors)):
         k = 0
         for lanes in literal_unroll(LANES):
             if len(lanes) * errors.itemsize <= SUMS:
                 while k + len(lanes) <= errors.shape[2]:
-                    for panel in range(0, len(start) - 1, errors.shape[1]):
-                        slopes(first, last, start[panel:], columns, errors[t], states[t], out, k, lanes)
+                    slopes(first, last, width, start, columns, errors[t], states[t], buffer, out, k, lanes)
                     k += len(lanes)
 
 
@@ -337,6 +358,7 @@ def _share_of_gradient(first, last, start, columns, errors, states, out):
 @njit(parallel=True, error_model="numpy", cache=True)
 def add_gradient(
     parts: int,  # threads that share the rows
+    width: int,  # columns of a panel; 0 leaves states where they are
     start: np.ndarray,  # where each row begins in each panel, and the end (panels · rows + 1,)
     columns: np.ndarray,  # (n,)
     errors: np.ndarray,  # (steps, rows, batch)
@@ -346,7 +368,7 @@ def add_gradient(
     "Add to `out` what each weight gets of the sum over steps of errors times states"
     rows = errors.shape[1]
     for part in prange(parts):
-        _share_of_gradient(rows * part // parts, rows * (part + 1) // parts, start, columns, errors, states, out)
+        _share_of_gradient(rows * part // parts, rows * (part + 1) // parts, width, start, columns, errors, states, out)
 
 
 # %% [markdown]
@@ -360,9 +382,9 @@ i, j = weight.nonzero()
 start, columns, values = np.searchsorted(i, np.arange(1025)).astype("int32"), j.astype("int32"), weight[i, j][:, None]
 x = rng.normal(size=(2, 1024, 75)).astype("float32")
 out, slope = np.zeros_like(x), np.zeros(len(i), "float32")
-add_product(2, np.arange(1024)[:, None], start, columns, values, x, out)
+add_product(2, 1024, np.arange(1024)[:, None], start, columns, values, x, out)
 test_close(out, weight @ x, eps=1e-3)
-add_gradient(2, start, columns, out, x, slope)
+add_gradient(2, 1024, start, columns, out, x, slope)
 test_close(slope, np.einsum("tib,tjb->ij", out, x)[i, j], eps=1e-1)
 
 
@@ -380,7 +402,7 @@ def seconds(call, rounds=7):
 x = rng.normal(size=(1, 1024, 192)).astype("float32")
 out = np.zeros_like(x)
 as_read = seconds(lambda: plain_product(start, columns, values[:, 0], x[0], out[0]))
-in_strips = seconds(lambda: add_product(1, np.arange(1024)[:, None], start, columns, values, x, out))
+in_strips = seconds(lambda: add_product(1, 0, np.arange(1024)[:, None], start, columns, values, x, out))
 print(f"sums in registers: {as_read / in_strips:.1f} times as fast as the plain loop; {2 * len(values) * 192 / in_strips / 1e9:.0f} billion operations a second")
 
 
@@ -439,7 +461,8 @@ with exercise("read / 4 floats arrive at a tick, and each is good for 2 · toget
 # %% [markdown]
 # ## What broke, and what the paper did
 #
-# - The first kernel added six weights at a time to a row of results in memory. It was as fast as this one for wide batches of very wide networks, and half as fast for a batch of 32: each of its short loops began with a test of whether the rows overlap, and ended with what did not fill a register.
+# - The first kernel added six weights at a time to a row of results in memory. It was half as fast as this one for a batch of 32: each of its short loops began with a test of whether the rows overlap, and ended with what did not fill a register.
+# - The first kernel with strips was faster for 1,024 neurons and slower for 4,096, until states were copied side by side.
 # - Strips of 40 or 100 floats, which a batch of 200 would like, are three to five times as slow as those of 64: LLVM handles powers of two well, and little else.
 # - With `literal_unroll` right under `prange`, numba compiled without a word and ran on one thread. So each thread's share is a function of its own.
 # - A kernel that asks numba for the number of threads, or hands a function to another, can't be kept in a file. So it is told how many parts there are, and fours have a function of their own.

@@ -112,7 +112,6 @@ def naive_product(weight, states):
 weight, states = random_sparse(40, 0.9, torch.float64), torch.randn(40, 7, generator=generator, dtype=torch.float64)
 test_close(naive_product(weight, states), weight @ states, eps=1e-12)
 
-
 # %% [markdown]
 # Each surviving weight $W_{ij}$ adds a multiple of one row of states to another row. Three things make that quick, and the chapter [kernels](kernels.ipynb) writes loops that do them:
 #
@@ -124,6 +123,9 @@ test_close(naive_product(weight, states), weight @ states, eps=1e-12)
 
 # %%
 #| export
+PANELS = {1: 512, 4: 1024}  # columns of a panel, for rows taken one by one and by fours: its states, a strip at a time, stay in a processor's second cache
+
+
 @dataclass(frozen=True, eq=False)
 class Pattern:
     "Where a matrix may differ from zero: its places, panel by panel and row by row, or four rows by four rows"
@@ -133,6 +135,7 @@ class Pattern:
     start: Tensor  # where each set of rows begins in each panel, and the end (panels · sets + 1,), int32
     columns: Tensor  # (n,), int32
     places: Tensor  # in the flattened matrix that the mask is of (n, 1 or 4)
+    panel: int  # columns of a panel; 0 if there is only one, or replicas, each with its own
 
     @classmethod
     def of(
@@ -151,14 +154,14 @@ class Pattern:
         replicas, height, width = mask.shape
         rows = (_alike(mask) + height * torch.arange(replicas)[:, None]).view(-1, together) if together > 1 else torch.arange(replicas * height)[:, None]
         i, j = mask.flatten(0, 1)[rows].any(1).nonzero(as_tuple=True)
-        panel = _panel_width(len(j) / max(1, len(rows) * width), together)
+        panel = PANELS[together]
         stretch = j // panel * len(rows) + i
         counts, order = torch.bincount(stretch, minlength=max(1, -(-width // panel)) * len(rows)), stretch.argsort(stable=True)
         i, j = rows[i[order]], j[order, None]
         replica = i // height
         places = replica * height * width + j * height + i % height if transposed else i * width + j
         start = torch.cat([counts.new_zeros(1), counts.cumsum(0)])
-        return cls((replicas * height, replicas * width), rows, start.int(), (j + replica * width)[:, 0].int(), places)
+        return cls((replicas * height, replicas * width), rows, start.int(), (j + replica * width)[:, 0].int(), places, panel * (replicas == 1 and width > panel))
 
     def sets(self) -> Tensor:  # (n,)
         "The set of rows that each place is in"
@@ -167,14 +170,6 @@ class Pattern:
 
 # %%
 #| export
-def _panel_width(
-    density: float,  # share of places in a set of rows
-    together: int,  # rows in a set
-) -> int:
-    "Columns of a panel: so many that a set has about 24 places there, and that a strip of the states of a panel takes from 64 to 256 kilobytes"
-    return together * round(min(1024, max(256, 24 / max(density, 1e-9))))
-
-
 def _alike(mask: Tensor) -> Tensor:
     "An order of the rows of each replica (S, rows) in which equal ones are neighbours, and long ones lie anywhere: that of a sum of random numbers, one for each column"
     numbers = torch.randn(mask.shape[-1], generator=torch.Generator().manual_seed(0), dtype=torch.float64)
@@ -265,24 +260,29 @@ class SparseMatrix:
         return self._torch.to_dense()
 
     @cached_property
-    def _arrays(self) -> tuple[np.ndarray, ...]:
+    def _parts(self) -> tuple[int | np.ndarray, ...]:
         "The same for a kernel"
-        return tuple(t.numpy() for t in (self.pattern.rows, self.pattern.start, self.pattern.columns, self.values))
+        pattern = self.pattern
+        return pattern.panel, *(t.numpy() for t in (pattern.rows, pattern.start, pattern.columns, self.values))
 
-    def add_(
-        self,
-        states: Tensor,  # (columns, batch), or of some steps (T, columns, batch)
-        out: Tensor,  # (rows, batch) or (T, rows, batch), in one piece; changed in place
-    ) -> Tensor:  # `out`
-        "Add the product with `states` to `out`"
-        kernels = _kernels()
-        steps, sums = states.contiguous().view(-1, *states.shape[-2:]), out.view(-1, *out.shape[-2:])
-        if kernels is not None:
-            _call(kernels.add_product if self.values.shape[1] == 1 else kernels.add_product_of_fours, *self._arrays, steps.numpy(), sums.numpy())
-            return out
-        for state, sum_ in zip(steps, sums, strict=True):
-            torch.addmm(sum_, self._torch, state, out=sum_)
+
+# %%
+#| export
+@patch
+def add_(
+    self: SparseMatrix,
+    states: Tensor,  # (columns, batch), or of some steps (T, columns, batch)
+    out: Tensor,  # (rows, batch) or (T, rows, batch), in one piece; changed in place
+) -> Tensor:  # `out`
+    "Add the product with `states` to `out`"
+    kernels = _kernels()
+    steps, sums = states.contiguous().view(-1, *states.shape[-2:]), out.view(-1, *out.shape[-2:])
+    if kernels is not None:
+        _call(kernels.add_product if self.values.shape[1] == 1 else kernels.add_product_of_fours, *self._parts, steps.numpy(), sums.numpy())
         return out
+    for state, sum_ in zip(steps, sums, strict=True):
+        torch.addmm(sum_, self._torch, state, out=sum_)
+    return out
 
 
 # %% [markdown]
@@ -536,7 +536,7 @@ def _gradient_of(weight: Tensor, pattern: Pattern, errors: Tensor, states: Tenso
     "The sum over steps of errors (T, rows, batch) times states (T, columns, batch), like the weight, and zero where the pattern has no place"
     inner, kernels = errors.new_zeros(len(pattern.places)), _kernels()
     if kernels is not None:
-        _call(kernels.add_gradient, *(t.detach().numpy() for t in (pattern.start, pattern.columns, errors, states, inner)))
+        _call(kernels.add_gradient, pattern.panel, *(t.detach().numpy() for t in (pattern.start, pattern.columns, errors, states, inner)))
     else:
         rows = pattern.sets()
         for error, state in zip(errors, states, strict=True):

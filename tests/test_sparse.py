@@ -50,8 +50,8 @@ def kernels(request, monkeypatch):
         monkeypatch.setattr(sparse, "_kernels", lambda: None)
 
 
-PANELS = [k + edge for k in (256, 1024) for edge in (-1, 0, 1)]  # panels of single rows, and of fours, of these dense weights are 256 and 1,024 columns wide
-SHAPES = [(1, 1), (13, 1), (1, 13), *((20, width) for width in PANELS), (3, 1100), (600, 40)]
+EDGES = [width + edge for width in sparse.PANELS.values() for edge in (-1, 0, 1)]
+SHAPES = [(1, 1), (13, 1), (1, 13), *((20, width) for width in EDGES), (3, 1100), (600, 40)]
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -73,10 +73,6 @@ def test_transposed_product(shape, together, dtype, kernels):
     matrix = SparseMatrix.at(Pattern.of(weight != 0, transposed=True, together=together), weight)
     assert torch.equal(matrix.dense(), weight.T)
     torch.testing.assert_close(matrix.add_(x, x.new_zeros(shape[1], 5)), weight.T @ x, rtol=0, atol=DTYPES[dtype] * shape[0])
-
-
-def test_widths_of_panels():
-    assert [sparse._panel_width(density, 1) for density in (1, 0.1, 0.05, 0.02, 0)] == [256, 256, 480, 1024, 1024]
 
 
 @pytest.mark.parametrize("together", [1, 4])
@@ -194,6 +190,18 @@ class Stack(nn.Module):
 
     def forward(self, x):
         return self.decoder(self.rnn(self.encoder(x))[0])
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("replicas", [None, 2])
+def test_gradients_over_several_panels(replicas, dtype, kernels):
+    stack = () if replicas is None else (replicas,)
+    masked, x = draw(*stack, 5, 1300, zeros=0.9, dtype=dtype), draw(*stack, 3, 84, 1300, zeros=0, dtype=dtype, seed=1)
+    found = []
+    for function in (_linear, partial(SurvivingLinear.apply, patterns_of(masked != 0))):
+        weight = masked.clone().requires_grad_()
+        found.append(torch.autograd.grad(function(x, weight, None).sin().sum(), weight)[0])
+    torch.testing.assert_close(found[0] * (masked != 0), found[1], rtol=0, atol=100 * DTYPES[dtype])
 
 
 @pytest.mark.parametrize("replicas", [None, 2])
