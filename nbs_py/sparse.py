@@ -274,13 +274,17 @@ def add_(
     states: Tensor,  # (columns, batch), or of some steps (T, columns, batch)
     out: Tensor,  # (rows, batch) or (T, rows, batch), in one piece; changed in place
 ) -> Tensor:  # `out`
-    "Add the product with `states` to `out`"
+    "Add the product with `states` to `out`; ValueError if shapes don't fit, or `out` lies in pieces"
+    shape = (*states.shape[:-2], self.pattern.shape[0], states.shape[-1])
+    if out.shape != shape or states.shape[-2] != self.pattern.shape[1] or not out.is_contiguous():
+        raise ValueError(f"a matrix of shape {self.pattern.shape} times states {tuple(states.shape)} gives {shape}, in one piece; out is {tuple(out.shape)}, with strides {out.stride()}")
     kernels = _kernels()
-    steps, sums = states.contiguous().view(-1, *states.shape[-2:]), out.view(-1, *out.shape[-2:])
     if kernels is not None:
-        _call(kernels.add_product if self.values.shape[1] == 1 else kernels.add_product_of_fours, *self._parts, steps.numpy(), sums.numpy())
+        steps, sums = states.contiguous().numpy(), out.numpy()
+        steps, sums = (steps, sums) if steps.ndim == 3 else (steps[None], sums[None])
+        _call(kernels.add_product if self.values.shape[1] == 1 else kernels.add_product_of_fours, *self._parts, steps, sums)
         return out
-    for state, sum_ in zip(steps, sums, strict=True):
+    for state, sum_ in zip(states, out, strict=True) if states.dim() == 3 else [(states, out)]:
         torch.addmm(sum_, self._torch, state, out=sum_)
     return out
 

@@ -83,6 +83,18 @@ def test_steps_are_multiplied_one_by_one(together, zeros, kernels):
     torch.testing.assert_close(SparseMatrix.of(weight, together).add_(x, out.clone()), out + weight @ x)
 
 
+@pytest.mark.parametrize(("states", "out"), [
+    (torch.ones(7, 3), torch.ones(5, 3)),
+    (torch.ones(8, 3), torch.ones(4, 3)),
+    (torch.ones(8, 3), torch.ones(5, 4)),
+    (torch.ones(2, 8, 3), torch.ones(5, 3)),
+    (torch.ones(8, 3), torch.ones(3, 5).T),
+])
+def test_results_that_do_not_fit_are_refused(states, out, kernels):
+    with pytest.raises(ValueError, match="in one piece"):
+        SparseMatrix.of(torch.ones(5, 8)).add_(states, out)
+
+
 def test_torch_keeps_its_number_of_threads():
     code = ("import torch; torch.set_num_threads(1); from modreg.sparse import SparseMatrix; matrix = SparseMatrix.of(torch.eye(8));"
             "matrix.add_(torch.ones(8, 2), torch.ones(8, 2)); print(torch.get_num_threads())")
