@@ -7,8 +7,9 @@ __all__ = ['SCHEDULES', 'SAMPLE', 'PIECE', 'REINITIALIZE', 'scheduled', 'smalles
            'reinitialize']
 
 # %% ../nbs/pruning.ipynb #f4a94e45
+import functools
 import math
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from numbers import Real
 
 import numpy as np
@@ -49,42 +50,61 @@ def _bits(values: Tensor) -> Tensor:
     return values.view({2: torch.int16, 4: torch.int32, 8: torch.int64}[values.element_size()])
 
 
-def _bracket(keys: np.ndarray, zeros: int) -> tuple:
+def _bracket(parts: list[np.ndarray], zeros: int, first: np.ndarray | None) -> tuple:
     "Two values that enclose the `zeros`-th smallest, but for four standard deviations of bad luck"
-    share, places = zeros / len(keys), torch.randint(len(keys), (SAMPLE,), generator=torch.Generator().manual_seed(0))
-    sample = np.sort(keys[places.numpy()])
+    ends = np.cumsum([len(part) for part in parts])
+    places = np.sort(torch.randint(int(ends[-1]), (SAMPLE,), generator=torch.Generator().manual_seed(0)).numpy())
+    each = np.split(places, np.searchsorted(places, ends[:-1]))
+    sample = np.concatenate([part[some - end] for part, some, end in zip(parts, each, ends, strict=True)])  # counted from the part's end
+    sample = np.sort(_keys(sample, None if first is None else first[places]))
+    share = zeros / ends[-1]
     middle, margin = share * SAMPLE, 4 * math.sqrt(SAMPLE * share * (1 - share)) + 4
     return sample[max(int(middle - margin), 0)], sample[min(int(middle + margin), SAMPLE - 1)]
 
+
+def _keys(bits: np.ndarray, first: np.ndarray | None) -> np.ndarray:
+    "Integers in the order of the magnitudes: bits without that of the sign, and -1 for what goes first"
+    keys = bits & np.iinfo(bits.dtype).max
+    if first is not None:
+        keys[first] = -1
+    return keys
+
 # %% ../nbs/pruning.ipynb #497fc444
-def _smallest(keys: np.ndarray, zeros: int, wide: bool) -> np.ndarray:
-    "True at the `zeros` smallest of a row of integers; `wide` looks at all of them closely"
-    low, high = (keys.min(), keys.max()) if wide else _bracket(keys, zeros)
-    gone, between = np.empty(len(keys), dtype=bool), []
-    for start in range(0, len(keys), PIECE):
-        part, low_part = keys[start : start + PIECE], gone[start : start + PIECE]
-        np.less(part, low, out=low_part)
-        between.append(start + np.flatnonzero((part <= high) ^ low_part))
-    between = np.concatenate(between)
+def _smallest(parts: list[np.ndarray], zeros: int, first: np.ndarray | None, gone: np.ndarray, wide: bool) -> None:
+    "Make `gone` True at the `zeros` smallest of bits side by side, and False elsewhere; `wide` looks at all of them closely"
+    low, high = (-1, np.iinfo(parts[0].dtype).max) if wide else _bracket(parts, zeros, first)
+    between, close, end = [], [], 0
+    for piece in (part[begin : begin + PIECE] for part in parts for begin in range(0, len(part), PIECE)):
+        start, end = end, end + len(piece)
+        keys, below = _keys(piece, None if first is None else first[start:end]), gone[start:end]
+        np.less(keys, low, out=below)
+        places = np.flatnonzero((keys <= high) ^ below)
+        between.append(start + places)
+        close.append(keys[places])
+    between, close = np.concatenate(between), np.concatenate(close)
     missing = zeros - np.count_nonzero(gone)
-    if not 0 < missing <= len(between):
-        return gone if missing == 0 else _smallest(keys, zeros, True)
-    close = keys[between]
-    threshold = np.sort(close)[missing - 1]
-    below = close < threshold
-    gone[between[below]] = True
-    gone[between[close == threshold][: missing - np.count_nonzero(below)]] = True
-    return gone
+    if not 0 <= missing <= len(between):
+        return _smallest(parts, zeros, first, gone, True)
+    if missing:
+        threshold = np.sort(close)[missing - 1]
+        below = close < threshold
+        gone[between[below]] = True
+        gone[between[close == threshold][: missing - np.count_nonzero(below)]] = True
 
-
+# %% ../nbs/pruning.ipynb #e1fdb6d5
 def smallest(
-    magnitudes: Tensor,  # (S, n), at least 0; what is less than 0 goes first
+    values: Sequence[Tensor],  # (S, n₁), (S, n₂), …, which stand side by side: n = n₁ + n₂ + …
     zeros: int,  # how many of each row
+    first: Tensor | None = None,  # True at what goes before all others (S, n)
 ) -> Tensor:  # True at exactly `zeros` places of each row (S, n)
-    "The `zeros` smallest of each row, of equal ones those that come first; a weight that diverged is not small"
-    keys = _bits(magnitudes.contiguous()).cpu().numpy()
-    wide = keys.shape[1] <= 4 * SAMPLE
-    return torch.from_numpy(np.stack([_smallest(row, zeros, wide) for row in keys])).to(magnitudes.device)
+    "The `zeros` smallest magnitudes of each row, of equal ones those that come first; a weight that diverged is not small"
+    dtype = functools.reduce(torch.promote_types, (v.dtype for v in values))
+    bits = [_bits(v.detach().to(dtype).contiguous()).cpu().numpy() for v in values]
+    gone = np.empty((len(bits[0]), sum(b.shape[1] for b in bits)), dtype=bool)
+    before = [None] * len(gone) if first is None else first.cpu().numpy()
+    for s, row in enumerate(gone):
+        _smallest([b[s] for b in bits], zeros, before[s], row, len(row) <= 4 * SAMPLE)
+    return torch.from_numpy(gone).to(values[0].device)
 
 # %% ../nbs/pruning.ipynb #380bf4a7
 def _pieces(*tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
@@ -120,15 +140,6 @@ def prunable(
         if replicas is not None and len(p) != replicas:
             raise ValueError(f"{name} has shape {tuple(p.shape)}; with replicas={replicas} its dimension 0 must be {replicas}")
     return found
-
-
-def _rows(function: Callable, tensors: Iterable[Tensor], replicas: int | None) -> Tensor:
-    "A function of all tensors side by side, with a row for each replica"
-    flat = [t.reshape(replicas or 1, -1) for t in tensors]
-    rows = flat[0].new_empty(len(flat[0]), sum(t.shape[1] for t in flat))
-    for part, t in zip(rows.split([t.shape[1] for t in flat], 1), flat, strict=True):
-        function(t, out=part)
-    return rows
 
 # %% ../nbs/pruning.ipynb #f9fe66b3
 def _check_masks(masks: dict[str, Tensor], weights: dict[str, Tensor]) -> None:
@@ -210,10 +221,16 @@ def _block_magnitudes(weight: Tensor, groups: Tensor) -> Tensor:
 
 
 @patch
-def _magnitudes(self: MagnitudePruner) -> Tensor:
-    "What decides which weights go first, with a row for each replica"
+def _sizes(self: MagnitudePruner) -> list[Tensor]:
+    "Of what magnitudes decide which weights go first, with a row for each replica"
     sizes = [_block_magnitudes(w, self.blocks[name]) if name in self.blocks else w for name, w in self.weights.items()]
-    return _rows(torch.abs, sizes, self.replicas)
+    return [size.reshape(self.replicas or 1, -1) for size in sizes]
+
+
+@patch
+def _gone(self: MagnitudePruner) -> Tensor:
+    "True at weights that are pruned, with a row for each replica"
+    return torch.cat([mask.logical_not().reshape(self.replicas or 1, -1) for mask in self.masks.values()], 1)
 
 # %% ../nbs/pruning.ipynb #7733383e
 def _parts(rows: Tensor, like: Collection[Tensor]) -> list[Tensor]:
@@ -233,11 +250,10 @@ def step(
     total = sum(w[0].numel() if self.replicas else w.numel() for w in self.weights.values())
     zeros = round(scheduled(epoch, self.target, self.epochs, self.schedule) * total)
     if zeros > self.zeros:
-        magnitudes, masks = self._magnitudes(), self.masks.values()
-        lefts = _parts(~smallest(magnitudes, zeros), masks)
+        sizes, masks = self._sizes(), self.masks.values()
+        lefts = _parts(smallest(sizes, zeros).logical_not_(), masks)
         if any((left > mask).view(torch.uint8).max() for left, mask in zip(lefts, masks, strict=True)):  # somebody wrote to a weight that was gone, or others are zero too
-            gone = _rows(torch.logical_not, masks, self.replicas)
-            lefts = _parts(~smallest(torch.where(gone, -1, magnitudes), zeros), masks)
+            lefts = _parts(smallest(sizes, zeros, self._gone()).logical_not_(), masks)
         for mask, left in zip(masks, lefts, strict=True):
             mask.copy_(left)
         self.zeros = zeros
@@ -300,7 +316,7 @@ def load_state_dict(self: MagnitudePruner, state: dict[str, Tensor]) -> None:
     _check_masks(state, self.masks)
     for name, mask in self.masks.items():
         mask.copy_(state[name])
-    self.zeros = int(_rows(torch.logical_not, self.masks.values(), self.replicas).sum(1).max())
+    self.zeros = int(self._gone().sum(1).max())
 
 # %% ../nbs/pruning.ipynb #4dde927a
 def _reset(model: nn.Module) -> None:

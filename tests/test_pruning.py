@@ -64,7 +64,7 @@ def test_ties_go_by_index(dtype):
     for zeros in range(0, 201, 7):
         order = values.argsort(dim=1, stable=True)[:, :zeros]
         expected = torch.zeros_like(values, dtype=torch.bool).scatter_(1, order, True)
-        assert torch.equal(smallest(values, zeros), expected)
+        assert torch.equal(smallest([values], zeros), expected)
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32, torch.float64])
@@ -72,8 +72,11 @@ def test_ties_go_by_index(dtype):
 def test_many_weights_follow_a_stable_sort(case, dtype):
     generator = torch.Generator().manual_seed(1)
     values = torch.rand(2, 5 * SAMPLE, generator=generator).to(dtype)
+    values[:, 1::4] *= -1
+    first = None
     if case == "half gone":
-        values[:, ::2] = -1
+        first = torch.zeros_like(values, dtype=torch.bool)
+        first[:, ::2] = True
     if case == "few values":
         values = (4 * values).round()
     if case == "all alike":
@@ -82,16 +85,18 @@ def test_many_weights_follow_a_stable_sort(case, dtype):
         values[:, :: 3] = float("nan")
     n = values.shape[1]
     for zeros in (1, 3, n // 2 + 7, n - n // 10, n - 1, n):
-        order = values.argsort(dim=1, stable=True)[:, :zeros]
-        assert torch.equal(smallest(values, zeros), torch.zeros_like(values, dtype=torch.bool).scatter_(1, order, True))
+        magnitudes = values.abs() if first is None else torch.where(first, -1, values.abs())
+        order = magnitudes.argsort(dim=1, stable=True)[:, :zeros]
+        for parts in ([values], values.split([1, 2 * SAMPLE, 7, 3 * SAMPLE - 8], 1)):
+            assert torch.equal(smallest(parts, zeros, first), torch.zeros_like(values, dtype=torch.bool).scatter_(1, order, True))
 
 
 def test_a_bracket_that_misses_costs_time_and_no_weight(monkeypatch):
     values = torch.rand(1, 5 * SAMPLE, generator=torch.Generator().manual_seed(1))
-    expected = smallest(values, 1000)
+    expected = smallest([values], 1000)
     for bracket in ((0, 1), (2**30, 2**30 + 1)):  # far below and far above
-        monkeypatch.setattr("modreg.pruning._bracket", lambda keys, zeros, b=bracket: b)
-        assert torch.equal(smallest(values, 1000), expected)
+        monkeypatch.setattr("modreg.pruning._bracket", lambda parts, zeros, first, b=bracket: b)
+        assert torch.equal(smallest([values], 1000), expected)
 
 
 def test_weights_that_are_gone_go_before_zeros_that_are_not():
@@ -111,7 +116,7 @@ def test_weights_that_are_gone_go_before_zeros_that_are_not():
 
 def test_diverged_weights_are_not_small():
     values = torch.tensor([[float("nan"), 1.0, float("inf"), 0.5]])
-    assert smallest(values, 2).tolist() == [[False, True, False, True]]
+    assert smallest([values], 2).tolist() == [[False, True, False, True]]
 
 
 def test_replicas_are_pruned_as_if_alone():
