@@ -49,6 +49,7 @@ rng = np.random.default_rng(0)
 #| echo: false
 rows, width, batch = 12, 24, 16
 kept = rng.random((rows, width)) < 0.15
+row = kept[:, :8].sum(1).argmax()
 fig, axes = plt.subplots(1, 3, figsize=(9, 3.4), layout="constrained", width_ratios=[24, 16, 16])
 shapes = ((rows, width, "weights: panel by panel"), (width, batch, "states: a strip of them"), (rows, batch, "results: a strip of them"))
 for ax, (height, across, title) in zip(axes, shapes, strict=True):
@@ -57,11 +58,11 @@ axes[0].axvspan(0, 8, color="C0", alpha=0.25)
 axes[1].fill_between([0, 8], 0, 8, color="C0", alpha=0.25)
 axes[2].axvspan(0, 8, color="C1", alpha=0.2)
 for i, j in zip(*kept.nonzero(), strict=True):
-    now = i == 4 and j < 8
+    now = i == row and j < 8
     axes[0].plot(j + 0.5, i + 0.5, "s", color="C1" if now else "0.5", markersize=7)
     if now:
         axes[1].fill_between([0, 8], j, j + 1, color="C1")
-axes[2].fill_between([0, 8], 4, 5, color="C1")
+axes[2].fill_between([0, 8], row, row + 1, color="C1")
 axes[0].set(xlabel="to multiply: one row's weights of one panel …")
 axes[1].set(xlabel="… with the states which they want …")
 axes[2].set(xlabel="… into sums that stay in registers")

@@ -668,10 +668,13 @@ def use_surviving(
 
 
 # %% [markdown]
-# A recurrence that takes columns wants its drives in columns, so the projection before it goes the same way, pruned or not.
+# A recurrence that takes columns wants its drives in columns, so the projection before it goes the same way, pruned or not. To write a gradient costs the same for one step as for fifty, so layers are timed over some steps.
 
 # %%
 #| export
+STEPS = 8  # of the sequences with which layers are timed
+
+
 @torch.enable_grad()
 def _quicker(dense: Callable | tuple, surviving: Callable | tuple, step: Callable[..., Tensor]) -> Callable | tuple:
     "The one of two ways to multiply with which a step forward and backward takes less time"
@@ -684,7 +687,7 @@ def _linear_product(weight: Tensor, mask: Tensor, batch: int) -> Callable:
     if weight.device.type != "cpu" or mask.all():
         return _linear
     weight = weight.detach().clone().requires_grad_()
-    x = weight.new_ones(*weight.shape[:-2], 2, batch, weight.shape[-1]).requires_grad_()
+    x = weight.new_ones(*weight.shape[:-2], STEPS, batch, weight.shape[-1]).requires_grad_()
     return _quicker(_linear, partial(SurvivingLinear.apply, patterns_of(mask)), lambda product: product(x, weight, None))
 
 
@@ -697,7 +700,7 @@ def _recurrent_products(layer: RNN, k: int, mask_ih: Tensor | None, mask_hh: Ten
         return dense
     mask_ih = torch.ones_like(w_x, dtype=torch.bool) if mask_ih is None else mask_ih
     surviving = partial(SurvivingLinear.apply, patterns_of(mask_ih)), partial(SurvivingRecurrence.apply, patterns_of(mask_hh))
-    x, h0 = w_x.new_ones(len(w_x), 2, batch, w_x.shape[-1]).requires_grad_(k > 0), w_h.new_ones(len(w_h), batch, w_h.shape[-1])
+    x, h0 = w_x.new_ones(len(w_x), STEPS, batch, w_x.shape[-1]).requires_grad_(k > 0), w_h.new_ones(len(w_h), batch, w_h.shape[-1])
     return _quicker(dense, surviving, lambda products: products[1](products[0](x, w_x, None), h0, w_h, layer.nonlinearity)[1])
 
 
