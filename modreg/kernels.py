@@ -120,7 +120,7 @@ def fours(first, last, rows, start, columns, values, states, origin, out, k, lan
         store(out, t, k, d)
 
 # %% ../nbs/kernels.ipynb #78d2753c
-LANES = tuple((0,) * count for count in (64, 16, 8, 1))  # widths of strips
+LANES = tuple((0,) * count for count in (64, 32, 16, 8, 1))  # widths of strips
 SUMS = 256  # bytes of registers for the sums of a strip
 
 

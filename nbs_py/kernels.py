@@ -241,7 +241,7 @@ def fours(first, last, rows, start, columns, values, states, origin, out, k, lan
 
 # %%
 #| export
-LANES = tuple((0,) * count for count in (64, 16, 8, 1))  # widths of strips
+LANES = tuple((0,) * count for count in (64, 32, 16, 8, 1))  # widths of strips
 SUMS = 256  # bytes of registers for the sums of a strip
 
 
