@@ -188,7 +188,7 @@ def _kernels() -> ModuleType | None:
     "The chapter `kernels`; None without numba"
     try:
         from modreg import kernels
-    except ImportError:
+    except (ImportError, RuntimeError):  # it is not installed, or finds no folder to keep what it compiles
         return None
     return kernels
 
@@ -218,6 +218,9 @@ def _beta() -> Iterator[None]:
 
 # %%
 #| export
+PRECISIONS = (torch.float32, torch.float64)  # of sparse products
+
+
 @dataclass(frozen=True, eq=False)
 class SparseMatrix:
     "A matrix of its surviving weights"
@@ -231,7 +234,9 @@ class SparseMatrix:
         pattern: Pattern,
         weight: Tensor,  # the matrix that the pattern has its places in
     ) -> "SparseMatrix":
-        "The weights at the places of a pattern"
+        "The weights at the places of a pattern; TypeError in half precision, in which neither numba nor torch multiplies them"
+        if weight.dtype not in PRECISIONS:
+            raise TypeError(f"the weight is of {weight.dtype}; sparse products are in {' and '.join(map(str, PRECISIONS))}: convert it, or leave it dense")
         return cls(pattern, weight.detach().reshape(-1)[pattern.places])
 
     @classmethod
@@ -274,10 +279,11 @@ def add_(
     states: Tensor,  # (columns, batch), or of some steps (T, columns, batch)
     out: Tensor,  # (rows, batch) or (T, rows, batch), in one piece; changed in place
 ) -> Tensor:  # `out`
-    "Add the product with `states` to `out`; ValueError if shapes don't fit, or `out` lies in pieces"
-    shape = (*states.shape[:-2], self.pattern.shape[0], states.shape[-1])
-    if out.shape != shape or states.shape[-2] != self.pattern.shape[1] or not out.is_contiguous():
-        raise ValueError(f"a matrix of shape {self.pattern.shape} times states {tuple(states.shape)} gives {shape}, in one piece; out is {tuple(out.shape)}, with strides {out.stride()}")
+    "Add the product with `states` to `out`; ValueError if they don't fit together, or `out` lies in pieces"
+    shape, dtype = (*states.shape[:-2], self.pattern.shape[0], states.shape[-1]), self.values.dtype
+    if out.shape != shape or states.shape[-2] != self.pattern.shape[1] or not out.is_contiguous() or not out.dtype == states.dtype == dtype:
+        raise ValueError(f"a matrix {self.pattern.shape} of {dtype} times states {tuple(states.shape)} of {states.dtype} is added to {shape} of {dtype}, in one piece; "
+                         f"out is {tuple(out.shape)} of {out.dtype}, with strides {out.stride()}")
     kernels = _kernels()
     if kernels is not None:
         steps, sums = states.contiguous().numpy(), out.numpy()
@@ -682,9 +688,14 @@ def _quicker(dense: Callable | tuple, surviving: Callable | tuple, step: Callabl
     return surviving if time_left < dense_time else dense
 
 
+def _stays_dense(weight: Tensor, mask: Tensor) -> bool:
+    "Whether there is nothing to choose: on a GPU, in half precision, or with all weights there"
+    return weight.device.type != "cpu" or weight.dtype not in PRECISIONS or bool(mask.all())
+
+
 def _linear_product(weight: Tensor, mask: Tensor, batch: int) -> Callable:
     "The product of a linear map, dense or by its surviving weights"
-    if weight.device.type != "cpu" or mask.all():
+    if _stays_dense(weight, mask):
         return _linear
     weight = weight.detach().clone().requires_grad_()
     x = weight.new_ones(*weight.shape[:-2], STEPS, batch, weight.shape[-1]).requires_grad_()
@@ -696,7 +707,7 @@ def _recurrent_products(layer: RNN, k: int, mask_ih: Tensor | None, mask_hh: Ten
     dense = _linear, ElmanFunction.apply
     weights = (getattr(layer, f"weight_{kind}_l{k}").detach() for kind in ("ih", "hh"))
     w_x, w_h = (w.reshape(-1, *w.shape[-2:]).clone().requires_grad_() for w in weights)
-    if w_h.device.type != "cpu" or mask_hh.all():
+    if _stays_dense(w_h, mask_hh):
         return dense
     mask_ih = torch.ones_like(w_x, dtype=torch.bool) if mask_ih is None else mask_ih
     surviving = partial(SurvivingLinear.apply, patterns_of(mask_ih)), partial(SurvivingRecurrence.apply, patterns_of(mask_hh))

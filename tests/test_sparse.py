@@ -89,10 +89,21 @@ def test_steps_are_multiplied_one_by_one(together, zeros, kernels):
     (torch.ones(8, 3), torch.ones(5, 4)),
     (torch.ones(2, 8, 3), torch.ones(5, 3)),
     (torch.ones(8, 3), torch.ones(3, 5).T),
+    (torch.ones(8, 3).double(), torch.ones(5, 3)),
+    (torch.ones(8, 3).double(), torch.ones(5, 3).double()),
 ])
 def test_results_that_do_not_fit_are_refused(states, out, kernels):
     with pytest.raises(ValueError, match="in one piece"):
         SparseMatrix.of(torch.ones(5, 8)).add_(states, out)
+
+
+def test_half_precision_stays_dense(always):
+    network = Stack(Linear(4, 3), RNN(3, 20), Linear(20, 5)).bfloat16()
+    pruner = MagnitudePruner(network, 0.8, epochs=1)
+    pruner.step(0)
+    assert not any(use_surviving(network, pruner.masks, 4).values())
+    with pytest.raises(TypeError, match="convert it"):
+        SparseMatrix.of(network.decoder.weight)
 
 
 def test_torch_keeps_its_number_of_threads():
