@@ -26,6 +26,7 @@
 # %%
 #| export
 from collections.abc import Callable
+from types import FunctionType
 
 import numpy as np
 from llvmlite import ir
@@ -241,8 +242,9 @@ def fours(first, last, rows, start, columns, values, states, origin, out, k, lan
 
 # %%
 #| export
-LANES = tuple((0,) * count for count in (64, 32, 16, 8, 1))  # widths of strips
 SUMS = 256  # bytes of registers for the sums of a strip
+LANES = tuple((0,) * count for count in (64, 32, 16, 8, 1))  # widths of strips
+NARROW = LANES[2:]  # of four rows
 
 
 @njit
@@ -257,7 +259,7 @@ def side_by_side(x, panel, width, k, lanes, buffer):
 
 # %%
 #| export
-def _share_by(kernel: Callable) -> Callable:
+def _share_by(kernel: Callable, widths: tuple) -> Callable:
     "What one thread does, with `single` or `fours`: its sets of rows at all steps, strip by strip and panel by panel"
 
     @njit
@@ -271,7 +273,7 @@ def _share_by(kernel: Callable) -> Callable:
         buffer = np.empty((width, 64), x.dtype)
         for t in range(len(x)):
             k = 0
-            for lanes in literal_unroll(LANES):
+            for lanes in literal_unroll(widths):
                 if len(lanes) * rows.shape[1] * out.itemsize <= SUMS:
                     while k + len(lanes) <= out.shape[2]:
                         strip(first, last, width, rows, start, columns, values, x[t], buffer, out[t], k, lanes)
@@ -280,16 +282,12 @@ def _share_by(kernel: Callable) -> Callable:
     return share
 
 
-_share_of_singles, _share_of_fours = _share_by(single), _share_by(fours)
+_share_of_singles, _share_of_fours = _share_by(single, LANES), _share_by(fours, NARROW)
 
-
-# %% [markdown]
-# numba keeps what it has compiled in a file beside the module, so it compiles once on a machine and not once in a process.
 
 # %%
 #| export
-@njit(parallel=True, error_model="numpy", cache=True)
-def add_product(
+def _add_product(
     parts: int,  # threads that share the rows
     width: int,  # columns of a panel; 0 leaves states where they are
     rows: np.ndarray,  # (rows, 1), in the order of `start`
@@ -307,8 +305,7 @@ def add_product(
 
 # %%
 #| export
-@njit(parallel=True, error_model="numpy", cache=True)
-def add_product_of_fours(
+def _add_product_of_fours(
     parts: int,  # threads that share the rows
     width: int,  # columns of a panel; 0 leaves states where they are
     rows: np.ndarray,  # which stand together (rows / 4, 4)
@@ -356,8 +353,7 @@ def _share_of_gradient(first, last, width, start, columns, errors, states, out):
 
 # %%
 #| export
-@njit(parallel=True, error_model="numpy", cache=True)
-def add_gradient(
+def _add_gradient(
     parts: int,  # threads that share the rows
     width: int,  # columns of a panel; 0 leaves states where they are
     start: np.ndarray,  # where each row begins in each panel, and the end (panels · rows + 1,)
@@ -373,6 +369,22 @@ def add_gradient(
 
 
 # %% [markdown]
+# numba keeps what it has compiled in a file, so that it compiles once on a machine and not once in a process. But two processes that compile the same function for numbers of two types at the same time may write into each other's files. So each type has a
+# function of its own, by its own name.
+
+# %%
+#| export
+def _kept(function: Callable, dtype: str) -> Callable:
+    "A function, compiled for numbers of one type"
+    own = FunctionType(function.__code__, function.__globals__, function.__name__)
+    own.__qualname__ = f"{function.__name__}_{dtype}"
+    return njit(parallel=True, error_model="numpy", cache=True)(own)
+
+
+add_product, add_product_of_fours, add_gradient = (
+    {dtype: _kept(function, dtype) for dtype in ("float32", "float64")} for function in (_add_product, _add_product_of_fours, _add_gradient))
+
+# %% [markdown]
 # ## Right, and how much faster?
 #
 # Against numpy, for a batch of 75, which is 64 + 8 + 1 + 1 + 1:
@@ -383,9 +395,9 @@ i, j = weight.nonzero()
 start, columns, values = np.searchsorted(i, np.arange(1025)).astype("int32"), j.astype("int32"), weight[i, j][:, None]
 x = rng.normal(size=(2, 1024, 75)).astype("float32")
 out, slope = np.zeros_like(x), np.zeros(len(i), "float32")
-add_product(2, 1024, np.arange(1024)[:, None], start, columns, values, x, out)
+add_product["float32"](2, 1024, np.arange(1024)[:, None], start, columns, values, x, out)
 test_close(out, weight @ x, eps=1e-3)
-add_gradient(2, 1024, start, columns, out, x, slope)
+add_gradient["float32"](2, 1024, start, columns, out, x, slope)
 test_close(slope, np.einsum("tib,tjb->ij", out, x)[i, j], eps=1e-1)
 
 
@@ -403,7 +415,7 @@ def seconds(call, rounds=7):
 x = rng.normal(size=(1, 1024, 192)).astype("float32")
 out = np.zeros_like(x)
 as_read = seconds(lambda: plain_product(start, columns, values[:, 0], x[0], out[0]))
-in_strips = seconds(lambda: add_product(1, 0, np.arange(1024)[:, None], start, columns, values, x, out))
+in_strips = seconds(lambda: add_product["float32"](1, 0, np.arange(1024)[:, None], start, columns, values, x, out))
 print(f"sums in registers: {as_read / in_strips:.1f} times as fast as the plain loop; {2 * len(values) * 192 / in_strips / 1e9:.0f} billion operations a second")
 
 
@@ -467,6 +479,7 @@ with exercise("read / 4 floats arrive at a tick, and each is good for 2 · toget
 # - Strips of 40 or 100 floats, which a batch of 200 would like, are three to five times as slow as those of 64: LLVM handles powers of two well, and little else.
 # - With `literal_unroll` right under `prange`, numba compiled without a word and ran on one thread. So each thread's share is a function of its own.
 # - A kernel that asks numba for the number of threads, or hands a function to another, can't be kept in a file. So it is told how many parts there are, and fours have a function of their own.
+# - Two processes compiled for single and for double precision at the same time, under one name. From then on one of them multiplied floats as if they were doubles, and nothing said so but a test.
 #
 # The paper proposes sparse networks for their speed, and multiplies by masks.
 #

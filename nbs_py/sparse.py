@@ -193,14 +193,14 @@ def _kernels() -> ModuleType | None:
     return kernels
 
 
-def _call(kernel: Callable, *arguments: object) -> None:
-    "Run a kernel on as many threads as torch uses"
+def _call(kernel: dict[str, Callable], *arguments: int | np.ndarray) -> None:
+    "Run a kernel, by type of numbers, on as many threads as torch uses"
     import numba
 
     threads = torch.get_num_threads()
     used = min(threads, numba.config.NUMBA_NUM_THREADS)
     numba.set_num_threads(used)
-    kernel(used, *arguments)
+    kernel[arguments[-1].dtype.name](used, *arguments)
     if torch.get_num_threads() != threads:  # numba sets it when it starts its own
         torch.set_num_threads(threads)
 
@@ -693,6 +693,8 @@ def _stays_dense(weight: Tensor, mask: Tensor) -> bool:
     return weight.device.type != "cpu" or weight.dtype not in PRECISIONS or bool(mask.all())
 
 
+# %%
+#| export
 def _linear_product(weight: Tensor, mask: Tensor, batch: int) -> Callable:
     "The product of a linear map, dense or by its surviving weights"
     if _stays_dense(weight, mask):

@@ -312,3 +312,10 @@ def test_neighbour_groups_hold_everybody_once(n):
     counts = groups.bincount()
     assert counts.sum() == n and counts.max() <= 16 and (counts[:-1] == 16).all()
     assert filled_blocks(torch.ones(n, n), groups) == 1 and filled_blocks(torch.zeros(n, n), groups) == 0
+
+
+def test_each_kernel_is_kept_by_a_name_of_its_own():
+    "Or processes that compile at the same time for numbers of two types would write into one file"
+    kernels = sparse._kernels()
+    compiled = [kernel for by_type in (kernels.add_product, kernels.add_product_of_fours, kernels.add_gradient) for kernel in by_type.values()]
+    assert len({kernel.py_func.__qualname__ for kernel in compiled}) == len(compiled) == 6
