@@ -136,16 +136,24 @@ def side_by_side(x, panel, width, k, lanes, buffer):
     return buffer, (panel * width, k)
 
 # %% ../nbs/kernels.ipynb #1bb7cbee
+def _named(function: Callable, suffix: str) -> Callable:
+    "A copy of a function by another name"
+    copy = FunctionType(function.__code__, function.__globals__, function.__name__, function.__defaults__, function.__closure__)
+    copy.__qualname__ = f"{function.__qualname__}_{suffix}"
+    return copy
+
+# %% ../nbs/kernels.ipynb #a0c24727
 def _share_by(kernel: Callable, widths: tuple) -> Callable:
     "What one thread does, with `single` or `fours`: its sets of rows at all steps, strip by strip and panel by panel"
+    name = kernel.py_func.__name__
 
-    @njit
     def strip(first, last, width, rows, start, columns, values, x, buffer, out, k, lanes):
         for panel in range((len(start) - 1) // len(rows)):
             states, origin = side_by_side(x, panel, width, k, lanes, buffer)
             kernel(first, last, rows, start[panel * len(rows) :], columns, values, states, origin, out, k, lanes)
 
-    @njit
+    strip = njit(_named(strip, name))
+
     def share(first, last, width, rows, start, columns, values, x, out):
         buffer = np.empty((width, 64), x.dtype)
         for t in range(len(x)):
@@ -156,9 +164,9 @@ def _share_by(kernel: Callable, widths: tuple) -> Callable:
                         strip(first, last, width, rows, start, columns, values, x[t], buffer, out[t], k, lanes)
                         k += len(lanes)
 
-    return share
+    return njit(_named(share, name))
 
-
+# %% ../nbs/kernels.ipynb #3b10ebde
 _share_of_singles, _share_of_fours = _share_by(single, LANES), _share_by(fours, NARROW)
 
 # %% ../nbs/kernels.ipynb #77c434d2
@@ -234,9 +242,7 @@ def _add_gradient(
 # %% ../nbs/kernels.ipynb #2952cc69
 def _kept(function: Callable, dtype: str) -> Callable:
     "A function, compiled for numbers of one type"
-    own = FunctionType(function.__code__, function.__globals__, function.__name__)
-    own.__qualname__ = f"{function.__name__}_{dtype}"
-    return njit(parallel=True, error_model="numpy", cache=True)(own)
+    return njit(parallel=True, error_model="numpy", cache=True)(_named(function, dtype))
 
 
 add_product, add_product_of_fours, add_gradient = (

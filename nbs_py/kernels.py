@@ -257,18 +257,31 @@ def side_by_side(x, panel, width, k, lanes, buffer):
     return buffer, (panel * width, k)
 
 
+# %% [markdown]
+# What one thread does, with rows one by one or by fours, differs in a word. Compiled code of one process may be linked to that of another (see the end of this chapter), and knows functions by their names. So each gets a name of its own.
+
+# %%
+#| export
+def _named(function: Callable, suffix: str) -> Callable:
+    "A copy of a function by another name"
+    copy = FunctionType(function.__code__, function.__globals__, function.__name__, function.__defaults__, function.__closure__)
+    copy.__qualname__ = f"{function.__qualname__}_{suffix}"
+    return copy
+
+
 # %%
 #| export
 def _share_by(kernel: Callable, widths: tuple) -> Callable:
     "What one thread does, with `single` or `fours`: its sets of rows at all steps, strip by strip and panel by panel"
+    name = kernel.py_func.__name__
 
-    @njit
     def strip(first, last, width, rows, start, columns, values, x, buffer, out, k, lanes):
         for panel in range((len(start) - 1) // len(rows)):
             states, origin = side_by_side(x, panel, width, k, lanes, buffer)
             kernel(first, last, rows, start[panel * len(rows) :], columns, values, states, origin, out, k, lanes)
 
-    @njit
+    strip = njit(_named(strip, name))
+
     def share(first, last, width, rows, start, columns, values, x, out):
         buffer = np.empty((width, 64), x.dtype)
         for t in range(len(x)):
@@ -279,9 +292,11 @@ def _share_by(kernel: Callable, widths: tuple) -> Callable:
                         strip(first, last, width, rows, start, columns, values, x[t], buffer, out[t], k, lanes)
                         k += len(lanes)
 
-    return share
+    return njit(_named(share, name))
 
 
+# %%
+#| export
 _share_of_singles, _share_of_fours = _share_by(single, LANES), _share_by(fours, NARROW)
 
 
@@ -376,9 +391,7 @@ def _add_gradient(
 #| export
 def _kept(function: Callable, dtype: str) -> Callable:
     "A function, compiled for numbers of one type"
-    own = FunctionType(function.__code__, function.__globals__, function.__name__)
-    own.__qualname__ = f"{function.__name__}_{dtype}"
-    return njit(parallel=True, error_model="numpy", cache=True)(own)
+    return njit(parallel=True, error_model="numpy", cache=True)(_named(function, dtype))
 
 
 add_product, add_product_of_fours, add_gradient = (
@@ -479,7 +492,8 @@ with exercise("read / 4 floats arrive at a tick, and each is good for 2 · toget
 # - Strips of 40 or 100 floats, which a batch of 200 would like, are three to five times as slow as those of 64: LLVM handles powers of two well, and little else.
 # - With `literal_unroll` right under `prange`, numba compiled without a word and ran on one thread. So each thread's share is a function of its own.
 # - A kernel that asks numba for the number of threads, or hands a function to another, can't be kept in a file. So it is told how many parts there are, and fours have a function of their own.
-# - Two processes compiled for single and for double precision at the same time, under one name. From then on one of them multiplied floats as if they were doubles, and nothing said so but a test.
+# - Code that is kept in a file is linked by name to what other files hold, and two functions that are made by one function have one name. So a product by fours that had been compiled in one process ran, in another, with the loop for single rows, and nothing
+#   said so but a test: all was right wherever everything was compiled at once.
 #
 # The paper proposes sparse networks for their speed, and multiplies by masks.
 #

@@ -1,5 +1,6 @@
 """Products, networks and training with surviving weights agree with the dense ones, on shapes that a chapter has no room for."""
 
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -319,3 +320,16 @@ def test_each_kernel_is_kept_by_a_name_of_its_own():
     kernels = sparse._kernels()
     compiled = [kernel for by_type in (kernels.add_product, kernels.add_product_of_fours, kernels.add_gradient) for kernel in by_type.values()]
     assert len({kernel.py_func.__qualname__ for kernel in compiled}) == len(compiled) == 6
+
+
+def test_kernels_that_were_compiled_in_other_processes(tmp_path):
+    "Functions of one name once took each other's place there: fours were multiplied as single rows"
+    code = """
+import sys, torch
+from modreg.sparse import SparseMatrix
+weight, x = torch.eye(8) + torch.arange(64.0).view(8, 8), torch.arange(24.0).view(8, 3)
+for together in map(int, sys.argv[1]):
+    torch.testing.assert_close(SparseMatrix.of(weight, together).add_(x, torch.zeros(8, 3)), weight @ x)
+"""
+    for order in ("4", "14", "41"):
+        subprocess.run([sys.executable, "-c", code, order], check=True, env=os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)})
