@@ -9,6 +9,7 @@ __all__ = ['PANELS', 'PRECISIONS', 'PARTS', 'STEPS', 'Pattern', 'SparseMatrix', 
 
 # %% ../nbs/sparse.ipynb #d1624480
 import json
+import math
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -407,7 +408,7 @@ def use_surviving(
     used = {}
     for path, layer in model.named_modules():
         if isinstance(layer, Linear) and (name := f"{path}.weight".lstrip(".")) in masks:
-            layer.product = _linear_product(layer.weight, masks[name], batch)
+            layer.product = _linear_product(layer, masks[name], batch)
             used[name] = layer.product != _linear
         for k in range(layer.num_layers if isinstance(layer, RNN) else 0):
             names = [f"{path}.weight_{kind}_l{k}".lstrip(".") for kind in ("ih", "hh")]
@@ -420,9 +421,17 @@ def use_surviving(
 STEPS = 8  # of the sequences with which layers are timed
 
 
+def _left(way: Callable | tuple) -> float:
+    "Weights that a way multiplies by; of the dense one, more than any number"
+    product = way[-1] if isinstance(way, tuple) else way
+    return len(product.args[0][0].places) if isinstance(product, partial) else math.inf
+
+
 @torch.enable_grad()
-def _quicker(dense: Callable | tuple, surviving: Callable | tuple, step: Callable[..., Tensor]) -> Callable | tuple:
+def _quicker(before: Callable | tuple, dense: Callable | tuple, surviving: Callable | tuple, step: Callable[..., Tensor]) -> Callable | tuple:
     "The one of two ways to multiply with which a step forward and backward takes less time"
+    if _left(surviving) <= _left(before) < math.inf:
+        return surviving
     dense_time, time_left = median_time(*(lambda way=way: step(way).sum().backward() for way in (dense, surviving)))
     return surviving if time_left < dense_time else dense
 
@@ -432,13 +441,13 @@ def _stays_dense(weight: Tensor, mask: Tensor) -> bool:
     return weight.device.type != "cpu" or weight.dtype not in PRECISIONS or bool(mask.all())
 
 # %% ../nbs/sparse.ipynb #4aad8576
-def _linear_product(weight: Tensor, mask: Tensor, batch: int) -> Callable:
+def _linear_product(layer: Linear, mask: Tensor, batch: int) -> Callable:
     "The product of a linear map, dense or by its surviving weights"
+    weight = layer.weight.detach().clone().requires_grad_()
     if _stays_dense(weight, mask):
         return _linear
-    weight = weight.detach().clone().requires_grad_()
     x = weight.new_ones(*weight.shape[:-2], STEPS, batch, weight.shape[-1]).requires_grad_()
-    return _quicker(_linear, partial(SurvivingLinear.apply, patterns_of(mask)), lambda product: product(x, weight, None))
+    return _quicker(layer.product, _linear, partial(SurvivingLinear.apply, patterns_of(mask)), lambda product: product(x, weight, None))
 
 
 def _recurrent_products(layer: RNN, k: int, mask_ih: Tensor | None, mask_hh: Tensor, batch: int) -> tuple[Callable, Callable]:
@@ -451,7 +460,7 @@ def _recurrent_products(layer: RNN, k: int, mask_ih: Tensor | None, mask_hh: Ten
     mask_ih = torch.ones_like(w_x, dtype=torch.bool) if mask_ih is None else mask_ih
     surviving = partial(SurvivingLinear.apply, patterns_of(mask_ih)), partial(SurvivingRecurrence.apply, patterns_of(mask_hh))
     x, h0 = w_x.new_ones(len(w_x), STEPS, batch, w_x.shape[-1]).requires_grad_(k > 0), w_h.new_ones(len(w_h), batch, w_h.shape[-1])
-    return _quicker(dense, surviving, lambda products: products[1](products[0](x, w_x, None), h0, w_h, layer.nonlinearity)[1])
+    return _quicker(layer.products[k], dense, surviving, lambda products: products[1](products[0](x, w_x, None), h0, w_h, layer.nonlinearity)[1])
 
 # %% ../nbs/sparse.ipynb #d8bf2bcb
 @torch.no_grad()

@@ -98,6 +98,19 @@ def test_results_that_do_not_fit_are_refused(states, out, kernels):
         SparseMatrix.of(torch.ones(5, 8)).add_(states, out)
 
 
+def test_survivors_that_won_are_not_timed_again(always, monkeypatch):
+    network = Stack(Linear(4, 3), RNN(3, 20), Linear(20, 5))
+    pruner = MagnitudePruner(network, 0.8, epochs=2)
+    pruner.step(1)
+    assert all(use_surviving(network, pruner.masks, 4).values())
+    monkeypatch.setattr(sparse, "median_time", lambda *calls: pytest.fail("nothing has changed that could make them slower"))
+    fewer = {name: mask & (torch.rand(mask.shape, generator=torch.Generator().manual_seed(0)) < 0.5) for name, mask in pruner.masks.items()}
+    assert all(use_surviving(network, fewer, 4).values())
+    assert len(network.decoder.product.args[0][0].places) == fewer["decoder.weight"].sum()
+    monkeypatch.setattr(sparse, "median_time", lambda *calls: [1.0, 2.0])
+    assert not any(use_surviving(network, pruner.masks, 4).values())  # there are more of them again
+
+
 def test_half_precision_stays_dense(always):
     network = Stack(Linear(4, 3), RNN(3, 20), Linear(20, 5)).bfloat16()
     pruner = MagnitudePruner(network, 0.8, epochs=1)
