@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['SUMS', 'LANES', 'NARROW', 'add_product', 'add_product_of_fours', 'add_gradient', 'Lanes', 'load', 'store',
-           'multiply_add', 'inner_product', 'single', 'fours', 'side_by_side', 'slopes']
+           'multiply_add', 'inner_product', 'single', 'four', 'side_by_side', 'slopes']
 
 # %% ../nbs/kernels.ipynb #343e4ee2
 from collections.abc import Callable
@@ -105,20 +105,18 @@ def single(first, last, rows, start, columns, values, states, origin, out, k, la
 
 
 @njit
-def fours(first, last, rows, start, columns, values, states, origin, out, k, lanes):
-    "As `single`, with four rows in each set"
-    column, at = origin
-    for i in range(first, last):
-        q, r, s, t = rows[i]
-        a, b, c, d = load(out, q, k, lanes), load(out, r, k, lanes), load(out, s, k, lanes), load(out, t, k, lanes)
-        for p in range(start[i], start[i + 1]):
-            numbers = load(states, columns[p] - column, k - at, lanes)
-            a, b = multiply_add(values[p, 0], numbers, a), multiply_add(values[p, 1], numbers, b)
-            c, d = multiply_add(values[p, 2], numbers, c), multiply_add(values[p, 3], numbers, d)
-        store(out, q, k, a)
-        store(out, r, k, b)
-        store(out, s, k, c)
-        store(out, t, k, d)
+def four(rows, start, columns, values, x, out, k, lanes):
+    "Four rows: add their product with x[:, k : k + lanes] to out"
+    q, r, s, t = rows
+    a, b, c, d = load(out, q, k, lanes), load(out, r, k, lanes), load(out, s, k, lanes), load(out, t, k, lanes)
+    for p in range(start[0], start[1]):
+        numbers = load(x, columns[p], k, lanes)
+        a, b = multiply_add(values[p, 0], numbers, a), multiply_add(values[p, 1], numbers, b)
+        c, d = multiply_add(values[p, 2], numbers, c), multiply_add(values[p, 3], numbers, d)
+    store(out, q, k, a)
+    store(out, r, k, b)
+    store(out, s, k, c)
+    store(out, t, k, d)
 
 # %% ../nbs/kernels.ipynb #78d2753c
 SUMS = 256  # bytes of registers for the sums of a strip
@@ -136,40 +134,38 @@ def side_by_side(x, panel, width, k, lanes, buffer):
     return buffer, (panel * width, k)
 
 # %% ../nbs/kernels.ipynb #1bb7cbee
-def _named(function: Callable, suffix: str) -> Callable:
-    "A copy of a function by another name"
-    copy = FunctionType(function.__code__, function.__globals__, function.__name__, function.__defaults__, function.__closure__)
-    copy.__qualname__ = f"{function.__qualname__}_{suffix}"
-    return copy
+@njit
+def _strip(first, last, width, rows, start, columns, values, x, buffer, out, k, lanes):
+    for panel in range((len(start) - 1) // len(rows)):
+        states, origin = side_by_side(x, panel, width, k, lanes, buffer)
+        single(first, last, rows, start[panel * len(rows) :], columns, values, states, origin, out, k, lanes)
+
+
+@njit
+def _share(first, last, width, rows, start, columns, values, x, out):
+    buffer = np.empty((width, 64), x.dtype)
+    for t in range(len(x)):
+        k = 0
+        for lanes in literal_unroll(LANES):
+            if len(lanes) * out.itemsize <= SUMS:
+                while k + len(lanes) <= out.shape[2]:
+                    _strip(first, last, width, rows, start, columns, values, x[t], buffer, out[t], k, lanes)
+                    k += len(lanes)
+
+# %% ../nbs/kernels.ipynb #aa068e3c
+@njit
+def _share_of_fours(first, last, rows, start, columns, values, x, out):
+    for t in range(len(x)):
+        for panel in range(0, len(start) - 1, len(rows)):
+            for i in range(first, last):
+                k = 0
+                for lanes in literal_unroll(NARROW):
+                    if 4 * len(lanes) * out.itemsize <= SUMS:
+                        while k + len(lanes) <= out.shape[2]:
+                            four(rows[i], start[panel + i :], columns, values, x[t], out[t], k, lanes)
+                            k += len(lanes)
 
 # %% ../nbs/kernels.ipynb #a0c24727
-def _share_by(kernel: Callable, widths: tuple) -> Callable:
-    "What one thread does, with `single` or `fours`: its sets of rows at all steps, strip by strip and panel by panel"
-    name = kernel.py_func.__name__
-
-    def strip(first, last, width, rows, start, columns, values, x, buffer, out, k, lanes):
-        for panel in range((len(start) - 1) // len(rows)):
-            states, origin = side_by_side(x, panel, width, k, lanes, buffer)
-            kernel(first, last, rows, start[panel * len(rows) :], columns, values, states, origin, out, k, lanes)
-
-    strip = njit(_named(strip, name))
-
-    def share(first, last, width, rows, start, columns, values, x, out):
-        buffer = np.empty((width, 64), x.dtype)
-        for t in range(len(x)):
-            k = 0
-            for lanes in literal_unroll(widths):
-                if len(lanes) * rows.shape[1] * out.itemsize <= SUMS:
-                    while k + len(lanes) <= out.shape[2]:
-                        strip(first, last, width, rows, start, columns, values, x[t], buffer, out[t], k, lanes)
-                        k += len(lanes)
-
-    return njit(_named(share, name))
-
-# %% ../nbs/kernels.ipynb #3b10ebde
-_share_of_singles, _share_of_fours = _share_by(single, LANES), _share_by(fours, NARROW)
-
-# %% ../nbs/kernels.ipynb #77c434d2
 def _add_product(
     parts: int,  # threads that share the rows
     width: int,  # columns of a panel; 0 leaves states where they are
@@ -183,12 +179,12 @@ def _add_product(
     "Add the product of a sparse matrix with the states of each step to `out`"
     sets = len(rows)
     for part in prange(parts):
-        _share_of_singles(sets * part // parts, sets * (part + 1) // parts, width, rows, start, columns, values, x, out)
+        _share(sets * part // parts, sets * (part + 1) // parts, width, rows, start, columns, values, x, out)
 
-# %% ../nbs/kernels.ipynb #7cd39edd
+# %% ../nbs/kernels.ipynb #3b10ebde
 def _add_product_of_fours(
     parts: int,  # threads that share the rows
-    width: int,  # columns of a panel; 0 leaves states where they are
+    width: int,  # not used: states are left where they are
     rows: np.ndarray,  # which stand together (rows / 4, 4)
     start: np.ndarray,  # where each four begins in each panel, and the end (panels · rows / 4 + 1,)
     columns: np.ndarray,  # (n,)
@@ -199,7 +195,7 @@ def _add_product_of_fours(
     "The same with four rows at a time"
     sets = len(rows)
     for part in prange(parts):
-        _share_of_fours(sets * part // parts, sets * (part + 1) // parts, width, rows, start, columns, values, x, out)
+        _share_of_fours(sets * part // parts, sets * (part + 1) // parts, rows, start, columns, values, x, out)
 
 # %% ../nbs/kernels.ipynb #df26db5e
 @njit
@@ -242,7 +238,9 @@ def _add_gradient(
 # %% ../nbs/kernels.ipynb #2952cc69
 def _kept(function: Callable, dtype: str) -> Callable:
     "A function, compiled for numbers of one type"
-    return njit(parallel=True, error_model="numpy", cache=True)(_named(function, dtype))
+    own = FunctionType(function.__code__, function.__globals__, function.__name__)
+    own.__qualname__ = f"{function.__name__}_{dtype}"
+    return njit(parallel=True, error_model="numpy", cache=True)(own)
 
 
 add_product, add_product_of_fours, add_gradient = (

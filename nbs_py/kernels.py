@@ -216,20 +216,18 @@ def single(first, last, rows, start, columns, values, states, origin, out, k, la
 
 
 @njit
-def fours(first, last, rows, start, columns, values, states, origin, out, k, lanes):
-    "As `single`, with four rows in each set"
-    column, at = origin
-    for i in range(first, last):
-        q, r, s, t = rows[i]
-        a, b, c, d = load(out, q, k, lanes), load(out, r, k, lanes), load(out, s, k, lanes), load(out, t, k, lanes)
-        for p in range(start[i], start[i + 1]):
-            numbers = load(states, columns[p] - column, k - at, lanes)
-            a, b = multiply_add(values[p, 0], numbers, a), multiply_add(values[p, 1], numbers, b)
-            c, d = multiply_add(values[p, 2], numbers, c), multiply_add(values[p, 3], numbers, d)
-        store(out, q, k, a)
-        store(out, r, k, b)
-        store(out, s, k, c)
-        store(out, t, k, d)
+def four(rows, start, columns, values, x, out, k, lanes):
+    "Four rows: add their product with x[:, k : k + lanes] to out"
+    q, r, s, t = rows
+    a, b, c, d = load(out, q, k, lanes), load(out, r, k, lanes), load(out, s, k, lanes), load(out, t, k, lanes)
+    for p in range(start[0], start[1]):
+        numbers = load(x, columns[p], k, lanes)
+        a, b = multiply_add(values[p, 0], numbers, a), multiply_add(values[p, 1], numbers, b)
+        c, d = multiply_add(values[p, 2], numbers, c), multiply_add(values[p, 3], numbers, d)
+    store(out, q, k, a)
+    store(out, r, k, b)
+    store(out, s, k, c)
+    store(out, t, k, d)
 
 
 # %% [markdown]
@@ -237,7 +235,7 @@ def fours(first, last, rows, start, columns, values, states, origin, out, k, lan
 #
 # How wide is a strip? The common processors of today have 16 or 32 vector registers, and at least 16 of 32 bytes. Half of them are for sums, so a strip is 256 bytes, 64 floats; of four rows, 16. What is left of the batch is done in narrower strips.
 #
-# Between registers and memory are caches, and the second one holds half a megabyte or more. So a wide matrix is cut into *panels* of some hundred columns, and each strip goes through one panel after another. The states that it wants there are first copied side by side. In
+# Between registers and memory are caches, and the second one holds half a megabyte or more. So a wide matrix is cut into *panels* of 512 columns, and each strip goes through one panel after another. The states that it wants there are first copied side by side. In
 # a wide network they would else lie scattered over so many pages of memory that the processor forgets where the pages are.
 
 # %%
@@ -258,46 +256,42 @@ def side_by_side(x, panel, width, k, lanes, buffer):
 
 
 # %% [markdown]
-# What one thread does, with rows one by one or by fours, differs in a word. Compiled code of one process may be linked to that of another (see the end of this chapter), and knows functions by their names. So each gets a name of its own.
+# What one thread does. With rows one by one, strips come first: all rows of a panel are done for one strip, and then for the next. Four rows at a time are done for the whole batch at once, since a strip of theirs is narrow, and all values would have to come from memory again for each.
 
 # %%
 #| export
-def _named(function: Callable, suffix: str) -> Callable:
-    "A copy of a function by another name"
-    copy = FunctionType(function.__code__, function.__globals__, function.__name__, function.__defaults__, function.__closure__)
-    copy.__qualname__ = f"{function.__qualname__}_{suffix}"
-    return copy
+@njit
+def _strip(first, last, width, rows, start, columns, values, x, buffer, out, k, lanes):
+    for panel in range((len(start) - 1) // len(rows)):
+        states, origin = side_by_side(x, panel, width, k, lanes, buffer)
+        single(first, last, rows, start[panel * len(rows) :], columns, values, states, origin, out, k, lanes)
 
 
-# %%
-#| export
-def _share_by(kernel: Callable, widths: tuple) -> Callable:
-    "What one thread does, with `single` or `fours`: its sets of rows at all steps, strip by strip and panel by panel"
-    name = kernel.py_func.__name__
-
-    def strip(first, last, width, rows, start, columns, values, x, buffer, out, k, lanes):
-        for panel in range((len(start) - 1) // len(rows)):
-            states, origin = side_by_side(x, panel, width, k, lanes, buffer)
-            kernel(first, last, rows, start[panel * len(rows) :], columns, values, states, origin, out, k, lanes)
-
-    strip = njit(_named(strip, name))
-
-    def share(first, last, width, rows, start, columns, values, x, out):
-        buffer = np.empty((width, 64), x.dtype)
-        for t in range(len(x)):
-            k = 0
-            for lanes in literal_unroll(widths):
-                if len(lanes) * rows.shape[1] * out.itemsize <= SUMS:
-                    while k + len(lanes) <= out.shape[2]:
-                        strip(first, last, width, rows, start, columns, values, x[t], buffer, out[t], k, lanes)
-                        k += len(lanes)
-
-    return njit(_named(share, name))
+@njit
+def _share(first, last, width, rows, start, columns, values, x, out):
+    buffer = np.empty((width, 64), x.dtype)
+    for t in range(len(x)):
+        k = 0
+        for lanes in literal_unroll(LANES):
+            if len(lanes) * out.itemsize <= SUMS:
+                while k + len(lanes) <= out.shape[2]:
+                    _strip(first, last, width, rows, start, columns, values, x[t], buffer, out[t], k, lanes)
+                    k += len(lanes)
 
 
 # %%
 #| export
-_share_of_singles, _share_of_fours = _share_by(single, LANES), _share_by(fours, NARROW)
+@njit
+def _share_of_fours(first, last, rows, start, columns, values, x, out):
+    for t in range(len(x)):
+        for panel in range(0, len(start) - 1, len(rows)):
+            for i in range(first, last):
+                k = 0
+                for lanes in literal_unroll(NARROW):
+                    if 4 * len(lanes) * out.itemsize <= SUMS:
+                        while k + len(lanes) <= out.shape[2]:
+                            four(rows[i], start[panel + i :], columns, values, x[t], out[t], k, lanes)
+                            k += len(lanes)
 
 
 # %%
@@ -315,14 +309,14 @@ def _add_product(
     "Add the product of a sparse matrix with the states of each step to `out`"
     sets = len(rows)
     for part in prange(parts):
-        _share_of_singles(sets * part // parts, sets * (part + 1) // parts, width, rows, start, columns, values, x, out)
+        _share(sets * part // parts, sets * (part + 1) // parts, width, rows, start, columns, values, x, out)
 
 
 # %%
 #| export
 def _add_product_of_fours(
     parts: int,  # threads that share the rows
-    width: int,  # columns of a panel; 0 leaves states where they are
+    width: int,  # not used: states are left where they are
     rows: np.ndarray,  # which stand together (rows / 4, 4)
     start: np.ndarray,  # where each four begins in each panel, and the end (panels · rows / 4 + 1,)
     columns: np.ndarray,  # (n,)
@@ -333,7 +327,7 @@ def _add_product_of_fours(
     "The same with four rows at a time"
     sets = len(rows)
     for part in prange(parts):
-        _share_of_fours(sets * part // parts, sets * (part + 1) // parts, width, rows, start, columns, values, x, out)
+        _share_of_fours(sets * part // parts, sets * (part + 1) // parts, rows, start, columns, values, x, out)
 
 
 # %% [markdown]
@@ -391,7 +385,9 @@ def _add_gradient(
 #| export
 def _kept(function: Callable, dtype: str) -> Callable:
     "A function, compiled for numbers of one type"
-    return njit(parallel=True, error_model="numpy", cache=True)(_named(function, dtype))
+    own = FunctionType(function.__code__, function.__globals__, function.__name__)
+    own.__qualname__ = f"{function.__name__}_{dtype}"
+    return njit(parallel=True, error_model="numpy", cache=True)(own)
 
 
 add_product, add_product_of_fours, add_gradient = (
@@ -492,8 +488,8 @@ with exercise("read / 4 floats arrive at a tick, and each is good for 2 · toget
 # - Strips of 40 or 100 floats, which a batch of 200 would like, are three to five times as slow as those of 64: LLVM handles powers of two well, and little else.
 # - With `literal_unroll` right under `prange`, numba compiled without a word and ran on one thread. So each thread's share is a function of its own.
 # - A kernel that asks numba for the number of threads, or hands a function to another, can't be kept in a file. So it is told how many parts there are, and fours have a function of their own.
-# - Code that is kept in a file is linked by name to what other files hold, and two functions that are made by one function have one name. So a product by fours that had been compiled in one process ran, in another, with the loop for single rows, and nothing
-#   said so but a test: all was right wherever everything was compiled at once.
+# - Code that is kept in a file is linked by name to what other files hold, and two functions that are made by one function have one name. When the loops for single rows and for fours were made so, a product by fours that had been compiled in one process ran, in another, with the
+#   loop for single rows, and nothing said so but a test: all was right wherever everything was compiled at once.
 #
 # The paper proposes sparse networks for their speed, and multiplies by masks.
 #

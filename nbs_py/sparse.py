@@ -124,7 +124,7 @@ test_close(naive_product(weight, states), weight @ states, eps=1e-12)
 
 # %%
 #| export
-PANELS = {1: 512, 4: 1024}  # columns of a panel, for rows taken one by one and by fours: its states, a strip at a time, stay in a processor's second cache
+PANEL = 512  # columns of a panel: the states that it wants stay in a processor's second cache
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,14 +155,13 @@ class Pattern:
         replicas, height, width = mask.shape
         rows = (_alike(mask) + height * torch.arange(replicas)[:, None]).view(-1, together) if together > 1 else torch.arange(replicas * height)[:, None]
         i, j = mask.flatten(0, 1)[rows].any(1).nonzero(as_tuple=True)
-        panel = PANELS[together]
-        stretch = j // panel * len(rows) + i
-        counts, order = torch.bincount(stretch, minlength=max(1, -(-width // panel)) * len(rows)), stretch.argsort(stable=True)
+        stretch = j // PANEL * len(rows) + i
+        counts, order = torch.bincount(stretch, minlength=max(1, -(-width // PANEL)) * len(rows)), stretch.argsort(stable=True)
         i, j = rows[i[order]], j[order, None]
         replica = i // height
         places = replica * height * width + j * height + i % height if transposed else i * width + j
         start = torch.cat([counts.new_zeros(1), counts.cumsum(0)])
-        return cls((replicas * height, replicas * width), rows, start.int(), (j + replica * width)[:, 0].int(), places, panel * (replicas == 1 and width > panel))
+        return cls((replicas * height, replicas * width), rows, start.int(), (j + replica * width)[:, 0].int(), places, PANEL * (replicas == 1 and width > PANEL))
 
     def sets(self) -> Tensor:  # (n,)
         "The set of rows that each place is in"

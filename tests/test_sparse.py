@@ -51,7 +51,7 @@ def kernels(request, monkeypatch):
         monkeypatch.setattr(sparse, "_kernels", lambda: None)
 
 
-EDGES = [width + edge for width in sparse.PANELS.values() for edge in (-1, 0, 1)]
+EDGES = [sparse.PANEL + edge for edge in (-1, 0, 1)]
 SHAPES = [(1, 1), (13, 1), (1, 13), *((20, width) for width in EDGES), (3, 1100), (600, 40)]
 
 
