@@ -184,7 +184,6 @@ def _add_product(
 # %% ../nbs/kernels.ipynb #3b10ebde
 def _add_product_of_fours(
     parts: int,  # threads that share the rows
-    width: int,  # not used: states are left where they are
     rows: np.ndarray,  # which stand together (rows / 4, 4)
     start: np.ndarray,  # where each four begins in each panel, and the end (panels · rows / 4 + 1,)
     columns: np.ndarray,  # (n,)

@@ -41,7 +41,7 @@ class Pattern:
     start: Tensor  # where each set of rows begins in each panel, and the end (panels · sets + 1,), int32
     columns: Tensor  # (n,), int32
     places: Tensor  # in the flattened matrix that the mask is of (n, 1 or 4)
-    panel: int  # columns of a panel; 0 if there is only one, or replicas, each with its own
+    panel: int  # columns of a panel, for rows one by one; 0 if there is only one, or replicas, each with its own
 
     @classmethod
     def of(
@@ -156,10 +156,9 @@ class SparseMatrix:
         return self._torch.to_dense()
 
     @cached_property
-    def _parts(self) -> tuple[int | np.ndarray, ...]:
+    def _parts(self) -> tuple[np.ndarray, ...]:
         "The same for a kernel"
-        pattern = self.pattern
-        return pattern.panel, *(t.numpy() for t in (pattern.rows, pattern.start, pattern.columns, self.values))
+        return tuple(t.numpy() for t in (self.pattern.rows, self.pattern.start, self.pattern.columns, self.values))
 
 # %% ../nbs/sparse.ipynb #435e9390
 @patch
@@ -177,7 +176,10 @@ def add_(
     if kernels is not None:
         steps, sums = states.contiguous().numpy(), out.numpy()
         steps, sums = (steps, sums) if steps.ndim == 3 else (steps[None], sums[None])
-        _call(kernels.add_product if self.values.shape[1] == 1 else kernels.add_product_of_fours, *self._parts, steps, sums)
+        if self.values.shape[1] == 1:
+            _call(kernels.add_product, self.pattern.panel, *self._parts, steps, sums)
+        else:
+            _call(kernels.add_product_of_fours, *self._parts, steps, sums)
         return out
     for state, sum_ in zip(states, out, strict=True) if states.dim() == 3 else [(states, out)]:
         torch.addmm(sum_, self._torch, state, out=sum_)
@@ -442,7 +444,7 @@ def _stays_dense(weight: Tensor, mask: Tensor) -> bool:
 # %% ../nbs/sparse.ipynb #4aad8576
 def _linear_product(layer: Linear, mask: Tensor, batch: int) -> Callable:
     "The product of a linear map, dense or by its surviving weights"
-    weight = layer.weight.detach().clone().requires_grad_()
+    weight = layer.weight.detach().requires_grad_()
     if _stays_dense(weight, mask):
         return _linear
     x = weight.new_ones(*weight.shape[:-2], STEPS, batch, weight.shape[-1]).requires_grad_()
@@ -453,7 +455,7 @@ def _recurrent_products(layer: RNN, k: int, mask_ih: Tensor | None, mask_hh: Ten
     "Projection and recurrence of a layer, dense or by their surviving weights"
     dense = _linear, ElmanFunction.apply
     weights = (getattr(layer, f"weight_{kind}_l{k}").detach() for kind in ("ih", "hh"))
-    w_x, w_h = (w.reshape(-1, *w.shape[-2:]).clone().requires_grad_() for w in weights)
+    w_x, w_h = (w.reshape(-1, *w.shape[-2:]).requires_grad_() for w in weights)
     if _stays_dense(w_h, mask_hh):
         return dense
     mask_ih = torch.ones_like(w_x, dtype=torch.bool) if mask_ih is None else mask_ih

@@ -36,12 +36,11 @@ from numba.extending import intrinsic, models, register_model
 
 # %%
 #| hide
-import time
-
 import matplotlib.pyplot as plt
 from fastcore.test import test_close, test_eq
 
 from modreg.exercises import exercise
+from modreg.sparse import median_time
 
 plt.style.use("modreg.data.book")
 rng = np.random.default_rng(0)
@@ -316,7 +315,6 @@ def _add_product(
 #| export
 def _add_product_of_fours(
     parts: int,  # threads that share the rows
-    width: int,  # not used: states are left where they are
     rows: np.ndarray,  # which stand together (rows / 4, 4)
     start: np.ndarray,  # where each four begins in each panel, and the end (panels · rows / 4 + 1,)
     columns: np.ndarray,  # (n,)
@@ -409,22 +407,11 @@ test_close(out, weight @ x, eps=1e-3)
 add_gradient["float32"](2, 1024, start, columns, out, x, slope)
 test_close(slope, np.einsum("tib,tjb->ij", out, x)[i, j], eps=1e-1)
 
-
 # %%
-def seconds(call, rounds=7):
-    "Median time of a call, after one that is not counted"
-    times = []
-    for _ in range(rounds + 1):
-        begin = time.perf_counter()
-        call()
-        times.append(time.perf_counter() - begin)
-    return float(np.median(times[1:]))
-
-
 x = rng.normal(size=(1, 1024, 192)).astype("float32")
 out = np.zeros_like(x)
-as_read = seconds(lambda: plain_product(start, columns, values[:, 0], x[0], out[0]))
-in_strips = seconds(lambda: add_product["float32"](1, 0, np.arange(1024)[:, None], start, columns, values, x, out))
+as_read, in_strips = median_time(
+    lambda: plain_product(start, columns, values[:, 0], x[0], out[0]), lambda: add_product["float32"](1, 0, np.arange(1024)[:, None], start, columns, values, x, out), rounds=7)
 print(f"sums in registers: {as_read / in_strips:.1f} times as fast as the plain loop; {2 * len(values) * 192 / in_strips / 1e9:.0f} billion operations a second")
 
 

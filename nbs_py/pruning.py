@@ -45,6 +45,7 @@ import matplotlib.pyplot as plt
 from fastcore.test import test_close, test_eq, test_fail
 
 from modreg.exercises import exercise
+from modreg.sparse import median_time
 
 plt.style.use("modreg.data.book")
 
@@ -223,24 +224,9 @@ for values in (torch.randint(0, 20, (3, 1000), generator=generator).float(), tor
         test_eq(smallest(values.split(n // 3, 1), zeros), torch.zeros_like(values, dtype=torch.bool).scatter_(1, order, True))
 
 # %%
-#| hide
-import time
-
-
-def milliseconds(function, repeats=5):
-    "Median time of a call"
-    times = []
-    for _ in range(repeats + 1):
-        start = time.perf_counter()
-        function()
-        times.append(1e3 * (time.perf_counter() - start))
-    return sorted(times[1:])[repeats // 2]
-
-
-# %%
 values = torch.rand(1, 1_000_000, generator=generator)
-for name, select in {"sorted": lambda: naive_keep(values[0], 900_000), "bracketed": lambda: smallest([values], 900_000)}.items():
-    print(f"{name}: {milliseconds(select):.0f} ms for a million weights")
+for name, seconds in zip(("sorted", "bracketed"), median_time(lambda: naive_keep(values[0], 900_000), lambda: smallest([values], 900_000), rounds=5), strict=True):
+    print(f"{name}: {1e3 * seconds:.0f} ms for a million weights")
 
 
 # %% [markdown]

@@ -42,6 +42,7 @@ import matplotlib.pyplot as plt
 from fastcore.test import test_close, test_eq, test_fail
 
 from modreg.exercises import exercise
+from modreg.sparse import median_time
 
 plt.style.use("modreg.data.book")
 
@@ -512,23 +513,9 @@ test_fail(lambda: RNN(5, 7, nonlinearity="sigmoid"), contains="'relu', 'tanh'")
 # *Predict:* eight copies of a small network take how much longer than one?
 
 # %%
-#| hide
-import time
-
-
-def milliseconds(layer, x, repeats=5):
-    "Median time of a forward and a backward pass"
-    times = []
-    for _ in range(repeats + 1):
-        start = time.perf_counter()
-        layer(x)[0].sum().backward()
-        times.append(1e3 * (time.perf_counter() - start))
-    return sorted(times[1:])[repeats // 2]
-
-
-# %%
 copies = [1, 2, 4, 8]
-cost = [milliseconds(RNN(2, 128, nonlinearity="relu", replicas=s), torch.randn(s, 50, 32, 2)) for s in copies]
+layers = [(RNN(2, 128, nonlinearity="relu", replicas=s), torch.randn(s, 50, 32, 2)) for s in copies]
+cost = [1e3 * seconds for seconds in median_time(*(lambda layer=layer, x=x: layer(x)[0].sum().backward() for layer, x in layers), rounds=5)]
 fig, ax = plt.subplots(figsize=(5, 3), layout="constrained")
 ax.plot(copies, cost, "o-", label="as one computation")
 ax.plot(copies, [cost[0] * s for s in copies], "--", color="0.5", label="one after another")
