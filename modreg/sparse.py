@@ -41,7 +41,7 @@ class Pattern:
     start: Tensor  # where each set of rows begins in each panel, and the end (panels · sets + 1,), int32
     columns: Tensor  # (n,), int32
     places: Tensor  # in the flattened matrix that the mask is of (n, 1 or 4)
-    panel: int  # columns of a panel, for rows one by one; 0 if there is only one, or replicas, each with its own
+    panel: int  # columns of a panel; 0 if there is only one, or replicas, each with its own
 
     @classmethod
     def of(
@@ -89,16 +89,23 @@ def _kernels() -> ModuleType | None:
     return kernels
 
 
-def _call(kernel: dict[str, Callable], *arguments: int | np.ndarray) -> None:
-    "Run a kernel, by type of numbers, on as many threads as torch uses"
+def _call(function: Callable, *arguments: int | np.ndarray, together: int = 1) -> None:
+    "Run a kernel, whose last arguments but one are states (steps, columns, batch), on as many threads as torch uses"
     import numba
 
     threads = torch.get_num_threads()
     used = min(threads, numba.config.NUMBA_NUM_THREADS)
     numba.set_num_threads(used)
-    kernel[arguments[-1].dtype.name](used, *arguments)
+    states = arguments[-2]
+    _kernels().compiled(function, states.dtype.name, states.shape[-1], together)(used, *arguments)
     if torch.get_num_threads() != threads:  # numba sets it when it starts its own
         torch.set_num_threads(threads)
+
+
+def _filled(columns: Tensor) -> Tensor:
+    "Columns (..., batch), with zeros up to a batch that is a multiple of 4, lest a kernel be compiled for each number"
+    missing = -columns.shape[-1] % 4
+    return nn.functional.pad(columns, (0, missing)) if missing else columns
 
 
 @contextmanager
@@ -158,7 +165,8 @@ class SparseMatrix:
     @cached_property
     def _parts(self) -> tuple[np.ndarray, ...]:
         "The same for a kernel"
-        return tuple(t.numpy() for t in (self.pattern.rows, self.pattern.start, self.pattern.columns, self.values))
+        values = self.values[:, 0] if self.values.shape[1] == 1 else self.values
+        return tuple(t.numpy() for t in (self.pattern.rows, self.pattern.start, self.pattern.columns, values))
 
 # %% ../nbs/sparse.ipynb #435e9390
 @patch
@@ -174,13 +182,10 @@ def add_(
                          f"out is {tuple(out.shape)} of {out.dtype}, with strides {out.stride()}")
     kernels = _kernels()
     if kernels is not None:
-        steps, sums = states.contiguous().numpy(), out.numpy()
-        steps, sums = (steps, sums) if steps.ndim == 3 else (steps[None], sums[None])
-        if self.values.shape[1] == 1:
-            _call(kernels.add_product, self.pattern.panel, *self._parts, steps, sums)
-        else:
-            _call(kernels.add_product_of_fours, *self._parts, steps, sums)
-        return out
+        filled, sums = _filled(states.contiguous()), _filled(out)
+        steps = (t.view(-1, *t.shape[-2:]).numpy() for t in (filled, sums))
+        _call(kernels.add_product, self.pattern.panel, *self._parts, *steps, together=self.values.shape[1])
+        return out if sums is out else out.copy_(sums[..., : out.shape[-1]])
     for state, sum_ in zip(states, out, strict=True) if states.dim() == 3 else [(states, out)]:
         torch.addmm(sum_, self._torch, state, out=sum_)
     return out
@@ -326,7 +331,7 @@ def _gradient_of(weight: Tensor, pattern: Pattern, errors: Tensor, states: Tenso
     "The sum over steps of errors (T, rows, batch) times states (T, columns, batch), like the weight, and zero where the pattern has no place"
     inner, kernels = errors.new_zeros(len(pattern.places)), _kernels()
     if kernels is not None:
-        _call(kernels.add_gradient, pattern.panel, *(t.detach().numpy() for t in (pattern.start, pattern.columns, errors, states, inner)))
+        _call(kernels.add_gradient, pattern.panel, *(t.detach().numpy() for t in (pattern.start, pattern.columns, _filled(errors), _filled(states), inner)))
     else:
         rows = pattern.sets()
         for error, state in zip(errors, states, strict=True):

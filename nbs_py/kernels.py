@@ -25,12 +25,14 @@
 
 # %%
 #| export
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator
+from functools import cache
 from types import FunctionType
 
 import numpy as np
 from llvmlite import ir
-from numba import literal_unroll, njit, prange, types
+from numba import njit, prange, types
 from numba.core import cgutils
 from numba.extending import intrinsic, models, register_model
 
@@ -96,20 +98,32 @@ def plain_product(start, columns, values, x, out):
 
 # %%
 #| export
+REGISTER = 32  # bytes of a vector register that every processor of today's desks has, or two or four smaller ones for it
+
+
 class Lanes(types.Type):
-    "Type of some numbers side by side, which LLVM spreads over as many vector registers as they need"
+    "Type of some numbers side by side, in as many vector registers as they need"
 
     def __init__(self, dtype: types.Type, count: int):
         self.dtype, self.count = dtype, count
         super().__init__(name=f"Lanes({dtype}, {count})")
 
+    def pieces(self) -> Iterator[tuple[int, int]]:
+        "First number and length of what each register holds: full ones, and what is left in powers of two"
+        first = 0
+        while first < self.count:
+            length = min(8 * REGISTER // self.dtype.bitwidth, 1 << (self.count - first).bit_length() - 1)
+            yield first, length
+            first += length
+
 
 @register_model(Lanes)
 class _LanesModel(models.PrimitiveModel):
-    "What they are to LLVM"
+    "What they are to LLVM: a vector for each register"
 
     def __init__(self, manager, lanes):
-        super().__init__(manager, lanes, ir.VectorType(manager.lookup(lanes.dtype).get_value_type(), lanes.count))
+        number = manager.lookup(lanes.dtype).get_value_type()
+        super().__init__(manager, lanes, ir.LiteralStructType([ir.VectorType(number, length) for _, length in lanes.pieces()]))
 
 
 # %% [markdown]
@@ -117,21 +131,38 @@ class _LanesModel(models.PrimitiveModel):
 
 # %%
 #| export
-def _pointer(context, builder, kinds: tuple, array, row, column, vector: ir.VectorType):
-    "To the numbers of an array from [row, column] on"
+def _apart(builder, numbers) -> list:
+    "The vectors of some numbers"
+    return [builder.extract_value(numbers, k) for k in range(len(numbers.type.elements))]
+
+
+def _together(builder, vectors: list):
+    "Numbers of some vectors"
+    numbers = ir.Constant(ir.LiteralStructType([vector.type for vector in vectors]), ir.Undefined)
+    for k, vector in enumerate(vectors):
+        numbers = builder.insert_value(numbers, vector, k)
+    return numbers
+
+
+def _pointers(context, builder, kinds: tuple, array, row, column, lanes: Lanes) -> list:
+    "To the vectors of an array from [row, column] on"
     at = [context.cast(builder, place, kind, types.intp) for place, kind in zip((row, column), kinds[1:3], strict=True)]
     array = context.make_array(kinds[0])(context, builder, array)
-    return builder.bitcast(cgutils.get_item_pointer(context, builder, kinds[0], array, at, wraparound=False), vector.as_pointer())
+    first = cgutils.get_item_pointer(context, builder, kinds[0], array, at, wraparound=False)
+    vectors = context.get_value_type(lanes).elements
+    return [builder.bitcast(cgutils.gep_inbounds(builder, first, k), vector.as_pointer()) for (k, _), vector in zip(lanes.pieces(), vectors, strict=True)]
 
 
+# %%
+#| export
 @intrinsic
 def load(typing, array, row, column, lanes):
     "Numbers of a matrix from [row, column] on, as many as the tuple `lanes` has entries"
     result = Lanes(array.dtype, lanes.count)
 
     def generate(context, builder, signature, arguments):
-        pointer = _pointer(context, builder, signature.args, *arguments[:3], context.get_value_type(result))
-        return builder.load(pointer, align=array.dtype.bitwidth // 8)
+        pointers = _pointers(context, builder, signature.args, *arguments[:3], result)
+        return _together(builder, [builder.load(pointer, align=array.dtype.bitwidth // 8) for pointer in pointers])
 
     return result(array, row, column, lanes), generate
 
@@ -141,8 +172,9 @@ def store(typing, array, row, column, numbers):
     "Write numbers to a matrix from [row, column] on"
 
     def generate(context, builder, signature, arguments):
-        pointer = _pointer(context, builder, signature.args, *arguments[:3], arguments[3].type)
-        builder.store(arguments[3], pointer, align=array.dtype.bitwidth // 8)
+        pointers = _pointers(context, builder, signature.args, *arguments[:3], numbers)
+        for pointer, vector in zip(pointers, _apart(builder, arguments[3]), strict=True):
+            builder.store(vector, pointer, align=array.dtype.bitwidth // 8)
         return context.get_dummy_value()
 
     return types.none(array, row, column, numbers), generate
@@ -155,26 +187,35 @@ def multiply_add(typing, factor, numbers, sums):
     "sums + factor · numbers, rounded once where the processor can do so"
 
     def generate(context, builder, signature, arguments):
-        factor, numbers, sums = arguments
-        integer = ir.IntType(32)
-        first = builder.insert_element(ir.Constant(numbers.type, ir.Undefined), factor, integer(0))
-        everywhere = builder.shuffle_vector(first, first, ir.Constant(ir.VectorType(integer, numbers.type.count), None))
-        return builder.fadd(sums, builder.fmul(everywhere, numbers, flags=("contract",)), flags=("contract",))
+        factor, *vectors = arguments[0], *(_apart(builder, numbers) for numbers in arguments[1:])
+        results = []
+        for vector, sums in zip(*vectors, strict=True):
+            first = builder.insert_element(ir.Constant(vector.type, ir.Undefined), factor, ir.IntType(32)(0))
+            everywhere = builder.shuffle_vector(first, first, ir.Constant(ir.VectorType(ir.IntType(32), vector.type.count), None))
+            results.append(builder.fadd(sums, builder.fmul(everywhere, vector, flags=("contract",)), flags=("contract",)))
+        return _together(builder, results)
 
     return sums(factor, numbers, sums), generate
 
 
 @intrinsic
 def inner_product(typing, a, b):
-    "The sum of a · b: the upper half is added to the lower one, and again, until one number is left"
+    "The sum of a · b: registers are added up, and then the upper half of one to its lower half, until one number is left"
 
     def generate(context, builder, signature, arguments):
-        sums, count = builder.fmul(*arguments), a.count
-        while count > 1:
-            count //= 2
-            halves = [ir.Constant(ir.VectorType(ir.IntType(32), count), list(range(k, k + count))) for k in (0, count)]
-            sums = builder.fadd(*(builder.shuffle_vector(sums, sums, half) for half in halves))
-        return builder.extract_element(sums, ir.IntType(32)(0))
+        sums = {}  # by length
+        for pair in zip(*(_apart(builder, numbers) for numbers in arguments), strict=True):
+            products, length = builder.fmul(*pair, flags=("contract",)), pair[0].type.count
+            sums[length] = builder.fadd(sums[length], products, flags=("contract",)) if length in sums else products
+        total = None
+        for length, vector in sums.items():
+            while length > 1:
+                length //= 2
+                halves = [ir.Constant(ir.VectorType(ir.IntType(32), length), list(range(k, k + length))) for k in (0, length)]
+                vector = builder.fadd(*(builder.shuffle_vector(vector, vector, half) for half in halves))
+            number = builder.extract_element(vector, ir.IntType(32)(0))
+            total = number if total is None else builder.fadd(total, number)
+        return total
 
     return a.dtype(a, b), generate
 
@@ -188,7 +229,7 @@ def try_lanes(x, out, lanes):
 
 
 x = rng.normal(size=(2, 19)).astype("float32")
-for count in (1, 8, 16):
+for count in (1, 8, 15, 16):
     out = np.zeros((1, 19), "float32")
     test_close(try_lanes(x, out, (0,) * count), x[0, :count] @ x[1, :count], eps=1e-4)
     test_eq(out[0], np.where(np.arange(19) < count, 2 * x[0], 0).astype("float32"))
@@ -210,40 +251,64 @@ def single(first, last, rows, start, columns, values, states, origin, out, k, la
     for i in range(first, last):
         sums = load(out, rows[i, 0], k, lanes)
         for p in range(start[i], start[i + 1]):
-            sums = multiply_add(values[p, 0], load(states, columns[p] - column, k - at, lanes), sums)
+            sums = multiply_add(values[p], load(states, columns[p] - column, k - at, lanes), sums)
         store(out, rows[i, 0], k, sums)
 
 
 @njit
-def four(rows, start, columns, values, x, out, k, lanes):
-    "Four rows: add their product with x[:, k : k + lanes] to out"
-    q, r, s, t = rows
-    a, b, c, d = load(out, q, k, lanes), load(out, r, k, lanes), load(out, s, k, lanes), load(out, t, k, lanes)
-    for p in range(start[0], start[1]):
-        numbers = load(x, columns[p], k, lanes)
-        a, b = multiply_add(values[p, 0], numbers, a), multiply_add(values[p, 1], numbers, b)
-        c, d = multiply_add(values[p, 2], numbers, c), multiply_add(values[p, 3], numbers, d)
-    store(out, q, k, a)
-    store(out, r, k, b)
-    store(out, s, k, c)
-    store(out, t, k, d)
+def four(first, last, rows, start, columns, values, states, origin, out, k, lanes):
+    "The same with four rows in each set"
+    column, at = origin
+    for i in range(first, last):
+        q, r, s, t = rows[i]
+        a, b, c, d = load(out, q, k, lanes), load(out, r, k, lanes), load(out, s, k, lanes), load(out, t, k, lanes)
+        for p in range(start[i], start[i + 1]):
+            numbers = load(states, columns[p] - column, k - at, lanes)
+            a, b = multiply_add(values[p, 0], numbers, a), multiply_add(values[p, 1], numbers, b)
+            c, d = multiply_add(values[p, 2], numbers, c), multiply_add(values[p, 3], numbers, d)
+        store(out, q, k, a)
+        store(out, r, k, b)
+        store(out, s, k, c)
+        store(out, t, k, d)
 
 
 # %% [markdown]
 # ## Strips and panels
 #
-# How wide is a strip? The common processors of today have 16 or 32 vector registers, and at least 16 of 32 bytes. Half of them are for sums, so a strip is 256 bytes, 64 floats; of four rows, 16. What is left of the batch is done in narrower strips.
-#
+# How wide is a strip? The common processors of today have 16 vector registers of 32 bytes, or more of them. One must hold the weight, and some hold states on their way, so 13 are for sums: 104 floats of one row, or 24 of four. A batch is cut into as few strips as that allows, full registers in all
+# but the last.
+
+# %%
+#| export
+SUMS = 13 * REGISTER  # bytes of registers for the sums of a strip
+
+
+def strips(
+    batch: int,
+    itemsize: int,  # bytes of a number
+    together: int = 1,  # rows in a set
+) -> tuple[int, int]:  # numbers in each but the last, and in the last
+    "Widths of the strips of a batch"
+    full = REGISTER // itemsize
+    most = SUMS // (together * itemsize) // full * full
+    wide = min(batch, full * math.ceil(batch / math.ceil(batch / most) / full))
+    return wide, batch - wide * (math.ceil(batch / wide) - 1)
+
+
+# %%
+test_eq([strips(batch, 4) for batch in (200, 128, 100, 1)], [(104, 96), (64, 64), (100, 100), (1, 1)])
+test_eq([strips(200, 4, together=4), strips(200, 8), strips(200, 8, together=4)], [(24, 8), (52, 44), (12, 8)])
+for batch in range(1, 500):
+    wide, last = strips(batch, 4)
+    assert 0 < last <= wide <= 104 and (batch - last) % wide == 0
+
+
+# %% [markdown]
 # Between registers and memory are caches, and the second one holds half a megabyte or more. So a wide matrix is cut into *panels* of 512 columns, and each strip goes through one panel after another. The states that it wants there are first copied side by side. In
 # a wide network they would else lie scattered over so many pages of memory that the processor forgets where the pages are.
 
 # %%
 #| export
-SUMS = 256  # bytes of registers for the sums of a strip
-LANES = tuple((0,) * count for count in (64, 32, 16, 8, 1))  # widths of strips
-NARROW = LANES[2:]  # of four rows
-
-
 @njit
 def side_by_side(x, panel, width, k, lanes, buffer):
     "A panel's states of the batch [k : k + lanes], and the column and batch that they begin with; all of `x`, if panels have no width"
@@ -255,7 +320,7 @@ def side_by_side(x, panel, width, k, lanes, buffer):
 
 
 # %% [markdown]
-# What one thread does. With rows one by one, strips come first: all rows of a panel are done for one strip, and then for the next. Four rows at a time are done for the whole batch at once, since a strip of theirs is narrow, and all values would have to come from memory again for each.
+# What one thread does: all rows of a panel for one strip, then those of the next panel, and then the next strip. Values have one dimension if rows are single, and two if there are four in a set; numba compiles what fits.
 
 # %%
 #| export
@@ -263,69 +328,43 @@ def side_by_side(x, panel, width, k, lanes, buffer):
 def _strip(first, last, width, rows, start, columns, values, x, buffer, out, k, lanes):
     for panel in range((len(start) - 1) // len(rows)):
         states, origin = side_by_side(x, panel, width, k, lanes, buffer)
-        single(first, last, rows, start[panel * len(rows) :], columns, values, states, origin, out, k, lanes)
+        begin = start[panel * len(rows) :]
+        if values.ndim == 1:
+            single(first, last, rows, begin, columns, values, states, origin, out, k, lanes)
+        else:
+            four(first, last, rows, begin, columns, values, states, origin, out, k, lanes)
 
 
 @njit
-def _share(first, last, width, rows, start, columns, values, x, out):
-    buffer = np.empty((width, 64), x.dtype)
+def _share(first, last, width, rows, start, columns, values, x, out, wide, narrow):
+    buffer = np.empty((width, len(wide)), x.dtype)
     for t in range(len(x)):
         k = 0
-        for lanes in literal_unroll(LANES):
-            if len(lanes) * out.itemsize <= SUMS:
-                while k + len(lanes) <= out.shape[2]:
-                    _strip(first, last, width, rows, start, columns, values, x[t], buffer, out[t], k, lanes)
-                    k += len(lanes)
+        while k + len(wide) < out.shape[2]:
+            _strip(first, last, width, rows, start, columns, values, x[t], buffer, out[t], k, wide)
+            k += len(wide)
+        _strip(first, last, width, rows, start, columns, values, x[t], buffer, out[t], k, narrow)
 
 
 # %%
 #| export
-@njit
-def _share_of_fours(first, last, rows, start, columns, values, x, out):
-    for t in range(len(x)):
-        for panel in range(0, len(start) - 1, len(rows)):
-            for i in range(first, last):
-                k = 0
-                for lanes in literal_unroll(NARROW):
-                    if 4 * len(lanes) * out.itemsize <= SUMS:
-                        while k + len(lanes) <= out.shape[2]:
-                            four(rows[i], start[panel + i :], columns, values, x[t], out[t], k, lanes)
-                            k += len(lanes)
+WIDE = LAST = ()  # as many entries as strips have numbers; each kernel has its own
 
 
-# %%
-#| export
-def _add_product(
+def add_product(
     parts: int,  # threads that share the rows
     width: int,  # columns of a panel; 0 leaves states where they are
-    rows: np.ndarray,  # (rows, 1), in the order of `start`
-    start: np.ndarray,  # where each row begins in each panel, and the end (panels · rows + 1,)
+    rows: np.ndarray,  # which stand together, in the order of `start` (sets, 1 or 4)
+    start: np.ndarray,  # where each set begins in each panel, and the end (panels · sets + 1,)
     columns: np.ndarray,  # (n,)
-    values: np.ndarray,  # (n, 1)
+    values: np.ndarray,  # (n,) or (n, 4)
     x: np.ndarray,  # (steps, columns, batch)
     out: np.ndarray,  # (steps, rows, batch); changed in place
 ) -> None:
     "Add the product of a sparse matrix with the states of each step to `out`"
     sets = len(rows)
     for part in prange(parts):
-        _share(sets * part // parts, sets * (part + 1) // parts, width, rows, start, columns, values, x, out)
-
-
-# %%
-#| export
-def _add_product_of_fours(
-    parts: int,  # threads that share the rows
-    rows: np.ndarray,  # which stand together (rows / 4, 4)
-    start: np.ndarray,  # where each four begins in each panel, and the end (panels · rows / 4 + 1,)
-    columns: np.ndarray,  # (n,)
-    values: np.ndarray,  # (n, 4)
-    x: np.ndarray,  # (steps, columns, batch)
-    out: np.ndarray,  # (steps, rows, batch); changed in place
-) -> None:
-    "The same with four rows at a time"
-    sets = len(rows)
-    for part in prange(parts):
-        _share_of_fours(sets * part // parts, sets * (part + 1) // parts, rows, start, columns, values, x, out)
+        _share(sets * part // parts, sets * (part + 1) // parts, width, rows, start, columns, values, x, out, WIDE, LAST)
 
 
 # %% [markdown]
@@ -347,20 +386,19 @@ def slopes(first, last, width, start, columns, errors, states, buffer, out, k, l
 
 
 @njit
-def _share_of_gradient(first, last, width, start, columns, errors, states, out):
-    buffer = np.empty((width, 64), states.dtype)
+def _share_of_gradient(first, last, width, start, columns, errors, states, out, wide, narrow):
+    buffer = np.empty((width, len(wide)), states.dtype)
     for t in range(len(errors)):
         k = 0
-        for lanes in literal_unroll(LANES):
-            if len(lanes) * errors.itemsize <= SUMS:
-                while k + len(lanes) <= errors.shape[2]:
-                    slopes(first, last, width, start, columns, errors[t], states[t], buffer, out, k, lanes)
-                    k += len(lanes)
+        while k + len(wide) < errors.shape[2]:
+            slopes(first, last, width, start, columns, errors[t], states[t], buffer, out, k, wide)
+            k += len(wide)
+        slopes(first, last, width, start, columns, errors[t], states[t], buffer, out, k, narrow)
 
 
 # %%
 #| export
-def _add_gradient(
+def add_gradient(
     parts: int,  # threads that share the rows
     width: int,  # columns of a panel; 0 leaves states where they are
     start: np.ndarray,  # where each row begins in each panel, and the end (panels · rows + 1,)
@@ -372,46 +410,50 @@ def _add_gradient(
     "Add to `out` what each weight gets of the sum over steps of errors times states"
     rows = errors.shape[1]
     for part in prange(parts):
-        _share_of_gradient(rows * part // parts, rows * (part + 1) // parts, width, start, columns, errors, states, out)
+        _share_of_gradient(rows * part // parts, rows * (part + 1) // parts, width, start, columns, errors, states, out, WIDE, LAST)
 
 
 # %% [markdown]
-# numba keeps what it has compiled in a file, so that it compiles once on a machine and not once in a process. But two processes that compile the same function for numbers of two types at the same time may write into each other's files. So each type has a
-# function of its own, by its own name.
+# numba compiles a kernel when it is first wanted, for the strips and the type of numbers that are wanted, and keeps it in a file, so that it compiles once on a machine and not once in a process. But two processes that compile the same function for other types at the same time may write into
+# each other's files. So each kernel is a function of its own, by its own name.
 
 # %%
 #| export
-def _kept(function: Callable, dtype: str) -> Callable:
-    "A function, compiled for numbers of one type"
-    own = FunctionType(function.__code__, function.__globals__, function.__name__)
-    own.__qualname__ = f"{function.__name__}_{dtype}"
+@cache
+def compiled(
+    function: Callable,  # `add_product` or `add_gradient`
+    dtype: str,  # of all numbers, "float32" or "float64"
+    batch: int,
+    together: int = 1,  # rows in a set
+) -> Callable:  # the same, quick
+    "A kernel for one type of numbers, and for batches of one size"
+    wide, last = strips(batch, np.dtype(dtype).itemsize, together)
+    own = FunctionType(function.__code__, function.__globals__ | {"WIDE": (0,) * wide, "LAST": (0,) * last}, function.__name__)
+    own.__qualname__ = f"{function.__name__}_{dtype}_{wide}_{last}_{together}"
     return njit(parallel=True, error_model="numpy", cache=True)(own)
 
-
-add_product, add_product_of_fours, add_gradient = (
-    {dtype: _kept(function, dtype) for dtype in ("float32", "float64")} for function in (_add_product, _add_product_of_fours, _add_gradient))
 
 # %% [markdown]
 # ## Right, and how much faster?
 #
-# Against numpy, for a batch of 75, which is 64 + 8 + 1 + 1 + 1:
+# Against numpy, for a batch of 116, in strips of 64 and 52:
 
 # %%
 weight = (rng.normal(size=(1024, 1024)) * (rng.random((1024, 1024)) < 0.1)).astype("float32")
 i, j = weight.nonzero()
-start, columns, values = np.searchsorted(i, np.arange(1025)).astype("int32"), j.astype("int32"), weight[i, j][:, None]
-x = rng.normal(size=(2, 1024, 75)).astype("float32")
+start, columns, values = np.searchsorted(i, np.arange(1025)).astype("int32"), j.astype("int32"), weight[i, j]
+x = rng.normal(size=(2, 1024, 116)).astype("float32")
 out, slope = np.zeros_like(x), np.zeros(len(i), "float32")
-add_product["float32"](2, 1024, np.arange(1024)[:, None], start, columns, values, x, out)
+compiled(add_product, "float32", 116)(2, 1024, np.arange(1024)[:, None], start, columns, values, x, out)
 test_close(out, weight @ x, eps=1e-3)
-add_gradient["float32"](2, 1024, start, columns, out, x, slope)
+compiled(add_gradient, "float32", 116)(2, 1024, start, columns, out, x, slope)
 test_close(slope, np.einsum("tib,tjb->ij", out, x)[i, j], eps=1e-1)
 
 # %%
-x = rng.normal(size=(1, 1024, 192)).astype("float32")
+x, kernel = rng.normal(size=(1, 1024, 192)).astype("float32"), compiled(add_product, "float32", 192)
 out = np.zeros_like(x)
 as_read, in_strips = median_time(
-    lambda: plain_product(start, columns, values[:, 0], x[0], out[0]), lambda: add_product["float32"](1, 0, np.arange(1024)[:, None], start, columns, values, x, out), rounds=7)
+    lambda: plain_product(start, columns, values, x[0], out[0]), lambda: kernel(1, 1024, np.arange(1024)[:, None], start, columns, values, x, out), rounds=7)
 print(f"sums in registers: {as_read / in_strips:.1f} times as fast as the plain loop; {2 * len(values) * 192 / in_strips / 1e9:.0f} billion operations a second")
 
 
@@ -421,11 +463,11 @@ print(f"sums in registers: {as_read / in_strips:.1f} times as fast as the plain 
 #
 # ## Exercise 1: registers
 #
-# A processor has some vector registers, each of so many bytes. Half of them are for sums. How many numbers of a given size fit there for each of some rows that are taken together?
+# A processor has some vector registers, each of so many bytes. All but three of them are for sums. How many full registers of numbers fit there for each of some rows that are taken together, and how many numbers of a given size is that?
 
 # %%
 def strip(registers, width, itemsize, together=1):
-    raise NotImplementedError("half of the registers, shared by the rows")
+    raise NotImplementedError("all registers but three, shared by the rows")
 
 
 # %% [markdown]
@@ -433,14 +475,14 @@ def strip(registers, width, itemsize, together=1):
 #
 # ```python
 # def strip(registers, width, itemsize, together=1):
-#     return registers // 2 * width // itemsize // together
+#     return (registers - 3) // together * width // itemsize
 # ```
 #
 # </details>
 
 # %%
-with exercise("half of the registers hold registers / 2 · width bytes, and a number takes itemsize of them"):
-    test_eq([strip(16, 32, 4), strip(16, 32, 8), strip(16, 32, 4, 4), strip(32, 64, 4)], [64, 32, 16, 256])
+with exercise("each row has (registers - 3) // together of them, a number takes itemsize of their bytes"):
+    test_eq([strip(16, 32, 4), strip(16, 32, 8), strip(16, 32, 4, 4), strip(32, 64, 4)], [104, 52, 24, 464])
 
 
 # %% [markdown]
@@ -472,9 +514,10 @@ with exercise("read / 4 floats arrive at a tick, and each is good for 2 · toget
 #
 # - The first kernel added six weights at a time to a row of results in memory. It was half as fast as this one for a batch of 32: each of its short loops began with a test of whether the rows overlap, and ended with what did not fill a register.
 # - The first kernel with strips was faster for 1,024 neurons and slower for 4,096, until states were copied side by side.
-# - Strips of 40 or 100 floats, which a batch of 200 would like, are three to five times as slow as those of 64: LLVM handles powers of two well, and little else.
-# - With `literal_unroll` right under `prange`, numba compiled without a word and ran on one thread. So each thread's share is a function of its own.
-# - A kernel that asks numba for the number of threads, or hands a function to another, can't be kept in a file. So it is told how many parts there are, and fours have a function of their own.
+# - Strips were 64 floats wide at first, one vector for LLVM. Vectors of 40 or 100 floats are three to five times as slow: LLVM handles powers of two well, and little else. Many vectors, one for each register, have no such trouble.
+# - Fours of rows had been multiplied without copying states side by side, since values would have to be read again for each strip. Results had to be read again for each panel instead, here and there in memory, and that was worse.
+# - All widths of strips in one kernel took 44 seconds to compile. Now a batch is told what it needs, and nothing else is compiled.
+# - A kernel that asks numba for the number of threads, or hands a function to another, can't be kept in a file. So it is told how many parts there are, and what it calls stands beside it.
 # - Code that is kept in a file is linked by name to what other files hold, and two functions that are made by one function have one name. When the loops for single rows and for fours were made so, a product by fours that had been compiled in one process ran, in another, with the
 #   loop for single rows, and nothing said so but a test: all was right wherever everything was compiled at once.
 #

@@ -331,8 +331,8 @@ def test_neighbour_groups_hold_everybody_once(n):
 def test_each_kernel_is_kept_by_a_name_of_its_own():
     "Or processes that compile at the same time for numbers of two types would write into one file"
     kernels = sparse._kernels()
-    compiled = [kernel for by_type in (kernels.add_product, kernels.add_product_of_fours, kernels.add_gradient) for kernel in by_type.values()]
-    assert len({kernel.py_func.__qualname__ for kernel in compiled}) == len(compiled) == 6
+    compiled = [kernel for by_type in (kernels.add_product, kernels.add_gradient) for kernel in by_type.values()]
+    assert len({kernel.py_func.__qualname__ for kernel in compiled}) == len(compiled) == 4
 
 
 def test_kernels_that_were_compiled_in_other_processes(tmp_path):
