@@ -266,12 +266,12 @@ def add_gradient(
 @cache
 def compiled(
     function: Callable,  # `add_product` or `add_gradient`
-    dtype: str,  # of all numbers, "float32" or "float64"
+    dtype: np.dtype,  # of all numbers
     batch: int,
     together: int = 1,  # rows in a set
 ) -> Callable:  # the same, quick
     "A kernel for one type of numbers, and for batches of one size"
-    wide, last = strips(batch, np.dtype(dtype).itemsize, together)
+    wide, last = strips(batch, dtype.itemsize, together)
     own = FunctionType(function.__code__, function.__globals__ | {"WIDE": (0,) * wide, "LAST": (0,) * last}, function.__name__)
     own.__qualname__ = f"{function.__name__}_{dtype}_{wide}_{last}_{together}"
     return njit(parallel=True, error_model="numpy", cache=True)(own)

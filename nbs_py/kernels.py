@@ -422,12 +422,12 @@ def add_gradient(
 @cache
 def compiled(
     function: Callable,  # `add_product` or `add_gradient`
-    dtype: str,  # of all numbers, "float32" or "float64"
+    dtype: np.dtype,  # of all numbers
     batch: int,
     together: int = 1,  # rows in a set
 ) -> Callable:  # the same, quick
     "A kernel for one type of numbers, and for batches of one size"
-    wide, last = strips(batch, np.dtype(dtype).itemsize, together)
+    wide, last = strips(batch, dtype.itemsize, together)
     own = FunctionType(function.__code__, function.__globals__ | {"WIDE": (0,) * wide, "LAST": (0,) * last}, function.__name__)
     own.__qualname__ = f"{function.__name__}_{dtype}_{wide}_{last}_{together}"
     return njit(parallel=True, error_model="numpy", cache=True)(own)
@@ -444,14 +444,14 @@ i, j = weight.nonzero()
 start, columns, values = np.searchsorted(i, np.arange(1025)).astype("int32"), j.astype("int32"), weight[i, j]
 x = rng.normal(size=(2, 1024, 116)).astype("float32")
 out, slope = np.zeros_like(x), np.zeros(len(i), "float32")
-compiled(add_product, "float32", 116)(2, 1024, np.arange(1024)[:, None], start, columns, values, x, out)
+compiled(add_product, x.dtype, 116)(2, 1024, np.arange(1024)[:, None], start, columns, values, x, out)
 test_close(out, weight @ x, eps=1e-3)
-compiled(add_gradient, "float32", 116)(2, 1024, start, columns, out, x, slope)
+compiled(add_gradient, x.dtype, 116)(2, 1024, start, columns, out, x, slope)
 test_close(slope, np.einsum("tib,tjb->ij", out, x)[i, j], eps=1e-1)
 
 # %%
-x, kernel = rng.normal(size=(1, 1024, 192)).astype("float32"), compiled(add_product, "float32", 192)
-out = np.zeros_like(x)
+x = rng.normal(size=(1, 1024, 192)).astype("float32")
+out, kernel = np.zeros_like(x), compiled(add_product, x.dtype, 192)
 as_read, in_strips = median_time(
     lambda: plain_product(start, columns, values, x[0], out[0]), lambda: kernel(1, 1024, np.arange(1024)[:, None], start, columns, values, x, out), rounds=7)
 print(f"sums in registers: {as_read / in_strips:.1f} times as fast as the plain loop; {2 * len(values) * 192 / in_strips / 1e9:.0f} billion operations a second")

@@ -201,7 +201,7 @@ def _call(function: Callable, *arguments: int | np.ndarray, together: int = 1) -
     used = min(threads, numba.config.NUMBA_NUM_THREADS)
     numba.set_num_threads(used)
     states = arguments[-2]
-    _kernels().compiled(function, states.dtype.name, states.shape[-1], together)(used, *arguments)
+    _kernels().compiled(function, states.dtype, states.shape[-1], together)(used, *arguments)
     if torch.get_num_threads() != threads:  # numba sets it when it starts its own
         torch.set_num_threads(threads)
 
@@ -287,16 +287,17 @@ def add_(
     out: Tensor,  # (rows, batch) or (T, rows, batch), in one piece; changed in place
 ) -> Tensor:  # `out`
     "Add the product with `states` to `out`; ValueError if they don't fit together, or `out` lies in pieces"
-    shape, dtype = (*states.shape[:-2], self.pattern.shape[0], states.shape[-1]), self.values.dtype
-    if out.shape != shape or states.shape[-2] != self.pattern.shape[1] or not out.is_contiguous() or not out.dtype == states.dtype == dtype:
-        raise ValueError(f"a matrix {self.pattern.shape} of {dtype} times states {tuple(states.shape)} of {states.dtype} is added to {shape} of {dtype}, in one piece; "
+    rows, columns = self.pattern.shape
+    *steps, neurons, batch = states.shape
+    if neurons != columns or out.shape != (*steps, rows, batch) or not out.is_contiguous() or not out.dtype == states.dtype == self.values.dtype:
+        raise ValueError(f"a matrix {self.pattern.shape} of {self.values.dtype} times states {tuple(states.shape)} of {states.dtype} is added to {(*steps, rows, batch)} of {self.values.dtype}, in one piece; "
                          f"out is {tuple(out.shape)} of {out.dtype}, with strides {out.stride()}")
     kernels = _kernels()
     if kernels is not None:
-        filled, sums = _filled(states.contiguous()), _filled(out)
-        steps = (t.view(-1, *t.shape[-2:]).numpy() for t in (filled, sums))
-        _call(kernels.add_product, self.pattern.panel, *self._parts, *steps, together=self.values.shape[1])
-        return out if sums is out else out.copy_(sums[..., : out.shape[-1]])
+        sums = _filled(out)
+        arrays = _filled(states).contiguous().numpy(), sums.numpy()
+        _call(kernels.add_product, self.pattern.panel, *self._parts, *(arrays if steps else (a[None] for a in arrays)), together=self.values.shape[1])
+        return out if sums is out else out.copy_(sums[..., :batch])
     for state, sum_ in zip(states, out, strict=True) if states.dim() == 3 else [(states, out)]:
         torch.addmm(sum_, self._torch, state, out=sum_)
     return out
