@@ -1,6 +1,7 @@
 """The rows of the table: what is computed, in each of its forms, and what ours is to reach."""
 
 import math
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -212,8 +213,10 @@ class Weight(nn.Module):
         self.weight_hh_l0.grad = torch.zeros(n, n)
 
 
-def _ours_penalty(n: int, trained: bool = False) -> Call:
-    regularizer = ModuliRegularizer(Weight(n), "torus", "difference_of_gaussians", STRENGTH, train_embedding=trained)
+def _ours_penalty(n: int, trained: bool = False, compiled: bool = False) -> Call:
+    regularizer = ModuliRegularizer(Weight(n), "torus", "difference_of_gaussians", STRENGTH, train_embedding=trained, compiled=compiled)
+    if compiled:
+        regularizer.add_gradient_()  # compiles
     return regularizer.add_gradient_
 
 
@@ -259,14 +262,15 @@ def _exponentials(n: int) -> Call:
     return lambda: (copies(), torch.exp(a, out=out), torch.exp(a, out=out))
 
 
-def trained(n: int, target: float) -> Row:
+def trained(n: int, target: float | None = None, compiled: bool = False) -> Row:
     "The penalty's gradients with trained places, for weights and for places"
-    return Row("trained", f"N={n}", {
+    targets = {} if target is None else {"published": target, "memory": 3 * 4 * n**2 / 2**20}
+    return Row("trained", f"N={n}{', compiled' if compiled else ''}", {
         "published": Side(partial(_published_trained, n)),
         "plain": Side(partial(_plain_trained, n)),
-        "ours": Side(partial(_ours_penalty, n, True)),
+        "ours": Side(partial(_ours_penalty, n, True, compiled)),
         "floor": Side(partial(_exponentials, n)),
-    }, {"published": target} | ({"memory": 3 * 4 * n**2 / 2**20} if n > 1000 else {}))
+    }, targets)
 
 
 # --- masks -------------------------------------------------------------------------------------------------------------
@@ -426,8 +430,9 @@ def table(z: Sizes = FULL) -> list[Row]:
         *(layer(h, z) for h in z.widths),
         data(z),
         penalty(z.wide, 5),
-        trained(z.words, 10),
+        trained(z.words),
         trained(z.wide, 10),
+        *([trained(z.wide, 20, compiled=True)] if shutil.which("g++") or shutil.which("clang++") else []),
         masks(z.masks, z.cells),
         *(adding(z.small, *z.adding, s) for s in z.replicas),
         adding(z.small, *z.adding, z.replicas[-1], 0.95),

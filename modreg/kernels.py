@@ -109,7 +109,7 @@ def multiply_add(typing, factor, numbers, sums):
 
     return sums(factor, numbers, sums), generate
 
-
+# %% ../nbs/kernels.ipynb #ec1c9a7c
 @intrinsic
 def inner_product(typing, a, b):
     "The sum of a · b: registers are added up, and then the upper half of one to its lower half, until one number is left"

@@ -101,7 +101,7 @@ def _call(function: Callable, *arguments: int | np.ndarray, together: int = 1) -
     if torch.get_num_threads() != threads:  # numba sets it when it starts its own
         torch.set_num_threads(threads)
 
-
+# %% ../nbs/sparse.ipynb #9d0b7775
 def _filled(columns: Tensor) -> Tensor:
     "Columns (..., batch), with zeros up to a batch that is a multiple of 4, lest a kernel be compiled for each number"
     missing = -columns.shape[-1] % 4

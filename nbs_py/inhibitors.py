@@ -195,7 +195,7 @@ class DifferenceOfGaussians(Inhibitor):
 
     def with_slope(self, d):
         wide, narrow = self._gaussians(d)
-        slope = (wide / self.b).sub_(narrow, alpha=self.c).mul_(d).mul_(2 * self.a)
+        slope = (wide * (1 / self.b)).sub_(narrow, alpha=self.c).mul_(d).mul_(2 * self.a)
         return wide.sub_(narrow).mul_(-self.a).add_(self.maximum).clamp_(min=0), slope
 
 

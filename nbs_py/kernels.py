@@ -198,6 +198,8 @@ def multiply_add(typing, factor, numbers, sums):
     return sums(factor, numbers, sums), generate
 
 
+# %%
+#| export
 @intrinsic
 def inner_product(typing, a, b):
     "The sum of a · b: registers are added up, and then the upper half of one to its lower half, until one number is left"
@@ -516,7 +518,7 @@ with exercise("read / 4 floats arrive at a tick, and each is good for 2 · toget
 # - The first kernel with strips was faster for 1,024 neurons and slower for 4,096, until states were copied side by side.
 # - Strips were 64 floats wide at first, one vector for LLVM. Vectors of 40 or 100 floats are three to five times as slow: LLVM handles powers of two well, and little else. Many vectors, one for each register, have no such trouble.
 # - Fours of rows had been multiplied without copying states side by side, since values would have to be read again for each strip. Results had to be read again for each panel instead, here and there in memory, and that was worse.
-# - All widths of strips in one kernel took 44 seconds to compile. Now a batch is told what it needs, and nothing else is compiled.
+# - All widths of strips in one kernel took 44 seconds to compile. Now each kernel is compiled for the strips of one batch, when they are first wanted.
 # - A kernel that asks numba for the number of threads, or hands a function to another, can't be kept in a file. So it is told how many parts there are, and what it calls stands beside it.
 # - Code that is kept in a file is linked by name to what other files hold, and two functions that are made by one function have one name. When the loops for single rows and for fours were made so, a product by fours that had been compiled in one process ran, in another, with the
 #   loop for single rows, and nothing said so but a test: all was right wherever everything was compiled at once.

@@ -307,7 +307,7 @@ def wrap(
     period: float,  # length after which the coordinate comes back
 ) -> Tensor:  # shortest signed differences, same shape
     "The short way round: a difference less the nearest multiple of the period"
-    return torch.sub(delta, (delta / period).round_(), alpha=period)
+    return torch.sub(delta, (delta * (1 / period)).round_(), alpha=period)
 
 
 def _over(a: Tensor, b: Tensor) -> Tensor:

@@ -25,7 +25,8 @@
 
 # %%
 #| export
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cache
 from numbers import Real
 
 import torch
@@ -145,12 +146,47 @@ def _add_trained(gates: Tensor, places: Tensor, space: Manifold, f: Inhibitor, s
 
 def _add_tile(gates: Tensor, coefficients: Tensor, slope: Tensor, scale: float) -> Tensor:
     "Add the gradient of a tile of weights (G, n, m) to `slope`, and return the sum of their sizes (n, m)"
-    size = torch.zeros_like(coefficients)
+    size = None
     for w, to in zip(gates, slope, strict=True):
         sign = w.sign()
         to.addcmul_(sign, coefficients, value=scale)
-        size.addcmul_(sign, w)
+        size = sign.mul_(w) if size is None else size.addcmul_(sign, w)
     return size
+
+
+# %% [markdown]
+# Torch makes some forty passes over a tile, one for each operation. A compiled loop makes one: `torch.compile` reads the formula of any manifold and any inhibitor, and writes that loop in C++. For a compiler less is more, so it is told the plain sum over all pairs, some rows at a time, and
+# nothing of symmetry. It needs a C++ compiler on the machine, and some seconds of its time for each size of network.
+
+# %%
+#| export
+ROWS = 128  # of a trained embedding's distances that a compiled loop does at once
+
+
+def _add_rows(gates: tuple, here: Tensor, places: Tensor, space: Manifold, f: Inhibitor, slopes: tuple, scale: Tensor) -> tuple[Tensor, Tensor]:
+    "Add the gradient of some rows of each gate's weights (n, N) to its slope, and return that of the rows' places and of all places"
+    d, back = space.distance_and_pull(here, places)
+    coefficients, steepness = f.with_slope(d)
+    for w, slope in zip(gates, slopes, strict=True):
+        slope.add_(w.sign() * (coefficients * scale))
+    return back(sum(w.abs() for w in gates) * steepness * scale)
+
+
+@cache
+def _compiled() -> Callable:
+    "`_add_rows` in one loop"
+    return torch.compile(_add_rows, dynamic=False)
+
+
+def _add_trained_compiled(gates: Tensor, places: Tensor, space: Manifold, f: Inhibitor, slope: Tensor, pull: Tensor, scale: float) -> None:
+    "The same as `_add_trained`"
+    columns, factor = places.mT.contiguous().mT, places.new_tensor(scale)  # each coordinate in one piece
+    with torch._dynamo.config.patch(trace_autograd_ops=True):  # for formulas whose slope is torch's to find
+        for start in range(0, len(places), ROWS):
+            here = slice(start, start + ROWS)
+            to_here, to_all = _compiled()(gates[:, here].unbind(), columns[here], columns, space, f, slope[:, here].unbind(), factor)
+            pull[here].add_(to_here)
+            pull.add_(to_all)
 
 
 # %% [markdown]
@@ -227,6 +263,7 @@ class ModuliRegularizer(nn.Module):
         *,
         control: str = "moduli",  # "moduli", or a control: "none", "l1", "shuffled"
         train_embedding: bool = False,  # make the places a parameter (section 2.3)
+        compiled: bool = False,  # let `torch.compile` write the loop over trained places; wants a C++ compiler
         weight: str | None = None,  # the weight's name in the layer; None: "weight_hh_l0"
         embedding: Tensor | None = None,  # places (N, c) or (S, N, c); None: drawn uniformly
         generator: torch.Generator | None = None,  # for places and shuffling
@@ -235,6 +272,7 @@ class ModuliRegularizer(nn.Module):
         self.__dict__["layer"] = layer  # not a submodule
         self.manifold, self.inhibitor = manifolds.manifold(manifold), inhibitors.inhibitor(inhibitor)
         self.weight_name, self.strength, self.control = _target(layer, weight), strength, control
+        self.compiled = compiled
         self._check(train_embedding)
         embedding = self._draw(generator) if embedding is None else self._checked(embedding)
         if train_embedding:
@@ -267,6 +305,8 @@ def _check(self: ModuliRegularizer, train_embedding: bool) -> None:
         raise ValueError(f"control={self.control!r}; it is one of {', '.join(map(repr, CONTROLS))}")
     if not isinstance(self.strength, Real) or not 0 <= self.strength < float("inf"):
         raise ValueError(f"strength={self.strength!r}; it must be a finite number, at least 0")
+    if self.compiled and not train_embedding:
+        raise ValueError("compiled=True, but only trained places have a loop to compile: leave it out, or give train_embedding=True")
     if train_embedding:
         if self.control != "moduli":
             raise ValueError(f"train_embedding with control={self.control!r}: only 'moduli' has places to train")
@@ -356,7 +396,7 @@ def _add(self: ModuliRegularizer, weight: Tensor, places: Tensor, slope: Tensor,
     many = [weight, places, slope, pull] if weight.dim() > 2 else [t[None] for t in (weight, places, slope, pull)]
     for w, x, to, move in zip(*many, strict=True):
         gates = [t.unflatten(0, (-1, len(x))) for t in (w, to)]
-        _add_trained(gates[0], x, self.manifold, self.inhibitor, gates[1], move, self._scale())
+        (_add_trained_compiled if self.compiled else _add_trained)(gates[0], x, self.manifold, self.inhibitor, gates[1], move, self._scale())
 
 
 # %% [markdown]

@@ -206,6 +206,8 @@ def _call(function: Callable, *arguments: int | np.ndarray, together: int = 1) -
         torch.set_num_threads(threads)
 
 
+# %%
+#| export
 def _filled(columns: Tensor) -> Tensor:
     "Columns (..., batch), with zeros up to a batch that is a multiple of 4, lest a kernel be compiled for each number"
     missing = -columns.shape[-1] % 4

@@ -324,8 +324,8 @@ display(Markdown("\n".join(lines)))
 # do: it calls the network three times in a step (for its scores, for their softmax and for their log-softmax), makes its paths in numpy, multiplies masks in at each call, and keeps a graph for the penalty.
 # Where a target is missed, the column *ours ÷ floor* says whether more can be had.
 #
-# Farthest from its floor, of what works on whole matrices, is the penalty with trained places: torch makes dozens of passes over a tile where a compiled loop could make one. That loop would have to hold the formula of every manifold
-# and of every inhibitor a second time, in another language, and any space that you add would be without it. So there is none: its memory is what had to go, and that is gone.
+# Farthest from its floor, of what works on whole matrices, is the penalty with trained places: torch makes dozens of passes over a tile where a compiled loop makes one. Such a loop, written by hand, would hold the formula of every manifold and of every inhibitor a second time, in another language,
+# and any space that you add would be without it. So `torch.compile` writes it, from the formulas as they stand (`ModuliRegularizer(…, compiled=True)`); it wants a C++ compiler and some seconds.
 #
 # ## Exercise 1
 #

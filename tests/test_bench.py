@@ -166,6 +166,7 @@ def test_results_replace_those_of_the_same_row_and_keep_the_tables_order(tmp_pat
     assert kept["machine"] == {"cores": 2}  # of the last run of the whole table
 
 
+@pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")  # of torch, when it first compiles
 @pytest.mark.parametrize("row", rows.table(Z), ids=lambda row: f"{row.name} {row.size}")
 def test_every_row_runs_once(row):
     result = bench.measure(row, row.threads[-1], rounds=(1, 1))

@@ -1,6 +1,7 @@
 """The penalty against a double loop, its gradients against automatic differentiation, on every manifold."""
 
 import math
+import shutil
 
 import pytest
 import torch
@@ -19,6 +20,13 @@ class Bare(nn.Module):
     def __init__(self, *shape, dtype=torch.float64):
         super().__init__()
         self.weight_hh_l0 = nn.Parameter(torch.randn(*shape, generator=torch.Generator().manual_seed(0), dtype=dtype))
+
+
+class Tent(Inhibitor):
+    """An inhibitor that knows no slope of its own."""
+
+    def _value(self, d):
+        return (d - 1).abs()
 
 
 def make(layer, *args, seed=1, **options):
@@ -60,18 +68,31 @@ def test_gradients_are_those_of_automatic_differentiation(space, tile, monkeypat
     torch.testing.assert_close(torch.autograd.grad(2 * trained(), trained.embedding)[0], 2 * pull, atol=1e-10, rtol=1e-8)
 
 
+@pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")  # of torch, when it first compiles
+@pytest.mark.skipif(not (shutil.which("g++") or shutil.which("clang++")), reason="torch.compile wants a C++ compiler, and there is none")
+@pytest.mark.parametrize(("space", "f", "shape"), [
+    ("klein", "difference_of_gaussians", (9, 9)), ("circle", "difference_of_gaussians", (2, 18, 9)), ("torus", Tent(), (9, 9)),
+    pytest.param("sphere", "difference_of_gaussians", (9, 9), marks=pytest.mark.slow),  # a minute of compiling
+])
+def test_a_compiled_loop_has_the_same_gradients(space, f, shape, monkeypatch):
+    monkeypatch.setattr("modreg.regularizer.ROWS", 5)
+    layer = Bare(*shape)
+    reg = make(layer, space, f, strength=0.3, train_embedding=True)
+    reg.add_gradient_()
+    slope, pull = layer.weight_hh_l0.grad.clone(), reg.embedding.grad.clone()
+    same = make(layer, space, f, strength=0.3, embedding=reg.embedding.detach(), train_embedding=True, compiled=True)
+    layer.zero_grad()
+    same.add_gradient_()
+    torch.testing.assert_close(layer.weight_hh_l0.grad, slope, atol=1e-12, rtol=1e-12)
+    torch.testing.assert_close(same.embedding.grad, pull, atol=1e-10, rtol=1e-8)
+    torch.testing.assert_close(torch.autograd.grad(2 * same(), same.embedding)[0], 2 * pull, atol=1e-10, rtol=1e-8)
+
+
 def test_trained_gradient_against_finite_differences():
     for f in ("difference_of_gaussians", "sinusoid"):
         layer = Bare(10, 5)  # two gates
         reg = make(layer, "klein", f, train_embedding=True, seed=3)
         assert torch.autograd.gradcheck(lambda w, p, reg=reg: _Penalty.apply(w, p, reg), (layer.weight_hh_l0, reg.embedding))
-
-
-class Tent(Inhibitor):
-    """An inhibitor that knows no slope of its own."""
-
-    def _value(self, d):
-        return (d - 1).abs()
 
 
 @pytest.mark.parametrize("space", ["sphere", "torus"])
@@ -255,7 +276,7 @@ def test_equal_pull():
 
 @pytest.mark.parametrize(("options", "message"), [
     ({"inhibitor": "diffusion", "train_embedding": True}, "collapses"), ({"inhibitor": "constant", "train_embedding": True}, "no gradient"),
-    ({"control": "none", "train_embedding": True}, "only 'moduli'"), ({"control": "l2"}, "'shuffled'"), ({"strength": float("nan")}, "at least 0"), ({"strength": "0.1"}, "at least 0"),
+    ({"compiled": True}, "only trained places"), ({"control": "none", "train_embedding": True}, "only 'moduli'"), ({"control": "l2"}, "'shuffled'"), ({"strength": float("nan")}, "at least 0"), ({"strength": "0.1"}, "at least 0"),
     ({"weight": "weight_hh_l7"}, "its weight matrices are"), ({"embedding": torch.zeros(3, 2)}, r"\(8, 2\)"),
     ({"embedding": torch.full((8, 2), 11.0)}, "not on"),
 ])

@@ -6,6 +6,7 @@ import sys
 from dataclasses import replace
 from functools import partial
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -331,8 +332,9 @@ def test_neighbour_groups_hold_everybody_once(n):
 def test_each_kernel_is_kept_by_a_name_of_its_own():
     "Or processes that compile at the same time for numbers of two types would write into one file"
     kernels = sparse._kernels()
-    compiled = [kernel for by_type in (kernels.add_product, kernels.add_gradient) for kernel in by_type.values()]
-    assert len({kernel.py_func.__qualname__ for kernel in compiled}) == len(compiled) == 4
+    kinds = [(kernels.add_product, 1), (kernels.add_product, 4), (kernels.add_gradient, 1)]
+    names = {kernels.compiled(f, np.dtype(dtype), batch, together).py_func.__qualname__ for f, together in kinds for dtype in ("float32", "float64") for batch in (1, 8, 300)}
+    assert len(names) == 18
 
 
 def test_kernels_that_were_compiled_in_other_processes(tmp_path):
