@@ -19,7 +19,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic, models, register_model
 
 # %% ../nbs/kernels.ipynb #0c5258e5
-REGISTER = 32  # bytes of a vector register that every processor of today's desks has, or two or four smaller ones for it
+REGISTER = 32  # bytes of a vector register; where they are smaller, LLVM takes two for one
 
 
 class Lanes(types.Type):
@@ -271,7 +271,11 @@ def compiled(
     together: int = 1,  # rows in a set
 ) -> Callable:  # the same, quick
     "A kernel for one type of numbers, and for batches of one size"
-    wide, last = strips(batch, dtype.itemsize, together)
+    return _kept(function, dtype.name, together, *strips(batch, dtype.itemsize, together))
+
+
+@cache
+def _kept(function: Callable, dtype: str, together: int, wide: int, last: int) -> Callable:
     own = FunctionType(function.__code__, function.__globals__ | {"WIDE": (0,) * wide, "LAST": (0,) * last}, function.__name__)
-    own.__qualname__ = f"{function.__name__}_{dtype}_{wide}_{last}_{together}"
+    own.__qualname__ = f"{function.__name__}_{dtype}_{together}_{wide}_{last}"
     return njit(parallel=True, error_model="numpy", cache=True)(own)

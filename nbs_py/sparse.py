@@ -197,10 +197,11 @@ def _call(function: Callable, *arguments: int | np.ndarray, together: int = 1) -
     "Run a kernel, whose last arguments but one are states (steps, columns, batch), on as many threads as torch uses"
     import numba
 
-    threads = torch.get_num_threads()
+    states, threads = arguments[-2], torch.get_num_threads()
+    if states.size == 0:
+        return
     used = min(threads, numba.config.NUMBA_NUM_THREADS)
     numba.set_num_threads(used)
-    states = arguments[-2]
     _kernels().compiled(function, states.dtype, states.shape[-1], together)(used, *arguments)
     if torch.get_num_threads() != threads:  # numba sets it when it starts its own
         torch.set_num_threads(threads)

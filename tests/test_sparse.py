@@ -58,14 +58,26 @@ SHAPES = [(1, 1), (13, 1), (1, 13), *((20, width) for width in EDGES), (3, 1100)
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(("shape", "together"), [*((shape, 1) for shape in SHAPES), *((shape, 4) for shape in SHAPES if shape[0] % 4 == 0)])
-@pytest.mark.parametrize("batch", [1, 31, 84])
+@pytest.mark.parametrize("batch", [0, 1, 31, 250])
 def test_product(shape, together, batch, dtype, kernels):
-    "With each width of strip, and what is left beside them"
+    "In one strip and in several; of a batch that must be filled up, and of an empty one"
     weight = draw(*shape, zeros=0.6, dtype=dtype)
     x, out = draw(shape[1], batch, zeros=0, dtype=dtype, seed=1), draw(shape[0], batch, zeros=0, dtype=dtype, seed=2)
     matrix = SparseMatrix.of(weight, together)
     assert torch.equal(matrix.dense(), weight)
     torch.testing.assert_close(matrix.add_(x, out.clone()), out + weight @ x, rtol=0, atol=DTYPES[dtype] * shape[1])
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", [(13, 1), (20, sparse.PANEL + 1), (3, 1100)])
+@pytest.mark.parametrize("batch", [0, 1, 31, 250])
+def test_gradient(shape, batch, dtype, kernels):
+    "An inner product over batch and steps for each place of a pattern, and zero elsewhere"
+    weight = draw(*shape, zeros=0.6, dtype=dtype)
+    errors, states = (draw(2, n, batch, zeros=0, dtype=dtype, seed=seed) for seed, n in enumerate(shape))
+    gradient = sparse._gradient_of(weight, Pattern.of(weight != 0), errors, states)
+    expected = torch.einsum("tib,tjb->ij", errors, states) * (weight != 0)
+    torch.testing.assert_close(gradient, expected, rtol=0, atol=DTYPES[dtype] * 500)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
