@@ -58,7 +58,7 @@ SHAPES = [(1, 1), (13, 1), (1, 13), *((20, width) for width in EDGES), (3, 1100)
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(("shape", "together"), [*((shape, 1) for shape in SHAPES), *((shape, 4) for shape in SHAPES if shape[0] % 4 == 0)])
-@pytest.mark.parametrize("batch", [0, 1, 31, 250])
+@pytest.mark.parametrize("batch", [0, 1, 250])
 def test_product(shape, together, batch, dtype, kernels):
     "In one strip and in several; of a batch that must be filled up, and of an empty one"
     weight = draw(*shape, zeros=0.6, dtype=dtype)
@@ -70,7 +70,7 @@ def test_product(shape, together, batch, dtype, kernels):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("shape", [(13, 1), (20, sparse.PANEL + 1), (3, 1100)])
-@pytest.mark.parametrize("batch", [0, 1, 31, 250])
+@pytest.mark.parametrize("batch", [0, 1, 250])
 def test_gradient(shape, batch, dtype, kernels):
     "An inner product over batch and steps for each place of a pattern, and zero elsewhere"
     weight = draw(*shape, zeros=0.6, dtype=dtype)
@@ -93,7 +93,7 @@ def test_transposed_product(shape, together, dtype, kernels):
 @pytest.mark.parametrize("zeros", [0.6, 0.99])
 def test_steps_are_multiplied_one_by_one(together, zeros, kernels):
     weight = draw(20, 2100, zeros=zeros)
-    x, out = draw(3, 2100, 9, zeros=0, seed=1), draw(3, 20, 9, zeros=0, seed=2)
+    x, out = draw(3, 2100, 5, zeros=0, seed=1), draw(3, 20, 5, zeros=0, seed=2)
     torch.testing.assert_close(SparseMatrix.of(weight, together).add_(x, out.clone()), out + weight @ x)
 
 
@@ -246,7 +246,7 @@ class Stack(nn.Module):
 @pytest.mark.parametrize("replicas", [None, 2])
 def test_gradients_over_several_panels(replicas, dtype, kernels):
     stack = () if replicas is None else (replicas,)
-    masked, x = draw(*stack, 5, 1300, zeros=0.9, dtype=dtype), draw(*stack, 3, 84, 1300, zeros=0, dtype=dtype, seed=1)
+    masked, x = draw(*stack, 5, 1300, zeros=0.9, dtype=dtype), draw(*stack, 3, 5, 1300, zeros=0, dtype=dtype, seed=1)
     found = []
     for function in (_linear, partial(SurvivingLinear.apply, patterns_of(masked != 0))):
         weight = masked.clone().requires_grad_()
