@@ -14,3 +14,8 @@ def chromium():
 
     with browser() as opened:
         yield opened
+
+
+def pytest_collection_modifyitems(items):
+    "Benchmarks first: they fork processes, and a process in which numba's threads have run cannot"
+    items.sort(key=lambda item: item.path.stem != "test_bench")
