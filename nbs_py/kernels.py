@@ -306,7 +306,7 @@ for batch in range(1, 500):
 
 
 # %% [markdown]
-# Between registers and memory are caches, and the second one holds half a megabyte or more. So a wide matrix is cut into *panels* of 512 columns, and each strip goes through one panel after another. The states that it wants there are first copied side by side. In
+# Between registers and memory are caches, and the second one holds half a megabyte or more. So a wide matrix is cut into *panels* of some hundreds of columns, and each strip goes through one panel after another. The states that it wants there are first copied side by side. In
 # a wide network they would else lie scattered over so many pages of memory that the processor forgets where the pages are.
 
 # %%

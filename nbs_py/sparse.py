@@ -118,13 +118,14 @@ test_close(naive_product(weight, states), weight @ states, eps=1e-12)
 #
 # 1. *States stand in columns*, (neurons, batch): a row is a neuron's state over the whole batch, in one piece, and eight of its numbers are multiplied at once.
 # 2. *Sums stay in registers* until all weights of a row are through. Where four rows have their weights in the same columns, a row of states is even read once for all four.
-# 3. *Panels*: the columns of $W$ are taken some hundreds at a time, so that the states which they want fit into the processor's second cache, however wide the network.
+# 3. *Panels*: the columns of $W$ are taken some hundreds at a time, so that the states which they want fit into the processor's second cache, however wide the network. But each panel costs a row the way of its sums into registers and back, so where weights are very few, panels are twice as wide.
 #
 # So the weights are stored panel by panel, and row by row within a panel, as in the usual *compressed sparse rows*; or, in place of single rows, by fours of rows that are as alike as can be.
 
 # %%
 #| export
 PANEL = 512  # columns of a panel: the states that it wants stay in a processor's second cache
+FEW = 16  # a set of rows with fewer weights in a panel gets panels twice as wide, since it takes its sums up and puts them down in each
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,13 +156,14 @@ class Pattern:
         replicas, height, width = mask.shape
         rows = (_alike(mask) + height * torch.arange(replicas)[:, None]).view(-1, together) if together > 1 else torch.arange(replicas * height)[:, None]
         i, j = mask.flatten(0, 1)[rows].any(1).nonzero(as_tuple=True)
-        stretch = j // PANEL * len(rows) + i
-        counts, order = torch.bincount(stretch, minlength=max(1, -(-width // PANEL)) * len(rows)), stretch.argsort(stable=True)
+        panel = PANEL if len(i) * PANEL >= FEW * len(rows) * width else 2 * PANEL
+        stretch = j // panel * len(rows) + i
+        counts, order = torch.bincount(stretch, minlength=max(1, -(-width // panel)) * len(rows)), stretch.argsort(stable=True)
         i, j = rows[i[order]], j[order, None]
         replica = i // height
         places = replica * height * width + j * height + i % height if transposed else i * width + j
         start = torch.cat([counts.new_zeros(1), counts.cumsum(0)])
-        return cls((replicas * height, replicas * width), rows, start.int(), (j + replica * width)[:, 0].int(), places, PANEL * (replicas == 1 and width > PANEL))
+        return cls((replicas * height, replicas * width), rows, start.int(), (j + replica * width)[:, 0].int(), places, panel * (replicas == 1 and width > panel))
 
     def sets(self) -> Tensor:  # (n,)
         "The set of rows that each place is in"
