@@ -12,6 +12,7 @@ import math
 import os
 import time
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, ClassVar, get_args, get_type_hints
@@ -365,6 +366,15 @@ def _blocks(task: Task, model: nn.Module, regularizers: Iterable[ModuliRegulariz
         blocks[names[id(regularizer.weight)]] = torch.stack([neighbour_groups(p, config.block) for p in places])
     return blocks
 
+# %% ../nbs/training.ipynb #3a0952ba
+def _ahead(batches: Iterator[Any]) -> Iterator[Any]:
+    "The same batches; while one is in use, a thread makes the next"
+    with ThreadPoolExecutor(max_workers=1) as thread:
+        coming = thread.submit(next, batches, None)
+        while (batch := coming.result()) is not None:
+            coming = thread.submit(next, batches, None)
+            yield batch
+
 # %% ../nbs/training.ipynb #af4f336f
 def _epoch(
     phase: Phase,
@@ -376,7 +386,8 @@ def _epoch(
     phase.pruner.step(epoch, phase.optimizer)
     if task.config.sparse_products:
         use_surviving(phase.model, phase.pruner.masks, task.config.batch)
-    for k, batch in enumerate(task.batches(task.generators("data", phase.name, epoch)), start=1):
+    batches = task.batches(task.generators("data", phase.name, epoch))
+    for k, batch in enumerate(batches if task.config.device == "cpu" else _ahead(batches), start=1):
         loss = task.loss(phase.model, batch)
         (loss.sum() / task.accumulate).backward()
         total = total + loss.detach()

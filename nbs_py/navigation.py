@@ -342,8 +342,8 @@ class PathIntegrator(nn.Module):
 # %% [markdown]
 # ## The task
 #
-# The loss is the cross entropy between true activity and the softmax of the scores, at every step. Paths are drawn in blocks of thousands. To draw the next block in a thread while
-# the network trains would gain nothing: on a processor the network's products keep all cores busy, and on a GPU a block is some thousand small calls for dozens of steps of training.
+# The loss is the cross entropy between true activity and the softmax of the scores, at every step. Paths are drawn in blocks of thousands, and on a GPU a thread draws the next block while
+# the network trains.
 
 # %%
 #| export
@@ -396,6 +396,16 @@ class Navigation(Task):
 
 
 # %% [markdown]
+# *Predict:* would such a thread gain anything where the network trains on the processor itself? (`python benchmarks/ahead.py`)
+
+# %%
+for row in load_results("ahead"):
+    middle, low, high = row["gain"]
+    print(f"N={row['hidden']}, training on {row['threads']} of {row['cores']} cores: a step is {middle:.2f} times as fast ({low:.2f}–{high:.2f}) with a thread that draws ahead")
+
+# %% [markdown]
+# Where products keep all cores busy the thread is in their way, and where a core is idle there is little to gain, since paths take so small a part of a step. So on a processor the loop does without.
+#
 # Each seed has its own rats, so a batch is the same whoever shares the computation:
 
 # %%

@@ -32,6 +32,7 @@ import math
 import os
 import time
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, ClassVar, get_args, get_type_hints
@@ -501,6 +502,26 @@ def _blocks(task: Task, model: nn.Module, regularizers: Iterable[ModuliRegulariz
 
 
 # %% [markdown]
+# Batches take time too. While a GPU trains, the processor is free, so a thread makes the next batch meanwhile. On a processor such a thread would take a core from the products
+# (the chapter [navigation](navigation.ipynb) has measured that).
+
+# %%
+#| export
+def _ahead(batches: Iterator[Any]) -> Iterator[Any]:
+    "The same batches; while one is in use, a thread makes the next"
+    with ThreadPoolExecutor(max_workers=1) as thread:
+        coming = thread.submit(next, batches, None)
+        while (batch := coming.result()) is not None:
+            coming = thread.submit(next, batches, None)
+            yield batch
+
+
+# %%
+test_eq(list(_ahead(iter("abc"))), ["a", "b", "c"])
+test_fail(lambda: list(_ahead(1 / n for n in (2, 1, 0))), contains="division by zero")  # what goes wrong in the thread is not lost
+
+
+# %% [markdown]
 # One epoch: raise the sparsity, then go through `config.batches` batches on the sum of all seeds' losses and penalties.
 # No weight of one seed meets another seed's, so each gets the gradient that it would get alone; and if gradients are clipped, each seed by its own norm.
 
@@ -516,7 +537,8 @@ def _epoch(
     phase.pruner.step(epoch, phase.optimizer)
     if task.config.sparse_products:
         use_surviving(phase.model, phase.pruner.masks, task.config.batch)
-    for k, batch in enumerate(task.batches(task.generators("data", phase.name, epoch)), start=1):
+    batches = task.batches(task.generators("data", phase.name, epoch))
+    for k, batch in enumerate(batches if task.config.device == "cpu" else _ahead(batches), start=1):
         loss = task.loss(phase.model, batch)
         (loss.sum() / task.accumulate).backward()
         total = total + loss.detach()

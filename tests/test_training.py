@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import replace
 from typing import ClassVar
@@ -13,7 +14,7 @@ import torch
 from headless import break_off
 
 from modreg.navigation import Navigation, NavigationConfig
-from modreg.training import Config, Phase, Run, Task, digest, fit, from_parameters
+from modreg.training import Config, Phase, Run, Task, _ahead, digest, fit, from_parameters
 
 SCRIPT = """
 import sys
@@ -145,3 +146,25 @@ def test_task_without_methods_says_so(tmp_path):
 
     with pytest.raises(NotImplementedError):
         fit(Task(Empty(scale="tiny", out=str(tmp_path))), progress=False)
+
+
+def test_the_next_batch_is_made_while_one_is_in_use():
+    begun = [threading.Event() for _ in range(3)]
+
+    def batches():
+        for k, event in enumerate(begun):
+            event.set()
+            yield k
+
+    for k in _ahead(batches()):
+        assert all(event.wait(timeout=60) for event in begun[: k + 2])
+        assert not any(event.is_set() for event in begun[k + 2 :])  # one and no more
+
+
+def test_batches_made_ahead_train_the_same_network(tmp_path):
+    class AheadNavigation(Navigation):
+        def batches(self, generators):
+            return _ahead(super().batches(generators))
+
+    runs = [fit(task(config(tmp_path / task.__name__, seeds=2)), progress=False) for task in (Navigation, AheadNavigation)]
+    assert_same(*runs)
