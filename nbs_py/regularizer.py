@@ -307,6 +307,8 @@ def _check(self: ModuliRegularizer, train_embedding: bool) -> None:
         raise ValueError(f"strength={self.strength!r}; it must be a finite number, at least 0")
     if self.compiled and not train_embedding:
         raise ValueError("compiled=True, but only trained places have a loop to compile: leave it out, or give train_embedding=True")
+    if self.compiled and not hasattr(torch._dynamo.config, "trace_autograd_ops"):
+        raise ValueError(f"compiled=True, but torch {torch.__version__} cannot compile slopes that it finds itself: leave it out, or take a newer torch")
     if train_embedding:
         if self.control != "moduli":
             raise ValueError(f"train_embedding with control={self.control!r}: only 'moduli' has places to train")
