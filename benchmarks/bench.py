@@ -249,12 +249,13 @@ def measure(row: Row, cores: int, rounds: tuple[int, int] = ROUNDS, seconds: flo
     over = {name: [b / a for a, b in zip(times["ours"], theirs, strict=True)] for name, theirs in times.items() if name != "ours"}
     if "floor" in over:
         over["floor"] = [1 / ratio for ratio in over["floor"]]  # ours over the floor
-    return {
+    result = {
         "name": row.name, "size": row.size, "cores": cores, "unit": row.unit, "rounds": len(times["ours"]), "targets": row.targets,
         "seconds": {name: quartiles(values) for name, values in times.items()},
         "memory": memory,
         "ratios": {name: quartiles(values) for name, values in over.items()},
     }
+    return result | {"verdicts": verdicts(result)}
 
 
 def measure_curve(curve: Curve, cores: int, rounds: tuple[int, int] = ROUNDS, seconds: float = SECONDS) -> dict:
@@ -272,6 +273,17 @@ def reached(result: dict) -> dict[str, bool]:
     return {name: result["memory"]["ours"] <= target if name == "memory"
             else result["ratios"][name][0] <= target if name == "floor"
             else result["ratios"][name][0] >= target for name, target in result["targets"].items()}
+
+
+def verdicts(result: dict) -> list[str]:
+    "Each target of a row in words, whether it is reached, and where it is not, what the floor itself would reach"
+    words, met, lines = {"floor": "at most {:g} of the floor", "memory": "at most {:.0f} MB"}, reached(result), []
+    for name, target in result["targets"].items():
+        verdict = "reached" if met[name] else "**missed**"
+        if not met[name] and name in SIDES[:2] and "floor" in result["seconds"]:
+            verdict += f" (the floor: {result['seconds'][name][0] / result['seconds']['floor'][0]:.2f}×)"
+        lines.append(f"{words.get(name, '{:g}× ' + name).format(target)}: {verdict}")
+    return lines
 
 
 # --- the machine -------------------------------------------------------------------------------------------------------
@@ -333,7 +345,6 @@ HEAD = ("row", "size", "cores", *SIDES, "× published", "× plain", "over floor"
 def cells(result: dict) -> list[str]:
     "One line of the table"
     scale = {"s": 1, "ms": 1e3, "µs": 1e6}[result["unit"]]
-    met = reached(result)
 
     def timing(name):
         if name not in result["seconds"]:
@@ -347,18 +358,9 @@ def cells(result: dict) -> list[str]:
         middle, low, high = result["ratios"][name]
         return f"{middle:.2f} ({low:.2f}–{high:.2f})"
 
-    def verdict(name):
-        if met[name]:
-            return "reached"
-        if name in SIDES[:2] and "floor" in result["seconds"]:
-            return f"NOT reached (the floor: {result['seconds'][name][0] / result['seconds']['floor'][0]:.2f}×)"
-        return "NOT reached"
-
-    words = {"floor": "at most {:g} of the floor", "memory": "at most {:.0f} MB"}
-    targets = [f"{words.get(name, '{:g}× ' + name).format(target)}: {verdict(name)}" for name, target in result["targets"].items()]
     memory = "/".join(f"{result['memory'][name]:.0f}" if name in result["memory"] else "–" for name in ("ours", "published", "plain"))
     return [result["name"], result["size"], str(result["cores"]), *map(timing, SIDES), ratio("published"), ratio("plain"), ratio("floor"),
-            memory, "; ".join(targets) or "–"]
+            memory, "; ".join(result["verdicts"]) or "–"]
 
 
 def line(words: list[str]) -> str:

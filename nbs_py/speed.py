@@ -302,26 +302,10 @@ def number(values, scale=1.0):
     return f"{middle:.3g} ({low:.3g}–{high:.3g})"
 
 
-def met(row, name):
-    "Whether this target is reached"
-    target = row["targets"][name]
-    if name == "memory":
-        return row["memory"]["ours"] <= target
-    return row["ratios"][name][0] <= target if name == "floor" else row["ratios"][name][0] >= target
-
-
-def missed(row, name):
-    "That it is missed, and what the floor itself would reach"
-    seconds = row["seconds"]
-    return f"**missed** (the floor: {seconds[name][0] / seconds['floor'][0]:.2f}×)" if name in ("published", "plain") and "floor" in seconds else "**missed**"
-
-
 lines = ["| | cores | ours (ms) | published ÷ ours | plain ÷ ours | ours ÷ floor | target |", "|---|---|---|---|---|---|---|"]
 for row in rows:
     ratios = " | ".join(number(row["ratios"][side]) if side in row["ratios"] else "–" for side in ("published", "plain", "floor"))
-    words = {"floor": "at most {:g} of the floor", "memory": "at most {:.0f} MB"}
-    targets = "; ".join(f"{words.get(s, '{:g}× ' + s).format(t)}: {'reached' if met(row, s) else missed(row, s)}" for s, t in row["targets"].items())
-    lines.append(f"| {label(row)} | {row['cores']} | {number(row['seconds']['ours'], 1e3)} | {ratios} | {targets} |")
+    lines.append(f"| {label(row)} | {row['cores']} | {number(row['seconds']['ours'], 1e3)} | {ratios} | {'; '.join(row['verdicts'])} |")
 display(Markdown("\n".join(lines)))
 
 

@@ -129,8 +129,8 @@ def test_a_ratio_is_taken_within_a_round_and_a_slow_round_falls_on_all(monkeypat
     assert result["ratios"] == {"published": [4.0] * 3, "floor": [2.0] * 3}
     assert result["seconds"]["ours"][0] == 2.0
     assert bench.reached(result) == {"published": True, "floor": False}
-    assert bench.cells(result)[-1] == "4× published: reached; at most 1.5 of the floor: NOT reached"
-    assert bench.cells(result | {"targets": {"published": 9}})[-1] == "9× published: NOT reached (the floor: 8.00×)"
+    assert bench.cells(result)[-1] == "4× published: reached; at most 1.5 of the floor: **missed**"
+    assert bench.verdicts(result | {"targets": {"published": 9}}) == ["9× published: **missed** (the floor: 8.00×)"]
 
 
 def test_memory_of_a_call_is_seen():
