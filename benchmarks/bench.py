@@ -349,8 +349,8 @@ def cells(result: dict) -> list[str]:
     def timing(name):
         if name not in result["seconds"]:
             return "–"
-        middle, low, high = (scale * s for s in result["seconds"][name])
-        return f"{middle:.3g} ({low:.3g}–{high:.3g}) {result['unit']}"
+        middle, low, high = (f"{scale * s:.0f}" if scale * s >= 100 else f"{scale * s:#.3g}" for s in result["seconds"][name])
+        return f"{middle} ({low}–{high}) {result['unit']}"
 
     def ratio(name):
         if name not in result["ratios"]:

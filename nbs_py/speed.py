@@ -66,7 +66,7 @@ for y, row in enumerate(shown):
     ax.barh(y, 1 - 1 / row["ratios"]["floor"][0], left=1 / row["ratios"]["floor"][0], height=0.5, color=COLORS["ours"], alpha=0.5, label="ours, above the floor")
     ax.plot(1 / row["ratios"]["floor"][0], y, "|", color="black", markersize=12, markeredgewidth=2, label="floor")
 ax.axvline(1, color=COLORS["ours"], label="ours")
-ax.set(xscale="log", xlabel="time, as a multiple of ours (two cores)", yticks=range(len(shown)), xlim=(0.015, 40))
+ax.set(xscale="log", xlabel="time, as a multiple of ours (two cores)", yticks=range(len(shown)), xlim=(0.015, 60))
 ax.set_yticklabels([label(row) for row in shown])
 handles = dict(zip(*ax.get_legend_handles_labels()[::-1], strict=True))
 fig.legend(handles.values(), handles.keys(), loc="outside upper center", ncols=3, frameon=False)
@@ -297,9 +297,9 @@ plt.show()
 # %%
 #| echo: false
 def number(values, scale=1.0):
-    "Median and quartiles"
-    middle, low, high = (scale * v for v in values)
-    return f"{middle:.3g} ({low:.3g}–{high:.3g})"
+    "Median and quartiles, each with three figures"
+    middle, low, high = (f"{scale * v:.0f}" if scale * v >= 100 else f"{scale * v:#.3g}" for v in values)
+    return f"{middle} ({low}–{high})"
 
 
 lines = ["| | cores | ours (ms) | published ÷ ours | plain ÷ ours | ours ÷ floor | target |", "|---|---|---|---|---|---|---|"]
@@ -314,7 +314,8 @@ display(Markdown("\n".join(lines)))
 # do: it calls the network three times in a step (for its scores, for their softmax and for their log-softmax), makes its paths in numpy, multiplies masks in at each call, and keeps a graph for the penalty.
 # Where a target is missed, what the floor itself would reach says whether more can be had.
 #
-# Farthest from its floor, of what works on whole matrices, is the penalty with trained places: torch makes dozens of passes over a tile where a compiled loop makes one. Such a loop, written by hand, would hold the formula of every manifold and of every inhibitor a second time, in another language,
+# Farthest from their floor are masks: it is one read of the weights, and to find a threshold among millions of them takes many passes. But masks are made once in an epoch. Next comes the penalty
+# with trained places, in every step: torch makes dozens of passes over a tile where a compiled loop makes one. Such a loop, written by hand, would hold the formula of every manifold and of every inhibitor a second time, in another language,
 # and any space that you add would be without it. So `torch.compile` writes it, from the formulas as they stand (`ModuliRegularizer(…, compiled=True)`); it wants a C++ compiler and some seconds.
 #
 # ## Exercise 1
