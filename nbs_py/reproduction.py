@@ -234,7 +234,8 @@ for number in ("1", "4", "8"):
 
 # %%
 for row in load_results("navigation_small"):
-    print(f"{row['setting']} {row['condition']:9} chose λ = {row['strength']:g} among {', '.join(row['selection'])}")
+    if len(row["selection"]) > 1:
+        print(f"{row['setting']} {row['condition']:9} chose λ = {row['strength']:g} among {', '.join(row['selection'])}")
 
 
 # %% [markdown]
