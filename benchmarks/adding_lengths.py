@@ -10,8 +10,8 @@ import json
 
 from conditions import DATA
 
-from modreg.adding import Adding, AddingConfig
-from modreg.training import fit
+from modreg.tasks.adding import Adding, AddingConfig
+from modreg.lab.training import fit
 
 LENGTHS = (10, 25, 50, 100, 200, 400)
 

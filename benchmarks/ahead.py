@@ -12,15 +12,15 @@ from bench import Call, Side, available_cores, quartiles, run
 from conditions import DATA
 from rows import FULL, _config
 
-from modreg.navigation import Navigation
-from modreg.training import Phase, _ahead, _epoch, tqdm
+from modreg.tasks.navigation import Navigation
+from modreg.lab.training import Phase, prefetch, _epoch, tqdm
 
 
 class NavigationAhead(Navigation):
     """Navigation whose next batch is drawn by a thread."""
 
     def batches(self, generators):
-        return _ahead(super().batches(generators))
+        return prefetch(super().batches(generators))
 
 
 def epochs(task: type[Navigation], hidden: int, batches: int) -> Call:

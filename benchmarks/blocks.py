@@ -12,9 +12,9 @@ from dataclasses import replace
 
 from conditions import find_task, keep, value
 
-from modreg.experiments import CONDITIONS, recurrent_weights, study
-from modreg.sparse import filled_blocks, neighbour_groups
-from modreg.training import Config, Task, fit
+from modreg.lab.experiments import CONDITIONS, recurrent_weights, study
+from modreg.layers.sparse import filled_blocks, neighbour_groups
+from modreg.lab.training import Config, Task, fit
 
 
 def ways(sizes: list[int]) -> list[dict]:

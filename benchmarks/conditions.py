@@ -14,8 +14,8 @@ import importlib
 import json
 from pathlib import Path
 
-from modreg.experiments import CONDITIONS, study
-from modreg.training import Task
+from modreg.lab.experiments import CONDITIONS, study
+from modreg.lab.training import Task
 
 USUAL = ("none", "l1", "shuffled", "torus", "sphere", "klein")
 DATA = Path(__file__).parent.parent / "modreg" / "data"

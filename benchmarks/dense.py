@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from conditions import DATA, find_task, value
 
-from modreg.training import fit
+from modreg.lab.training import fit
 
 
 def main(name: str, *changes: str):

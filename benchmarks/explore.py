@@ -13,9 +13,9 @@ from pathlib import Path
 
 import torch
 
-from modreg.experiments import load_model
-from modreg.navigation import DT, SPEED, Navigation, NavigationConfig
-from modreg.training import fit
+from modreg.lab.experiments import load_model
+from modreg.tasks.navigation import DT, SPEED, Navigation, NavigationConfig
+from modreg.lab.training import fit
 
 RESULTS = Path(__file__).parent.parent / "modreg" / "data" / "explore.json"
 SHARED = dict(scale="small", device="cpu", out="build/runs", seeds=1, seed=300, lottery=False, epochs=30)

@@ -14,8 +14,8 @@ import torch
 from conditions import DATA
 from tqdm import tqdm
 
-from modreg.language import Language, LanguageConfig
-from modreg.training import Phase, _epoch, fit
+from modreg.tasks.language import Language, LanguageConfig
+from modreg.lab.training import Phase, _epoch, fit
 
 
 @torch.no_grad()

@@ -11,8 +11,8 @@ import resource
 import time
 from pathlib import Path
 
-from modreg.speech import Speech, SpeechConfig
-from modreg.training import fit
+from modreg.tasks.speech import Speech, SpeechConfig
+from modreg.lab.training import fit
 
 RESULTS = Path(__file__).parent.parent / "modreg" / "data" / "librispeech.json"
 
@@ -23,7 +23,7 @@ def main():
                                batch=8, batches=25, epochs=6, lr=1e-3, tested=20, out="build/runs"))
     start = time.perf_counter()
     run = fit(task, progress=False)
-    shared = {"utterances": len(task.train), "misfits": [u.name for u in task.misfits], "seconds": time.perf_counter() - start,
+    shared = {"utterances": len(task.train), "too_short": [u.name for u in task.too_short], "seconds": time.perf_counter() - start,
               "megabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
     rows = [{"epoch": line["epoch"], "loss": line["loss"][0], "cer": line["cer"][0], **shared} for line in run.history]
     RESULTS.write_text(json.dumps(rows, indent=1) + "\n")

@@ -14,12 +14,12 @@ from dataclasses import replace
 import torch
 from conditions import keep
 
-from modreg.experiments import CONDITIONS, load_model, recurrent_weights
-from modreg.gridcells import judge, network_maps
-from modreg.manifolds import manifold
-from modreg.navigation import Navigation, NavigationConfig, paths
-from modreg.rats import RATS, errors_along, limits_along, load_recording, walks_of
-from modreg.training import fit
+from modreg.lab.experiments import CONDITIONS, load_model, recurrent_weights
+from modreg.analysis.gridcells import judge, network_maps
+from modreg.geometry.manifolds import manifold
+from modreg.tasks.navigation import Navigation, NavigationConfig, paths
+from modreg.tasks.rats import RATS, errors_along, limits_along, load_recording, walks_of
+from modreg.lab.training import fit
 
 STRENGTH = 0.1
 GRID_CELLS = (0.0, 0.9)  # sparsities whose neurons are judged

@@ -14,14 +14,14 @@ from bench import Call, Curve, Row, Side, copy
 from torch import Tensor, nn
 from torch.nn.utils import prune
 
-from modreg.inhibitors import DifferenceOfGaussians
-from modreg.manifolds import Torus
-from modreg.navigation import Navigation, NavigationConfig
-from modreg.pruning import MagnitudePruner
-from modreg.recurrent import RNN, Linear
-from modreg.regularizer import ModuliRegularizer
-from modreg.sparse import neighbour_groups, quickest, use_surviving
-from modreg.training import Phase, _epoch, tqdm
+from modreg.geometry.inhibitors import DifferenceOfGaussians
+from modreg.geometry.manifolds import Torus
+from modreg.tasks.navigation import Navigation, NavigationConfig
+from modreg.sparsity.pruning import MagnitudePruner
+from modreg.layers.recurrent import RNN, Linear
+from modreg.sparsity.regularizer import ModuliRegularizer
+from modreg.layers.sparse import neighbour_groups, fastest, use_sparse_products
+from modreg.lab.training import Phase, _epoch, tqdm
 
 STRENGTH = 0.1
 
@@ -333,7 +333,7 @@ def _ours_adding(hidden: int, batch: int, steps: int, replicas: int, zeros: floa
     regularizer = ModuliRegularizer(net["rnn"], "torus", strength=1e-3)
     pruner = MagnitudePruner(net, zeros, 1, replicas=replicas)
     pruner.step(0, optimizer)
-    use_surviving(net, pruner.masks, batch)
+    use_sparse_products(net, pruner.masks, batch)
     parameters = list(net.parameters())
 
     def step():
@@ -390,7 +390,7 @@ def _dense_product(n: int, m: int, batch: int) -> Call:
 def _sparse_product(n: int, zeros: float, batch: int, block: int = 1) -> Call:
     weight, places = nn.Linear(n, n, bias=False), Torus().sample(n)
     MagnitudePruner(weight, zeros, 1, blocks={"weight": neighbour_groups(places, block)} if block > 1 else None).step(0)
-    product = quickest(weight.weight, batch)[1]
+    product = fastest(weight.weight, batch)[1]
     states, out = torch.randn(n, batch), torch.zeros(n, batch)
     return lambda: product(states, out)
 

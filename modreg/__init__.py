@@ -5,7 +5,7 @@ This file holds the names that a library user needs. nbdev writes the version, a
 
 __version__ = "0.1.0"
 
-from modreg.inhibitors import (
+from modreg.geometry.inhibitors import (
     INHIBITORS,
     Constant,
     DifferenceOfGaussians,
@@ -16,10 +16,10 @@ from modreg.inhibitors import (
     Sinusoid,
     inhibitor,
 )
-from modreg.manifolds import MANIFOLDS, Circle, Euclidean, KleinBottle, Manifold, Sphere, Torus, manifold
-from modreg.pruning import MagnitudePruner, reinitialize
-from modreg.recurrent import RNN
-from modreg.regularizer import ModuliRegularizer, equal_pull
+from modreg.geometry.manifolds import MANIFOLDS, Circle, Euclidean, KleinBottle, Manifold, Sphere, Torus, manifold
+from modreg.sparsity.pruning import MagnitudePruner, reinitialize
+from modreg.layers.recurrent import RNN
+from modreg.sparsity.regularizer import ModuliRegularizer, equal_pull
 
 __all__ = [
     "INHIBITORS",

@@ -22,7 +22,7 @@
 # that is not marked, without letting go of it and without adding anything else.*
 
 # %%
-#| default_exp adding
+#| default_exp tasks.adding
 
 # %%
 #| export
@@ -33,8 +33,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from modreg.recurrent import RNN, Generators, Linear, near_identity_
-from modreg.training import Config, Task
+from modreg.layers.recurrent import RNN, Generators, Linear, near_identity_
+from modreg.lab.training import Config, Task
 
 # %%
 #| hide
@@ -45,25 +45,25 @@ import matplotlib.pyplot as plt
 from fastcore.test import test_close, test_eq, test_fail
 from IPython.display import Markdown, display
 
-from modreg.exercises import exercise
-from modreg.experiments import (
+from modreg.book.exercises import exercise
+from modreg.analysis.wiring import plot_wiring
+from modreg.lab.experiments import (
     condition_table,
     load_model,
     load_results,
     plot_conditions,
     plot_learning,
-    plot_wiring,
     report,
     setting_name,
     train_three,
 )
-from modreg.training import from_parameters
+from modreg.lab.training import from_parameters
 
 plt.style.use("modreg.data.book")
 
 # %%
 #| echo: false
-from modreg.adding import plot_sample as finished_plot_sample
+from modreg.tasks.adding import plot_sample as finished_plot_sample
 
 figure3 = torch.tensor([[.2, .6, .9, .1, .4, .4, .7, .1, .8], [0, 0, 1, 0, 1, 0, 0, 0, 0]]).T
 fig, ax = plt.subplots(figsize=(6, 1.6), layout="constrained")

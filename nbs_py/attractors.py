@@ -31,12 +31,12 @@ import torch
 from fastcore.test import test_close
 from matplotlib.collections import LineCollection
 
-from modreg.exercises import exercise
-from modreg.experiments import load_model
-from modreg.head_direction import Compass, HeadDirection, HeadDirectionConfig, angular_error, direction, headings
-from modreg.inhibitors import DifferenceOfGaussians
-from modreg.training import fit
-from modreg.wiring import plot_spectrum
+from modreg.book.exercises import exercise
+from modreg.lab.experiments import load_model
+from modreg.tasks.head_direction import HeadDirectionModel, HeadDirection, HeadDirectionConfig, angular_error, direction, headings
+from modreg.geometry.inhibitors import DifferenceOfGaussians
+from modreg.lab.training import fit
+from modreg.analysis.wiring import plot_spectrum
 
 plt.style.use("modreg.data.book")
 
@@ -176,13 +176,13 @@ def two_rings(n):
 # How large must the input be for a turn of $\omega$? If $v$ is added to one ring and taken from the other, their shares of the push change by $\pm\frac{4}{\pi}\frac{v}{A}$, where $A$ is the bump's height
 # (the paragraph above has the averages that are needed), and two arrows at $\pm$`SHIFT` with these lengths add up to one that points to about $\tan(\mathrm{shift})\,\frac4\pi\frac vA$. Solve for $v$.
 #
-# All of this is a setting of the weights of `Compass`, the network of the chapter [head_direction](head_direction.ipynb): encoder, recurrent layer with bias, decoder. So let us put it in there.
+# All of this is a setting of the weights of `HeadDirectionModel`, the network of the chapter [head_direction](head_direction.ipynb): encoder, recurrent layer with bias, decoder. So let us put it in there.
 
 # %%
 @torch.no_grad()
 def built_by_hand(n):
-    "A `Compass` of 2n neurons that nobody trained"
-    model = Compass(HeadDirectionConfig(scale="tiny", device="cpu", hidden=2 * n, seeds=1), None).double()
+    "A `HeadDirectionModel` of 2n neurons that nobody trained"
+    model = HeadDirectionModel(HeadDirectionConfig(scale="tiny", device="cpu", hidden=2 * n, seeds=1), None).double()
     _, pushes, weights = two_rings(n)
     side = torch.cat([torch.ones(n), -torch.ones(n)])
     values = {"encoder.weight": PEAK / 2 * direction(pushes), "rnn.weight_hh_l0": weights, "rnn.bias_ih_l0": torch.ones(2 * n),

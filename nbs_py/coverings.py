@@ -28,10 +28,10 @@ import matplotlib.pyplot as plt
 import torch
 from fastcore.test import test_close, test_eq
 
-from modreg.exercises import exercise
-from modreg.explore import covering
-from modreg.gridcells import grid_scores
-from modreg.manifolds import Circle, KleinBottle, Torus
+from modreg.book.exercises import exercise
+from modreg.book.explore import covering
+from modreg.analysis.gridcells import grid_scores
+from modreg.geometry.manifolds import Circle, KleinBottle, Torus
 
 plt.style.use("modreg.data.book")
 

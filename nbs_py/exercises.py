@@ -21,7 +21,7 @@
 # After that, code: first as the formula reads, then as the package has it, with a test beside it. What you see **is** the package: the cells of a chapter are exported, as they stand, to the module of the same name.
 
 # %%
-#| default_exp exercises
+#| default_exp book.exercises
 
 # %%
 #| export

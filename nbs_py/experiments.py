@@ -21,7 +21,7 @@
 # The question: *a pruned network with a penalty does better than you hoped. Better than what?*
 
 # %%
-#| default_exp experiments
+#| default_exp lab.experiments
 
 # %%
 #| export
@@ -35,9 +35,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from modreg.manifolds import manifold
-from modreg.training import Config, Run, Task, fit
-from modreg.wiring import plot_neuron, plot_spectrum, plot_weight_by_distance
+from modreg.lab.training import Config, Run, Task, fit
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -52,14 +50,14 @@ import matplotlib.pyplot as plt
 from fastcore.test import test_close, test_eq, test_fail
 from IPython.display import Markdown, display
 
-from modreg.exercises import exercise
-from modreg.training import Remember, RememberConfig
+from modreg.book.exercises import exercise
+from modreg.lab.training import Remember, RememberConfig
 
 plt.style.use("modreg.data.book")
 
 # %%
-from modreg.experiments import load_results as finished_results
-from modreg.experiments import plot_conditions as finished_plot
+from modreg.lab.experiments import load_results as finished_results
+from modreg.lab.experiments import plot_conditions as finished_plot
 
 finished_plot(finished_results("head_direction_small"), "angular error (degrees)", plt.figure(layout="constrained"))
 plt.show()
@@ -188,40 +186,6 @@ with torch.no_grad():
     test_close(task.evaluate(model)["rmse"], torch.tensor(runs["sparse"].result["phases"]["lottery"]["rmse"]), eps=1e-6)
 (name, matrix, places), = recurrent_weights(task, runs["sparse"])
 test_eq((name, matrix.shape, places.shape), ("rnn.weight_hh_l0", (32, 32), (32, 2)))
-
-
-# %% [markdown]
-# ## The shape of what is left
-#
-# For each recurrent layer, three pictures from the chapter [wiring](wiring.ipynb): the share of surviving weights by distance, the spectrum beside the dense network's,
-# and the neuron with the most connections on the manifold. With `control="moduli"` the inhibitor's valley should show in the first; with a control it should not.
-
-# %%
-#| export
-def plot_wiring(
-    task: Task,
-    runs: dict[str, Run],  # of `train_three`
-    figure: "Figure",
-) -> None:
-    "Weight against distance, spectrum, and one neuron on the manifold; a row for each recurrent layer of the first seed"
-    space = manifold(task.config.manifold)
-    dense, sparse = (recurrent_weights(task, runs[name]) for name in ("dense", "sparse"))
-    figure.set_size_inches(11, 3.3 * len(sparse))
-    for row, (_, before, _), (name, matrix, places) in zip(figure.subplots(len(sparse), 3, squeeze=False), dense, sparse, strict=True):
-        plot_weight_by_distance(matrix, space.distance(places), row[0])
-        for weight, label in ((before, "dense"), (matrix, "sparse")):
-            plot_spectrum(weight, row[1], label)
-        row[1].legend(frameon=False, loc="upper left")
-        busiest = (matrix != 0).sum(1).argmax().item()
-        plot_neuron(matrix[busiest], space, places, busiest, row[2])
-        row[2].set_title(f"weights into neuron {busiest}", fontsize=10)
-        if len(sparse) > 1:
-            row[0].set_title(name, fontsize=10)
-
-
-# %%
-plot_wiring(task, runs, plt.figure(layout="constrained"))
-plt.show()
 
 
 # %% [markdown]

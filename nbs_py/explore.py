@@ -23,7 +23,7 @@
 # Each figure asks something. Decide on an answer first; then move it. All of them answer to the mouse, to a finger, and to the arrow keys. Here is one of the seven:
 
 # %%
-#| default_exp explore
+#| default_exp book.explore
 
 # %%
 #| export
@@ -39,10 +39,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from modreg.experiments import load_results
-from modreg.inhibitors import inhibitor
-from modreg.manifolds import KleinBottle, Torus, patch, plot_from_point
-from modreg.navigation import NavigationConfig, PathIntegrator, PlaceCells
+from modreg.lab.experiments import load_results
+from modreg.geometry.inhibitors import inhibitor
+from modreg.geometry.manifolds import KleinBottle, Torus, patch, plot_from_point
+from modreg.tasks.navigation import NavigationConfig, PathIntegrator, PlaceCells
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -52,13 +52,13 @@ if TYPE_CHECKING:
 import matplotlib.pyplot as plt
 from fastcore.test import test_eq
 
-from modreg.exercises import exercise
+from modreg.book.exercises import exercise
 
 plt.style.use("modreg.data.book")
 
 # %%
 #| echo: false
-from modreg.explore import glued_square as finished_glued_square
+from modreg.book.explore import glued_square as finished_glued_square
 
 finished_glued_square()
 

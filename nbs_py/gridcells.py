@@ -21,7 +21,7 @@
 # The question: *rats have neurons that fire on a hexagonal lattice, and in theory a network wired on a torus makes them. Do the neurons of a network that was sparsified on a torus become grid cells?*
 
 # %%
-#| default_exp gridcells
+#| default_exp analysis.gridcells
 
 # %%
 #| export
@@ -31,8 +31,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import grid_sample
 
-from modreg import navigation
-from modreg.navigation import Navigation, PathIntegrator, paths
+from modreg.tasks import navigation
+from modreg.tasks.navigation import Navigation, PathIntegrator, paths
 
 # %%
 #| hide
@@ -40,11 +40,11 @@ import matplotlib.pyplot as plt
 from fastcore.test import test_close, test_eq
 from IPython.display import Markdown, display
 
-from modreg.exercises import exercise
-from modreg.experiments import load_model, load_results, recurrent_weights, result_names, summary, train_three
-from modreg.manifolds import manifold as space_called
-from modreg.navigation import NavigationConfig
-from modreg.training import from_parameters
+from modreg.book.exercises import exercise
+from modreg.lab.experiments import load_model, load_results, recurrent_weights, result_names, summary, train_three
+from modreg.geometry.manifolds import manifold as space_called
+from modreg.tasks.navigation import NavigationConfig
+from modreg.lab.training import from_parameters
 
 plt.style.use("modreg.data.book")
 
@@ -53,7 +53,7 @@ plt.style.use("modreg.data.book")
 
 # %%
 #| echo: false
-from modreg.gridcells import grid_scores as finished_grid_scores
+from modreg.analysis.gridcells import grid_scores as finished_grid_scores
 
 north, east = torch.meshgrid(torch.arange(20) + 0.5, torch.arange(20) + 0.5, indexing="ij")
 

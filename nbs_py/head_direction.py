@@ -22,7 +22,7 @@
 # Does a network whose neurons live on a circle keep its bearings with fewer connections?*
 
 # %%
-#| default_exp head_direction
+#| default_exp tasks.head_direction
 
 # %%
 #| export
@@ -34,8 +34,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from modreg.recurrent import RNN, Generators, Linear, near_identity_
-from modreg.training import Config, Task
+from modreg.layers.recurrent import RNN, Generators, Linear, near_identity_
+from modreg.lab.training import Config, Task
 
 # %%
 #| hide
@@ -49,20 +49,21 @@ from IPython.display import Markdown, display
 
 from matplotlib.collections import LineCollection
 
-from modreg import head_direction, manifolds
-from modreg.exercises import exercise
-from modreg.experiments import (
+from modreg.tasks import head_direction
+from modreg.geometry import manifolds
+from modreg.book.exercises import exercise
+from modreg.analysis.wiring import plot_wiring
+from modreg.lab.experiments import (
     condition_table,
     load_model,
     load_results,
     plot_conditions,
     plot_learning,
-    plot_wiring,
     recurrent_weights,
     report,
     train_three,
 )
-from modreg.training import from_parameters
+from modreg.lab.training import from_parameters
 
 plt.style.use("modreg.data.book")
 
@@ -159,7 +160,7 @@ config
 
 # %%
 #| export
-class Compass(nn.Module):
+class HeadDirectionModel(nn.Module):
     "Encoder, recurrent layer and decoder, for several seeds at once"
 
     def __init__(
@@ -209,10 +210,10 @@ class HeadDirection(Task):
     Config = HeadDirectionConfig
     metric, label = "error", "angular error (degrees)"
 
-    def model(self, generators: list[torch.Generator]) -> Compass:
-        return Compass(self.config, generators)
+    def model(self, generators: list[torch.Generator]) -> HeadDirectionModel:
+        return HeadDirectionModel(self.config, generators)
 
-    def recurrent(self, model: Compass) -> list[tuple[nn.Module, str]]:
+    def recurrent(self, model: HeadDirectionModel) -> list[tuple[nn.Module, str]]:
         return [(model.rnn, "weight_hh_l0")]
 
     def headings(self, n: int, generators: list[torch.Generator]) -> Tensor:
@@ -223,7 +224,7 @@ class HeadDirection(Task):
         for _ in range(self.config.batches):
             yield self.headings(self.config.batch, generators)
 
-    def loss(self, model: Compass, heading: Tensor) -> Tensor:
+    def loss(self, model: HeadDirectionModel, heading: Tensor) -> Tensor:
         "Mean square distance (S,) between said and true directions"
         return (model(heading) - direction(heading[:, 1:])).square().sum(-1).mean((1, 2))
 
@@ -236,7 +237,7 @@ class HeadDirection(Task):
         heading = self.test_headings()
         return {"never turned": angular_error(direction(heading[:, :1]), heading[:, 1:]).mean().item()}
 
-    def evaluate(self, model: Compass) -> dict[str, Tensor]:
+    def evaluate(self, model: HeadDirectionModel) -> dict[str, Tensor]:
         "Mean angular error (S,) in degrees"
         heading = self.test_headings()
         return {"error": angular_error(model(heading), heading[:, 1:])}

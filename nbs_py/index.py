@@ -17,7 +17,7 @@
 
 # %%
 #| hide
-from modreg.explore import neighbourhoods
+from modreg.book.explore import neighbourhoods
 
 # %%
 #| echo: false

@@ -21,7 +21,7 @@
 # The question: *a connection between two neurons at distance $d$ costs $f(d)$. What should $f$ look like?*
 
 # %%
-#| default_exp inhibitors
+#| default_exp geometry.inhibitors
 
 # %%
 #| export
@@ -32,21 +32,21 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from modreg.manifolds import Manifold
+from modreg.geometry.manifolds import Manifold
 
 # %%
 #| hide
 import matplotlib.pyplot as plt
 from fastcore.test import test_close, test_eq, test_fail
 
-from modreg.exercises import exercise
-from modreg.manifolds import Torus, manifold, plot_from_point
+from modreg.book.exercises import exercise
+from modreg.geometry.manifolds import Torus, manifold, plot_from_point
 
 plt.style.use("modreg.data.book")
 
 # %%
 #| echo: false
-import modreg.inhibitors as finished
+import modreg.geometry.inhibitors as finished
 
 d = torch.linspace(0, 7, 500)
 fig, axes = plt.subplots(2, 3, figsize=(10.5, 5), layout="constrained", sharex=True)
@@ -85,8 +85,8 @@ class Inhibitor:
     name: ClassVar[str]  # as in `inhibitor(name)`
     formula: ClassVar[str]  # in LaTeX, for pictures
 
-    def _value(self, d: Tensor) -> Tensor:
-        raise NotImplementedError(f"{type(self).__name__} must say what a distance costs: define _value")
+    def evaluate(self, d: Tensor) -> Tensor:
+        raise NotImplementedError(f"{type(self).__name__} must say what a distance costs: define evaluate")
 
     def __call__(
         self,
@@ -95,9 +95,9 @@ class Inhibitor:
         "Coefficients of weights whose neurons are `d` apart"
         if not isinstance(d, Tensor) or not d.is_floating_point():
             raise TypeError(f"d is a {getattr(d, 'dtype', type(d).__name__)}; give a floating tensor of distances")
-        return self._value(d).clamp(min=0)
+        return self.evaluate(d).clamp(min=0)
 
-    def with_slope(
+    def value_and_grad(
         self,
         d: Tensor,  # distances, any shape
     ) -> tuple[Tensor, Tensor]:  # coefficients and their derivatives with respect to distance, same shape
@@ -189,11 +189,11 @@ class DifferenceOfGaussians(Inhibitor):
         square = d * d
         return [(square * -t).clamp(min=-80).exp_() for t in (1 / self.b, self.c)]
 
-    def _value(self, d):
+    def evaluate(self, d):
         wide, narrow = self._gaussians(d)
         return self.maximum - self.a * (wide - narrow)
 
-    def with_slope(self, d):
+    def value_and_grad(self, d):
         wide, narrow = self._gaussians(d)
         slope = (wide * (1 / self.b)).sub_(narrow, alpha=self.c).mul_(d).mul_(2 * self.a)
         return wide.sub_(narrow).mul_(-self.a).add_(self.maximum).clamp_(min=0), slope
@@ -231,7 +231,7 @@ class Ricker(Inhibitor):
     def maximum(self) -> float:
         return 2 / (math.sqrt(3 * self.s) * math.pi**0.25)
 
-    def _value(self, d):
+    def evaluate(self, d):
         t = (d / self.s) ** 2
         return self.maximum * (t * torch.exp(-t / 2) - torch.expm1(-t / 2))
 
@@ -248,7 +248,7 @@ class Diffusion(Inhibitor):
     name = "diffusion"
     formula = r"d^2"
 
-    def _value(self, d):
+    def evaluate(self, d):
         return d**2
 
 
@@ -258,10 +258,10 @@ class Sinusoid(Inhibitor):
     name = "sinusoid"
     formula = r"50 + 50\,\cos 2d"
 
-    def _value(self, d):
+    def evaluate(self, d):
         return 50 + 50 * torch.cos(2 * d)
 
-    def with_slope(self, d):
+    def value_and_grad(self, d):
         return self(d), -100 * torch.sin(2 * d)
 
 
@@ -278,7 +278,7 @@ class Gaussian(Inhibitor):
     def __post_init__(self):
         _check_positive(height=self.height, scale=self.scale)
 
-    def _value(self, d):
+    def evaluate(self, d):
         return -self.height * torch.expm1(-((d / self.scale) ** 2) / 2)
 
 
@@ -292,7 +292,7 @@ class Constant(Inhibitor):
     def __post_init__(self):
         _check_positive(value=self.value)
 
-    def _value(self, d):
+    def evaluate(self, d):
         return self.value + 0 * d  # keeps the way to `d` open for autograd, with gradient 0
 
 
@@ -326,7 +326,7 @@ test_fail(lambda: dog(0.5), contains="floating tensor")
 d = torch.tensor([0.1, 0.5, 1.5, 4.0], dtype=torch.float64, requires_grad=True)
 for f in INHIBITORS.values():
     assert torch.autograd.gradcheck(f, d)
-    for mine, oracle in zip(f.with_slope(d), Inhibitor.with_slope(f, d), strict=True):
+    for mine, oracle in zip(f.value_and_grad(d), Inhibitor.value_and_grad(f, d), strict=True):
         torch.testing.assert_close(mine.detach(), oracle)
     at_zero = torch.zeros(1, requires_grad=True)
     test_eq(torch.autograd.grad(f(at_zero).sum(), at_zero)[0].item(), 0)  # smooth at 0
@@ -510,7 +510,7 @@ class Ring(Inhibitor):
     radius: float = 2.0
     width: float = 0.5
 
-    def _value(self, d):
+    def evaluate(self, d):
         raise NotImplementedError("the price of a connection of length d")
 
 
@@ -525,7 +525,7 @@ class Ring(Inhibitor):
 #     radius: float = 2.0
 #     width: float = 0.5
 #
-#     def _value(self, d):
+#     def evaluate(self, d):
 #         return -self.height * torch.expm1(-(((d - self.radius) / self.width) ** 2) / 2)
 # ```
 #

@@ -21,7 +21,7 @@
 # The question: *a processor adds and multiplies 16 numbers at a tick, if they are there. How must a product with few weights be written so that they are?*
 
 # %%
-#| default_exp kernels
+#| default_exp layers.kernels
 
 # %%
 #| export
@@ -41,8 +41,8 @@ from numba.extending import intrinsic, models, register_model
 import matplotlib.pyplot as plt
 from fastcore.test import test_close, test_eq
 
-from modreg.exercises import exercise
-from modreg.sparse import median_time
+from modreg.book.exercises import exercise
+from modreg.layers.sparse import median_time
 
 plt.style.use("modreg.data.book")
 rng = np.random.default_rng(0)

@@ -36,7 +36,7 @@
 # The notebook is also the experiment. `papermill nbs/language.ipynb out.ipynb -p manifold klein` runs it.
 
 # %%
-#| default_exp language
+#| default_exp tasks.language
 
 # %%
 #| export
@@ -52,9 +52,9 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from modreg.manifolds import patch
-from modreg.recurrent import RNN, Linear
-from modreg.training import Config, Task
+from modreg.geometry.manifolds import patch
+from modreg.layers.recurrent import RNN, Linear
+from modreg.lab.training import Config, Task
 
 # %%
 #| hide
@@ -64,9 +64,10 @@ import matplotlib.pyplot as plt
 from fastcore.test import test_close, test_eq, test_fail
 from IPython.display import Markdown, display
 
-from modreg.exercises import exercise
-from modreg.experiments import condition_table, load_model, load_results, plot_conditions, plot_learning, plot_sparsity, plot_wiring, report, setting_name, train_three
-from modreg.training import from_parameters
+from modreg.book.exercises import exercise
+from modreg.analysis.wiring import plot_wiring
+from modreg.lab.experiments import condition_table, load_model, load_results, plot_conditions, plot_learning, plot_sparsity, report, setting_name, train_three
+from modreg.lab.training import from_parameters
 
 plt.style.use("modreg.data.book")
 
@@ -294,7 +295,7 @@ def cross_entropy(
     return each.view(len(scores), -1).mean(1)
 
 
-def columns(
+def batchify(
     text: Tensor,  # (n,)
     count: int,  # number of columns
 ) -> Tensor:  # (n // count, count)
@@ -358,10 +359,10 @@ class Unread(nn.Module):
 
 
 # %%
-text = columns(corpus.valid, 1)[:500]
+text = batchify(corpus.valid, 1)[:500]
 test_close(perplexity(Unread(torch.zeros(len(corpus.words))), text, 2), torch.full((2,), float(len(corpus.words))), eps=0.1)
 known = Corpus(dict(train=["a", "b", "b", "b"] * 50, valid=[], test=["b"] + ["a", "b", "b", "b"] * 7), 10)
-test_close(perplexity(Unread(unigram(known)), columns(known.test, 1), 1).item(), 0.25**-0.25 * 0.75**-0.75)
+test_close(perplexity(Unread(unigram(known)), batchify(known.test, 1), 1).item(), 0.25**-0.25 * 0.75**-0.75)
 
 # %% [markdown]
 # ## The network
@@ -378,7 +379,7 @@ test_close(perplexity(Unread(unigram(known)), columns(known.test, 1), 1).item(),
 LAYERS = 3  # recurrent layers
 
 
-class WordVectors(nn.Module):
+class WordEmbedding(nn.Module):
     "A vector for each word, for several seeds at once"
 
     def __init__(
@@ -412,7 +413,7 @@ class LanguageModel(nn.Module):
     ):
         super().__init__()
         n, shared = config.hidden, dict(replicas=config.seeds, generator=generators)
-        self.vectors = WordVectors(words, n, generators)
+        self.vectors = WordEmbedding(words, n, generators)
         self.rnn = RNN(n, n, LAYERS, nonlinearity="tanh", **shared)
         self.decoder = Linear(n, words, **shared)
         with torch.no_grad():
@@ -466,7 +467,7 @@ class SeedSGD(torch.optim.Optimizer):
 
 # %%
 #| export
-class Anneal:
+class AnnealOnPlateau:
     "Divides a seed's rate by `factor` after each epoch whose `metric` is no new best for that seed"
 
     def __init__(
@@ -498,7 +499,7 @@ class Anneal:
 # %%
 weights = nn.Parameter(torch.ones(2, 3))
 optimizer = SeedSGD([weights], torch.tensor([1.0, 1.0]))
-anneal = Anneal(optimizer)
+anneal = AnnealOnPlateau(optimizer)
 for valid in ([9.0, 9.0], [8.0, 9.5], [8.5, None]):
     anneal.observe({"valid": valid})
 test_eq(optimizer.param_groups[0]["rates"].tolist(), [1 / 4, 1 / 16])
@@ -516,7 +517,7 @@ test_eq(weights[:, 0].tolist(), [1 - 1 / 4, 1 - 1 / 16])
 # %%
 #| export
 @dataclass
-class Carried:
+class CarriedState:
     "What a window leaves to the next; it belongs to an epoch, and travels with its batches"
 
     state: Tensor | None = None  # (S, 3, batch, N); None before the first window
@@ -543,9 +544,9 @@ class Language(Task):
 # %%
 #| export
 @patch
-def batches(self: Language, generators: list[torch.Generator]) -> Iterator[tuple[Tensor, Carried]]:
+def batches(self: Language, generators: list[torch.Generator]) -> Iterator[tuple[Tensor, CarriedState]]:
     "Windows of words (S, T + 1, batch), with what is carried from one to the next"
-    c, train, carried = self.config, self.corpus.train, Carried()
+    c, train, carried = self.config, self.corpus.train, CarriedState()
     begin = torch.stack([torch.randint(len(train), (1,), generator=g) for g in generators])
     tops = begin + torch.arange(c.batch) * (len(train) // c.batch)  # where each column begins (S, batch)
     for first in range(0, c.batches * c.steps, c.steps):
@@ -554,7 +555,7 @@ def batches(self: Language, generators: list[torch.Generator]) -> Iterator[tuple
 
 
 @patch
-def loss(self: Language, model: LanguageModel, batch: tuple[Tensor, Carried]) -> Tensor:
+def loss(self: Language, model: LanguageModel, batch: tuple[Tensor, CarriedState]) -> Tensor:
     "Cross entropy (S,) in nats a word"
     words, carried = batch
     scores, state = model(words[:, :-1], carried.state)
@@ -568,7 +569,7 @@ def loss(self: Language, model: LanguageModel, batch: tuple[Tensor, Carried]) ->
 def held_out(self: Language, split: str) -> Tensor:  # (L, 20)
     "The first words of each column of the text `split`, `config.held_out` to guess in all"
     count = self.config.held_out_columns
-    text = columns(getattr(self.corpus, split), count)
+    text = batchify(getattr(self.corpus, split), count)
     return text[: self.config.held_out // count + 1].to(self.config.device)
 
 
@@ -588,10 +589,10 @@ def limits(self: Language) -> dict[str, float]:
 
 
 @patch
-def optimizer(self: Language, parameters: list[nn.Parameter]) -> tuple[SeedSGD, Anneal]:
+def optimizer(self: Language, parameters: list[nn.Parameter]) -> tuple[SeedSGD, AnnealOnPlateau]:
     "Gradient descent with a rate for each seed, annealed when that seed's validation text stalls"
     descent = SeedSGD(parameters, torch.full((self.config.seeds,), self.config.lr, device=self.config.device))
-    return descent, Anneal(descent, factor=self.config.anneal)
+    return descent, AnnealOnPlateau(descent, factor=self.config.anneal)
 
 
 # %% [markdown]
@@ -620,7 +621,7 @@ fig.savefig(folder / "learning.png", dpi=150)
 # %%
 #| export
 @torch.no_grad()
-def write(
+def generate(
     model: LanguageModel,
     corpus: Corpus,
     prompt: str,  # words to begin with, separated by spaces
@@ -647,7 +648,7 @@ def write(
 models = {"dense": load_model(task, runs["dense"]), "sparse": load_model(task, runs["sparse"])}
 lines = ["| temperature | dense | sparse |", "|---|---|---|"]
 for temperature in (0.5, 1.0):
-    texts = [write(m, corpus, "<eos> the", 40, torch.Generator().manual_seed(1), temperature)[0] for m in models.values()]
+    texts = [generate(m, corpus, "<eos> the", 40, torch.Generator().manual_seed(1), temperature)[0] for m in models.values()]
     lines.append(f"| {temperature} | {' | '.join(text.replace('<', '&lt;').replace('|', ' ') for text in texts)} |")
 sample = "\n".join(lines) + "\n"
 (folder / "sample.md").write_text(sample, encoding="utf-8")
@@ -660,7 +661,7 @@ display(Markdown(sample))
 # %%
 #| export
 @torch.no_grad()
-def surprise(
+def surprisal(
     model: LanguageModel,
     text: Tensor,  # (n,)
 ) -> Tensor:  # (S, n - 1), in bits
@@ -677,12 +678,12 @@ begin = max(range(len(ends) - 1), key=lambda k: min(25, ends[k + 1] - ends[k])) 
 text = task.corpus.test[ends[begin] : ends[begin] + 25].to(config.device)
 fig, ax = plt.subplots(figsize=(9, 3), layout="constrained")
 for k, (name, model) in enumerate(models.items()):
-    ax.bar(torch.arange(len(text) - 1) + 0.4 * k - 0.2, surprise(model, text)[0].cpu(), 0.4, label=name)
+    ax.bar(torch.arange(len(text) - 1) + 0.4 * k - 0.2, surprisal(model, text)[0].cpu(), 0.4, label=name)
 ax.plot(-unigram(task.corpus)[text[1:].cpu()] / torch.log(torch.tensor(2.0)), "k_", markersize=14, label="unigram")
-ax.set(xticks=range(len(text) - 1), ylabel="surprise (bits)")
+ax.set(xticks=range(len(text) - 1), ylabel="surprisal (bits)")
 ax.set_xticklabels([task.corpus.words[k] for k in text[1:]], rotation=60, ha="right")
 ax.legend(frameon=False, ncols=3, loc="lower right", bbox_to_anchor=(1, 1))
-fig.savefig(folder / "surprise.png", dpi=150)
+fig.savefig(folder / "surprisal.png", dpi=150)
 
 # %% [markdown]
 # ## The shape of what is left
@@ -703,7 +704,7 @@ fig.savefig(folder / "wiring.png", dpi=150)
 # %%
 note = f"{len(corpus.words):,} words of {config.corpus}; the paper does not name its unit"
 display(Markdown(report(task, runs, note=note)))
-print(f"table.md, sample.md, learning.png, surprise.png and wiring.png lie in {folder}")
+print(f"table.md, sample.md, learning.png, surprisal.png and wiring.png lie in {folder}")
 
 # %% [markdown]
 # ## How the small scale was chosen

@@ -30,9 +30,9 @@ import torch
 from fastcore.test import test_close, test_eq
 from IPython.display import Markdown, display
 
-from modreg.exercises import exercise
-from modreg.experiments import load_results, paper_tables, setting_name, summary
-from modreg.training import Remember, RememberConfig, fit
+from modreg.book.exercises import exercise
+from modreg.lab.experiments import load_results, paper_tables, setting_name, summary
+from modreg.lab.training import Remember, RememberConfig, fit
 
 plt.style.use("modreg.data.book")
 
@@ -112,7 +112,7 @@ plt.show()
 # "Forget every weight" must be taken at its word. A ticket's first weights must not depend on what was learned, other than through the mask. Two seeds that swap nothing but masks show it:
 
 # %%
-from modreg.training import Phase
+from modreg.lab.training import Phase
 
 run = fit(Remember(replace(config, sparsity=0.8)), progress=False)
 tickets = run.weights("train")

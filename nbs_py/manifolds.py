@@ -22,7 +22,7 @@
 # What does a distance have to be, so that the price can be trusted and trained?*
 
 # %%
-#| default_exp manifolds
+#| default_exp geometry.manifolds
 
 # %%
 #| export
@@ -43,13 +43,13 @@ if TYPE_CHECKING:
 import matplotlib.pyplot as plt
 from fastcore.test import test_close, test_eq, test_fail
 
-from modreg.exercises import exercise
+from modreg.book.exercises import exercise
 
 plt.style.use("modreg.data.book")
 
 # %%
 #| echo: false
-import modreg.manifolds as finished
+import modreg.geometry.manifolds as finished
 
 fig, axes = plt.subplots(2, 2, figsize=(8, 6.6), layout="constrained")
 corner = {"circle": [2.0], "sphere": [3.2, -3.2, 2.1], "torus": [8.5, 2.0], "klein": [8.5, 2.0]}
@@ -156,11 +156,11 @@ class Manifold:
         "Put each point (..., coordinates) back on the manifold"
         raise NotImplementedError(f"{type(self).__name__} must say how to put points back: define project")
 
-    def _distance(self, x: Tensor, y: Tensor) -> Tensor:
-        raise NotImplementedError(f"{type(self).__name__} must say how far points are: define _distance")
+    def pairwise(self, x: Tensor, y: Tensor) -> Tensor:
+        raise NotImplementedError(f"{type(self).__name__} must say how far points are: define pairwise")
 
-    def _contains(self, x: Tensor) -> Tensor:
-        raise NotImplementedError(f"{type(self).__name__} must say which points lie on it: define _contains")
+    def contains(self, x: Tensor) -> Tensor:
+        raise NotImplementedError(f"{type(self).__name__} must say which points lie on it: define contains")
 
 
 # %% [markdown]
@@ -205,7 +205,7 @@ def distance(
     y = check_points(self, x if y is None else y, "y", 2)
     if x.dtype != y.dtype:
         raise TypeError(f"x is {x.dtype} and y is {y.dtype}; give both in one dtype")
-    return self._distance(x, y)
+    return self.pairwise(x, y)
 
 
 # %% [markdown]
@@ -216,7 +216,7 @@ def distance(
 # %%
 #| export
 @patch
-def distance_and_pull(
+def distance_vjp(
     self: Manifold,
     x: Tensor,  # points (n, coordinates)
     y: Tensor,  # points (m, coordinates)
@@ -240,7 +240,7 @@ def check(
         return False, str(error)
     if not torch.isfinite(x).all():
         return False, "some coordinates are not finite"
-    outside = int((~self._contains(x)).sum())
+    outside = int((~self.contains(x)).sum())
     if outside:
         return False, f"{outside} points of {x[..., 0].numel()} are not on {self}; call project"
     return True, ""
@@ -376,10 +376,10 @@ class _Flat(Manifold):
             delta = x[..., :, None, k] - y[..., None, :, k]
             yield (delta if self.period is None else wrap(delta, self.period)), -1
 
-    def _distance(self, x, y):
+    def pairwise(self, x, y):
         return _FlatDistance.apply(x, y, self)
 
-    def distance_and_pull(self, x, y):
+    def distance_vjp(self, x, y):
         "As for every manifold; differences are computed once for both"
         differences = list(self._differences(x, y))
         d = _norm(delta for delta, _ in differences).clamp_(max=self.diameter)
@@ -394,7 +394,7 @@ class _Flat(Manifold):
         x = torch.remainder(check_points(self, x), self.period)
         return torch.where(x >= self.period, torch.zeros_like(x), x)
 
-    def _contains(self, x):
+    def contains(self, x):
         return ((x >= 0) & (x < self.period)).all(-1)
 
 
@@ -609,7 +609,7 @@ class Euclidean(_Flat):
         "Every point is already there"
         return check_points(self, x)
 
-    def _contains(self, x):
+    def contains(self, x):
         return torch.ones_like(x[..., 0], dtype=torch.bool)
 
 
@@ -732,7 +732,7 @@ class Sphere(Manifold):
     def name(self):
         return "sphere" if self.dim == 2 else f"s{self.dim}"
 
-    def _distance(self, x, y):
+    def pairwise(self, x, y):
         d = (self.radius * _SphereDistance.apply(_unit(x), _unit(y))).clamp(max=math.pi * self.radius)
         return torch.maximum(d, d.mT) if y is x else d
 
@@ -763,7 +763,7 @@ def sample(
 
 
 @patch
-def _contains(self: Sphere, x):
+def contains(self: Sphere, x):
     norm = _norm(x.unbind(-1))
     return (norm - self.radius).abs() <= 16 * torch.finfo(x.dtype).eps * self.radius
 
@@ -775,7 +775,7 @@ def project(
 ) -> Tensor:  # points on the sphere, (..., dim + 1)
     "Move each point along its ray to the sphere; the origin goes to the first axis"
     check_points(self, x)
-    return torch.where(self._contains(x)[..., None], x, self.radius * _unit(x))
+    return torch.where(self.contains(x)[..., None], x, self.radius * _unit(x))
 
 
 # %%
@@ -909,9 +909,9 @@ plt.show()
 # 1. A frozen dataclass that inherits from `Manifold`; its fields in `__post_init__` refuse impossible values.
 # 2. `dim`, `coordinates`, `diameter`, `name`, and `scale_field`, the name of the field that is a length.
 # 3. `sample`: uniform, drawn from the given generator only, in the given dtype, and for a tuple `(s, n)` too.
-# 4. `_distance(x, y)`: (..., n, coordinates) and (..., m, coordinates) to (..., n, m). Exactly 0 for equal points, exactly symmetric,
+# 4. `pairwise(x, y)`: (..., n, coordinates) and (..., m, coordinates) to (..., n, m). Exactly 0 for equal points, exactly symmetric,
 #    never above the diameter, gradients finite everywhere. Glued from flat pieces? Then give `_differences` and no more.
-# 5. `project` lands on the manifold and leaves alone what is there; `_contains` agrees with it.
+# 5. `project` lands on the manifold and leaves alone what is there; `contains` agrees with it.
 # 6. `chart`, if the first two coordinates make no good picture.
 # 7. One line in `SPACES` of `tests/test_manifolds.py`: it then meets the same tests as the spaces above.
 # 8. An *independent* oracle: brute force over images, or another library. A test that repeats your formula repeats your mistake.
@@ -925,7 +925,7 @@ plt.show()
 @dataclass(frozen=True)
 class ProjectivePlane(Sphere):
     "The sphere with opposite points made one"
-    def _distance(self, x, y):
+    def pairwise(self, x, y):
         raise NotImplementedError("the distance to a point or to its antipode, whichever is less")
 
     @property
@@ -940,8 +940,8 @@ class ProjectivePlane(Sphere):
 # @dataclass(frozen=True)
 # class ProjectivePlane(Sphere):
 #     "The sphere with opposite points made one"
-#     def _distance(self, x, y):
-#         d = super()._distance(x, y)
+#     def pairwise(self, x, y):
+#         d = super().pairwise(x, y)
 #         return torch.minimum(d, (math.pi * self.radius - d).clamp(min=0))
 #
 #     @property

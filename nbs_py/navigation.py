@@ -24,7 +24,7 @@
 # The notebook is also the experiment. `papermill nbs/navigation.ipynb out.ipynb -p manifold sphere` runs it.
 
 # %%
-#| default_exp navigation
+#| default_exp tasks.navigation
 
 # %%
 #| export
@@ -36,8 +36,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from modreg.recurrent import RNN, Generators, Linear, near_identity_
-from modreg.training import Config, Task
+from modreg.layers.recurrent import RNN, Generators, Linear, near_identity_
+from modreg.lab.training import Config, Task
 
 # %%
 #| hide
@@ -47,15 +47,16 @@ import matplotlib.pyplot as plt
 from fastcore.test import test_close, test_eq
 from IPython.display import Markdown, display
 
-from modreg.exercises import exercise
-from modreg.experiments import condition_table, load_model, load_results, plot_conditions, plot_learning, plot_wiring, report, setting_name, train_three
-from modreg.training import from_parameters
+from modreg.book.exercises import exercise
+from modreg.analysis.wiring import plot_wiring
+from modreg.lab.experiments import condition_table, load_model, load_results, plot_conditions, plot_learning, report, setting_name, train_three
+from modreg.lab.training import from_parameters
 
 plt.style.use("modreg.data.book")
 
 # %%
 #| echo: false
-from modreg.explore import path_integration
+from modreg.book.explore import path_integration
 
 path_integration()
 

@@ -31,8 +31,8 @@ from fastcore.test import test_close, test_eq
 from torch import nn
 
 from modreg import Inhibitor, MagnitudePruner, ModuliRegularizer
-from modreg.exercises import exercise
-from modreg.manifolds import Manifold
+from modreg.book.exercises import exercise
+from modreg.geometry.manifolds import Manifold
 
 plt.style.use("modreg.data.book")
 
@@ -118,7 +118,7 @@ print(f"torus: error {error:.3f} with {(weight == 0).float().mean():.0%} of the 
 # %% [markdown]
 # ## An inhibitor of your own
 #
-# It says what a connection of length $d$ costs. Derive from `Inhibitor`, and give it a `_value` that is never negative. Here a neuron may talk to all that are
+# It says what a connection of length $d$ costs. Derive from `Inhibitor`, and give it a `evaluate` that is never negative. Here a neuron may talk to all that are
 # nearer than `reach`; beyond, the price rises to a level.
 
 # %%
@@ -129,7 +129,7 @@ class Reach(Inhibitor):
     width: float = 2.0
     height: float = 80.0  # about that of the difference of Gaussians
 
-    def _value(self, d):
+    def evaluate(self, d):
         return self.height * ((d - self.reach) / self.width).clamp(0, 1)
 
 
@@ -159,7 +159,7 @@ class MoebiusBand(Manifold):
     def diameter(self):
         return (self.length**2 + self.width**2) / (2 * self.length)
 
-    def _distance(self, x, y):
+    def pairwise(self, x, y):
         along = (x[..., :, None, 0] - y[..., None, :, 0]).abs()
         here, there = x[..., :, None, 1], y[..., None, :, 1]
         return torch.minimum(torch.hypot(along, here - there), torch.hypot(self.length - along, here + there))
@@ -174,7 +174,7 @@ class MoebiusBand(Manifold):
         up = torch.where(turns % 2 == 0, x[..., 1], -x[..., 1])
         return torch.stack([x[..., 0] - turns * self.length, up.clamp(-self.width / 2, self.width / 2)], -1)
 
-    def _contains(self, x):
+    def contains(self, x):
         return (x[..., 0] >= 0) & (x[..., 0] <= self.length) & (x[..., 1].abs() <= self.width / 2)
 
 
@@ -252,7 +252,7 @@ class SmallWorld(Inhibitor):
     far: float = 8.0
     height: float = 80.0
 
-    def _value(self, d):
+    def evaluate(self, d):
         raise NotImplementedError("height where d lies between near and far, else 0")
 
 
@@ -266,7 +266,7 @@ class SmallWorld(Inhibitor):
 #     far: float = 8.0
 #     height: float = 80.0
 #
-#     def _value(self, d):
+#     def evaluate(self, d):
 #         return self.height * ((d > self.near) & (d < self.far)).to(d.dtype)
 # ```
 #
@@ -292,7 +292,7 @@ with exercise("two comparisons, joined by &, and turned into numbers of d's own 
 class Cylinder(MoebiusBand):
     name = "cylinder"
 
-    def _distance(self, x, y):
+    def pairwise(self, x, y):
         raise NotImplementedError("along the strip the short way round; up and down there is one way")
 
 
@@ -303,7 +303,7 @@ class Cylinder(MoebiusBand):
 # class Cylinder(MoebiusBand):
 #     name = "cylinder"
 #
-#     def _distance(self, x, y):
+#     def pairwise(self, x, y):
 #         along = (x[..., :, None, 0] - y[..., None, :, 0]).abs()
 #         return torch.hypot(torch.minimum(along, self.length - along), x[..., :, None, 1] - y[..., None, :, 1])
 # ```

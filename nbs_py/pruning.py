@@ -21,7 +21,7 @@
 # The question: *the smallest weights go first. How many are left in each layer when nine in ten have gone?*
 
 # %%
-#| default_exp pruning
+#| default_exp sparsity.pruning
 
 # %%
 #| export
@@ -34,8 +34,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from modreg.manifolds import patch
-from modreg.regularizer import permuted
+from modreg.geometry.manifolds import patch
+from modreg.sparsity.regularizer import permuted
 
 # %%
 #| hide
@@ -44,8 +44,8 @@ import copy
 import matplotlib.pyplot as plt
 from fastcore.test import test_close, test_eq, test_fail
 
-from modreg.exercises import exercise
-from modreg.sparse import median_time
+from modreg.book.exercises import exercise
+from modreg.layers.sparse import median_time
 
 plt.style.use("modreg.data.book")
 
@@ -82,7 +82,7 @@ plt.show()
 SCHEDULES = {"linear": lambda x: x, "cubic": lambda x: 1 - (1 - x) ** 3}  # share of the target after a share of the epochs
 
 
-def scheduled(
+def scheduled_sparsity(
     epoch: int,  # 0-based
     target: float,  # sparsity in the last epoch
     epochs: int,  # number of epochs
@@ -103,15 +103,15 @@ def scheduled(
 # %%
 fig, ax = plt.subplots(figsize=(5, 3), layout="constrained")
 for name in SCHEDULES:
-    ax.step(range(30), [100 * scheduled(e, 0.9, 30, name) for e in range(30)], where="post", label=name)
+    ax.step(range(30), [100 * scheduled_sparsity(e, 0.9, 30, name) for e in range(30)], where="post", label=name)
 ax.set(xlabel="epoch", ylabel="weights that are zero (%)")
 ax.legend(frameon=False)
 plt.show()
 
 # %%
 for name in SCHEDULES:
-    test_eq([scheduled(0, 0.9, 30, name), scheduled(29, 0.9, 30, name), scheduled(99, 0.9, 30, name)], [0, 0.9, 0.9])
-test_close(scheduled(1, 0.9, 31), 0.03)
+    test_eq([scheduled_sparsity(0, 0.9, 30, name), scheduled_sparsity(29, 0.9, 30, name), scheduled_sparsity(99, 0.9, 30, name)], [0, 0.9, 0.9])
+test_close(scheduled_sparsity(1, 0.9, 31), 0.03)
 
 
 # %% [markdown]
@@ -324,7 +324,7 @@ class MagnitudePruner:
         parameters: Iterable[str] | None = None,  # names of the weight matrices to prune; all if None
         blocks: dict[str, Tensor] | None = None,  # by name of a square weight: the block of each neuron (N,) or (S, N)
     ):
-        scheduled(0, target, epochs, schedule)  # refuses what makes no sense
+        scheduled_sparsity(0, target, epochs, schedule)  # refuses what makes no sense
         self.target, self.epochs, self.schedule, self.replicas = target, epochs, schedule, replicas
         self.weights, self.zeros = prunable(model, replicas, parameters), 0  # and how many are pruned in each replica
         self.blocks = _check_blocks(blocks or {}, self.weights)
@@ -414,7 +414,7 @@ def step(
 ) -> None:
     "Prune to the epoch's sparsity; called once an epoch, and without effect if called again"
     total = sum(w[0].numel() if self.replicas else w.numel() for w in self.weights.values())
-    zeros = round(scheduled(epoch, self.target, self.epochs, self.schedule) * total)
+    zeros = round(scheduled_sparsity(epoch, self.target, self.epochs, self.schedule) * total)
     if zeros > self.zeros:
         sizes, masks = self._sizes(), self.masks.values()
         lefts = _parts(smallest(sizes, zeros).logical_not_(), masks)

@@ -23,7 +23,7 @@
 # Nothing is trained on a real path. The networks are those of the chapter [navigation](navigation.ipynb): if its runs are in the same folder, this chapter computes none anew.
 
 # %%
-#| default_exp rats
+#| default_exp tasks.rats
 
 # %%
 #| export
@@ -37,8 +37,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from modreg import experiments, navigation
-from modreg.navigation import Navigation, NavigationConfig, PathIntegrator, paths
+from modreg.lab import experiments
+from modreg.tasks import navigation
+from modreg.tasks.navigation import Navigation, NavigationConfig, PathIntegrator, paths
 
 # %%
 #| hide
@@ -48,10 +49,10 @@ import matplotlib.pyplot as plt
 from fastcore.test import test_close, test_eq, test_fail
 from IPython.display import Markdown, display
 
-from modreg.exercises import exercise
-from modreg.experiments import load_model, load_results, result_names, summary, train_three
-from modreg.navigation import position_error
-from modreg.training import from_parameters
+from modreg.book.exercises import exercise
+from modreg.lab.experiments import load_model, load_results, result_names, summary, train_three
+from modreg.tasks.navigation import position_error
+from modreg.lab.training import from_parameters
 
 plt.style.use("modreg.data.book")
 
@@ -129,7 +130,7 @@ config
 
 # %%
 #| hide
-from modreg.navigation import BOX, DT
+from modreg.tasks.navigation import BOX, DT
 
 # %% [markdown]
 # ## Two rats

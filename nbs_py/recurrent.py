@@ -22,7 +22,7 @@
 # What does one more copy cost?*
 
 # %%
-#| default_exp recurrent
+#| default_exp layers.recurrent
 
 # %%
 #| export
@@ -34,15 +34,15 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from modreg.manifolds import patch
+from modreg.geometry.manifolds import patch
 
 # %%
 #| hide
 import matplotlib.pyplot as plt
 from fastcore.test import test_close, test_eq, test_fail
 
-from modreg.exercises import exercise
-from modreg.sparse import median_time
+from modreg.book.exercises import exercise
+from modreg.layers.sparse import median_time
 
 plt.style.use("modreg.data.book")
 

@@ -21,7 +21,7 @@
 # The question: *can a penalty give a weight matrix a shape?*
 
 # %%
-#| default_exp regularizer
+#| default_exp sparsity.regularizer
 
 # %%
 #| export
@@ -33,9 +33,9 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from modreg import inhibitors, manifolds
-from modreg.inhibitors import Inhibitor
-from modreg.manifolds import Manifold, patch
+from modreg.geometry import inhibitors, manifolds
+from modreg.geometry.inhibitors import Inhibitor
+from modreg.geometry.manifolds import Manifold, patch
 
 # %%
 #| hide
@@ -44,7 +44,7 @@ import math
 import matplotlib.pyplot as plt
 from fastcore.test import test_close, test_eq, test_fail
 
-from modreg.exercises import exercise
+from modreg.book.exercises import exercise
 
 plt.style.use("modreg.data.book")
 
@@ -134,8 +134,8 @@ def _add_trained(gates: Tensor, places: Tensor, space: Manifold, f: Inhibitor, s
     for start in range(0, len(places), TILE):
         for other in range(start, len(places), TILE):
             here, there = slice(start, start + TILE), slice(other, other + TILE)
-            d, back = space.distance_and_pull(places[here], places[there])
-            coefficients, steepness = f.with_slope(d)
+            d, back = space.distance_vjp(places[here], places[there])
+            coefficients, steepness = f.value_and_grad(d)
             size = _add_tile(gates[:, here, there], coefficients, slope[:, here, there], scale)
             if start < other:
                 size += _add_tile(gates[:, there, here], coefficients.mT.contiguous(), slope[:, there, here], scale).mT.contiguous()
@@ -165,8 +165,8 @@ ROWS = 128  # of a trained embedding's distances that a compiled loop does at on
 
 def _add_rows(gates: tuple, here: Tensor, places: Tensor, space: Manifold, f: Inhibitor, slopes: tuple, scale: Tensor) -> tuple[Tensor, Tensor]:
     "Add the gradient of some rows of each gate's weights (n, N) to its slope, and return that of the rows' places and of all places"
-    d, back = space.distance_and_pull(here, places)
-    coefficients, steepness = f.with_slope(d)
+    d, back = space.distance_vjp(here, places)
+    coefficients, steepness = f.value_and_grad(d)
     for w, slope in zip(gates, slopes, strict=True):
         slope.add_(w.sign() * (coefficients * scale))
     return back(sum(w.abs() for w in gates) * steepness * scale)
@@ -719,7 +719,7 @@ test_fail(lambda: ModuliRegularizer(layer, strength=-1), contains="at least 0")
 
 # %%
 class Fence(Inhibitor):
-    def _value(self, d):
+    def evaluate(self, d):
         raise NotImplementedError("0 up to a distance of 2, 1 beyond")
 
 
@@ -728,7 +728,7 @@ class Fence(Inhibitor):
 #
 # ```python
 # class Fence(Inhibitor):
-#     def _value(self, d):
+#     def evaluate(self, d):
 #         return (d > 2).to(d.dtype)
 # ```
 #

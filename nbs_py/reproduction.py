@@ -33,9 +33,9 @@ from fastcore.test import test_close, test_eq
 from IPython.display import Markdown, display
 
 from modreg import DifferenceOfGaussians, MagnitudePruner, Sphere, Torus, equal_pull, manifold
-from modreg.exercises import exercise
-from modreg.experiments import load_results, paper_tables
-from modreg.inhibitors import matched, mean_coefficient
+from modreg.book.exercises import exercise
+from modreg.lab.experiments import load_results, paper_tables
+from modreg.geometry.inhibitors import matched, mean_coefficient
 
 generator = torch.Generator().manual_seed(0)
 

@@ -21,7 +21,7 @@
 # The question: *a mask makes weights zero, and the processor multiplies by zero as slowly as by anything else. What must happen for sparsity to save time?*
 
 # %%
-#| default_exp sparse
+#| default_exp layers.sparse
 
 # %%
 #| export
@@ -42,8 +42,8 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from modreg.manifolds import patch
-from modreg.recurrent import _ACTIVATIONS, _SLOPES, RNN, ElmanFunction, Linear, _linear
+from modreg.geometry.manifolds import patch
+from modreg.layers.recurrent import _ACTIVATIONS, _SLOPES, RNN, ElmanFunction, Linear, _linear
 
 # %%
 #| hide
@@ -55,17 +55,17 @@ import matplotlib.pyplot as plt
 from fastcore.test import test_close, test_eq, test_fail
 from IPython.display import Markdown, display
 
-from modreg.exercises import exercise
-from modreg.manifolds import Torus
-from modreg.pruning import MagnitudePruner
+from modreg.book.exercises import exercise
+from modreg.geometry.manifolds import Torus
+from modreg.sparsity.pruning import MagnitudePruner
 
 plt.style.use("modreg.data.book")
 generator = torch.Generator().manual_seed(0)
 
 # %%
 #| echo: false
-from modreg.sparse import SparseMatrix as Finished
-from modreg.sparse import median_time
+from modreg.layers.sparse import SparseMatrix as Finished
+from modreg.layers.sparse import median_time
 
 
 def random_sparse(n, zeros, dtype=torch.float32):
@@ -189,7 +189,7 @@ def _alike(mask: Tensor) -> Tensor:
 def _kernels() -> ModuleType | None:
     "The chapter `kernels`; None without numba"
     try:
-        from modreg import kernels
+        from modreg.layers import kernels
     except (ImportError, RuntimeError):  # it is not installed, or finds no folder to keep what it compiles
         return None
     return kernels
@@ -349,11 +349,11 @@ def median_time(
 
 # %%
 #| export
-def quickest(
+def fastest(
     weight: Tensor,  # (rows, columns)
     batch: int,  # states at once
 ) -> tuple[str, Callable[[Tensor, Tensor], Tensor]]:  # its name, and a function of states (columns, batch) and out (rows, batch), which adds the product to out
-    "The quickest of the ways to multiply by a matrix here: `dense`, `torch` (its sparse rows), and this chapter's `rows` and, where their number allows it, `fours` of rows"
+    "The fastest of the ways to multiply by a matrix here: `dense`, `torch` (its sparse rows), and this chapter's `rows` and, where their number allows it, `fours` of rows"
     matrix = SparseMatrix.of(weight)
     weight = matrix.dense()
     ways = {
@@ -371,8 +371,8 @@ def quickest(
 weight = random_sparse(256, 0.9)
 states = torch.randn(256, 20, generator=generator)
 for batch in (1, 20, 200):
-    print(f"batch {batch}:", quickest(weight, batch)[0])
-name, multiply = quickest(weight, 20)
+    print(f"batch {batch}:", fastest(weight, batch)[0])
+name, multiply = fastest(weight, 20)
 test_close(multiply(states, torch.zeros(256, 20)), weight @ states, eps=1e-3)
 
 
@@ -386,7 +386,7 @@ test_close(multiply(states, torch.zeros(256, 20)), weight @ states, eps=1e-3)
 # %%
 #| export
 class SparseRNN:
-    "A pruned Elman layer that only runs: weights by the names of `torch.nn.RNN`, each in the quickest of its forms"
+    "A pruned Elman layer that only runs: weights by the names of `torch.nn.RNN`, each in the fastest of its forms"
 
     def __init__(
         self,
@@ -400,7 +400,7 @@ class SparseRNN:
         names = [f"weight_{kind}_l{k}" for k in layers for kind in ("ih", "hh")]
         if not names or any(name not in weights or weights[name].dim() != 2 for name in names):
             raise ValueError(f"these weights are {', '.join(weights) or 'none'}; a layer has matrices weight_ih_l0, weight_hh_l0 and so on, without replicas")
-        chosen = {name: quickest(weights[name], batch) for name in names}
+        chosen = {name: fastest(weights[name], batch) for name in names}
         self.activation, self.forms = _ACTIVATIONS[nonlinearity], {name: form for name, (form, _) in chosen.items()}
         self.products = [tuple(chosen[f"weight_{kind}_l{k}"][1] for kind in ("ih", "hh")) for k in layers]
         self.biases = [_bias(weights, k) for k in layers]
@@ -579,7 +579,7 @@ def patterns_of(
 
 # %%
 #| export
-class SurvivingLinear(torch.autograd.Function):
+class SparseLinearFunction(torch.autograd.Function):
     "A linear map by the weights of a pattern, which comes with that of the transposed matrix"
 
     @staticmethod
@@ -609,7 +609,7 @@ class SurvivingLinear(torch.autograd.Function):
 
 # %%
 #| export
-class SurvivingRecurrence(torch.autograd.Function):
+class SparseElmanFunction(torch.autograd.Function):
     "The recurrence of eq. 1 on the weights of a pattern, which comes with that of the transposed matrix: all states, and the last"
 
     @staticmethod
@@ -652,7 +652,7 @@ patterns, bias = patterns_of(masked != 0), torch.randn(2, 9, generator=generator
 x, h0 = (torch.randn(2, *shape, 9, generator=generator, dtype=torch.float64).requires_grad_() for shape in ((5, 3), (3,)))
 for nonlinearity in ("relu", "tanh"):
     results = []
-    for linear, recurrence in ((_linear, ElmanFunction.apply), (partial(SurvivingLinear.apply, patterns), partial(SurvivingRecurrence.apply, patterns))):
+    for linear, recurrence in ((_linear, ElmanFunction.apply), (partial(SparseLinearFunction.apply, patterns), partial(SparseElmanFunction.apply, patterns))):
         weight = masked.clone().requires_grad_()
         out, last = recurrence(linear(x, weight, bias), h0, weight, nonlinearity)
         out = linear(out, weight, None)
@@ -668,7 +668,7 @@ for nonlinearity in ("relu", "tanh"):
 
 # %%
 #| export
-def use_surviving(
+def use_sparse_products(
     model: nn.Module,
     masks: dict[str, Tensor],  # True where a weight stays, by name, as `MagnitudePruner.masks`
     batch: int,  # sequences at once
@@ -723,7 +723,7 @@ def _linear_product(layer: Linear, mask: Tensor, batch: int) -> Callable:
     if _stays_dense(weight, mask):
         return _linear
     x = weight.new_ones(*weight.shape[:-2], STEPS, batch, weight.shape[-1]).requires_grad_()
-    return _quicker(layer.product, _linear, partial(SurvivingLinear.apply, patterns_of(mask)), lambda product: product(x, weight, None))
+    return _quicker(layer.product, _linear, partial(SparseLinearFunction.apply, patterns_of(mask)), lambda product: product(x, weight, None))
 
 
 def _recurrent_products(layer: RNN, k: int, mask_ih: Tensor | None, mask_hh: Tensor, batch: int) -> tuple[Callable, Callable]:
@@ -734,7 +734,7 @@ def _recurrent_products(layer: RNN, k: int, mask_ih: Tensor | None, mask_hh: Ten
     if _stays_dense(w_h, mask_hh):
         return dense
     mask_ih = torch.ones_like(w_x, dtype=torch.bool) if mask_ih is None else mask_ih
-    surviving = partial(SurvivingLinear.apply, patterns_of(mask_ih)), partial(SurvivingRecurrence.apply, patterns_of(mask_hh))
+    surviving = partial(SparseLinearFunction.apply, patterns_of(mask_ih)), partial(SparseElmanFunction.apply, patterns_of(mask_hh))
     x, h0 = w_x.new_ones(len(w_x), STEPS, batch, w_x.shape[-1]).requires_grad_(k > 0), w_h.new_ones(len(w_h), batch, w_h.shape[-1])
     return _quicker(layer.products[k], dense, surviving, lambda products: products[1](products[0](x, w_x, None), h0, w_h, layer.nonlinearity)[1])
 
@@ -757,7 +757,7 @@ def train_step():
 
 dense_time, = median_time(train_step)
 gradient = layer.weight_hh_l0.grad.clone()
-used = use_surviving(layer, pruner.masks, batch=100)
+used = use_sparse_products(layer, pruner.masks, batch=100)
 left_time, = median_time(train_step)
 test_close(layer.weight_hh_l0.grad, gradient, eps=1e-5)
 print(f"{used}; {dense_time / left_time:.1f} times as fast as dense")

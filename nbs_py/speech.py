@@ -24,7 +24,7 @@
 # and the data in the folder that the environment variable `MODREG_DATA` names.
 
 # %%
-#| default_exp speech
+#| default_exp tasks.speech
 
 # %%
 #| export
@@ -43,9 +43,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
 
-from modreg.manifolds import patch
-from modreg.recurrent import RNN, Generators, Linear, near_identity_
-from modreg.training import Config, Task
+from modreg.geometry.manifolds import patch
+from modreg.layers.recurrent import RNN, Generators, Linear, near_identity_
+from modreg.lab.training import Config, Task
 
 # %%
 #| hide
@@ -57,16 +57,17 @@ import matplotlib.pyplot as plt
 from fastcore.test import test_close, test_eq, test_fail
 from IPython.display import Audio, Markdown, display
 
-from modreg.exercises import exercise
-from modreg.experiments import condition_table, load_model, load_results, plot_conditions, plot_learning, plot_sparsity, plot_wiring, report, setting_name, train_three
-from modreg.training import from_parameters
+from modreg.book.exercises import exercise
+from modreg.analysis.wiring import plot_wiring
+from modreg.lab.experiments import condition_table, load_model, load_results, plot_conditions, plot_learning, plot_sparsity, report, setting_name, train_three
+from modreg.lab.training import from_parameters
 
 plt.style.use("modreg.data.book")
 
 # %%
 #| code-fold: true
-from modreg.speech import log_mel as mel_spectrogram
-from modreg.speech import tones as made_up
+from modreg.tasks.speech import log_mel as mel_spectrogram
+from modreg.tasks.speech import tones as made_up
 
 fig, axes = plt.subplots(1, 3, figsize=(8, 2.6), layout="constrained", sharey=True)
 for ax, utterance in zip(axes, (u for u in made_up() if (u.text, u.speaker) in (("fed", "ann"), ("fed", "dan"), ("had", "dan"))), strict=True):
@@ -352,7 +353,7 @@ test_close(stft.max(), power.max(), eps=0.02 * power.max().item())
 
 # %%
 #| export
-def stretch(
+def time_stretch(
     pictures: Tensor,  # (n, T, bands)
     lengths: Tensor,  # frames of each (n,)
     speed: Tensor,  # (n,); 1 leaves it
@@ -373,7 +374,7 @@ def stretch(
     return stretched * (torch.arange(y.shape[1]) < longer[:, None])[..., None], longer
 
 
-def blot(
+def spec_augment(
     pictures: Tensor,  # (n, T, bands)
     share: float,  # up to this share of frames, and of bands
     draws: Tensor,  # (n, 4) between 0 and 1: width and place of the strip of frames, and of bands
@@ -391,12 +392,12 @@ def blot(
 
 # %%
 one, length, least = picture[None], torch.tensor([len(picture)]), torch.tensor([2])
-same, frames = stretch(one, length, torch.ones(1), torch.ones(1), least, rate)
+same, frames = time_stretch(one, length, torch.ones(1), torch.ones(1), least, rate)
 test_eq(frames, length)
 test_close(same, one, eps=1e-4)
-test_eq(stretch(one, length, torch.tensor([0.5]), torch.ones(1), least, rate)[1], 2 * length)
-test_eq(stretch(one, length, torch.tensor([1e9]), torch.ones(1), length // 2, rate)[1], length // 2)
-blotted = blot(torch.ones(500, 10, 10), 0.2, torch.rand(500, 4, generator=torch.Generator().manual_seed(0)))
+test_eq(time_stretch(one, length, torch.tensor([0.5]), torch.ones(1), least, rate)[1], 2 * length)
+test_eq(time_stretch(one, length, torch.tensor([1e9]), torch.ones(1), length // 2, rate)[1], length // 2)
+blotted = spec_augment(torch.ones(500, 10, 10), 0.2, torch.rand(500, 4, generator=torch.Generator().manual_seed(0)))
 assert 0.05 < (blotted == 0).float().mean() < 0.36 and (blotted == 0).flatten(1).float().mean(1).max() <= 0.36
 
 
@@ -441,7 +442,7 @@ class Norm(nn.Module):
 
 # %%
 #| export
-class Listener(nn.Module):
+class SpeechModel(nn.Module):
     "Spectrogram to scores of characters, for several seeds at once"
 
     def __init__(
@@ -472,7 +473,7 @@ def halved(frames):  # a whole number, or a tensor of them
 
 @patch
 def forward(
-    self: Listener,
+    self: SpeechModel,
     pictures: Tensor,  # (S, batch, T, bands)
     lengths: Tensor,  # frames of each (S, batch)
 ) -> tuple[Tensor, Tensor]:  # log-probabilities (S, T', batch, 29), and how many frames of them count (S, batch)
@@ -497,8 +498,8 @@ def forward(
 
 # %%
 sizes = replace(config, seeds=2)
-network = Listener(sizes, [torch.Generator().manual_seed(s) for s in (0, 1)])
-lone = Listener(replace(config, seeds=1), [torch.Generator().manual_seed(1)])
+network = SpeechModel(sizes, [torch.Generator().manual_seed(s) for s in (0, 1)])
+lone = SpeechModel(replace(config, seeds=1), [torch.Generator().manual_seed(1)])
 heard, frames = network(picture.expand(2, 1, -1, -1), torch.full((2, 1), len(picture)))
 test_close(lone(picture[None, None], length[None])[0][0], heard[1], eps=1e-5)  # a seed hears the same alone as in company
 padded = functional.pad(picture, (0, 0, 0, 30)).expand(2, 1, -1, -1)
@@ -598,7 +599,7 @@ def frames_of(
     return halved(math.floor(utterance.seconds() / 0.0125) + tail)
 
 
-def misfits(
+def too_short(
     utterances: list[Utterance],
     tail: int = 0,  # frames of silence behind each
 ) -> list[Utterance]:
@@ -610,7 +611,7 @@ def misfits(
 test_eq([frames_needed(word) for word in ("three", "zero", "")], [6, 4, 0])
 impossible = functional.ctc_loss(torch.zeros(5, 1, 29).log_softmax(-1), torch.tensor([[1, 2, 3, 4, 4]]), torch.tensor([5]), torch.tensor([5]), blank=BLANK)
 test_eq(impossible.item(), math.inf)
-left_out = misfits(train, config.tail)
+left_out = too_short(train, config.tail)
 print(f"{len(left_out)} of {len(train)} utterances to learn from do not fit{': ' if left_out else ''}{', '.join(u.name for u in left_out[:20])}")
 
 
@@ -621,7 +622,7 @@ print(f"{len(left_out)} of {len(train)} utterances to learn from do not fit{': '
 
 # %%
 #| export
-class Pictures(Dataset):
+class Spectrograms(Dataset):
     "Spectrograms of utterances; short sounds are kept once they were decoded, long ones never"
 
     def __init__(self, utterances: list[Utterance], config: SpeechConfig):
@@ -643,7 +644,7 @@ class Pictures(Dataset):
 
 
 def collate(items: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    "Pictures (n, T, bands) and their lengths (n,), characters of all in a row, and how many each has (n,)"
+    "Spectrograms (n, T, bands) and their lengths (n,), characters of all in a row, and how many each has (n,)"
     pictures, texts = zip(*items, strict=True)
     lengths = torch.tensor([len(p) for p in pictures])
     return nn.utils.rnn.pad_sequence(pictures, batch_first=True), lengths, torch.cat(texts), torch.tensor([len(t) for t in texts])
@@ -658,19 +659,19 @@ class Speech(Task):
     def __init__(self, config: SpeechConfig):
         super().__init__(config)
         train, test = split(SOURCES[config.data]())
-        self.misfits = misfits(train, config.tail)
-        unfit = {u.name for u in self.misfits}
+        self.too_short = too_short(train, config.tail)
+        unfit = {u.name for u in self.too_short}
         self.train = sorted((u for u in train if u.name not in unfit), key=lambda u: (u.seconds(), u.name))
         self.test = sorted(test, key=lambda u: (u.seconds(), u.name))[:: max(1, len(test) // config.tested)][: config.tested]
-        self.pictures, self.tests = Pictures(self.train, config), Pictures(self.test, config)
+        self.pictures, self.tests = Spectrograms(self.train, config), Spectrograms(self.test, config)
         if len(self.train) < config.batch:
             raise ValueError(f"batch={config.batch}; there are {len(self.train)} utterances to learn from, so a batch holds at most that many")
         _, self.rate = self.train[0].sound()
 
-    def model(self, generators: list[torch.Generator]) -> Listener:
-        return Listener(self.config, generators)
+    def model(self, generators: list[torch.Generator]) -> SpeechModel:
+        return SpeechModel(self.config, generators)
 
-    def recurrent(self, model: Listener) -> list[tuple[nn.Module, str]]:
+    def recurrent(self, model: SpeechModel) -> list[tuple[nn.Module, str]]:
         return [(model.rnn, "weight_hh_l0")]
 
     def limits(self) -> dict[str, float]:
@@ -715,9 +716,9 @@ def batches(self: Speech, generators: list[torch.Generator]) -> Iterator[tuple]:
         if c.speed or c.pitch:
             speed, pitch = ((2 * draws[:, :2] - 1) * torch.tensor([c.speed, c.pitch])).exp().unbind(-1)
             least = torch.tensor([2 * frames_needed("".join(ALPHABET[k] for k in text)) for text in characters.split(counts.tolist())])
-            pictures, lengths = stretch(pictures, lengths, speed, pitch, least, self.rate)
+            pictures, lengths = time_stretch(pictures, lengths, speed, pitch, least, self.rate)
         if c.masked:
-            pictures = blot(pictures, c.masked, draws[:, 2:])
+            pictures = spec_augment(pictures, c.masked, draws[:, 2:])
         yield (pictures.unflatten(0, (c.seeds, c.batch)).to(c.device), lengths.view(c.seeds, c.batch).to(c.device), characters, counts)
 
 
@@ -728,7 +729,7 @@ def batches(self: Speech, generators: list[torch.Generator]) -> Iterator[tuple]:
 # %%
 #| export
 @patch
-def loss(self: Speech, model: Listener, batch: tuple) -> Tensor:
+def loss(self: Speech, model: SpeechModel, batch: tuple) -> Tensor:
     "CTC loss (S,) in nats a character"
     pictures, lengths, characters, counts = batch
     with torch.autocast(self.config.device.split(":")[0], torch.bfloat16, enabled=self.config.precision == "bfloat16"):
@@ -739,7 +740,7 @@ def loss(self: Speech, model: Listener, batch: tuple) -> Tensor:
 
 
 @patch
-def heard(self: Speech, model: Listener) -> Iterator[tuple[Tensor, Tensor]]:
+def hidden_outputs(self: Speech, model: SpeechModel) -> Iterator[tuple[Tensor, Tensor]]:
     "Scores (S, T', n, 29) and frames (S, n) of the test utterances, some at a time, in the order of `test`"
     for first in range(0, len(self.test), 100):
         pictures, lengths, *_ = collate([self.tests[k] for k in range(first, min(first + 100, len(self.test)))])
@@ -748,17 +749,17 @@ def heard(self: Speech, model: Listener) -> Iterator[tuple[Tensor, Tensor]]:
 
 
 @patch
-def transcripts(self: Speech, model: Listener, read=greedy) -> list[list[str]]:
+def transcripts(self: Speech, model: SpeechModel, read=greedy) -> list[list[str]]:
     "What each seed writes down of each test utterance"
     written: list[list[str]] = [[] for _ in self.seeds]
-    for scores, frames in self.heard(model):
+    for scores, frames in self.hidden_outputs(model):
         for said, seed_scores, seed_frames in zip(written, scores.cpu(), frames.tolist(), strict=True):
             said += [read(seed_scores[:n, k]) for k, n in enumerate(seed_frames)]
     return written
 
 
 @patch
-def evaluate(self: Speech, model: Listener) -> dict[str, Tensor]:
+def evaluate(self: Speech, model: SpeechModel) -> dict[str, Tensor]:
     "Character and word error rates (S,) in %, of the greedy reading"
     texts = [u.text for u in self.test]
     rates = [error_rates(texts, written) for written in self.transcripts(model)]
@@ -811,7 +812,7 @@ fig.savefig(folder / "learning.png", dpi=150)
 @torch.no_grad()
 def plot_hearing(
     task: Speech,
-    model: Listener,
+    model: SpeechModel,
     k: int,  # index in `task.test`
     axes,  # two matplotlib axes
 ) -> str:  # reference and hypothesis, aligned
@@ -869,8 +870,8 @@ fig.savefig(folder / "wiring.png", dpi=150)
 # %%
 table = report(task, runs, note=f"data={config.data}")
 display(Markdown(table))
-if task.misfits:
-    print(f"left out of training, since their transcripts do not fit: {', '.join(u.name for u in task.misfits)}")
+if task.too_short:
+    print(f"left out of training, since their transcripts do not fit: {', '.join(u.name for u in task.too_short)}")
 print(f"table.md, learning.png, hearing.png and wiring.png lie in {folder}")
 
 # %% [markdown]
@@ -898,7 +899,7 @@ display(Markdown("\n".join(lines)))
 # %%
 plain, familiar = load_model(task, runs["plain"]), Speech(config)
 familiar.test = task.train[:: max(1, len(task.train) // config.tested)]
-familiar.tests = Pictures(familiar.test, config)
+familiar.tests = Spectrograms(familiar.test, config)
 lines, mistakes = ["| speaker | heard in training | characters wrong (%) |", "|---|---|---|"], Counter()
 for side, heard in ((familiar, "yes"), (task, "no")):
     with torch.no_grad():

@@ -28,11 +28,11 @@ import statistics
 
 import matplotlib.pyplot as plt
 
-from modreg.exercises import exercise
+from modreg.book.exercises import exercise
 from fastcore.test import test_close, test_eq
 from IPython.display import Markdown, display
 
-from modreg.experiments import load_results
+from modreg.lab.experiments import load_results
 
 plt.style.use("modreg.data.book")
 

@@ -22,7 +22,7 @@
 # ever computed twice, mixed up with another, or lost?*
 
 # %%
-#| default_exp training
+#| default_exp lab.training
 
 # %%
 #| export
@@ -43,12 +43,12 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 import modreg
-from modreg.inhibitors import inhibitor
-from modreg.manifolds import manifold
-from modreg.pruning import REINITIALIZE, SCHEDULES, MagnitudePruner, reinitialize
-from modreg.recurrent import RNN, Linear
-from modreg.regularizer import CONTROLS, ModuliRegularizer
-from modreg.sparse import neighbour_groups, use_surviving
+from modreg.geometry.inhibitors import inhibitor
+from modreg.geometry.manifolds import manifold
+from modreg.sparsity.pruning import REINITIALIZE, SCHEDULES, MagnitudePruner, reinitialize
+from modreg.layers.recurrent import RNN, Linear
+from modreg.sparsity.regularizer import CONTROLS, ModuliRegularizer
+from modreg.layers.sparse import neighbour_groups, use_sparse_products
 
 # %%
 #| hide
@@ -58,7 +58,7 @@ from dataclasses import replace
 import matplotlib.pyplot as plt
 from fastcore.test import test_close, test_eq, test_fail
 
-from modreg.exercises import exercise
+from modreg.book.exercises import exercise
 
 plt.style.use("modreg.data.book")
 
@@ -507,7 +507,7 @@ def _blocks(task: Task, model: nn.Module, regularizers: Iterable[ModuliRegulariz
 
 # %%
 #| export
-def _ahead(batches: Iterator[Any]) -> Iterator[Any]:
+def prefetch(batches: Iterator[Any]) -> Iterator[Any]:
     "The same batches; while one is in use, a thread makes the next"
     with ThreadPoolExecutor(max_workers=1) as thread:
         coming = thread.submit(next, batches, None)
@@ -517,8 +517,8 @@ def _ahead(batches: Iterator[Any]) -> Iterator[Any]:
 
 
 # %%
-test_eq(list(_ahead(iter("abc"))), ["a", "b", "c"])
-test_fail(lambda: list(_ahead(1 / n for n in (2, 1, 0))), contains="division by zero")  # what goes wrong in the thread is not lost
+test_eq(list(prefetch(iter("abc"))), ["a", "b", "c"])
+test_fail(lambda: list(prefetch(1 / n for n in (2, 1, 0))), contains="division by zero")  # what goes wrong in the thread is not lost
 
 
 # %% [markdown]
@@ -536,9 +536,9 @@ def _epoch(
     phase.model.train()
     phase.pruner.step(epoch, phase.optimizer)
     if task.config.sparse_products:
-        use_surviving(phase.model, phase.pruner.masks, task.config.batch)
+        use_sparse_products(phase.model, phase.pruner.masks, task.config.batch)
     batches = task.batches(task.generators("data", phase.name, epoch))
-    for k, batch in enumerate(batches if task.config.device == "cpu" else _ahead(batches), start=1):
+    for k, batch in enumerate(batches if task.config.device == "cpu" else prefetch(batches), start=1):
         loss = task.loss(phase.model, batch)
         (loss.sum() / task.accumulate).backward()
         total = total + loss.detach()

@@ -9,7 +9,7 @@
 # %% [markdown]
 # # Wiring
 #
-# > Pictures of a recurrent matrix whose neurons have places
+# > Spectrograms of a recurrent matrix whose neurons have places
 
 # %% [markdown]
 # After this chapter you can
@@ -21,7 +21,7 @@
 # The question: *a sparse matrix is a cloud of dots. What must be drawn so that its shape shows?*
 
 # %%
-#| default_exp wiring
+#| default_exp analysis.wiring
 
 # %%
 #| export
@@ -30,19 +30,22 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from modreg.manifolds import Manifold
+from modreg.geometry.manifolds import Manifold, manifold
+from modreg.lab.experiments import recurrent_weights
+from modreg.lab.training import Run, Task
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 # %%
 #| hide
 import matplotlib.pyplot as plt
 from fastcore.test import test_close, test_eq
 
-from modreg.exercises import exercise
-from modreg.inhibitors import DifferenceOfGaussians
-from modreg.manifolds import Torus
+from modreg.book.exercises import exercise
+from modreg.geometry.inhibitors import DifferenceOfGaussians
+from modreg.geometry.manifolds import Torus
 
 plt.style.use("modreg.data.book")
 
@@ -196,6 +199,35 @@ for matrix, label in ((chance, "at random"), (local, "by geometry")):
     plot_spectrum(matrix / (matrix != 0).sum(1).float().mean().sqrt(), ax, label)
 ax.legend(frameon=False, loc="upper right")
 plt.show()
+
+
+# %% [markdown]
+# ## All of a run
+#
+# For each recurrent layer of a trained network, the three pictures in a row: the share of surviving weights by distance, the spectrum beside the dense network's,
+# and the neuron with the most connections on the manifold. Each experiment draws them.
+
+# %%
+#| export
+def plot_wiring(
+    task: Task,
+    runs: dict[str, Run],  # of `train_three`
+    figure: "Figure",
+) -> None:
+    "Weight against distance, spectrum, and one neuron on the manifold; a row for each recurrent layer of the first seed"
+    space = manifold(task.config.manifold)
+    dense, sparse = (recurrent_weights(task, runs[name]) for name in ("dense", "sparse"))
+    figure.set_size_inches(11, 3.3 * len(sparse))
+    for row, (_, before, _), (name, matrix, places) in zip(figure.subplots(len(sparse), 3, squeeze=False), dense, sparse, strict=True):
+        plot_weight_by_distance(matrix, space.distance(places), row[0])
+        for weight, label in ((before, "dense"), (matrix, "sparse")):
+            plot_spectrum(weight, row[1], label)
+        row[1].legend(frameon=False, loc="upper left")
+        busiest = (matrix != 0).sum(1).argmax().item()
+        plot_neuron(matrix[busiest], space, places, busiest, row[2])
+        row[2].set_title(f"weights into neuron {busiest}", fontsize=10)
+        if len(sparse) > 1:
+            row[0].set_title(name, fontsize=10)
 
 
 # %% [markdown]

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from modreg import explore
+from modreg.book import explore
 
 ROOT = Path(__file__).resolve().parent.parent
 SCREENSHOTS = ROOT / "build" / "screenshots"

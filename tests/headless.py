@@ -6,7 +6,7 @@ from pathlib import Path
 import papermill
 import pytest
 
-from modreg.training import Config, Task, fit
+from modreg.lab.training import Config, Task, fit
 
 CHAPTERS = Path(__file__).resolve().parent.parent / "nbs"
 

@@ -5,8 +5,8 @@ import torch
 from headless import run
 from papermill.exceptions import PapermillExecutionError
 
-from modreg.adding import Adder, Adding, AddingConfig, samples, target
-from modreg.experiments import paper_row
+from modreg.tasks.adding import Adder, Adding, AddingConfig, samples, target
+from modreg.lab.experiments import paper_row
 
 
 def stream(seed):

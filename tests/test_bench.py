@@ -16,11 +16,11 @@ import baselines
 import bench
 import rows
 
-from modreg.manifolds import Torus
-from modreg.navigation import Navigation, NavigationConfig, PathIntegrator, PlaceCells, paths
-from modreg.pruning import MagnitudePruner
-from modreg.recurrent import RNN
-from modreg.regularizer import ModuliRegularizer
+from modreg.geometry.manifolds import Torus
+from modreg.tasks.navigation import Navigation, NavigationConfig, PathIntegrator, PlaceCells, paths
+from modreg.sparsity.pruning import MagnitudePruner
+from modreg.layers.recurrent import RNN
+from modreg.sparsity.regularizer import ModuliRegularizer
 
 Z = rows.TOY
 generator = torch.Generator().manual_seed(0)

@@ -12,7 +12,7 @@ from nbclient import NotebookClient
 ROOT = Path(__file__).resolve().parent.parent
 EXECUTED = ROOT / "build" / "executed"
 CHAPTERS = sorted((ROOT / "nbs").glob("*.ipynb"))
-MODULES = ["modreg", *(f"modreg.{path.stem}" for path in sorted((ROOT / "modreg").glob("*.py")) if not path.stem.startswith("_"))]
+MODULES = ["modreg", *(f"modreg.{path.parent.name}.{path.stem}" for path in sorted((ROOT / "modreg").glob("*/*.py")) if not path.stem.startswith("_"))]
 
 
 SOLUTION = re.compile(r"<details><summary>Solution</summary>\n+```python\n(.*?)```.*</details>", re.DOTALL)

@@ -138,9 +138,16 @@ def test_key_follows_what_a_chapter_shows():
 
 
 def test_sources_are_those_that_are_imported():
-    assert set(docs.sources("from modreg.manifolds import Torus")) == {"manifolds"}
-    assert {"wiring", "manifolds"} <= set(docs.sources("import modreg.wiring")) and "navigation" not in docs.sources("import modreg.wiring")
-    assert {"__init__", "regularizer", "pruning"} <= set(docs.sources("from modreg import Torus"))
+    assert set(docs.sources("from modreg.geometry.manifolds import Torus")) == {"modreg.geometry.manifolds"}
+    wiring = set(docs.sources("import modreg.analysis.wiring"))
+    assert {"modreg.analysis.wiring", "modreg.geometry.manifolds"} <= wiring and "modreg.tasks.navigation" not in wiring
+    assert {"modreg", "modreg.sparsity.regularizer", "modreg.sparsity.pruning"} <= set(docs.sources("from modreg import Torus"))
+
+
+def test_every_way_to_import_is_seen():
+    text = "import modreg.a\nfrom modreg.b import c\ndef f():\n    from modreg import d\n    from . import e\n    from .f import g\n    from ..h import i\nimport torch\n%matplotlib inline"
+    seen = docs.imported(text, "modreg.wing")
+    assert {"modreg.a", "modreg.b", "modreg.b.c", "modreg.d", "modreg.wing.e", "modreg.wing.f", "modreg.h"} <= seen and "torch" not in seen
 
 
 def test_an_unchanged_chapter_is_not_executed(tmp_path, monkeypatch):

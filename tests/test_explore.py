@@ -7,10 +7,10 @@ import pytest
 import torch
 from browser import FIGURES, Watched
 
-from modreg import explore
-from modreg.explore import _source
-from modreg.inhibitors import INHIBITORS
-from modreg.manifolds import manifold
+from modreg.book import explore
+from modreg.book.explore import _source
+from modreg.geometry.inhibitors import INHIBITORS
+from modreg.geometry.manifolds import manifold
 
 
 @pytest.fixture

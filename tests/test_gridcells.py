@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
-from modreg.gridcells import OVERLAP, autocorrelograms, chance, grid_scores, judge, neighbour_likeness, network_maps, rate_maps, surrogates
-from modreg.navigation import Navigation, NavigationConfig
+from modreg.analysis.gridcells import OVERLAP, autocorrelograms, chance, grid_scores, judge, neighbour_likeness, network_maps, rate_maps, surrogates
+from modreg.tasks.navigation import Navigation, NavigationConfig
 
 
 def seeded(seed):

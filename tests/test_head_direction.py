@@ -7,8 +7,8 @@ import torch
 from headless import run
 from papermill.exceptions import PapermillExecutionError
 
-from modreg.head_direction import HeadDirection, HeadDirectionConfig, angular_error, direction, headings
-from modreg.training import fit
+from modreg.tasks.head_direction import HeadDirection, HeadDirectionConfig, angular_error, direction, headings
+from modreg.lab.training import fit
 
 
 def stream(seed):

@@ -1,5 +1,6 @@
 """Files that say the same thing agree: notebooks, twins, modules, README, navigation of the site, settings."""
 
+import ast
 import configparser
 import filecmp
 import re
@@ -14,6 +15,9 @@ import pytest
 from jupytext.config import load_jupytext_config
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "tools"))
+import docs  # noqa: E402
+
 CHAPTERS = sorted((ROOT / "nbs").glob("*.ipynb"))
 SYNC = "run `make sync` and commit what it changes"
 
@@ -82,19 +86,24 @@ def test_experiments_take_parameters():
 # --- what is made from them --------------------------------------------------------------------------------------------
 
 
+def modules(root: Path) -> list[str]:
+    "Files of the package, below its folder"
+    return sorted(str(path.relative_to(root / "modreg")) for path in (root / "modreg").rglob("*.py") if "__pycache__" not in path.parts)
+
+
 def test_export_leaves_no_diff(tmp_path):
     "modreg/ is what nbdev makes of nbs/, and nothing else"
     for name in ("settings.ini", "_quarto.yml"):
         shutil.copy(ROOT / name, tmp_path)
     shutil.copytree(ROOT / "nbs", tmp_path / "nbs", symlinks=True)
     shutil.copytree(ROOT / "modreg", tmp_path / "modreg", ignore=shutil.ignore_patterns("__pycache__"))
-    committed = sorted(path.name for path in (ROOT / "modreg").glob("*.py"))
+    committed = modules(ROOT)
     for name in committed:
-        if name != "__init__.py":  # written by hand; nbdev keeps its version in step
+        if not name.endswith("__init__.py"):  # written by hand; nbdev keeps the version in step
             (tmp_path / "modreg" / name).unlink()
     export = "from nbdev.doclinks import nbdev_export; nbdev_export()"
     subprocess.run([sys.executable, "-c", export], cwd=tmp_path, check=True, capture_output=True, text=True, timeout=120)
-    assert sorted(path.name for path in (tmp_path / "modreg").glob("*.py")) == committed, SYNC
+    assert modules(tmp_path) == committed, SYNC
     _, differ, errors = filecmp.cmpfiles(ROOT / "modreg", tmp_path / "modreg", committed, shallow=False)
     assert not differ and not errors, f"{differ + errors}: {SYNC}"
 
@@ -121,12 +130,34 @@ def test_navigation_lists_every_chapter():
     assert sorted(listed()) == [path.stem for path in CHAPTERS]
 
 
-def test_a_chapter_imports_only_from_those_above_it():
-    "Reading order is the order of import"
-    order = listed()
-    for path in (ROOT / "modreg").glob("[a-z]*.py"):
-        used = set(re.findall(r"^(?:from|import) (?:modreg)?\.(\w+)", path.read_text(encoding="utf-8"), re.MULTILINE))
-        assert all(order.index(name) < order.index(path.stem) for name in used), f"{path.name} imports {used}"
+WINGS = ("geometry", "layers", "sparsity", "lab", "tasks", "analysis", "book")
+
+
+def test_the_house_has_seven_wings():
+    "Each module stands in a wing, and each wing says what it is for"
+    assert {Path(name).parts[0] for name in modules(ROOT) if "/" in name} == set(WINGS)
+    assert {name for name in modules(ROOT) if "/" not in name} == {"__init__.py", "_modidx.py"}
+    for wing in WINGS:
+        assert ast.get_docstring(ast.parse((ROOT / "modreg" / wing / "__init__.py").read_text(encoding="utf-8"))), f"{wing}/__init__.py says nothing"
+
+
+def arrows(module: str) -> set[str]:
+    "Dotted names that a module such as `geometry/manifolds.py` imports from the package, also within functions and for types alone"
+    path = ROOT / "modreg" / module
+    text, package = path.read_text(encoding="utf-8"), ".".join(("modreg", *Path(module).parts[:-1]))
+    return {name for name in docs.imported(text, package) if (ROOT / f"{name.replace('.', '/')}.py").exists()}
+
+
+def test_arrows_go_down():
+    "A module imports from wings further up the list, or from modules of its own wing that do not import it in turn"
+    found = {f"modreg.{name.removesuffix('.py').replace('/', '.')}": arrows(name) for name in modules(ROOT) if "/" in name and "__init__" not in name}
+    for module, used in found.items():
+        wing = WINGS.index(module.split(".")[1])
+        assert all(WINGS.index(name.split(".")[1]) <= wing for name in used), f"{module} imports {used}"
+    while leaves := [module for module, used in found.items() if not used & found.keys()]:
+        for module in leaves:
+            del found[module]
+    assert not found, f"these import each other: {sorted(found)}"
 
 
 # --- the package -------------------------------------------------------------------------------------------------------
@@ -163,7 +194,7 @@ def test_import_is_light():
 
 def test_modules_import_without_the_extras():
     "Every module imports with the base requirements alone"
-    names = [f"modreg.{path.stem}" for path in sorted((ROOT / "modreg").glob("[a-z]*.py"))]
+    names = [f"modreg.{name.removesuffix('.py').replace('/', '.')}" for name in modules(ROOT) if "__init__" not in name]
     block = "import sys\nfor name in 'matplotlib pandas ipywidgets gudhi IPython papermill fastcore nbdev'.split(): sys.modules[name] = None\n"
     code = block + "import importlib\nfor name in sys.argv[1:]: importlib.import_module(name)"
     subprocess.run([sys.executable, "-W", "error:::modreg", "-c", code, *names], cwd=ROOT, check=True, timeout=60)

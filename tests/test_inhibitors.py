@@ -6,7 +6,7 @@ import pickle
 import pytest
 import torch
 
-from modreg.inhibitors import (
+from modreg.geometry.inhibitors import (
     INHIBITORS,
     Constant,
     DifferenceOfGaussians,
@@ -19,7 +19,7 @@ from modreg.inhibitors import (
     matched,
     mean_coefficient,
 )
-from modreg.manifolds import Torus, manifold
+from modreg.geometry.manifolds import Torus, manifold
 
 SHAPES = [*INHIBITORS.values(), DifferenceOfGaussians(1., 2., 3.), Ricker(.3), Ricker(4.), Gaussian(3., .5), Constant(7.)]
 shapes = pytest.mark.parametrize("f", SHAPES, ids=str)
@@ -52,7 +52,7 @@ def test_gradcheck(f):
 @pytest.mark.parametrize("f", [f for f in SHAPES if hasattr(f, "maximum")], ids=str)
 def test_maximum_is_analytic_and_right(f):
     d = torch.linspace(0, 20, 2_000_001, dtype=torch.float64)
-    wave = f.maximum - f._value(d)
+    wave = f.maximum - f.evaluate(d)
     assert wave.max().item() == pytest.approx(f.maximum, rel=1e-9)
     assert wave.max().item() <= f.maximum * (1 + 1e-14)
 
@@ -129,9 +129,9 @@ def test_bad_distances(bad):
 
 def test_a_new_inhibitor():
     class Step(Inhibitor):
-        def _value(self, d): return (d > 1).to(d) - .5
+        def evaluate(self, d): return (d > 1).to(d) - .5
     assert torch.equal(Step()(torch.tensor([0., 2.])), torch.tensor([0., .5])), "negative prices are cut at 0"
-    with pytest.raises(NotImplementedError, match="_value"):
+    with pytest.raises(NotImplementedError, match="evaluate"):
         Inhibitor()(torch.zeros(1))
 
 

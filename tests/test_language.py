@@ -16,29 +16,29 @@ from headless import run
 from papermill.exceptions import PapermillExecutionError
 from torch import nn
 
-from modreg import language
-from modreg.language import (
+from modreg.tasks import language
+from modreg.tasks.language import (
     SPLITS,
-    Anneal,
+    AnnealOnPlateau,
     Corpus,
     Language,
     LanguageConfig,
     LanguageModel,
     SeedSGD,
     bigram,
-    columns,
+    batchify,
     cross_entropy,
     download_wikitext,
     find_wikitext,
     load_corpus,
     perplexity,
     read_words,
-    surprise,
+    surprisal,
     unigram,
-    write,
+    generate,
     write_generated,
 )
-from modreg.training import Phase, Run, clip_, fit
+from modreg.lab.training import Phase, Run, clip_, fit
 
 REAL = os.environ.get("MODREG_DATA")
 real = pytest.mark.skipif(not (REAL and (Path(REAL) / "wikitext-2").is_dir()), reason="MODREG_DATA has no wikitext-2")
@@ -170,7 +170,7 @@ def test_unigram_perplexity_is_that_of_counted_words(texts):
     train, test = ([word if word in kept else "<unk>" for word in texts[split]] for split in ("train", "test"))
     counts = Counter(train)
     known = math.exp(-math.fsum(math.log(counts[word] / len(train)) for word in test[1:]) / (len(test) - 1))
-    ours = perplexity(Unread(unigram(corpus).float()), columns(corpus.test, 1), 1, steps=1000)
+    ours = perplexity(Unread(unigram(corpus).float()), batchify(corpus.test, 1), 1, steps=1000)
     assert ours.item() == pytest.approx(known, rel=1e-4)
 
 
@@ -204,7 +204,7 @@ def test_perplexity_does_not_hang_on_the_window(generated):
 def test_surprise_is_the_log_of_perplexity(generated):
     one = task(generated, 2)
     model, text = one.model(one.generators("weights")), one.corpus.test[:50]
-    torch.testing.assert_close(2 ** surprise(model, text).mean(1), perplexity(model, text[:, None], 2))
+    torch.testing.assert_close(2 ** surprisal(model, text).mean(1), perplexity(model, text[:, None], 2))
 
 
 # --- training ----------------------------------------------------------------------------------------------------------
@@ -246,7 +246,7 @@ def test_a_seed_reads_the_same_alone_and_in_company(generated):
 
 
 def test_columns_lie_side_by_side():
-    assert columns(torch.arange(11), 3).tolist() == [[0, 3, 6], [1, 4, 7], [2, 5, 8]]
+    assert batchify(torch.arange(11), 3).tolist() == [[0, 3, 6], [1, 4, 7], [2, 5, 8]]
 
 
 def test_rates_and_clipping_are_those_of_a_seed_alone():
@@ -257,7 +257,7 @@ def test_rates_and_clipping_are_those_of_a_seed_alone():
     valid = [[5.0, 5.0], [4.0, 6.0], [None, 4.5]]
     stack = [nn.Parameter(p.clone()) for p in start]
     optimizer = SeedSGD(stack, torch.full((2,), 2.0))
-    anneal = Anneal(optimizer)
+    anneal = AnnealOnPlateau(optimizer)
     for grads, line in zip(gradients, valid, strict=True):
         for p, g in zip(stack, grads, strict=True):
             p.grad = g.clone()
@@ -348,7 +348,7 @@ def test_float64_and_float32_agree(generated):
 def test_writing_is_drawn_from_the_generator(generated):
     one = task(generated, 2)
     model = one.model(one.generators("weights"))
-    texts = [write(model, one.corpus, "the rat", 12, torch.Generator().manual_seed(seed)) for seed in (0, 0, 1)]
+    texts = [generate(model, one.corpus, "the rat", 12, torch.Generator().manual_seed(seed)) for seed in (0, 0, 1)]
     assert texts[0] == texts[1] != texts[2]
     for text in texts[0]:
         assert text.startswith("the rat ") and len(text.split()) == 14 and "<unk>" not in text
@@ -357,12 +357,12 @@ def test_writing_is_drawn_from_the_generator(generated):
 def test_cold_writing_takes_the_likeliest_word(generated):
     one = task(generated, 1)
     model = one.model(one.generators("weights"))
-    text = one.corpus.encode(write(model, one.corpus, "the", 6, torch.Generator(), temperature=1e-6)[0].split())
+    text = one.corpus.encode(generate(model, one.corpus, "the", 6, torch.Generator(), temperature=1e-6)[0].split())
     scores, _ = model(text[:-1].view(1, -1, 1))
     scores[..., one.corpus.number["<unk>"]] = -math.inf
     assert scores[0, :, 0].argmax(-1).tolist() == text[1:].tolist()
     with pytest.raises(ValueError, match="temperature"):
-        write(model, one.corpus, "the", 1, temperature=0)
+        generate(model, one.corpus, "the", 1, temperature=0)
 
 
 # --- the chapter -------------------------------------------------------------------------------------------------------
@@ -382,7 +382,7 @@ def test_papermill_runs_other_settings(tmp_path, monkeypatch, parameters):
     for last in pruned["phases"].values():
         assert len(last["perplexity"]) == len(last["valid"]) == parameters.get("seeds", 3)
         assert all(abs(zeros - parameters.get("sparsity", 0.9)) < 1e-3 for zeros in last["sparsity"])
-    assert {"table.md", "sample.md", "learning.png", "surprise.png", "wiring.png", "sparsity.png"} <= {path.name for path in folder.iterdir()}
+    assert {"table.md", "sample.md", "learning.png", "surprisal.png", "wiring.png", "sparsity.png"} <= {path.name for path in folder.iterdir()}
     weights = Run(LanguageConfig(scale="tiny", device="cpu", out=str(tmp_path / "runs"), **parameters)).weights()
     assert len({tuple(weights[f"regularizer.{k}.embedding"].flatten().tolist()) for k in range(3)}) == 3  # each layer has its own places
 

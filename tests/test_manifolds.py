@@ -10,7 +10,7 @@ import numpy
 import pytest
 import torch
 
-from modreg.manifolds import MANIFOLDS, Circle, Euclidean, KleinBottle, Manifold, Sphere, Torus, manifold
+from modreg.geometry.manifolds import MANIFOLDS, Circle, Euclidean, KleinBottle, Manifold, Sphere, Torus, manifold
 
 SPACES = [*MANIFOLDS.values(), Circle(.7), Torus(1, 3.), Torus(3, .01), KleinBottle(1.), Sphere(1, 2.), Sphere(2, 1e3), Euclidean(1)]
 DTYPES = [torch.float32, torch.float64]

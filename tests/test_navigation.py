@@ -7,10 +7,10 @@ import torch
 from headless import run
 from papermill.exceptions import PapermillExecutionError
 
-from modreg import navigation
-from modreg.experiments import paper_row
-from modreg.navigation import SIGMA, Navigation, NavigationConfig, PlaceCells, paths
-from modreg.training import Phase, fit
+from modreg.tasks import navigation
+from modreg.lab.experiments import paper_row
+from modreg.tasks.navigation import SIGMA, Navigation, NavigationConfig, PlaceCells, paths
+from modreg.lab.training import Phase, fit
 
 
 @pytest.mark.parametrize("parameters", [

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from modreg.pruning import SAMPLE, MagnitudePruner, reinitialize, scheduled, smallest, sparsity
-from modreg.recurrent import RNN, Linear
+from modreg.sparsity.pruning import SAMPLE, MagnitudePruner, reinitialize, scheduled_sparsity, smallest, sparsity
+from modreg.layers.recurrent import RNN, Linear
 
 OPTIMIZERS = {
     "adam": lambda p: torch.optim.Adam(p, lr=1e-2),
@@ -46,7 +46,7 @@ def test_counts_are_exact_and_zeros_stay(name, schedule, replicas):
     for epoch in range(7):
         before = pruner.state_dict()
         pruner.step(epoch, optimizer)
-        wanted = round(scheduled(epoch, 0.85, 5, schedule) * total)
+        wanted = round(scheduled_sparsity(epoch, 0.85, 5, schedule) * total)
         learn(model, optimizer, replicas)
         zeros = sum((w == 0).reshape(replicas or 1, -1).sum(1) for w in pruner.weights.values())
         assert zeros.tolist() == [wanted] * (replicas or 1)
@@ -95,7 +95,7 @@ def test_a_bracket_that_misses_costs_time_and_no_weight(monkeypatch):
     values = torch.rand(1, 5 * SAMPLE, generator=torch.Generator().manual_seed(1))
     expected = smallest([values], 1000)
     for bracket in ((0, 1), (2**30, 2**30 + 1)):  # far below and far above
-        monkeypatch.setattr("modreg.pruning._bracket", lambda parts, zeros, first, b=bracket: b)
+        monkeypatch.setattr("modreg.sparsity.pruning._bracket", lambda parts, zeros, first, b=bracket: b)
         assert torch.equal(smallest([values], 1000), expected)
 
 

@@ -9,8 +9,8 @@ import torch
 from headless import run
 from papermill.exceptions import PapermillExecutionError
 
-from modreg.navigation import BOX, DT, Navigation, NavigationConfig, paths, position_error
-from modreg.rats import FASTEST, RATS, RatsConfig, Recording, errors_along, generated_recording, limits_along, load_recording, matching_pace, real_paths, segments, walks_of
+from modreg.tasks.navigation import BOX, DT, Navigation, NavigationConfig, paths, position_error
+from modreg.tasks.rats import FASTEST, RATS, RatsConfig, Recording, errors_along, generated_recording, limits_along, load_recording, matching_pace, real_paths, segments, walks_of
 
 
 def write(folder, name, time, position):

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from modreg import recurrent
-from modreg.recurrent import RNN, Linear
+from modreg.layers import recurrent
+from modreg.layers.recurrent import RNN, Linear
 
 
 def outputs_and_gradients(layer, x, h0):

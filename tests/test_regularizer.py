@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import nn
 
-from modreg.inhibitors import INHIBITORS, Inhibitor, inhibitor
-from modreg.manifolds import MANIFOLDS
-from modreg.regularizer import CONTROLS, ModuliRegularizer, _Penalty, equal_pull
+from modreg.geometry.inhibitors import INHIBITORS, Inhibitor, inhibitor
+from modreg.geometry.manifolds import MANIFOLDS
+from modreg.sparsity.regularizer import CONTROLS, ModuliRegularizer, _Penalty, equal_pull
 
 NAMES = [*MANIFOLDS, "r3", "s3"]
 
@@ -25,7 +25,7 @@ class Bare(nn.Module):
 class Tent(Inhibitor):
     """An inhibitor that knows no slope of its own."""
 
-    def _value(self, d):
+    def evaluate(self, d):
         return (d - 1).abs()
 
 
@@ -49,7 +49,7 @@ def test_value_is_the_double_loop(space, f):
 @pytest.mark.parametrize("tile", [3, 512])
 @pytest.mark.parametrize("space", sorted(set(NAMES)))
 def test_gradients_are_those_of_automatic_differentiation(space, tile, monkeypatch):
-    monkeypatch.setattr("modreg.regularizer.TILE", tile)
+    monkeypatch.setattr("modreg.sparsity.regularizer.TILE", tile)
     layer = Bare(10, 10)
     fixed = make(layer, space, strength=0.3)
     trained = make(layer, space, strength=0.3, embedding=fixed.embedding, train_embedding=True)
@@ -75,7 +75,7 @@ def test_gradients_are_those_of_automatic_differentiation(space, tile, monkeypat
     pytest.param("sphere", "difference_of_gaussians", (9, 9), marks=pytest.mark.slow),  # a minute of compiling
 ])
 def test_a_compiled_loop_has_the_same_gradients(space, f, shape, monkeypatch):
-    monkeypatch.setattr("modreg.regularizer.ROWS", 5)
+    monkeypatch.setattr("modreg.sparsity.regularizer.ROWS", 5)
     layer = Bare(*shape)
     reg = make(layer, space, f, strength=0.3, train_embedding=True)
     reg.add_gradient_()

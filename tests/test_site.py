@@ -138,7 +138,7 @@ def test_public_names_are_in_the_reference(site):
 # --- programs ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("page", [name for name in pages.chapters() if "modreg.explore" in (ROOT / "nbs_py" / f"{name}.py").read_text(encoding="utf-8")])
+@pytest.mark.parametrize("page", [name for name in pages.chapters() if "modreg.book.explore" in (ROOT / "nbs_py" / f"{name}.py").read_text(encoding="utf-8")])
 def test_figures_move(site, chromium, page):
     "Every program on a page draws itself and answers to the keyboard, without a kernel"
     with Watched(chromium, site) as watched:

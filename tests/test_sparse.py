@@ -11,25 +11,25 @@ import pytest
 import torch
 from torch import nn
 
-from modreg import sparse
-from modreg.head_direction import HeadDirection, HeadDirectionConfig
-from modreg.pruning import MagnitudePruner
-from modreg.recurrent import RNN, ElmanFunction, Linear, _linear
-from modreg.sparse import (
+from modreg.layers import sparse
+from modreg.tasks.head_direction import HeadDirection, HeadDirectionConfig
+from modreg.sparsity.pruning import MagnitudePruner
+from modreg.layers.recurrent import RNN, ElmanFunction, Linear, _linear
+from modreg.layers.sparse import (
     Pattern,
     SparseMatrix,
     SparseRNN,
-    SurvivingLinear,
-    SurvivingRecurrence,
+    SparseLinearFunction,
+    SparseElmanFunction,
     filled_blocks,
     load_sparse,
     neighbour_groups,
     patterns_of,
-    quickest,
+    fastest,
     save_sparse,
-    use_surviving,
+    use_sparse_products,
 )
-from modreg.training import fit
+from modreg.lab.training import fit
 
 DTYPES = {torch.float32: 1e-4, torch.float64: 1e-11}
 
@@ -115,26 +115,26 @@ def test_survivors_that_won_are_not_timed_again(always, monkeypatch):
     network = Stack(Linear(4, 3), RNN(3, 20), Linear(20, 5))
     pruner = MagnitudePruner(network, 0.8, epochs=2)
     pruner.step(1)
-    assert all(use_surviving(network, pruner.masks, 4).values())
+    assert all(use_sparse_products(network, pruner.masks, 4).values())
     monkeypatch.setattr(sparse, "median_time", lambda *calls: pytest.fail("nothing has changed that could make them slower"))
     fewer = {name: mask & (torch.rand(mask.shape, generator=torch.Generator().manual_seed(0)) < 0.5) for name, mask in pruner.masks.items()}
-    assert all(use_surviving(network, fewer, 4).values())
+    assert all(use_sparse_products(network, fewer, 4).values())
     assert len(network.decoder.product.args[0][0].places) == fewer["decoder.weight"].sum()
     monkeypatch.setattr(sparse, "median_time", lambda *calls: [1.0, 2.0])
-    assert not any(use_surviving(network, pruner.masks, 4).values())  # there are more of them again
+    assert not any(use_sparse_products(network, pruner.masks, 4).values())  # there are more of them again
 
 
 def test_half_precision_stays_dense(always):
     network = Stack(Linear(4, 3), RNN(3, 20), Linear(20, 5)).bfloat16()
     pruner = MagnitudePruner(network, 0.8, epochs=1)
     pruner.step(0)
-    assert not any(use_surviving(network, pruner.masks, 4).values())
+    assert not any(use_sparse_products(network, pruner.masks, 4).values())
     with pytest.raises(TypeError, match="convert it"):
         SparseMatrix.of(network.decoder.weight)
 
 
 def test_torch_keeps_its_number_of_threads():
-    code = ("import torch; torch.set_num_threads(1); from modreg.sparse import SparseMatrix; matrix = SparseMatrix.of(torch.eye(8));"
+    code = ("import torch; torch.set_num_threads(1); from modreg.layers.sparse import SparseMatrix; matrix = SparseMatrix.of(torch.eye(8));"
             "matrix.add_(torch.ones(8, 2), torch.ones(8, 2)); print(torch.get_num_threads())")
     assert subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.strip() == "1"
 
@@ -151,16 +151,16 @@ def test_rows_that_are_alike_stand_together(seed):
 
 def test_quickest_without_numba(monkeypatch):
     monkeypatch.setattr(sparse, "_kernels", lambda: None)
-    assert quickest(draw(30, 40), 5)[0] in ("dense", "torch")
+    assert fastest(draw(30, 40), 5)[0] in ("dense", "torch")
 
 
 @pytest.mark.parametrize("form", ["dense", "torch", "rows", "fours"])
 def test_every_form_multiplies(form, monkeypatch):
-    "Each in turn is made the quickest by a clock that says so"
+    "Each in turn is made the fastest by a clock that says so"
     order = ["dense", "torch", "rows", "fours"]
     monkeypatch.setattr(sparse, "median_time", lambda *calls: [float(k != order.index(form)) for k in range(len(calls))])
     weight, x = draw(32, 40), draw(40, 5, zeros=0)
-    name, multiply = quickest(weight, 5)
+    name, multiply = fastest(weight, 5)
     assert name == form
     torch.testing.assert_close(multiply(x, x.new_ones(32, 5)), 1 + weight @ x)
 
@@ -195,7 +195,7 @@ def test_replicas_lie_along_the_diagonal(shape, transposed, together, kernels):
 def test_gradients_are_those_of_the_dense_recurrence(zeros, nonlinearity, states, last, kernels):
     masked = draw(3, 24, 24, zeros=zeros) / 5
     found = []
-    for function in (ElmanFunction.apply, partial(SurvivingRecurrence.apply, patterns_of(masked != 0))):
+    for function in (ElmanFunction.apply, partial(SparseElmanFunction.apply, patterns_of(masked != 0))):
         weight, projected, h0 = (t.clone().requires_grad_() for t in (masked, draw(3, 7, 5, 24, zeros=0, seed=3), draw(3, 5, 24, zeros=0, seed=4)))
         out, end = function(projected, h0, weight, nonlinearity)
         loss = (out.sin().sum() if states else 0) + (end.square().sum() if last else 0)
@@ -214,7 +214,7 @@ def test_a_linear_map_of_any_shape(replicas, lead, bias, kernels):
     rows = draw(*stack, *lead, 12, zeros=0, seed=1)
     for x in (rows, rows.transpose(-1, -2).contiguous().transpose(-1, -2)) if lead else (rows,):
         found = []
-        for function in (_linear, partial(SurvivingLinear.apply, patterns_of(masked != 0))):
+        for function in (_linear, partial(SparseLinearFunction.apply, patterns_of(masked != 0))):
             leaves = [t.detach().clone().requires_grad_() for t in (masked, x)] + ([b] if bias else [])
             out = function(leaves[1], leaves[0], b)
             found.append([out, *torch.autograd.grad(out.sin().sum(), leaves)])
@@ -227,7 +227,7 @@ def test_no_gradient_is_made_that_nobody_wants(monkeypatch):
     masked, x = draw(7, 12, zeros=0.5), draw(6, 12, zeros=0)
     monkeypatch.setattr(sparse, "_gradient_of", lambda *_: pytest.fail("a frozen weight has no gradient"))
     x.requires_grad_()
-    (slope,) = torch.autograd.grad(SurvivingLinear.apply(patterns_of(masked != 0), x, masked, None).sum(), x)
+    (slope,) = torch.autograd.grad(SparseLinearFunction.apply(patterns_of(masked != 0), x, masked, None).sum(), x)
     torch.testing.assert_close(slope, masked.sum(0).expand(6, 12))
 
 
@@ -248,7 +248,7 @@ def test_gradients_over_several_panels(replicas, dtype, kernels):
     stack = () if replicas is None else (replicas,)
     masked, x = draw(*stack, 5, 1300, zeros=0.9, dtype=dtype), draw(*stack, 3, 5, 1300, zeros=0, dtype=dtype, seed=1)
     found = []
-    for function in (_linear, partial(SurvivingLinear.apply, patterns_of(masked != 0))):
+    for function in (_linear, partial(SparseLinearFunction.apply, patterns_of(masked != 0))):
         weight = masked.clone().requires_grad_()
         found.append(torch.autograd.grad(function(x, weight, None).sin().sum(), weight)[0])
     torch.testing.assert_close(found[0] * (masked != 0), found[1], rtol=0, atol=100 * DTYPES[dtype])
@@ -263,7 +263,7 @@ def test_a_network_trains_alike(always, replicas):
     optimizers = [torch.optim.Adam(layer.parameters(), lr=1e-2) for layer in layers]
     for pruner, optimizer in zip(pruners, optimizers, strict=True):
         pruner.step(0, optimizer)
-    assert use_surviving(layers[1], pruners[1].masks, 4) == dict.fromkeys(("encoder.weight", "rnn.weight_hh_l0", "rnn.weight_hh_l1", "decoder.weight"), True)
+    assert use_sparse_products(layers[1], pruners[1].masks, 4) == dict.fromkeys(("encoder.weight", "rnn.weight_hh_l0", "rnn.weight_hh_l1", "decoder.weight"), True)
     x = draw(*(() if replicas is None else (replicas,)), 6, 4, 4, zeros=0)
     for _ in range(5):
         for layer, optimizer in zip(layers, optimizers, strict=True):
@@ -353,7 +353,7 @@ def test_kernels_that_were_compiled_in_other_processes(tmp_path):
     "Functions of one name once took each other's place there: fours were multiplied as single rows"
     code = """
 import sys, torch
-from modreg.sparse import SparseMatrix
+from modreg.layers.sparse import SparseMatrix
 weight, x = torch.eye(8) + torch.arange(64.0).view(8, 8), torch.arange(24.0).view(8, 3)
 for together in map(int, sys.argv[1]):
     torch.testing.assert_close(SparseMatrix.of(weight, together).add_(x, torch.zeros(8, 3)), weight @ x)

@@ -8,8 +8,8 @@ import torch
 from headless import break_off, run
 from papermill.exceptions import PapermillExecutionError
 
-from modreg.speech import BLANK, Speech, SpeechConfig, Utterance, digits, error_rates, frames_of, librispeech, misfits, split, tones
-from modreg.training import Phase, fit
+from modreg.tasks.speech import BLANK, Speech, SpeechConfig, Utterance, digits, error_rates, frames_of, librispeech, too_short, split, tones
+from modreg.lab.training import Phase, fit
 
 needs_data = pytest.mark.skipif("MODREG_DATA" not in os.environ, reason="the recordings are not here: MODREG_DATA names no folder")
 
@@ -62,14 +62,14 @@ def test_librispeech_is_read_in_its_own_layout():
 
 def test_transcripts_that_do_not_fit_are_found():
     """A tone lasts 80 ms a letter, so all fit; a long text on a short sound does not."""
-    assert misfits(tones()) == []
+    assert too_short(tones()) == []
 
     class Short(Utterance):
         def seconds(self):
             return 0.1
 
     long = Short("long", "a long sentence", "ann")
-    assert frames_of(long) < len(long.text) and misfits([*tones(), long]) == [long]
+    assert frames_of(long) < len(long.text) and too_short([*tones(), long]) == [long]
 
 
 def test_a_seed_is_the_same_alone_as_in_company(tmp_path):

@@ -13,13 +13,13 @@ import pytest
 import torch
 from headless import break_off
 
-from modreg.navigation import Navigation, NavigationConfig
-from modreg.training import Config, Phase, Run, Task, _ahead, digest, fit, from_parameters
+from modreg.tasks.navigation import Navigation, NavigationConfig
+from modreg.lab.training import Config, Phase, Run, Task, prefetch, digest, fit, from_parameters
 
 SCRIPT = """
 import sys
-from modreg.navigation import Navigation, NavigationConfig
-from modreg.training import fit
+from modreg.tasks.navigation import Navigation, NavigationConfig
+from modreg.lab.training import fit
 fit(Navigation(NavigationConfig(scale="tiny", device="cpu", epochs=6, batches=20, out=sys.argv[1])), progress=False)
 """
 
@@ -156,7 +156,7 @@ def test_the_next_batch_is_made_while_one_is_in_use():
             event.set()
             yield k
 
-    for k in _ahead(batches()):
+    for k in prefetch(batches()):
         assert all(event.wait(timeout=60) for event in begun[: k + 2])
         assert not any(event.is_set() for event in begun[k + 2 :])  # one and no more
 
@@ -164,7 +164,7 @@ def test_the_next_batch_is_made_while_one_is_in_use():
 def test_batches_made_ahead_train_the_same_network(tmp_path):
     class AheadNavigation(Navigation):
         def batches(self, generators):
-            return _ahead(super().batches(generators))
+            return prefetch(super().batches(generators))
 
     runs = [fit(task(config(tmp_path / task.__name__, seeds=2)), progress=False) for task in (Navigation, AheadNavigation)]
     assert_same(*runs)

@@ -6,16 +6,27 @@ import importlib
 import inspect
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from fastcore.docments import docments
 
+PACKAGE = Path(__file__).resolve().parent.parent / "modreg"
+
+
+def module_of(
+    chapter: str,
+) -> str | None:  # such as "modreg.geometry.manifolds"; None for a chapter that exports nothing
+    "Dotted name of the module that a chapter makes"
+    found = next(PACKAGE.glob(f"*/{chapter}.py"), None)
+    return found and f"modreg.{found.parent.name}.{chapter}"
+
 
 def members(
-    module: str,  # name below `modreg`
+    module: str,  # name of its chapter
 ) -> Iterator[tuple[str, Any]]:  # dotted name in the module, and the object
     "Public names in their order, each class followed by its public methods"
-    loaded = importlib.import_module(f"modreg.{module}")
+    loaded = importlib.import_module(module_of(module))
     for name in loaded.__all__:
         value = getattr(loaded, name)
         yield name, value
@@ -31,13 +42,13 @@ def _says(function: Any) -> bool:
 
 
 def page(
-    module: str,  # name below `modreg`
+    module: str,  # name of its chapter
     source: str,  # address of its source
 ) -> str:  # Markdown
     "The reference of one module"
-    loaded = importlib.import_module(f"modreg.{module}")
+    loaded = importlib.import_module(module_of(module))
     comments = _comments(inspect.getsource(loaded))
-    blocks = [f"# modreg.{module}", f"What the chapter [{module}](../{module}.ipynb) exports. A shape stands in parentheses, a unit behind it."]
+    blocks = [f"# {loaded.__name__}", f"What the chapter [{module}](../{module}.ipynb) exports. A shape stands in parentheses, a unit behind it."]
     constants = []
     for name, value in members(module):
         function = getattr(value, "fget", getattr(value, "__func__", value))
@@ -53,7 +64,7 @@ def page(
 
 
 def anchor(
-    module: str,  # name below `modreg`
+    module: str,  # name of its chapter
     name: str,  # as `members` gives it
     value: Any,
 ) -> str:
@@ -128,5 +139,5 @@ def _type(annotation: Any) -> str:
     if annotation is inspect.Parameter.empty:
         return ""
     text = annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
-    text = re.sub(r"\b(?:torch\.(?:nn\.)?(?:modules\.module\.|parameter\.|_C\.)?|modreg\.\w+\.|typing\.|collections\.abc\.|matplotlib\.\w+\.)", "", text)
+    text = re.sub(r"\b(?:torch\.(?:nn\.)?(?:modules\.module\.|parameter\.|_C\.)?|modreg\.(?:\w+\.)+|typing\.|collections\.abc\.|matplotlib\.\w+\.)", "", text)
     return f"`{text.replace(chr(39), '')}`"

@@ -8,6 +8,7 @@ hash of its code, of the modules and data that it uses, and of the scale.
 """
 
 import argparse
+import ast
 import functools
 import hashlib
 import importlib
@@ -31,6 +32,7 @@ from papermill.parameterize import parameterize_notebook
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tools")]
 
+import api  # noqa: E402
 import pages  # noqa: E402
 
 SITE = ROOT / "build" / "site"
@@ -46,14 +48,30 @@ def sources(
     text: str,  # Python that may import from the package
 ) -> dict[str, str]:  # by name
     "Sources of all modules of the package that `text` imports, directly or not"
-    found, names = {}, re.findall(r"^\s*(?:from|import) modreg(?:\.(\w+)| import (\w+)|)", text, re.MULTILINE)
-    waiting = [name for module, member in names for name in ([module] if module else ["__init__", member])]
+    found, waiting = {}, list(imported(text))
     while waiting:
-        path = ROOT / "modreg" / f"{waiting.pop()}.py"
-        if path.exists() and path.stem not in found:
-            found[path.stem] = path.read_text(encoding="utf-8")
-            waiting += re.findall(r"^from (?:modreg)?\.(\w+)", found[path.stem], re.MULTILINE)
+        name = waiting.pop()
+        path = next((p for p in (ROOT / f"{name.replace('.', '/')}.py", ROOT / name.replace(".", "/") / "__init__.py") if p.exists()), None)
+        if path and name not in found:
+            found[name] = path.read_text(encoding="utf-8")
+            waiting += imported(found[name], name if path.stem == "__init__" else name.rpartition(".")[0])
     return found
+
+
+def imported(
+    text: str,  # of a module or a notebook's cells
+    package: str = "modreg",  # that relative imports start from
+) -> set[str]:  # dotted names below `modreg`; a member of a module is among them, since it may be a module
+    "What `text` imports from the package, wherever the statement stands"
+    found = set()
+    for node in ast.walk(ast.parse(re.sub(r"^\s*[%!].*$", "", text, flags=re.MULTILINE))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        if isinstance(node, ast.ImportFrom):
+            base = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
+            base = ".".join([*base, *([node.module] if node.module else [])])
+            found |= {base, *(f"{base}.{alias.name}" for alias in node.names)}
+    return {name for name in found if name.partition(".")[0] == "modreg"}
 
 
 def key(notebook: nbformat.NotebookNode, scale: str) -> str:
@@ -71,10 +89,10 @@ LOOKS_AT = {"rats": "navigation", "gridcells": "navigation"}  # chapters that lo
 
 def trained(name: str) -> bool:
     "Whether an experiment was run to its end at its small scale, with one seed, in build/runs"
-    from modreg.training import Config, Run
+    from modreg.lab.training import Config, Run
 
     name = LOOKS_AT.get(name, name)
-    members = vars(importlib.import_module(f"modreg.{name}")).values()
+    members = vars(importlib.import_module(api.module_of(name))).values()
     config = next(c for c in members if isinstance(c, type) and issubclass(c, Config) and getattr(c, "task", "") == name)
     return (Run(config(scale="small", seeds=1, device="cpu", out=str(RUNS))).path / "table.md").exists()
 

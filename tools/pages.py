@@ -49,7 +49,7 @@ def chapters(
 
 def modules() -> list[str]:
     "Names of the package's modules in reading order"
-    return [name for name in chapters() if (ROOT / "modreg" / f"{name}.py").exists()]
+    return [name for name in chapters() if api.module_of(name)]
 
 
 def toctrees() -> dict[str, str]:
@@ -120,7 +120,7 @@ def citations() -> dict[str, str]:
 @cache
 def names() -> dict[str, str]:
     "Address of each public name of the package"
-    found = {f"modreg.{module}": f"api/{module}.md" for module in modules()}
+    found = {api.module_of(module): f"api/{module}.md" for module in modules()}
     return found | {name: f"api/{m}.md#{api.anchor(m, name, value)}" for m in reversed(modules()) for name, value in api.members(m)}
 
 
@@ -296,7 +296,7 @@ def api_index() -> str:
     "The modules, and the names at the top level"
     import modreg
 
-    rows = [f"| [modreg.{m}](api/{m}.md) | {', '.join(f'[`{n}`]({names()[n]})' for n, _ in api.members(m) if '.' not in n)} |" for m in modules()]
+    rows = [f"| [{api.module_of(m)}](api/{m}.md) | {', '.join(f'[`{n}`]({names()[n]})' for n, _ in api.members(m) if '.' not in n)} |" for m in modules()]
     top = ", ".join(f"[`{name}`]({names()[name]})" for name in modreg.__all__)
     return f"# API reference\n\n`import modreg` gives {top}.\n\n| module | names |\n|---|---|\n" + "\n".join(rows) + "\n"
 
@@ -325,7 +325,7 @@ def texts(
         made[f"{name}.ipynb"] = chapter(name, nbformat.read(executed / f"{name}.ipynb", as_version=4), linker, ends.get(name, ""))
         cited[name] = linker.targets
     for name in modules():
-        made[f"api/{name}.md"] = api.page(name, f"{SOURCE}/modreg/{name}.py")
+        made[f"api/{name}.md"] = api.page(name, f"{SOURCE}/{api.module_of(name).replace('.', '/')}.py")
     made["api.md"] = f"{api_index()}\n{ends.get('api', '')}\n"
     made["symbols.md"] = Linker("symbols")((DOCS / "symbols.md").read_text(encoding="utf-8"))
     made["glossary.md"] = glossary_page(Linker("glossary"))

@@ -1,0 +1,1 @@
+"""A look inside trained networks: their wiring, their cells, their shape."""

@@ -1,0 +1,1 @@
+"""What makes the chapters a book: exercises, and figures that are small programs."""

@@ -1,0 +1,1 @@
+"""What makes a network sparse: penalties on weights, masks, schedules, sparsifiers and lottery tickets."""

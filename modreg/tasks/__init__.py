@@ -1,0 +1,1 @@
+"""Things to learn: data, model, loss and metrics of each experiment."""
