@@ -126,6 +126,7 @@ assert error < 0.25  # it has learned
 # | Method | [regularizer](regularizer.ipynb) | the penalty, on any layer |
 # | | [pruning](pruning.ipynb) | masks, schedules, lottery tickets |
 # | | [own](own.ipynb) | a manifold and an inhibitor of your own, in your own training loop |
+# | | [weights](weights.ipynb) | which parameters are weights, and which neurons their entries join |
 # | | [recurrent](recurrent.ipynb) | a recurrent layer that trains fast, many replicas at once |
 # | | [kernels](kernels.ipynb) | loops that keep a processor's registers full, compiled at hand |
 # | | [sparse](sparse.ipynb) | products that cost what is left of a matrix, and blocks that follow the geometry |
