@@ -55,6 +55,7 @@ for gate, name in enumerate(("input", "forget", "cell", "output")):
 ax.set(xlabel="from neuron", ylabel="row of the weight", title="from neuron 3 to neuron 7")
 plt.show()
 
+
 # %% [markdown]
 # Four of them, one for each gate. *Predict:* how many numbers join channel 3 to channel 7 in a convolution with a kernel of 3 × 3, and along which dimensions of its weight do they lie?
 #
@@ -238,7 +239,6 @@ test_eq(Layout(10, 10, gates=4).view(numbers)[0, :, 7, 3], numbers[7::10, 3])
 kernels = nn.ConvTranspose2d(8, 16, 3).weight
 seen = Layout(16, 8, kernel=2, transposed=True).view(kernels)
 assert torch.equal(seen[0, 0, 7, 3], kernels[3, 7]) and seen.data_ptr() == kernels.data_ptr()
-
 
 # %% [markdown]
 # ## From a layer to its layout
