@@ -102,7 +102,7 @@ def _checked_edges(rows: Tensor, columns: Tensor, shape: tuple, transposed: bool
         raise ValueError(f"edges are two tensors (n,) of whole numbers; these have shapes {tuple(rows.shape)} and {tuple(columns.shape)}, and are of {rows.dtype} and {columns.dtype}")
     ends, (height, width) = (rows.cpu().long(), columns.cpu().long()), map(int, shape)
     for name, numbers, size in zip(("rows", "columns"), ends, (height, width), strict=True):
-        if size % replicas or len(numbers) and not 0 <= numbers.min() <= numbers.max() < size:
+        if size % replicas or (len(numbers) and not 0 <= numbers.min() <= numbers.max() < size):
             raise ValueError(f"the {name} of edges in a matrix {(height, width)} with replicas={replicas} are from 0 to {size - 1}, and as many for each replica")
     if (ends[0] * replicas // max(1, height) != ends[1] * replicas // max(1, width)).any():
         raise ValueError(f"with replicas={replicas}, an edge leads from a neuron to one of the same replica")
