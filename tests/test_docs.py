@@ -168,7 +168,7 @@ def test_navigation_is_the_same_for_both_builders():
     assert re.findall(r"^api/(\w+)$", trees["api"], re.MULTILINE) == pages.modules()
 
 
-@pytest.mark.parametrize("name", pages.chapters("Experiments"))
+@pytest.mark.parametrize("name", pages.experiments())
 def test_an_experiment_is_set_to_its_small_scale(name):
     cells = docs.at_scale(name, "small").cells
     tags = [cell.metadata.get("tags", []) for cell in cells]
@@ -177,6 +177,6 @@ def test_an_experiment_is_set_to_its_small_scale(name):
     assert {'scale = "small"', "seeds = 1"} <= set(cells[at].source.splitlines())
 
 
-@pytest.mark.parametrize("name", pages.chapters("Experiments"))
+@pytest.mark.parametrize("name", pages.experiments())
 def test_whether_an_experiment_was_run_is_known(name):
     assert docs.trained(name) in (True, False)

@@ -47,6 +47,12 @@ def chapters(
     return [file.removesuffix(".ipynb") for file in files if file.endswith(".ipynb")]
 
 
+@cache
+def experiments() -> list[str]:
+    "Names of the chapters that papermill runs: those with a cell tagged `parameters`"
+    return [name for name in chapters() if any("parameters" in cell.metadata.get("tags", []) for cell in nbformat.read(ROOT / "nbs" / f"{name}.ipynb", as_version=4).cells)]
+
+
 def modules() -> list[str]:
     "Names of the package's modules in reading order"
     return [name for name in chapters() if api.module_of(name)]
