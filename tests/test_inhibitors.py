@@ -137,7 +137,7 @@ def made(price):
 def test_a_forgotten_evaluate_fails_when_the_inhibitor_is_made():
     class Empty(Inhibitor):
         name = "empty"
-    with pytest.raises(TypeError, match="abstract method .*evaluate"):
+    with pytest.raises(TypeError, match=r"abstract method .*evaluate"):
         Empty()
 
 

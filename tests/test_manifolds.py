@@ -399,14 +399,14 @@ def test_a_new_manifold_says_what_is_missing():
     class Empty(Manifold):
         dim = coordinates = 2
         diameter, name = 1., "empty"
-    with pytest.raises(TypeError, match="abstract methods .*contains.*pairwise.*project.*sample"):
+    with pytest.raises(TypeError, match=r"abstract methods .*contains.*pairwise.*project.*sample"):
         Empty()
 
 
 def test_a_space_that_lacks_one_method_names_it():
     class NoContains(Torus):
         contains = Manifold.contains
-    with pytest.raises(TypeError, match="abstract method .*contains"):
+    with pytest.raises(TypeError, match=r"abstract method .*contains"):
         NoContains()
 
 
