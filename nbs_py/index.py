@@ -124,6 +124,7 @@ assert error < 0.25  # it has learned
 # | Geometry | [manifolds](manifolds.ipynb) | metric spaces that neurons live on |
 # | | [inhibitors](inhibitors.ipynb) | functions of distance |
 # | Method | [regularizer](regularizer.ipynb) | the penalty: what a connection costs, on the weights of any layer |
+# | | [penalties](penalties.ipynb) | what it is compared with: no price, one price, the same prices elsewhere, and a rival |
 # | | [pruning](pruning.ipynb) | masks, schedules, lottery tickets |
 # | | [own](own.ipynb) | a manifold and an inhibitor of your own, in your own training loop |
 # | Experiments | [experiments](experiments.ipynb) | three runs, their pictures, and all conditions on equal terms |
@@ -141,6 +142,7 @@ assert error < 0.25  # it has learned
 # | | [coverings](coverings.ipynb) | why circle, torus and Klein bottle belong together |
 # | The paper | [reproduction](reproduction.ipynb) | what a faithful reproduction must know |
 # | Machinery | [weights](weights.ipynb) | which parameters are weights, and which neurons their entries join |
+# | | [fused](fused.ipynb) | the penalty's arithmetic: one pass over a weight, tiles of distances |
 # | | [recurrent](recurrent.ipynb) | a recurrent layer that trains fast, many replicas at once |
 # | | [kernels](kernels.ipynb) | loops that keep a processor's registers full, compiled at hand |
 # | | [sparse](sparse.ipynb) | products that cost what is left of a matrix, and blocks that follow the geometry |

@@ -35,7 +35,7 @@ import torch
 from torch import Tensor, nn
 
 from modreg.geometry.manifolds import patch
-from modreg.sparsity.regularizer import permuted
+from modreg.sparsity.weights import permuted
 
 # %%
 #| hide

@@ -47,7 +47,8 @@ from modreg.geometry.inhibitors import inhibitor
 from modreg.geometry.manifolds import manifold
 from modreg.sparsity.pruning import REINITIALIZE, SCHEDULES, MagnitudePruner, reinitialize
 from modreg.layers.recurrent import RNN, Linear
-from modreg.sparsity.regularizer import CONTROLS, ModuliRegularizer
+from modreg.sparsity.penalties import PENALTIES
+from modreg.sparsity.regularizer import ModuliRegularizer
 from modreg.layers.sparse import neighbour_groups, use_sparse_products
 
 # %%
@@ -167,7 +168,7 @@ def _check_types(config: Config) -> None:
 #| export
 def _check_values(config: Config) -> None:
     manifold(config.manifold), inhibitor(config.inhibitor)  # both raise, listing what there is
-    for name, allowed in {"control": CONTROLS, "schedule": tuple(SCHEDULES), "ticket": REINITIALIZE, "order": (None, *ORDERS), **config.choices}.items():
+    for name, allowed in {"control": tuple(PENALTIES), "schedule": tuple(SCHEDULES), "ticket": REINITIALIZE, "order": (None, *ORDERS), **config.choices}.items():
         if getattr(config, name) not in allowed:
             raise ValueError(f"{name}={getattr(config, name)!r}; it is one of {', '.join(map(repr, allowed))}")
     for field in fields(config):
@@ -473,8 +474,8 @@ def _regularizer(
     config = task.config
     space = manifold(config.manifold)
     places = [space.sample(config.hidden, g) for g in task.generators("embedding", k)]
-    return ModuliRegularizer(
-        layer, space, inhibitor(config.inhibitor), config.strength, control=config.control,
+    return PENALTIES[config.control](
+        layer, space, inhibitor(config.inhibitor), config.strength,
         train_embedding=config.train_embedding, weight=weight, embedding=torch.stack(places).to(config.device),
         generator=_generator(config.seed, "shuffle", k))
 
@@ -797,7 +798,7 @@ test_close(alone.result["phases"]["train"]["rmse"][0], run.result["phases"]["tra
 
 # %%
 test_fail(lambda: replace(config, manifold="pretzel"), contains="torus")
-test_fail(lambda: replace(config, control="l2"), contains="'shuffled'")
+test_fail(lambda: replace(config, control="l3"), contains="'shuffled'")
 test_fail(lambda: replace(config, sparsity=1.0), contains="less than 1")
 test_fail(lambda: replace(config, hidden="many"), contains="must be int")
 test_fail(lambda: replace(config, train_embedding=True, inhibitor="diffusion"), contains="train_embedding")

@@ -28,7 +28,8 @@ from ..geometry.inhibitors import inhibitor
 from ..geometry.manifolds import manifold
 from ..sparsity.pruning import REINITIALIZE, SCHEDULES, MagnitudePruner, reinitialize
 from ..layers.recurrent import RNN, Linear
-from ..sparsity.regularizer import CONTROLS, ModuliRegularizer
+from ..sparsity.penalties import PENALTIES
+from ..sparsity.regularizer import ModuliRegularizer
 from ..layers.sparse import neighbour_groups, use_sparse_products
 
 # %% ../../nbs/training.ipynb #65f78072
@@ -103,7 +104,7 @@ def _check_types(config: Config) -> None:
 # %% ../../nbs/training.ipynb #8bb2e5eb-1
 def _check_values(config: Config) -> None:
     manifold(config.manifold), inhibitor(config.inhibitor)  # both raise, listing what there is
-    for name, allowed in {"control": CONTROLS, "schedule": tuple(SCHEDULES), "ticket": REINITIALIZE, "order": (None, *ORDERS), **config.choices}.items():
+    for name, allowed in {"control": tuple(PENALTIES), "schedule": tuple(SCHEDULES), "ticket": REINITIALIZE, "order": (None, *ORDERS), **config.choices}.items():
         if getattr(config, name) not in allowed:
             raise ValueError(f"{name}={getattr(config, name)!r}; it is one of {', '.join(map(repr, allowed))}")
     for field in fields(config):
@@ -345,8 +346,8 @@ def _regularizer(
     config = task.config
     space = manifold(config.manifold)
     places = [space.sample(config.hidden, g) for g in task.generators("embedding", k)]
-    return ModuliRegularizer(
-        layer, space, inhibitor(config.inhibitor), config.strength, control=config.control,
+    return PENALTIES[config.control](
+        layer, space, inhibitor(config.inhibitor), config.strength,
         train_embedding=config.train_embedding, weight=weight, embedding=torch.stack(places).to(config.device),
         generator=_generator(config.seed, "shuffle", k))
 

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from ..geometry.manifolds import patch
-from .regularizer import permuted
+from .weights import permuted
 
 # %% ../../nbs/pruning.ipynb #496c7933
 SCHEDULES = {"linear": lambda x: x, "cubic": lambda x: 1 - (1 - x) ** 3}  # share of the target after a share of the epochs
