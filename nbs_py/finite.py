@@ -771,7 +771,7 @@ def covering_radius(matrix, chosen):
 #     return matrix[:, chosen].amin(1).max().item()
 # ```
 #
-# To choose the farthest again and again is at most twice as bad as the best choice, whatever the space: González proved it in 1985. Chance does worse, since it leaves gaps.
+# To choose the farthest again and again is at most twice as bad as the best choice, whatever the space: Gonzalez proved it in 1985. Chance does worse, since it leaves gaps.
 #
 # </details>
 
@@ -795,7 +795,7 @@ with exercise("a minimum over the chosen, then a maximum over all"):
 #
 # ## References
 #
-# - K. Crane, C. Weischedel, M. Wardetzky, *The heat method for distance computation* (2017).
+# - K. Crane, C. Weischedel, M. Wardetzky, *Geodesics in heat: a new approach to computing distance based on heat flow* (2013).
 # - J. Mitchell, D. Mount, C. Papadimitriou, *The discrete geodesic problem* (1987): exact geodesics on meshes, the oracle of the tests.
 # - W. Torgerson, *Multidimensional scaling: I. Theory and method* (1952): points in the plane from a matrix of distances.
-# - T. González, *Clustering to minimize the maximum intercluster distance* (1985): farthest points first.
+# - T. Gonzalez, *Clustering to minimize the maximum intercluster distance* (1985): farthest points first.
