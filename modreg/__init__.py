@@ -5,7 +5,7 @@ This file holds the names that a library user needs. nbdev writes the version, a
 
 __version__ = "0.1.0"
 
-from modreg.geometry.finite import DistanceMatrix, Graph, Mesh, PointCloud
+from modreg.geometry.finite import DistanceMatrix, FiniteSpace, Graph, Mesh, PointCloud
 from modreg.geometry.inhibitors import (
     INHIBITORS,
     Constant,
@@ -33,6 +33,7 @@ __all__ = [
     "Diffusion",
     "DistanceMatrix",
     "Euclidean",
+    "FiniteSpace",
     "Gaussian",
     "Graph",
     "HyperbolicDisc",

@@ -143,6 +143,8 @@ def _check_room(points: int, what: str) -> None:
         raise ValueError(f"{what} has {points:,} points, and {8e-9 * points**2:.1f} GB of distances between them; give at most {MOST_POINTS:,} of them")
 
 
+# %%
+#| export
 def _read(path: str | Path, what: str) -> numpy.ndarray:
     "Numbers from a file: .npy, or text with blanks or commas between them"
     if not Path(path).is_file():
@@ -155,6 +157,8 @@ def _read(path: str | Path, what: str) -> numpy.ndarray:
         raise ValueError(f"{what}: {str(path)!r} can't be read as numbers ({error}); give a .npy file, or text with blanks or commas between numbers") from None
 
 
+# %%
+#| export
 def _symmetric(matrix: Tensor) -> Tensor:
     "A square matrix with the rounding taken from its symmetry; ValueError if it is more than rounding, or can't be distances for another reason"
     for wrong, why in ((~matrix.isfinite(), "not finite"), (matrix < 0, "negative")):
@@ -263,7 +267,7 @@ def classical_scaling(
 
 # %%
 #| export
-def _indices(space: "DistanceMatrix", x: Tensor, name: str) -> Tensor:
+def _indices(space: "FiniteSpace", x: Tensor, name: str) -> Tensor:
     "Points (..., n, 1) as indices (..., n); ValueError if some are no points"
     if not space.contains(x).all():
         raise ValueError(f"{name} has indices from {x.min()} to {x.max()}; {space} has those from 0 to {len(space) - 1}")
@@ -281,26 +285,24 @@ def _metric(matrix: Tensor, repair: bool) -> Tensor:
     return shortest_paths(matrix)
 
 
-class DistanceMatrix(Manifold):
-    "A finite space, given by the distances of its points; a point is an index, int64 (..., 1)"
+# %%
+#| export
+class FiniteSpace(Manifold):
+    "Finitely many points with given distances; a point is an index, int64 (..., 1)"
     trainable, coordinates, dim = False, 1, 0
 
     def __init__(
         self,
-        matrix,  # distances (n, n): a tensor, an array, or a file (.npy, or text)
-        *,
-        repair: bool = False,  # where a detour is shorter, take it, rather than raise
+        matrix: Tensor,  # distances (n, n), a metric
+        source=None,  # the file that they are from, or anything else
         scale: float = 1.0,  # multiplies all distances
+        flat: Tensor | None = None,  # coordinates for pictures (n, 2); None: found by classical scaling
     ):
-        self._hold(_metric(_symmetric(_square(matrix)), repair), matrix, scale)
-
-    def _hold(self, matrix: Tensor, source, scale: float, flat: Tensor | None = None) -> None:
-        "Keep checked distances, the file that they are from, and coordinates for pictures"
         check_positive(scale=scale)
-        if flat is not None:
-            self.flat = flat * scale
         self.matrix, self.scale = matrix * scale, float(scale)
         self.source = str(source) if isinstance(source, (str, Path)) else None
+        if flat is not None:
+            self.flat = flat * scale
 
     def __len__(self):
         return len(self.matrix)
@@ -316,11 +318,7 @@ class DistanceMatrix(Manifold):
 
     name = property(repr)
     diameter = property(lambda self: self.matrix.max().item())
-
-    @cached_property
-    def flat(self) -> Tensor:
-        "Coordinates (n, 2) of all points for pictures"
-        return classical_scaling(self.matrix)
+    flat = cached_property(lambda self: classical_scaling(self.matrix))
 
     def chart(self, x):
         "Where points are drawn, (..., n, 2)"
@@ -346,6 +344,24 @@ class DistanceMatrix(Manifold):
         larger = copy.copy(self)
         larger.matrix, larger.flat, larger.scale = self.matrix * factor, self.flat * factor, self.scale * factor
         return larger
+
+
+# %% [markdown]
+# The first of its kinds is the matrix itself.
+
+# %%
+#| export
+class DistanceMatrix(FiniteSpace):
+    "A finite space, given by the distances of its points"
+
+    def __init__(
+        self,
+        matrix,  # distances (n, n): a tensor, an array, or a file (.npy, or text)
+        *,
+        repair: bool = False,  # where a detour is shorter, take it, rather than raise
+        scale: float = 1.0,  # multiplies all distances
+    ):
+        super().__init__(_metric(_symmetric(_square(matrix)), repair), matrix, scale)
 
 
 # %%
@@ -411,7 +427,9 @@ def _links(edges: numpy.ndarray):
     return _need("scipy.sparse").csr_array((length[kept].astype(float), (low[kept], high[kept])), shape=(n, n))
 
 
-class Graph(DistanceMatrix):
+# %%
+#| export
+class Graph(FiniteSpace):
     "The nodes of an undirected graph, with the lengths of shortest paths"
 
     def __init__(
@@ -423,7 +441,7 @@ class Graph(DistanceMatrix):
         links = _links(_read(edges, "edges") if isinstance(edges, (str, Path)) else numpy.asarray(edges, dtype=float))
         _check_connected(links, "the graph")
         paths = _need("scipy.sparse.csgraph").shortest_path(links, method="D", directed=False)
-        self._hold(_symmetric(torch.from_numpy(paths)), edges, scale)
+        super().__init__(_symmetric(torch.from_numpy(paths)), edges, scale)
 
     @classmethod
     def from_adjacency(
@@ -595,6 +613,8 @@ def _load(path, what: str, reader: str):
         raise ValueError(f"{what}: {str(path)!r} can't be read ({error}); give a .ply, .obj, .off or .stl file") from None
 
 
+# %%
+#| export
 def _triangles(faces, n: int) -> numpy.ndarray:
     "Triangles (F, 3) of vertices 0 to n - 1, checked"
     faces = numpy.ascontiguousarray(faces)
@@ -611,7 +631,7 @@ def _triangles(faces, n: int) -> numpy.ndarray:
 
 # %%
 #| export
-class Mesh(DistanceMatrix):
+class Mesh(FiniteSpace):
     "Corners of a triangle mesh, with geodesic distances on the surface by the heat method"
     dim = 2
 
@@ -633,12 +653,12 @@ class Mesh(DistanceMatrix):
         vertices = _points(vertices, "vertices")
         solver = _need("potpourri3d").MeshHeatMethodDistanceSolver(vertices, _triangles(faces, len(vertices)))
         matrix, self.chosen, self.asymmetry = _from_heat(solver.compute_distance, vertices, landmarks)
-        self._hold(matrix, source, scale, torch.from_numpy(vertices[self.chosen, :2]))
+        super().__init__(matrix, source, scale, torch.from_numpy(vertices[self.chosen, :2]))
 
 
 # %%
 #| export
-class PointCloud(DistanceMatrix):
+class PointCloud(FiniteSpace):
     "Points that lie on a surface, with geodesic distances on it by the heat method"
     dim = 2
 
@@ -656,9 +676,11 @@ class PointCloud(DistanceMatrix):
         _check_cloud(points)
         solver = _need("potpourri3d").PointCloudHeatSolver(points)
         matrix, self.chosen, self.asymmetry = _from_heat(solver.compute_distance, points, landmarks)
-        self._hold(matrix, source, scale, torch.from_numpy(points[self.chosen, :2]))
+        super().__init__(matrix, source, scale, torch.from_numpy(points[self.chosen, :2]))
 
 
+# %%
+#| export
 def _check_cloud(points: numpy.ndarray, near: int = 30) -> None:
     "ValueError if there are few points, or if their neighbourhoods of `near` points, which the heat method uses, don't hang together"
     if len(points) <= near:

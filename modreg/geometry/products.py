@@ -73,7 +73,7 @@ def _numbers(name: str, values: tuple | None, count: int) -> tuple[float, ...]:
     check_positive(**{f"{name}[{k}]": value for k, value in enumerate(values)})
     return tuple(float(value) for value in values)
 
-
+# %% ../../nbs/products.ipynb #62ff441f
 def _product_vjp(spaces, weights, parts: list[tuple], diameter: float) -> tuple:
     "Distances in a product and their backward pass, from the parts of `x` and `y` in each factor"
     found = [space.distance_vjp(*part) for space, part in zip(spaces, parts, strict=True)]
@@ -338,7 +338,7 @@ class _HyperbolicDistance(torch.autograd.Function):
         to_y = _polar_gradient(y[..., None, :, :], x[..., :, None, :], sigma, rho, -fall, -angle, grad)
         return tuple(torch.stack([g.sum(side) for g in to], -1).sum_to_size(p.shape) for to, side, p in ((to_x, -1, x), (to_y, -2, y)))
 
-
+# %% ../../nbs/products.ipynb #63455b03
 def _polar_gradient(x, y, rho, sigma, fall, angle, grad) -> tuple[Tensor, Tensor]:
     "Gradient of distances with respect to both coordinates of `x`, (..., n, m) each, before it is summed over `y`"
     u, v = _unit(x), _unit(y)
