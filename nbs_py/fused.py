@@ -250,7 +250,7 @@ class PenalizedWeight(nn.Module):
         "Price of each connection; of a trained embedding, as it is now"
         if self.trained:
             with torch.no_grad():
-                return self.inhibitor(self.manifold.distance(*self.points))
+                return self.inhibitor.evaluate(self.manifold.distance(*self.points)).clamp(min=0)
         return super().__getattr__("coefficients")  # the buffer
 
     @property
@@ -368,7 +368,7 @@ def _panels(part: PenalizedWeight, points: tuple, *views: Tensor) -> Iterator[tu
     for start in range(0, layout.rows, few):
         rows = slice(start, start + few)
         if part.trained:
-            f = part.inhibitor(part.manifold.distance(points[0][..., rows, :], points[1]))
+            f = part.inhibitor.evaluate(part.manifold.distance(points[0][..., rows, :], points[1])).clamp(min=0)
             f = f.unsqueeze(-3) if f.dim() == 3 else f[None, None]
         else:
             f = fixed[:, :, rows]
@@ -449,6 +449,8 @@ class _Penalty(torch.autograd.Function):
         return to.to(weight.dtype), *((None, None) if vjp is None else (*vjp, None)[:2]), None, None
 
 
+# %%
+#| export
 def _check_vjp(part: PenalizedWeight, weight: Tensor, vjp: tuple | None) -> None:
     "ValueError if a trained embedding gets a gradient that is not finite though the weights are"
     if vjp is not None and not all(torch.isfinite(x).all() for x in vjp) and torch.isfinite(weight).all():

@@ -67,7 +67,7 @@ def _long_names(module: nn.Module, state: dict, prefix: str, *_: Any) -> None:
 
 def _differentiated(part: PenalizedWeight, scale: float, total: Callable) -> Tensor:
     "The penalty of a weight () or (S,) by automatic differentiation, for a total of a penalty's own"
-    prices = part.inhibitor(part.manifold.distance(*part.points)) if part.trained else part.coefficients
+    prices = part.inhibitor.evaluate(part.manifold.distance(*part.points)).clamp(min=0) if part.trained else part.coefficients
     prices = coefficient_view(prices.masked_fill(prices == math.inf, 0) if part.infinite else prices, part.layout)
     with torch.autocast(prices.device.type, enabled=False):
         size = size_of(part.layout.view(part.weight).to(part.dtype), part.power, part.layout.kernel)
