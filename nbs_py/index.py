@@ -129,7 +129,9 @@ assert error < 0.25  # it has learned
 # | | [recurrent](recurrent.ipynb) | a recurrent layer that trains fast, many replicas at once |
 # | | [kernels](kernels.ipynb) | loops that keep a processor's registers full, compiled at hand |
 # | | [sparse](sparse.ipynb) | products that cost what is left of a matrix, and blocks that follow the geometry |
-# | | [training](training.ipynb) | one loop for all tasks; runs that are found again |
+# | | [settings](settings.ipynb) | an experiment as checked values |
+# | | [runs](runs.ipynb) | folders that are found again, never half written |
+# | | [training](training.ipynb) | one loop for networks of your own and for all tasks |
 # | | [wiring](wiring.ipynb) | pictures of what is left |
 # | | [experiments](experiments.ipynb) | three runs, their pictures, and all conditions on equal terms |
 # | Experiments | [navigation](navigation.ipynb) | a rat in the dark: data, model, run, and the paper's numbers |
