@@ -120,36 +120,50 @@ assert error < 0.25  # it has learned
 #
 # | part | chapter | what it holds |
 # |---|---|---|
-# | | [exercises](exercises.ipynb) | how to read this book |
+# | Start | [exercises](exercises.ipynb) | how to read this book |
 # | Geometry | [manifolds](manifolds.ipynb) | metric spaces that neurons live on |
 # | | [inhibitors](inhibitors.ipynb) | functions of distance |
-# | Method | [regularizer](regularizer.ipynb) | the penalty, on any layer |
+# | Method | [regularizer](regularizer.ipynb) | the penalty: what a connection costs, on the weights of any layer |
 # | | [pruning](pruning.ipynb) | masks, schedules, lottery tickets |
 # | | [own](own.ipynb) | a manifold and an inhibitor of your own, in your own training loop |
+# | Experiments | [experiments](experiments.ipynb) | three runs, their pictures, and all conditions on equal terms |
+# | | [navigation](navigation.ipynb) | a rat in the dark: data, model, run, and the paper's numbers |
+# | | [rats](rats.ipynb) | the same networks on recorded paths of real rats |
+# | | [adding](adding.ipynb) | two marked numbers, a long wait, and how many weights it takes |
+# | | [language](language.ipynb) | the next word of WikiText-2: three recurrent layers, perplexity, and what a sparse network writes |
+# | | [speech](speech.ipynb) | writing down what unseen speakers say |
+# | | [head_direction](head_direction.ipynb) | bring your own task, in under eighty lines |
+# | Looking inside | [wiring](wiring.ipynb) | pictures of what is left |
+# | | [lottery](lottery.ipynb) | what a ticket keeps, and its control |
+# | | [attractors](attractors.ipynb) | a ring that holds an angle, by hand and by training |
+# | | [gridcells](gridcells.ipynb) | rate maps, grid scores, and whether the torus brings grid cells |
+# | | [explore](explore.ipynb) | seven figures that are small programs |
+# | | [coverings](coverings.ipynb) | why circle, torus and Klein bottle belong together |
+# | The paper | [reproduction](reproduction.ipynb) | what a faithful reproduction must know |
+# | Machinery | [weights](weights.ipynb) | which parameters are weights, and which neurons their entries join |
 # | | [recurrent](recurrent.ipynb) | a recurrent layer that trains fast, many replicas at once |
 # | | [kernels](kernels.ipynb) | loops that keep a processor's registers full, compiled at hand |
 # | | [sparse](sparse.ipynb) | products that cost what is left of a matrix, and blocks that follow the geometry |
 # | | [settings](settings.ipynb) | an experiment as checked values |
 # | | [runs](runs.ipynb) | folders that are found again, never half written |
 # | | [training](training.ipynb) | one loop for networks of your own and for all tasks |
-# | | [wiring](wiring.ipynb) | pictures of what is left |
-# | | [experiments](experiments.ipynb) | three runs, their pictures, and all conditions on equal terms |
-# | Experiments | [navigation](navigation.ipynb) | a rat in the dark: data, model, run, and the paper's numbers |
-# | | [rats](rats.ipynb) | the same networks on recorded paths of real rats |
-# | | [gridcells](gridcells.ipynb) | rate maps, grid scores, and whether the torus brings grid cells |
-# | | [adding](adding.ipynb) | two marked numbers, a long wait, and how many weights it takes |
-# | | [language](language.ipynb) | the next word of WikiText-2: three recurrent layers, perplexity, and what a sparse network writes |
-# | | [speech](speech.ipynb) | writing down what unseen speakers say |
-# | | [head_direction](head_direction.ipynb) | bring your own task, in under eighty lines |
-# | Looking inside | [attractors](attractors.ipynb) | a ring that holds an angle, by hand and by training |
-# | | [lottery](lottery.ipynb) | what a ticket keeps, and its control |
-# | | [explore](explore.ipynb) | seven figures that are small programs |
-# | | [coverings](coverings.ipynb) | why circle, torus and Klein bottle belong together |
 # | | [speed](speed.ipynb) | how to time code on a noisy machine, and what everything here costs |
-# | The paper | [reproduction](reproduction.ipynb) | what a faithful reproduction must know |
 #
+# ## The package, in seven wings
+#
+# | wing | what it is for |
+# |---|---|
+# | `modreg.geometry` | where neurons can live: spaces, distances on them, and inhibitors, which are functions of distance |
+# | `modreg.layers` | layers that train fast, many replicas at once, and products that cost what is left of a matrix |
+# | `modreg.sparsity` | what makes a network sparse: penalties on weights, masks, schedules, sparsifiers and lottery tickets |
+# | `modreg.lab` | what an experiment needs: settings, runs that are found again, a trainer, and the protocol that compares conditions |
+# | `modreg.tasks` | things to learn: data, model, loss and metrics of each experiment |
+# | `modreg.analysis` | a look inside trained networks: their wiring, their cells, their shape |
+# | `modreg.book` | what makes the chapters a book: exercises, and figures that are small programs |
+#
+# A module imports from its own wing and from those above it, never from one below: who knows the geometry can read it without the rest.
 # One notebook is one chapter and at most one module: `modreg/` is made from `nbs/` by nbdev. [CONTRIBUTING.md](https://github.com/modreg/modreg/blob/main/CONTRIBUTING.md)
-# says how to change a chapter and how to add a manifold.
+# says how to change a chapter, and how to add a manifold.
 #
 # ## Citation
 #

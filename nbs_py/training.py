@@ -155,6 +155,12 @@ test_fail(lambda: checked_loss(0.5, None), contains="returned float")
 
 # %%
 #| export
+def call(trainer: "Trainer", moment: str) -> None:
+    "Have all callbacks act"
+    for callback in trainer.callbacks:
+        getattr(callback, moment)(trainer)
+
+
 def parts_of(trainer: "Trainer") -> dict[str, Any]:
     "What has a state, by name: model, optimizer, and the callbacks by class and, of several of a class, number"
     parts = {"model": trainer.model, "optimizer": trainer.optimizer}
@@ -183,33 +189,29 @@ class Trainer:
         self.model, self.loss, self.optimizer, self.callbacks = model, loss, optimizer, list(callbacks)
         self.replicas, self.accumulate, self.epochs, self.mean_loss = replicas, accumulate, 0, None
 
-    def call(self, moment: str) -> None:
-        for callback in self.callbacks:
-            getattr(callback, moment)(self)
-
     def step(self, *batches: Any) -> Tensor:  # () or (S,)
         "One step of the optimizer, on one batch or several; their mean loss without penalties"
-        self.call("before_step")
+        call(self, "before_step")
         total = 0
         for batch in batches:
             loss = checked_loss(self.loss(self.model, batch), self.replicas)
             (loss.sum() / self.accumulate).backward()
             total = total + loss.detach()
-        self.call("after_backward")
+        call(self, "after_backward")
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
-        self.call("after_step")
+        call(self, "after_step")
         return total / len(batches)
 
     def epoch(self, batches: Iterable[Any], count: int | None = None) -> Tensor:  # () or (S,)
         "One epoch; the mean loss over its batches, of which there must be `count`"
         self.model.train()
-        self.call("before_epoch")
+        call(self, "before_epoch")
         batches, total, seen = counted(batches, count), 0, 0
         while group := tuple(islice(batches, self.accumulate)):
             total, seen = total + len(group) * self.step(*group), seen + len(group)
         self.mean_loss, self.epochs = total / seen, self.epochs + 1
-        self.call("after_epoch")
+        call(self, "after_epoch")
         return self.mean_loss
 
     def state_dict(self) -> dict[str, Any]:
@@ -218,8 +220,8 @@ class Trainer:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         parts, self.epochs = parts_of(self), state["epochs"]
-        if missing := sorted(state["parts"].keys() - parts.keys()):
-            raise ValueError(f"the checkpoint has a state of {', '.join(missing)}, and this trainer has no such part; it has {', '.join(parts)}")
+        if missing := state["parts"].keys() - parts.keys():
+            raise ValueError(f"the checkpoint has a state of {missing}, and this trainer has no such part; it has {', '.join(parts)}")
         for name, kept in state["parts"].items():
             parts[name].load_state_dict(kept)
 

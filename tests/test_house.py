@@ -17,6 +17,7 @@ from jupytext.config import load_jupytext_config
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tools"))
 import docs  # noqa: E402
+import pages  # noqa: E402
 
 CHAPTERS = sorted((ROOT / "nbs").glob("*.ipynb"))
 SYNC = "run `make sync` and commit what it changes"
@@ -76,11 +77,13 @@ def test_pictures_have_one_look(path):
 
 
 def test_experiments_take_parameters():
-    "A chapter that papermill runs has one cell tagged `parameters`, and it is not exported"
-    for path in CHAPTERS:
-        tagged = [cell for cell in nbformat.read(path, as_version=4).cells if "parameters" in cell.metadata.get("tags", [])]
-        assert len(tagged) == (path.stem in experiments()), path.name
-        assert not any(cell.source.startswith("#|") for cell in tagged)
+    "A chapter that trains a task has one cell tagged `parameters`, a plain one, and hands what stands there to `from_parameters`"
+    assert set(pages.chapters("Experiments")) - {"experiments"} <= set(pages.experiments())
+    for name in pages.experiments():
+        cells = nbformat.read(ROOT / "nbs" / f"{name}.ipynb", as_version=4).cells
+        tagged = [k for k, cell in enumerate(cells) if "parameters" in cell.metadata.get("tags", [])]
+        assert len(tagged) == 1 and not cells[tagged[0]].source.startswith("#|"), name
+        assert any(re.search(r"from_parameters\(\w+, globals\(\)\)", cell.source) for cell in cells[tagged[0]:]), name
 
 
 # --- what is made from them --------------------------------------------------------------------------------------------
@@ -108,6 +111,11 @@ def test_export_leaves_no_diff(tmp_path):
     assert not differ and not errors, f"{differ + errors}: {SYNC}"
 
 
+def test_no_directive_is_left_in_a_module():
+    "nbdev drops its own directives, and leaves those of Quarto, which have a colon: an exported cell is folded by `#| fold`, not by `#| code-fold: true`"
+    assert not [name for name in modules(ROOT) if re.search(r"^#\|", (ROOT / "modreg" / name).read_text(encoding="utf-8"), re.MULTILINE)]
+
+
 def test_readme_is_in_sync():
     "README.md is what tools/readme.py makes of nbs/index.ipynb"
     code = "import sys; sys.path.insert(0, 'tools'); import readme; sys.stdout.buffer.write(readme.readme().encode())"
@@ -115,19 +123,16 @@ def test_readme_is_in_sync():
     assert (ROOT / "README.md").read_text(encoding="utf-8") == made, SYNC
 
 
-def listed() -> list[str]:
-    "Chapters in the order of the site's navigation"
-    return re.findall(r"(\w+)\.ipynb", (ROOT / "_quarto.yml").read_text(encoding="utf-8"))
-
-
-def experiments() -> list[str]:
-    "Chapters of the part Experiments"
-    part = re.search(r"section: Experiments\s+contents:((?:\s+- \w+\.ipynb)+)", (ROOT / "_quarto.yml").read_text(encoding="utf-8"))
-    return re.findall(r"(\w+)\.ipynb", part.group(1))
-
-
 def test_navigation_lists_every_chapter():
-    assert sorted(listed()) == [path.stem for path in CHAPTERS]
+    assert sorted(pages.chapters()) == [path.stem for path in CHAPTERS]
+
+
+def test_the_home_page_lists_every_chapter_in_reading_order():
+    "The table of the README is the navigation, with what each chapter holds"
+    rows = re.findall(r"^\| ([^|]*) ?\| \[(\w+)\]\((\w+)\.ipynb\) \| \w", (ROOT / "nbs_py" / "index.py").read_text(encoding="utf-8").replace("\n# ", "\n"), re.MULTILINE)
+    assert [name for _, name, _ in rows] == [address for *_, address in rows] == [name for name in pages.chapters() if name != "index"]
+    begins = {contents["contents"][0].removesuffix(".ipynb"): contents["section"] for contents in pages.parts() if contents["section"]}
+    assert all(part.strip() == begins.get(name, "") for part, name, _ in rows if name != "exercises")
 
 
 WINGS = ("geometry", "layers", "sparsity", "lab", "tasks", "analysis", "book")
@@ -138,7 +143,9 @@ def test_the_house_has_seven_wings():
     assert {Path(name).parts[0] for name in modules(ROOT) if "/" in name} == set(WINGS)
     assert {name for name in modules(ROOT) if "/" not in name} == {"__init__.py", "_modidx.py"}
     for wing in WINGS:
-        assert ast.get_docstring(ast.parse((ROOT / "modreg" / wing / "__init__.py").read_text(encoding="utf-8"))), f"{wing}/__init__.py says nothing"
+        purpose = ast.get_docstring(ast.parse((ROOT / "modreg" / wing / "__init__.py").read_text(encoding="utf-8")))
+        row = f"| `modreg.{wing}` | {purpose[0].lower()}{purpose[1:].rstrip('.')} |"
+        assert row in (ROOT / "README.md").read_text(encoding="utf-8"), f"the table of the home page lacks {row}"
 
 
 def arrows(module: str) -> set[str]:

@@ -105,7 +105,7 @@ def execute(
     scale: str,  # of an experiment: tiny, small, or auto
 ) -> str:  # what was done
     "Execute a chapter, unless the copy in build/site/executed is that of now"
-    if name not in pages.chapters("Experiments"):
+    if name not in pages.experiments():
         scale = ""
     elif scale == "auto":
         scale = "small" if trained(name) else "tiny"
