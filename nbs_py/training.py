@@ -48,7 +48,7 @@ from modreg.geometry.manifolds import manifold
 from modreg.lab.runs import Run, begin, load_state, save_state, write_whole
 from modreg.lab.settings import Config
 from modreg.layers.recurrent import RNN, Linear
-from modreg.layers.sparse import neighbour_groups, use_sparse_products
+from modreg.layers.sparse import geometric_blocks, use_sparse_products
 from modreg.sparsity.pruning import MagnitudePruner, reinitialize
 from modreg.sparsity.regularizer import ModuliRegularizer
 
@@ -570,7 +570,7 @@ def blocks_of(task: Task, model: nn.Module, penalties: Sequence[ModuliRegularize
         embedding = penalty.embedding
         if config.order == "random":
             embedding = torch.stack([torch.rand(config.hidden, 1, generator=g) for g in task.generators("order", k)])
-        blocks[names[id(penalty.weight)]] = torch.stack([neighbour_groups(points, config.block) for points in embedding])
+        blocks[names[id(penalty.weight)]] = torch.stack([geometric_blocks(points, config.block) for points in embedding])
     return blocks
 
 

@@ -32,7 +32,7 @@ from ..geometry.manifolds import manifold
 from .runs import Run, begin, load_state, save_state, write_whole
 from .settings import Config
 from ..layers.recurrent import RNN, Linear
-from ..layers.sparse import neighbour_groups, use_sparse_products
+from ..layers.sparse import geometric_blocks, use_sparse_products
 from ..sparsity.pruning import MagnitudePruner, reinitialize
 from ..sparsity.regularizer import ModuliRegularizer
 
@@ -386,7 +386,7 @@ def blocks_of(task: Task, model: nn.Module, penalties: Sequence[ModuliRegularize
         embedding = penalty.embedding
         if config.order == "random":
             embedding = torch.stack([torch.rand(config.hidden, 1, generator=g) for g in task.generators("order", k)])
-        blocks[names[id(penalty.weight)]] = torch.stack([neighbour_groups(points, config.block) for points in embedding])
+        blocks[names[id(penalty.weight)]] = torch.stack([geometric_blocks(points, config.block) for points in embedding])
     return blocks
 
 # %% ../../nbs/training.ipynb #8462908d
