@@ -123,6 +123,8 @@ assert error < 0.25  # it has learned
 # | Start | [exercises](exercises.ipynb) | how to read this book |
 # | Geometry | [manifolds](manifolds.ipynb) | metric spaces that neurons live on |
 # | | [inhibitors](inhibitors.ipynb) | functions of distance |
+# | | [products](products.ipynb) | products of spaces, modules of neurons, projective and hyperbolic planes |
+# | | [finite](finite.ipynb) | matrices of distances, graphs, meshes and clouds of points |
 # | Method | [regularizer](regularizer.ipynb) | the penalty: what a connection costs, on the weights of any layer |
 # | | [pruning](pruning.ipynb) | masks, schedules, lottery tickets |
 # | | [own](own.ipynb) | a manifold and an inhibitor of your own, in your own training loop |
