@@ -134,8 +134,8 @@ def _check_unscaled(scaler: Any) -> None:
     "ValueError if gradients are still multiplied by the scale of a GradScaler"
     if not isinstance(scaler, torch.amp.GradScaler):
         raise TypeError(f"scaler is a {type(scaler).__name__}; give the torch.amp.GradScaler of your loop")
-    stages = {getattr(state["stage"], "name", "") for state in scaler._per_optimizer_states.values()}
-    if scaler.is_enabled() and "UNSCALED" not in stages:
+    states = scaler._per_optimizer_states.values() if scaler.is_enabled() else ()
+    if scaler.is_enabled() and not any(state["stage"].name == "UNSCALED" for state in states):
         raise ValueError("gradients are still scaled, or were stepped along already: call scaler.unscale_(optimizer), then add_gradient_(scaler), then scaler.step(optimizer)")
 
 # %% ../../nbs/regularizer.ipynb #ffd56eae
