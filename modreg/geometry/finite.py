@@ -127,6 +127,14 @@ def _indices(space: "FiniteSpace", x: Tensor, name: str) -> Tensor:
     return x[..., 0]
 
 
+def _larger(space: "FiniteSpace", factor: float) -> "FiniteSpace":
+    "A copy whose distances and flat coordinates are multiplied by a factor"
+    check_positive(factor=factor)
+    larger = copy.copy(space)
+    larger.matrix, larger.flat, larger.scale = space.matrix * factor, space.flat * factor, space.scale * factor
+    return larger
+
+
 def _metric(matrix: Tensor, repair: bool) -> Tensor:
     "A symmetric matrix that has no shorter detours; those that it has are refused, or mended"
     excess, (i, k, j) = triangle_excess(matrix)
@@ -191,10 +199,7 @@ class FiniteSpace(Manifold):
 
     def scaled(self, factor):
         "The same points with all distances multiplied by a factor"
-        check_positive(factor=factor)
-        larger = copy.copy(self)
-        larger.matrix, larger.flat, larger.scale = self.matrix * factor, self.flat * factor, self.scale * factor
-        return larger
+        return _larger(self, factor)
 
 # %% ../../nbs/finite.ipynb #f8579135
 class DistanceMatrix(FiniteSpace):
