@@ -16,7 +16,8 @@ import numpy
 import torch
 from torch import Tensor
 
-from .manifolds import Manifold, check_points, check_positive, check_whole, draw
+from .manifolds import MANIFOLDS, Manifold, check_points, check_positive, check_whole, draw
+from .specs import written
 
 # %% ../../nbs/finite.ipynb #1b6aa58d
 TOLERANCE = 1e-6  # share of the diameter that is taken for rounding
@@ -127,6 +128,15 @@ def _indices(space: "FiniteSpace", x: Tensor, name: str) -> Tensor:
     return x[..., 0]
 
 
+def _text(space: "FiniteSpace") -> str:
+    "How a space from a file is written in a spec"
+    names = [name for name, maker in MANIFOLDS.makers.items() if maker is type(space)]
+    if space.source is None or not names:
+        return repr(space)
+    options = space.options | ({"scale": space.scale} if space.scale != 1 else {})
+    return f"{names[0]}({', '.join([written(space.source), *[f'{key}={written(option)}' for key, option in options.items()]])})"
+
+
 def _larger(space: "FiniteSpace", factor: float) -> "FiniteSpace":
     "A copy whose distances and flat coordinates are multiplied by a factor"
     check_positive(factor=factor)
@@ -148,7 +158,7 @@ def _metric(matrix: Tensor, repair: bool) -> Tensor:
 # %% ../../nbs/finite.ipynb #4391167e
 class FiniteSpace(Manifold):
     "Finitely many points with given distances; a point is an index, int64 (..., 1)"
-    trainable, coordinates, dim = False, 1, 0
+    trainable, coordinates, dim, options = False, 1, 0, {}  # options: other arguments that its text has to give
 
     def __init__(
         self,
@@ -169,13 +179,17 @@ class FiniteSpace(Manifold):
     def __repr__(self):
         return f"{type(self).__name__}({self.source or f'{len(self)} points'})"
 
+    @property
+    def name(self):
+        "The text that makes it again, if it is from a file"
+        return _text(self)
+
     def __eq__(self, other):
         return type(self) is type(other) and torch.equal(self.matrix, other.matrix)
 
     def __hash__(self):
         return hash((type(self), len(self), self.matrix.sum().item()))
 
-    name = property(repr)
     diameter = property(lambda self: self.matrix.max().item())
     flat = cached_property(lambda self: classical_scaling(self.matrix))
 
@@ -207,12 +221,16 @@ class DistanceMatrix(FiniteSpace):
 
     def __init__(
         self,
-        matrix,  # distances (n, n): a tensor, an array, or a file (.npy, or text)
+        matrix: str | Path | Tensor | numpy.ndarray,  # distances (n, n), or a file of them (.npy, or text)
         *,
         repair: bool = False,  # where a detour is shorter, take it, rather than raise
         scale: float = 1.0,  # multiplies all distances
     ):
         super().__init__(_metric(_symmetric(_square(matrix)), repair), matrix, scale)
+        self.options = {"repair": True} if repair else {}
+
+
+MANIFOLDS.register("distance_matrix", DistanceMatrix)
 
 # %% ../../nbs/finite.ipynb #ebf299c8
 def _need(module: str):
@@ -259,7 +277,7 @@ class Graph(FiniteSpace):
 
     def __init__(
         self,
-        edges,  # (E, 2) pairs of nodes, or (E, 3) with lengths: a tensor, an array, or a file (.npy, or text with an edge a line)
+        edges: str | Path | Tensor | numpy.ndarray,  # (E, 2) pairs of nodes, (E, 3) with lengths, or a file (.npy, or text with an edge a line)
         *,
         scale: float = 1.0,  # multiplies all distances
     ):
@@ -283,6 +301,9 @@ class Graph(FiniteSpace):
         if len(graph) < links.shape[0]:
             raise ValueError(f"adjacency has {links.shape[0]} nodes and no edge to the last; there is no way to it")
         return graph
+
+
+MANIFOLDS.register("graph", Graph)
 
 # %% ../../nbs/finite.ipynb #4311a39e
 def farthest_points(
@@ -355,8 +376,8 @@ class Mesh(FiniteSpace):
 
     def __init__(
         self,
-        vertices,  # corners (V, 3), or a file (.ply, .obj, .off, .stl)
-        faces=None,  # triangles (F, 3), indices of corners; None with a file
+        vertices: str | Path | Tensor | numpy.ndarray,  # corners (V, 3), or a file (.ply, .obj, .off, .stl)
+        faces: Tensor | numpy.ndarray | None = None,  # triangles (F, 3), indices of corners; None with a file
         *,
         landmarks: int = 1000,  # at most so many corners become points, farthest first
         scale: float = 1.0,  # multiplies all distances
@@ -372,6 +393,10 @@ class Mesh(FiniteSpace):
         solver = _need("potpourri3d").MeshHeatMethodDistanceSolver(vertices, _triangles(faces, len(vertices)))
         matrix, self.chosen, self.asymmetry = _from_heat(solver.compute_distance, vertices, landmarks)
         super().__init__(matrix, source, scale, torch.from_numpy(vertices[self.chosen, :2]))
+        self.options = {"landmarks": landmarks} if landmarks != 1000 else {}
+
+
+MANIFOLDS.register("mesh", Mesh)
 
 # %% ../../nbs/finite.ipynb #8565f5f5
 class PointCloud(FiniteSpace):
@@ -380,7 +405,7 @@ class PointCloud(FiniteSpace):
 
     def __init__(
         self,
-        points,  # (V, 3), or a file (.ply, .obj)
+        points: str | Path | Tensor | numpy.ndarray,  # (V, 3), or a file (.ply, .obj)
         *,
         landmarks: int = 1000,  # at most so many become points of the space, farthest first
         scale: float = 1.0,  # multiplies all distances
@@ -393,6 +418,10 @@ class PointCloud(FiniteSpace):
         solver = _need("potpourri3d").PointCloudHeatSolver(points)
         matrix, self.chosen, self.asymmetry = _from_heat(solver.compute_distance, points, landmarks)
         super().__init__(matrix, source, scale, torch.from_numpy(points[self.chosen, :2]))
+        self.options = {"landmarks": landmarks} if landmarks != 1000 else {}
+
+
+MANIFOLDS.register("point_cloud", PointCloud)
 
 # %% ../../nbs/finite.ipynb #0f08b417
 def _check_cloud(points: numpy.ndarray, near: int = 30) -> None:
