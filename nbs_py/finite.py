@@ -381,6 +381,7 @@ class DistanceMatrix(FiniteSpace):
         super().__init__(_metric(_symmetric(_square(matrix)), repair), matrix, scale)
         self.options = {"repair": True} if repair else {}
 
+
 # %%
 cards = DistanceMatrix(Sphere().distance(Sphere().sample(52, torch.Generator().manual_seed(1), dtype=torch.float64)))
 hand = cards.sample(10, torch.Generator().manual_seed(2))
@@ -475,6 +476,7 @@ class Graph(FiniteSpace):
         if len(graph) < links.shape[0]:
             raise ValueError(f"adjacency has {links.shape[0]} nodes and no edge to the last; there is no way to it")
         return graph
+
 
 # %% [markdown]
 # Kings and rooks: on a chessboard, squares are nodes, and a king's moves are edges. His distance is the greater of the differences in row and in column,

@@ -575,6 +575,7 @@ class ProjectivePlane(Sphere):
         x = torch.where(x[..., 2:] < 0, -x, x)
         return self.radius * x[..., :2] * (2 / (1 + x[..., 2:])).sqrt()
 
+
 # %%
 plane = ProjectivePlane()
 x = plane.sample(1000, torch.Generator().manual_seed(8)).requires_grad_()
@@ -744,6 +745,7 @@ class HyperbolicDisc(Manifold):
         rho = torch.hypot(*check_points(self, x).unbind(-1))[..., None]
         return 2 * self.unit * (rho / self.unit / 2).tanh() * _unit(x)
 
+
 # %%
 disc = HyperbolicDisc()
 x = torch.cat([disc.sample(200, torch.Generator().manual_seed(9)), torch.zeros(1, 2)])
@@ -791,7 +793,6 @@ MANIFOLDS.register("hyperbolic", HyperbolicDisc)
 for space in (ProjectivePlane(), ProjectivePlane(2.0), HyperbolicDisc(3.0, -1.0), Product(ProjectivePlane(), HyperbolicDisc())):
     test_eq(manifold(space.name), space)
     print(space.name)
-
 
 # %% [markdown]
 # ## Alike in price

@@ -136,7 +136,7 @@ def _text(space: "FiniteSpace") -> str:
     options = space.options | ({"scale": space.scale} if space.scale != 1 else {})
     return f"{names[0]}({', '.join([written(space.source), *[f'{key}={written(option)}' for key, option in options.items()]])})"
 
-
+# %% ../../nbs/finite.ipynb #4391167e
 def _larger(space: "FiniteSpace", factor: float) -> "FiniteSpace":
     "A copy whose distances and flat coordinates are multiplied by a factor"
     check_positive(factor=factor)
@@ -155,7 +155,7 @@ def _metric(matrix: Tensor, repair: bool) -> Tensor:
                          "mend it, or give repair=True to take the lengths of shortest paths")
     return shortest_paths(matrix)
 
-# %% ../../nbs/finite.ipynb #4391167e
+# %% ../../nbs/finite.ipynb #a01f73be
 class FiniteSpace(Manifold):
     "Finitely many points with given distances; a point is an index, int64 (..., 1)"
     trainable, coordinates, dim, options = False, 1, 0, {}  # options: other arguments that its text has to give
@@ -179,17 +179,13 @@ class FiniteSpace(Manifold):
     def __repr__(self):
         return f"{type(self).__name__}({self.source or f'{len(self)} points'})"
 
-    @property
-    def name(self):
-        "The text that makes it again, if it is from a file"
-        return _text(self)
-
     def __eq__(self, other):
         return type(self) is type(other) and torch.equal(self.matrix, other.matrix)
 
     def __hash__(self):
         return hash((type(self), len(self), self.matrix.sum().item()))
 
+    name = property(lambda self: _text(self))
     diameter = property(lambda self: self.matrix.max().item())
     flat = cached_property(lambda self: classical_scaling(self.matrix))
 
@@ -228,9 +224,6 @@ class DistanceMatrix(FiniteSpace):
     ):
         super().__init__(_metric(_symmetric(_square(matrix)), repair), matrix, scale)
         self.options = {"repair": True} if repair else {}
-
-
-MANIFOLDS.register("distance_matrix", DistanceMatrix)
 
 # %% ../../nbs/finite.ipynb #ebf299c8
 def _need(module: str):
@@ -301,9 +294,6 @@ class Graph(FiniteSpace):
         if len(graph) < links.shape[0]:
             raise ValueError(f"adjacency has {links.shape[0]} nodes and no edge to the last; there is no way to it")
         return graph
-
-
-MANIFOLDS.register("graph", Graph)
 
 # %% ../../nbs/finite.ipynb #4311a39e
 def farthest_points(
@@ -395,9 +385,6 @@ class Mesh(FiniteSpace):
         super().__init__(matrix, source, scale, torch.from_numpy(vertices[self.chosen, :2]))
         self.options = {"landmarks": landmarks} if landmarks != 1000 else {}
 
-
-MANIFOLDS.register("mesh", Mesh)
-
 # %% ../../nbs/finite.ipynb #8565f5f5
 class PointCloud(FiniteSpace):
     "Points that lie on a surface, with geodesic distances on it by the heat method"
@@ -420,9 +407,6 @@ class PointCloud(FiniteSpace):
         super().__init__(matrix, source, scale, torch.from_numpy(points[self.chosen, :2]))
         self.options = {"landmarks": landmarks} if landmarks != 1000 else {}
 
-
-MANIFOLDS.register("point_cloud", PointCloud)
-
 # %% ../../nbs/finite.ipynb #0f08b417
 def _check_cloud(points: numpy.ndarray, near: int = 30) -> None:
     "ValueError if there are few points, or if their neighbourhoods of `near` points, which the heat method uses, don't hang together"
@@ -431,3 +415,7 @@ def _check_cloud(points: numpy.ndarray, near: int = 30) -> None:
     _, nearest = _need("scipy.spatial").cKDTree(points).query(points, near)
     links = (numpy.ones(nearest.size), (numpy.repeat(numpy.arange(len(points)), near), nearest.ravel()))
     _check_connected(_need("scipy.sparse").coo_array(links, shape=(len(points), len(points))), "the point cloud")
+
+# %% ../../nbs/finite.ipynb #0fb312d9
+for _name, _space in {"distance_matrix": DistanceMatrix, "graph": Graph, "mesh": Mesh, "point_cloud": PointCloud}.items():
+    MANIFOLDS.register(_name, _space)

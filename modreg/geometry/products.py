@@ -320,9 +320,6 @@ class ProjectivePlane(Sphere):
         x = torch.where(x[..., 2:] < 0, -x, x)
         return self.radius * x[..., :2] * (2 / (1 + x[..., 2:])).sqrt()
 
-
-MANIFOLDS.register("projective", ProjectivePlane)
-
 # %% ../../nbs/products.ipynb #b53d7503
 def _polar(x: Tensor, y: Tensor) -> tuple[Tensor, ...]:
     "Lengths ρ (..., n, 1) and σ (..., 1, m) of points, and for all pairs (..., n, m) their difference and the angle from x to y"
@@ -417,5 +414,6 @@ class HyperbolicDisc(Manifold):
         rho = torch.hypot(*check_points(self, x).unbind(-1))[..., None]
         return 2 * self.unit * (rho / self.unit / 2).tanh() * _unit(x)
 
-
+# %% ../../nbs/products.ipynb #91f9c995
+MANIFOLDS.register("projective", ProjectivePlane)
 MANIFOLDS.register("hyperbolic", HyperbolicDisc)
