@@ -147,7 +147,9 @@ assert error < 0.25  # it has learned
 # | | [recurrent](recurrent.ipynb) | a recurrent layer that trains fast, many replicas at once |
 # | | [kernels](kernels.ipynb) | loops that keep a processor's registers full, compiled at hand |
 # | | [sparse](sparse.ipynb) | products that cost what is left of a matrix, and blocks that follow the geometry |
-# | | [training](training.ipynb) | one loop for all tasks; runs that are found again |
+# | | [settings](settings.ipynb) | an experiment as checked values |
+# | | [runs](runs.ipynb) | folders that are found again, never half written |
+# | | [training](training.ipynb) | one loop for networks of your own and for all tasks |
 # | | [speed](speed.ipynb) | how to time code on a noisy machine, and what everything here costs |
 #
 # ## The package, in seven wings
