@@ -432,7 +432,7 @@ def test_other_layers_are_left_alone_and_said_to_be():
 
 def test_masks_that_do_not_fit_are_refused(always):
     network, _ = pruned_stack()
-    with pytest.raises(ValueError, match="the mask of .* has shape"):
+    with pytest.raises(ValueError, match="has shape"):
         use_sparse_products(network, {"rnn.weight_hh_l0": torch.ones(3, 3, dtype=torch.bool)})
     with pytest.raises(TypeError, match=r"convert it by \.bool"):
         use_sparse_products(network, {"rnn.weight_hh_l0": torch.ones(20, 20)})
