@@ -79,7 +79,6 @@ def test_pictures_have_one_look(path):
 
 def test_experiments_take_parameters():
     "A chapter that trains a task has one cell tagged `parameters`, a plain one, and hands what stands there to `from_parameters`"
-    assert set(pages.chapters("Experiments")) - {"experiments"} <= set(pages.experiments())
     for name in pages.experiments():
         cells = nbformat.read(ROOT / "nbs" / f"{name}.ipynb", as_version=4).cells
         tagged = [k for k, cell in enumerate(cells) if "parameters" in cell.metadata.get("tags", [])]
