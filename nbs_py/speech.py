@@ -484,6 +484,15 @@ def load_utterances(
 # %%
 #| export
 #| fold
+def fingerprint_of(
+    utterances: list[Utterance],
+    contents: bool,  # of the files, else their sizes alone
+) -> str:
+    "What changes when a recording or its transcript does; empty for made-up tones"
+    heard = [u for u in utterances if u.path]
+    return fingerprint(*(f"{u.name} {u.speaker} {u.text}" for u in heard), *(u.path for u in heard), contents=contents) if heard else ""
+
+
 def deal(
     count: int,  # utterances, sorted by length
     batch: int,  # utterances a batch
@@ -537,9 +546,7 @@ class Speech(Task):
         return Spectrograms(utterances, self.config.bands, self.config.tail, keep=self.config.data != "librispeech")
 
     def fingerprint(self) -> str:
-        heard = [u for u in (*self.train, *self.test) if u.path]
-        texts, files = [f"{u.name} {u.speaker} {u.text}" for u in heard], [u.path for u in heard]
-        return fingerprint(*texts, *files, contents=self.config.data != "librispeech") if heard else ""
+        return fingerprint_of([*self.train, *self.test], contents=self.config.data != "librispeech")
 
     def model(self, generators: list[torch.Generator]) -> SpeechModel:
         return SpeechModel(self.config, generators)
@@ -796,6 +803,40 @@ def ways(frames):
 with exercise("choose the first and the last frame of the run"):
     counted = [sum(collapse(list(path)) == "a" for path in product((2, BLANK), repeat=t)) for t in (1, 2, 3, 4, 5)]
     test_eq([ways(t) for t in (1, 2, 3, 4, 5)], counted)
+
+
+# %% [markdown]
+# ## Exercise 2: how wrong is a word?
+#
+# The error rates above count the letters that must be changed, put in or taken out, and as few of them as possible. Count them.
+
+# %%
+def edits(said, written):
+    raise NotImplementedError("least number of letters to change, put in or take out that makes `written` from `said`")
+
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# ```python
+# def edits(said, written):
+#     row = list(range(len(written) + 1))  # from nothing to the first j letters
+#     for i, a in enumerate(said, 1):
+#         corner, row[0] = row[0], i
+#         for j, b in enumerate(written, 1):
+#             corner, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, corner + (a != b))
+#     return row[-1]
+# ```
+#
+# After its $i$-th round, `row[j]` holds what it takes from the first $i$ letters said to the first $j$ written.
+#
+# </details>
+
+# %%
+with exercise("the last letters are equal or not; if one is taken out or put in, what is left is a smaller question of the same kind"):
+    test_eq([edits("three", "tree"), edits("two", "too"), edits("", "one"), edits("nine", "nine")], [1, 1, 3, 0])
+    for said, heard_as in product(sound.DIGITS, repeat=2):
+        test_close(100 * edits(said, heard_as) / len(said), error_rates([said], [heard_as])["cer"])
 
 # %% [markdown]
 # ## What broke, and what the paper did

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['BLANK', 'SpeechConfig', 'Conv2d', 'LayerNorm', 'halved', 'dropout', 'SpeechModel', 'collapse', 'greedy', 'beam',
            'frames_needed', 'frames_of', 'too_short', 'ctc_loss', 'error_rates', 'one_cycle', 'transcribe',
-           'load_utterances', 'deal', 'vary', 'Speech', 'plot_hearing']
+           'load_utterances', 'fingerprint_of', 'deal', 'vary', 'Speech', 'plot_hearing']
 
 # %% ../../nbs/speech.ipynb #51d9a61d
 import math
@@ -282,6 +282,15 @@ def load_utterances(
     return train, test[:: max(1, len(test) // config.tested)][: config.tested], left_out
 
 # %% ../../nbs/speech.ipynb #d61e3169
+def fingerprint_of(
+    utterances: list[Utterance],
+    contents: bool,  # of the files, else their sizes alone
+) -> str:
+    "What changes when a recording or its transcript does; empty for made-up tones"
+    heard = [u for u in utterances if u.path]
+    return fingerprint(*(f"{u.name} {u.speaker} {u.text}" for u in heard), *(u.path for u in heard), contents=contents) if heard else ""
+
+
 def deal(
     count: int,  # utterances, sorted by length
     batch: int,  # utterances a batch
@@ -330,9 +339,7 @@ class Speech(Task):
         return Spectrograms(utterances, self.config.bands, self.config.tail, keep=self.config.data != "librispeech")
 
     def fingerprint(self) -> str:
-        heard = [u for u in (*self.train, *self.test) if u.path]
-        texts, files = [f"{u.name} {u.speaker} {u.text}" for u in heard], [u.path for u in heard]
-        return fingerprint(*texts, *files, contents=self.config.data != "librispeech") if heard else ""
+        return fingerprint_of([*self.train, *self.test], contents=self.config.data != "librispeech")
 
     def model(self, generators: list[torch.Generator]) -> SpeechModel:
         return SpeechModel(self.config, generators)
