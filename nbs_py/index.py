@@ -141,6 +141,7 @@ assert error < 0.25  # it has learned
 # | | [coverings](coverings.ipynb) | why circle, torus and Klein bottle belong together |
 # | The paper | [reproduction](reproduction.ipynb) | what a faithful reproduction must know |
 # | Machinery | [weights](weights.ipynb) | which parameters are weights, and which neurons their entries join |
+# | | [masks](masks.ipynb) | masks that hold, whatever the loop does |
 # | | [recurrent](recurrent.ipynb) | a recurrent layer that trains fast, many replicas at once |
 # | | [kernels](kernels.ipynb) | loops that keep a processor's registers full, compiled at hand |
 # | | [sparse](sparse.ipynb) | products that cost what is left of a matrix, and blocks that follow the geometry |
