@@ -542,7 +542,7 @@ def test_masks_hold_in_every_dtype(dtype):
 def test_weights_that_cannot_be_masked_are_refused():
     layer = nn.Linear(4, 4)
     layer.weight = nn.Parameter(torch.ones(4, 4, dtype=torch.complex128))
-    with pytest.raises(ValueError, match="weight is torch.complex128"):
+    with pytest.raises(ValueError, match=r"weight is torch\.complex128"):
         MagnitudePruner(layer)
     with torch.inference_mode():
         layer = nn.Linear(4, 4)
