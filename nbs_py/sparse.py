@@ -663,7 +663,7 @@ test_fail(lambda: SparseRNN({}), contains="weight_ih_l0")
 # %% [markdown]
 # ## Training with what is left
 #
-# A mask is known while a network trains, and the gradient of a weight that is gone is not wanted. So forward, backward and gradient need the survivors alone. All replicas are one matrix with theirs along its diagonal, so a step of forty small networks is one call.
+# A mask is known while a network trains, and the gradient of a pruned weight is not wanted. So forward, backward and gradient need the survivors alone. All replicas are one matrix with theirs along its diagonal, so a step of forty small networks is one call.
 
 # %%
 #| export
@@ -783,14 +783,17 @@ for nonlinearity in ("relu", "tanh"):
         out, last = recurrence(linear(x, weight, bias), h0, weight, nonlinearity)
         out = linear(out, weight, None)
         results.append([out, last, *torch.autograd.grad(out.sin().sum() + last.square().sum(), (weight, x, h0, bias))])
-    results[0][2] = results[0][2] * (masked != 0)  # what is gone has no gradient
+    results[0][2] = results[0][2] * (masked != 0)  # what is pruned has no gradient
     for dense_result, sparse_result in zip(*results, strict=True):
         test_close(dense_result.detach(), sparse_result.detach(), eps=1e-10)
 
 
 # %% [markdown]
-# When does it pay? When there are enough neurons, and enough of their weights are gone. Again the machine is asked: when the masks change, some steps of each layer are run both ways, and the quicker stays. Once the survivors have won they are not asked again, since from then on they only
-# become fewer. To change over is to set one attribute.
+# When does it pay? When there are enough neurons, and enough of their weights are pruned. Again the machine is asked: when the masks change, some steps of each layer are run both ways, and the faster stays. Once sparse products have won they are not asked again, since from then on weights only
+# become fewer. What was chosen is returned, and given back as `chosen` it is chosen again without a clock.
+#
+# A pattern is made once, and weights change. Whoever loads others, moves or converts them, or writes one where there was none must not get the product of the old pattern. So each product counts first whether all weights that are not zero are in it, and if they are not, all are multiplied.
+# Only a *gradient* cannot tell: outside of the masks it is zero, so after the masks are let go, call it once more with `{}`.
 
 # %%
 #| export
@@ -903,7 +906,7 @@ def _recurrent_products(layer: ElmanWeights, k: int, end: str, mask_ih: Tensor |
 
 
 # %% [markdown]
-# A step of training, 1,024 neurons, nine weights in ten gone:
+# A step of training, 1,024 neurons, nine weights in ten pruned:
 
 # %%
 layer = RNN(2, 1024, nonlinearity="relu", bias=False, generator=generator)
@@ -1087,6 +1090,7 @@ with exercise("let a share z be zeros: 8 (1 - z) against 4"):
 #
 # - Compressed rows alone were quick for 1,024 neurons and slow for 4,096: the states no longer fit into the cache, and every weight waited for one of them. Panels gave a half of the time back.
 # - States as (batch, neurons), as torch has them, make each product pick single numbers from memory far apart. Most of the gain was to turn them once.
+# - A network that was loaded with dense weights went on to multiply by the pattern of the old ones, and said nothing. So the weights are counted at each call now.
 # - numba and torch share one pool of threads. The first kernel that ran set it to all cores, for torch as well, behind the back of whoever had asked for one thread.
 # - torch's sparse rows have indices of 64 bits, and each product with them first makes 32 bits of each. With a single state, that took half of the time.
 # - torch's own block-sparse product is slower than the dense one on a processor, whatever the share of blocks.
