@@ -133,6 +133,7 @@ assert error < 0.25  # it has learned
 # | | [rats](rats.ipynb) | the same networks on recorded paths of real rats |
 # | | [adding](adding.ipynb) | two marked numbers, a long wait, and how many weights it takes |
 # | | [language](language.ipynb) | the next word of WikiText-2: three recurrent layers, perplexity, and what a sparse network writes |
+# | | [sound](sound.ipynb) | how speech becomes pictures that a network can read |
 # | | [speech](speech.ipynb) | writing down what unseen speakers say |
 # | | [head_direction](head_direction.ipynb) | bring your own task, in under eighty lines |
 # | Looking inside | [wiring](wiring.ipynb) | pictures of what is left |

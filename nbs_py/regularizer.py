@@ -336,7 +336,7 @@ test_eq([ramp(1, kind) for kind in RAMPS], [1, 1, 1, 1])
 
 # %%
 #| export
-#| code-fold: true
+#| fold
 def _short_names(module: nn.Module, state: dict, prefix: str, *_: Any) -> None:
     "With one part the state's entries are called `embedding`, not `parts.0.embedding`"
     if len(module.parts) == 1:
@@ -415,7 +415,7 @@ class PenaltyValue(nn.Module):
 
 # %%
 #| export
-#| code-fold: true
+#| fold
 def _fused(penalty: PenaltyValue) -> bool:
     "Whether the gradient has the closed form of a price for each connection"
     return type(penalty).total is PenaltyValue.total
@@ -430,8 +430,8 @@ def _check_unscaled(scaler: Any) -> None:
     "ValueError if gradients are still multiplied by the scale of a GradScaler"
     if not isinstance(scaler, torch.amp.GradScaler):
         raise TypeError(f"scaler is a {type(scaler).__name__}; give the torch.amp.GradScaler of your loop")
-    stages = {getattr(state["stage"], "name", "") for state in scaler._per_optimizer_states.values()}
-    if scaler.is_enabled() and "UNSCALED" not in stages:
+    states = scaler._per_optimizer_states.values() if scaler.is_enabled() else ()
+    if scaler.is_enabled() and not any(state["stage"].name == "UNSCALED" for state in states):
         raise ValueError("gradients are still scaled, or were stepped along already: call scaler.unscale_(optimizer), then add_gradient_(scaler), then scaler.step(optimizer)")
 
 
@@ -501,7 +501,7 @@ class Penalty(PenaltyValue):
 
 # %%
 #| export
-#| code-fold: true
+#| fold
 def _spaces(manifold: Any, chosen: list[Slot]) -> list[Manifold]:
     "A space for each weight"
     if isinstance(manifold, (list, tuple)):
@@ -522,7 +522,7 @@ def _each(value: Any, chosen: list[Slot], what: str) -> list:
 
 # %%
 #| export
-#| code-fold: true
+#| fold
 @torch.no_grad()
 def _priced(penalty: Penalty, part: PenalizedWeight, distances: Tensor, generator: torch.Generator | None) -> Tensor:
     "The prices that a penalty asks, checked"
@@ -536,7 +536,7 @@ def _priced(penalty: Penalty, part: PenalizedWeight, distances: Tensor, generato
 
 # %%
 #| export
-#| code-fold: true
+#| fold
 def _check_options(penalty: "ModuliRegularizer", train: bool, coefficients: Any, embedding: Any) -> None:
     "ValueError, TypeError or a warning for settings that do not go together"
     for name, value in (("train_embedding", train), ("compiled", penalty.parts[0].compiled)):
@@ -559,7 +559,7 @@ def _check_options(penalty: "ModuliRegularizer", train: bool, coefficients: Any,
 
 # %%
 #| export
-#| code-fold: true
+#| fold
 def _check_compiled(part: PenalizedWeight, train: bool) -> None:
     if part.compiled and not train:
         raise ValueError("compiled=True, but only trained points have a loop to compile: leave it out, or give train_embedding=True")

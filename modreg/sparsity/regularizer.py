@@ -49,7 +49,6 @@ def ramp(
     return RAMPS[kind](share)
 
 # %% ../../nbs/regularizer.ipynb #8c3946df
-#| code-fold: true
 def _short_names(module: nn.Module, state: dict, prefix: str, *_: Any) -> None:
     "With one part the state's entries are called `embedding`, not `parts.0.embedding`"
     if len(module.parts) == 1:
@@ -124,7 +123,6 @@ class PenaltyValue(nn.Module):
         return super().__getattr__(name)
 
 # %% ../../nbs/regularizer.ipynb #4e9751d5
-#| code-fold: true
 def _fused(penalty: PenaltyValue) -> bool:
     "Whether the gradient has the closed form of a price for each connection"
     return type(penalty).total is PenaltyValue.total
@@ -134,8 +132,8 @@ def _check_unscaled(scaler: Any) -> None:
     "ValueError if gradients are still multiplied by the scale of a GradScaler"
     if not isinstance(scaler, torch.amp.GradScaler):
         raise TypeError(f"scaler is a {type(scaler).__name__}; give the torch.amp.GradScaler of your loop")
-    stages = {getattr(state["stage"], "name", "") for state in scaler._per_optimizer_states.values()}
-    if scaler.is_enabled() and "UNSCALED" not in stages:
+    states = scaler._per_optimizer_states.values() if scaler.is_enabled() else ()
+    if scaler.is_enabled() and not any(state["stage"].name == "UNSCALED" for state in states):
         raise ValueError("gradients are still scaled, or were stepped along already: call scaler.unscale_(optimizer), then add_gradient_(scaler), then scaler.step(optimizer)")
 
 # %% ../../nbs/regularizer.ipynb #ffd56eae
@@ -191,7 +189,6 @@ class Penalty(PenaltyValue):
         return {part.name: mask_of(part) for part in self.parts if part.infinite}
 
 # %% ../../nbs/regularizer.ipynb #cd1b6579
-#| code-fold: true
 def _spaces(manifold: Any, chosen: list[Slot]) -> list[Manifold]:
     "A space for each weight"
     if isinstance(manifold, (list, tuple)):
@@ -210,7 +207,6 @@ def _each(value: Any, chosen: list[Slot], what: str) -> list:
     return for_each(value, chosen, what)
 
 # %% ../../nbs/regularizer.ipynb #72e56d3a
-#| code-fold: true
 @torch.no_grad()
 def _priced(penalty: Penalty, part: PenalizedWeight, distances: Tensor, generator: torch.Generator | None) -> Tensor:
     "The prices that a penalty asks, checked"
@@ -222,7 +218,6 @@ def _priced(penalty: Penalty, part: PenalizedWeight, distances: Tensor, generato
     return prices.to(part.dtype).clone()
 
 # %% ../../nbs/regularizer.ipynb #2857d8c0
-#| code-fold: true
 def _check_options(penalty: "ModuliRegularizer", train: bool, coefficients: Any, embedding: Any) -> None:
     "ValueError, TypeError or a warning for settings that do not go together"
     for name, value in (("train_embedding", train), ("compiled", penalty.parts[0].compiled)):
@@ -243,7 +238,6 @@ def _check_options(penalty: "ModuliRegularizer", train: bool, coefficients: Any,
         _check_training(penalty)
 
 # %% ../../nbs/regularizer.ipynb #ae0c3d91
-#| code-fold: true
 def _check_compiled(part: PenalizedWeight, train: bool) -> None:
     if part.compiled and not train:
         raise ValueError("compiled=True, but only trained points have a loop to compile: leave it out, or give train_embedding=True")
