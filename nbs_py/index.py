@@ -143,6 +143,7 @@ assert error < 0.25  # it has learned
 # | Machinery | [recurrent](recurrent.ipynb) | a recurrent layer that trains fast, many replicas at once |
 # | | [kernels](kernels.ipynb) | loops that keep a processor's registers full, compiled at hand |
 # | | [sparse](sparse.ipynb) | products that cost what is left of a matrix, and blocks that follow the geometry |
+# | | [edges](edges.ipynb) | a recurrent layer that is born sparse, and never makes a matrix of all pairs |
 # | | [training](training.ipynb) | one loop for all tasks; runs that are found again |
 # | | [speed](speed.ipynb) | how to time code on a noisy machine, and what everything here costs |
 #
