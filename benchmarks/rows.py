@@ -20,7 +20,7 @@ from modreg.tasks.navigation import Navigation, NavigationConfig
 from modreg.sparsity.pruning import MagnitudePruner
 from modreg.layers.recurrent import RNN, Linear
 from modreg.sparsity.regularizer import ModuliRegularizer
-from modreg.layers.sparse import neighbour_groups, fastest, use_sparse_products
+from modreg.layers.sparse import geometric_blocks, fastest, use_sparse_products
 from modreg.lab.training import Phase, _epoch, tqdm
 
 STRENGTH = 0.1
@@ -389,7 +389,7 @@ def _dense_product(n: int, m: int, batch: int) -> Call:
 
 def _sparse_product(n: int, zeros: float, batch: int, block: int = 1) -> Call:
     weight, places = nn.Linear(n, n, bias=False), Torus().sample(n)
-    MagnitudePruner(weight, zeros, 1, blocks={"weight": neighbour_groups(places, block)} if block > 1 else None).step(0)
+    MagnitudePruner(weight, zeros, 1, blocks={"weight": geometric_blocks(places, block)} if block > 1 else None).step(0)
     product = fastest(weight.weight, batch)[1]
     states, out = torch.randn(n, batch), torch.zeros(n, batch)
     return lambda: product(states, out)

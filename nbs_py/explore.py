@@ -41,7 +41,7 @@ from torch import Tensor
 
 from modreg.lab.experiments import load_results
 from modreg.geometry.inhibitors import inhibitor
-from modreg.geometry.manifolds import KleinBottle, Torus, patch, plot_from_point
+from modreg.geometry.manifolds import KleinBottle, Torus, plot_from_point
 from modreg.tasks.navigation import NavigationConfig, PathIntegrator, PlaceCells
 
 if TYPE_CHECKING:
@@ -77,6 +77,23 @@ def _source(name: str) -> str:
     return "\n".join((folder / f"{part}.js").read_text(encoding="utf-8") for part in ("common", name))
 
 
+# %% [markdown]
+# The page's version is the picture, and a script that puts the program in its place: in the first figure of its name that is not drawn yet, since the same figure may stand on a page twice.
+
+# %%
+#| export
+_PAGE = """<div class="modreg-explore" data-name="{name}"><img alt="{question}" src="data:image/png;base64,{picture}" style="max-width:100%"></div>
+<script type="module">
+{source}
+{{
+  const el = document.querySelector('.modreg-explore[data-name="{name}"]:not([data-drawn])');
+  el.dataset.drawn = "";
+  const values = {{ data: {data}, state: {{}} }};
+  render({{ el, model: {{ get: (key) => values[key], set: (key, value) => (values[key] = value), save_changes: () => (el.dataset.state = JSON.stringify(values.state)) }} }});
+}}
+</script>"""
+
+
 # %%
 #| export
 class Explorer:
@@ -109,6 +126,17 @@ class Explorer:
         bundle = bundle[0] if isinstance(bundle, tuple) else bundle
         return {**(bundle or {}), "text/html": self.page(), "text/plain": self.question}
 
+    def page(self) -> str:
+        "HTML that needs no kernel and no other file"
+        from matplotlib.figure import Figure
+
+        figure, png = Figure(figsize=(7, 2.8), layout="constrained"), io.BytesIO()
+        self.picture(figure)
+        figure.savefig(png, dpi=110)
+        return _PAGE.format(
+            name=self.name, question=html.escape(self.question, quote=True), picture=base64.b64encode(png.getvalue()).decode(),
+            source=_source(self.name), data=json.dumps(self.data).replace("</", "<\\/"))
+
 
 # %%
 #| export
@@ -119,36 +147,6 @@ def _widget_class(name: str) -> type:
 
     return type("Live", (anywidget.AnyWidget,), {
         "_esm": _source(name), "data": traitlets.Dict().tag(sync=True), "state": traitlets.Dict().tag(sync=True)})
-
-
-# %% [markdown]
-# The page's version: the picture, and a script that puts the program in its place.
-
-# %%
-#| export
-_PAGE = """<div class="modreg-explore" data-name="{name}"><img alt="{question}" src="data:image/png;base64,{picture}" style="max-width:100%"></div>
-<script type="module">
-{source}
-{{
-  const el = document.querySelector('.modreg-explore[data-name="{name}"]:not([data-drawn])');
-  el.dataset.drawn = "";
-  const values = {{ data: {data}, state: {{}} }};
-  render({{ el, model: {{ get: (key) => values[key], set: (key, value) => (values[key] = value), save_changes: () => (el.dataset.state = JSON.stringify(values.state)) }} }});
-}}
-</script>"""
-
-
-@patch
-def page(self: Explorer) -> str:
-    "HTML that needs no kernel and no other file"
-    from matplotlib.figure import Figure
-
-    figure, png = Figure(figsize=(7, 2.8), layout="constrained"), io.BytesIO()
-    self.picture(figure)
-    figure.savefig(png, dpi=110)
-    return _PAGE.format(
-        name=self.name, question=html.escape(self.question, quote=True), picture=base64.b64encode(png.getvalue()).decode(),
-        source=_source(self.name), data=json.dumps(self.data).replace("</", "<\\/"))
 
 
 # %% [markdown]

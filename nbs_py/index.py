@@ -140,7 +140,8 @@ assert error < 0.25  # it has learned
 # | | [explore](explore.ipynb) | seven figures that are small programs |
 # | | [coverings](coverings.ipynb) | why circle, torus and Klein bottle belong together |
 # | The paper | [reproduction](reproduction.ipynb) | what a faithful reproduction must know |
-# | Machinery | [recurrent](recurrent.ipynb) | a recurrent layer that trains fast, many replicas at once |
+# | Machinery | [weights](weights.ipynb) | which parameters are weights, and which neurons their entries join |
+# | | [recurrent](recurrent.ipynb) | a recurrent layer that trains fast, many replicas at once |
 # | | [kernels](kernels.ipynb) | loops that keep a processor's registers full, compiled at hand |
 # | | [sparse](sparse.ipynb) | products that cost what is left of a matrix, and blocks that follow the geometry |
 # | | [edges](edges.ipynb) | a recurrent layer that is born sparse, and never makes a matrix of all pairs |

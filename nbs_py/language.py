@@ -52,7 +52,6 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from modreg.geometry.manifolds import patch
 from modreg.layers.recurrent import RNN, Linear
 from modreg.lab.training import Config, Task
 
@@ -146,6 +145,7 @@ config
 
 # %%
 #| export
+#| fold Loaders
 SPLITS = ("train", "valid", "test")
 PUBLISHED = "https://raw.githubusercontent.com/pytorch/examples/77f55b912142e11fcfdf5b530231fb9c52f181e8/word_language_model/data/wikitext-2/"
 SHA256 = {"train": "9e9fa1ad55b1c2c95b08e37dd8e653f638fac2c6de904b79e813611eefbc985f",
@@ -169,6 +169,7 @@ def find_wikitext(
 
 # %%
 #| export
+#| fold Loaders
 def download_wikitext() -> dict[str, Path]:  # the files of "train", "valid" and "test"
     "WikiText-2 from the cache or the network, with its hashes checked; FileNotFoundError if there is neither"
     try:
@@ -215,6 +216,7 @@ class Corpus:
 
 # %%
 #| export
+#| fold Loaders
 _GRAMMAR = {"rat": "runs", "neuron": "fires", "weight": "falls", "path": "turns", "bottle": "leaks", "torus": "closes", "map": "folds", "word": "ends"}
 
 
@@ -237,6 +239,7 @@ def write_generated(
 
 # %%
 #| export
+#| fold Loaders
 @lru_cache(2)
 def _corpus(source: str, folder: str | None, vocabulary: int) -> Corpus:
     with tempfile.TemporaryDirectory() as generated:
@@ -523,6 +526,21 @@ class CarriedState:
     state: Tensor | None = None  # (S, 3, batch, N); None before the first window
 
 
+def windows(
+    text: Tensor,  # (n,)
+    config: LanguageConfig,
+    generators: list[torch.Generator],  # of the word that each seed begins at
+) -> Iterator[Tensor]:  # (S, steps + 1, batch); the last word of one is the first of the next
+    "One epoch of a text in columns; past its end, reading goes on at its beginning"
+    begin = torch.stack([torch.randint(len(text), (1,), generator=g) for g in generators])
+    tops = begin + torch.arange(config.batch) * (len(text) // config.batch)  # where each column begins (S, batch)
+    for first in range(0, config.batches * config.steps, config.steps):
+        rows = torch.arange(first, first + config.steps + 1)
+        yield text[(tops[:, None] + rows[:, None]) % len(text)].to(config.device)
+
+
+# %%
+#| export
 class Language(Task):
     "Guess the next word of WikiText-2 (section 4.2 and appendix A.2)"
 
@@ -540,59 +558,36 @@ class Language(Task):
     def recurrent(self, model: LanguageModel) -> list[tuple[nn.Module, str]]:
         return [(model.rnn, f"weight_hh_l{k}") for k in range(LAYERS)]
 
+    def batches(self, generators: list[torch.Generator]) -> Iterator[tuple[Tensor, CarriedState]]:
+        carried = CarriedState()
+        for words in windows(self.corpus.train, self.config, generators):
+            yield words, carried
 
-# %%
-#| export
-@patch
-def batches(self: Language, generators: list[torch.Generator]) -> Iterator[tuple[Tensor, CarriedState]]:
-    "Windows of words (S, T + 1, batch), with what is carried from one to the next"
-    c, train, carried = self.config, self.corpus.train, CarriedState()
-    begin = torch.stack([torch.randint(len(train), (1,), generator=g) for g in generators])
-    tops = begin + torch.arange(c.batch) * (len(train) // c.batch)  # where each column begins (S, batch)
-    for first in range(0, c.batches * c.steps, c.steps):
-        rows = torch.arange(first, first + c.steps + 1)
-        yield train[(tops[:, None] + rows[:, None]) % len(train)].to(c.device), carried
+    def loss(self, model: LanguageModel, batch: tuple[Tensor, CarriedState]) -> Tensor:
+        words, carried = batch
+        scores, state = model(words[:, :-1], carried.state)
+        carried.state = state.detach()
+        return cross_entropy(scores, words[:, 1:])
 
+    def held_out(self, split: str) -> Tensor:  # (L, 20)
+        "The first words of each column of the text `split`, `config.held_out` to guess in all"
+        count = self.config.held_out_columns
+        return batchify(getattr(self.corpus, split), count)[: self.config.held_out // count + 1].to(self.config.device)
 
-@patch
-def loss(self: Language, model: LanguageModel, batch: tuple[Tensor, CarriedState]) -> Tensor:
-    "Cross entropy (S,) in nats a word"
-    words, carried = batch
-    scores, state = model(words[:, :-1], carried.state)
-    carried.state = state.detach()
-    return cross_entropy(scores, words[:, 1:])
+    def evaluate(self, model: LanguageModel) -> dict[str, Tensor]:
+        "Perplexity (S,) on the test text, and on the validation text as `valid`"
+        texts = {"perplexity": "test", "valid": "valid"}
+        return {name: perplexity(model, self.held_out(split), self.config.seeds) for name, split in texts.items()}
 
+    def limits(self) -> dict[str, float]:
+        text = self.held_out("test").cpu()
+        guesses = {"unigram": unigram(self.corpus)[text[1:]], "bigram": bigram(self.corpus, text)}
+        return {name: (-log_p.mean()).exp().item() for name, log_p in guesses.items()}
 
-# %%
-#| export
-@patch
-def held_out(self: Language, split: str) -> Tensor:  # (L, 20)
-    "The first words of each column of the text `split`, `config.held_out` to guess in all"
-    count = self.config.held_out_columns
-    text = batchify(getattr(self.corpus, split), count)
-    return text[: self.config.held_out // count + 1].to(self.config.device)
-
-
-@patch
-def evaluate(self: Language, model: LanguageModel) -> dict[str, Tensor]:
-    "Perplexity (S,) on the test text, and on the validation text as `valid`"
-    texts = {"perplexity": "test", "valid": "valid"}
-    return {name: perplexity(model, self.held_out(split), self.config.seeds) for name, split in texts.items()}
-
-
-@patch
-def limits(self: Language) -> dict[str, float]:
-    "Perplexities of the `unigram` and the `bigram` model on the same words of the test text"
-    text = self.held_out("test").cpu()
-    guesses = {"unigram": unigram(self.corpus)[text[1:]], "bigram": bigram(self.corpus, text)}
-    return {name: (-log_p.mean()).exp().item() for name, log_p in guesses.items()}
-
-
-@patch
-def optimizer(self: Language, parameters: list[nn.Parameter]) -> tuple[SeedSGD, AnnealOnPlateau]:
-    "Gradient descent with a rate for each seed, annealed when that seed's validation text stalls"
-    descent = SeedSGD(parameters, torch.full((self.config.seeds,), self.config.lr, device=self.config.device))
-    return descent, AnnealOnPlateau(descent, factor=self.config.anneal)
+    def optimizer(self, parameters: list[nn.Parameter]) -> tuple[SeedSGD, AnnealOnPlateau]:
+        "Gradient descent with a rate for each seed, annealed when that seed's validation text stalls"
+        descent = SeedSGD(parameters, torch.full((self.config.seeds,), self.config.lr, device=self.config.device))
+        return descent, AnnealOnPlateau(descent, factor=self.config.anneal)
 
 
 # %% [markdown]

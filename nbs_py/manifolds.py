@@ -28,6 +28,7 @@
 #| export
 import math
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -85,7 +86,7 @@ test_close(naive_torus(torch.tensor([[9.5, 5.0]]), torch.tensor([[0.5, 5.0]])), 
 
 # %% [markdown]
 # The values are right. But an embedding can be *trained*, and then the gradient matters. Every neuron is at distance 0 from itself,
-# where the square root has no slope:
+# where the square root has no derivative:
 
 # %%
 x = torch.tensor([[1.0, 2.0], [3.0, 4.0]], requires_grad=True)
@@ -133,59 +134,24 @@ assert not close.grad.isfinite().all()
 # ## One interface
 #
 # A manifold says how many numbers make a point, how far apart points can be, and four things more: how to draw points, how far
-# they are, how to put a stray point back, and how to lay the space flat for a picture. The base class holds the shape of it.
+# apart they are, how to put a stray point back, and which points lie on it.
+#
+# Two guards come first. `check_points` meets wrong input at the door: a message says what was given and what to give instead.
 
 # %%
 #| export
-class Manifold:
-    "A metric space for neurons; a subclass gives `dim`, `coordinates`, `diameter`, `name` and the four methods that raise here"
-    chart_labels = ("x", "y")  # axis labels for `chart`
-    scale_field = None  # name of the field that `scaled` multiplies
-
-    def sample(
-        self,
-        n: int | tuple[int, ...],  # how many points; (s, n) draws s sets
-        generator: torch.Generator | None = None,  # source of randomness
-        dtype: torch.dtype | None = None,  # torch's default if not given
-        device: torch.device | str | None = None,
-    ) -> Tensor:  # points (n, coordinates) or (s, n, coordinates)
-        "Draw points uniformly"
-        raise NotImplementedError(f"{type(self).__name__} must say how to draw points: define sample")
-
-    def project(self, x: Tensor) -> Tensor:
-        "Put each point (..., coordinates) back on the manifold"
-        raise NotImplementedError(f"{type(self).__name__} must say how to put points back: define project")
-
-    def pairwise(self, x: Tensor, y: Tensor) -> Tensor:
-        raise NotImplementedError(f"{type(self).__name__} must say how far points are: define pairwise")
-
-    def contains(self, x: Tensor) -> Tensor:
-        raise NotImplementedError(f"{type(self).__name__} must say which points lie on it: define contains")
-
-
-# %% [markdown]
-# The methods that all manifolds share come one at a time. `patch` lets us add a method to a class that stands further up.
-# `check_points` meets wrong input at the door: a message says what was given and what to give instead.
-
-# %%
-#| export
-def patch(method):
-    "Make a function a method of the class that annotates its `self`, so that a long class can be told in pieces"
-    setattr(method.__annotations__["self"], method.__name__, method)
-    return method
-
-
 def check_points(
-    manifold: Manifold,  # where they should lie
+    manifold: "Manifold",  # where they should lie
     x: Tensor,  # points (..., coordinates)
     name: str = "x",  # what to call them in the message
     ndim: int = 1,  # least number of dimensions
 ) -> Tensor:  # the same points
     "Raise TypeError or ValueError if `x` can't be an array of points of this manifold"
-    want = f"give a floating tensor of shape (..., {'n, ' * (ndim - 1)}{manifold.coordinates}) for {manifold}"
+    kind = "floating" if manifold.trainable else "int64"
+    want = f"give a tensor ({kind}) of shape (..., {'n, ' * (ndim - 1)}{manifold.coordinates}) for {manifold}"
     if not isinstance(x, Tensor):
         raise TypeError(f"{name} is a {type(x).__name__}; {want}")
-    if not x.is_floating_point():
+    if x.is_floating_point() != manifold.trainable:
         raise TypeError(f"{name} has dtype {x.dtype}; {want}")
     if x.ndim < ndim or x.shape[-1] != manifold.coordinates:
         raise ValueError(f"{name} has shape {tuple(x.shape)}; {want}")
@@ -194,99 +160,131 @@ def check_points(
 
 # %%
 #| export
-@patch
-def distance(
-    self: Manifold,
-    x: Tensor,  # points (..., n, coordinates)
-    y: Tensor | None = None,  # points (..., m, coordinates); `x` if not given
-) -> Tensor:  # geodesic distances (..., n, m)
-    "Geodesic distance from each point of `x` to each point of `y`: 0 to itself, symmetric, with finite gradients"
-    check_points(self, x, "x", 2)
-    y = check_points(self, x if y is None else y, "y", 2)
+def _check_pair(manifold: "Manifold", x: Tensor, y: Tensor | None) -> tuple[Tensor, Tensor]:
+    "Two arrays of points of one dtype, the second the first itself if it is not given"
+    check_points(manifold, x, "x", 2)
+    y = check_points(manifold, x if y is None else y, "y", 2)
     if x.dtype != y.dtype:
         raise TypeError(f"x is {x.dtype} and y is {y.dtype}; give both in one dtype")
-    return self.pairwise(x, y)
+    return x, y
+
+
+def _why_not(manifold: "Manifold", x: Tensor) -> str:
+    "Why these are not points of the manifold; nothing if they are"
+    try:
+        check_points(manifold, x)
+    except (TypeError, ValueError) as error:
+        return str(error)
+    if not torch.isfinite(x).all():
+        return "some coordinates are not finite"
+    outside = int((~manifold.contains(x)).sum())
+    return f"{outside} points of {x[..., 0].numel()} are not on {manifold}; call project" if outside else ""
 
 
 # %% [markdown]
-# `check` doesn't raise. It answers whether points lie on the manifold, and if not, why. `scaled` makes a larger or smaller copy,
-# for comparing spaces at equal size, and `chart` flattens points for a picture. After them come two guards for the fields of a manifold,
-# and `_draw`, which draws random numbers on the device where the generator lives, since a generator can't serve another.
+# The base class. Who adds a space writes the four methods marked *abstract*; a class that lacks one can't be made. Who uses a space
+# calls `distance`, which checks what it is given and then asks `pairwise`.
+#
+# `check` doesn't raise: it answers whether points lie on the manifold, and if not, why. `scaled` makes a larger or smaller copy, for
+# comparing spaces at equal size; `chart` flattens points for a picture; and `distance_vjp` hands out distances together with their
+# backward pass, for loops that know the gradient by heart.
 
 # %%
 #| export
-@patch
-def distance_vjp(
-    self: Manifold,
-    x: Tensor,  # points (n, coordinates)
-    y: Tensor,  # points (m, coordinates)
-) -> tuple[Tensor, Callable]:  # distances (n, m); a function that carries their gradient (n, m) back to `x` and `y`
-    "Distances with their backward pass as a function that can be called once; nothing else is kept for autograd"
-    with torch.enable_grad():
-        here, there = x.detach().requires_grad_(), y.detach().requires_grad_()
-        d = self.distance(here, there)
-    return d.detach(), lambda grad: torch.autograd.grad(d, (here, there), grad)
+class Manifold(ABC):
+    "A metric space for neurons; a subclass gives `dim`, `coordinates`, `diameter`, `name` and the four abstract methods"
+    chart_labels = ("x", "y")  # axis labels for `chart`
+    scale_field = None  # name of the field that `scaled` multiplies
+    trainable = True  # points can move by small steps; False where they are indices, of dtype int64
 
+    @abstractmethod
+    def sample(self, n, generator=None, dtype=None, device=None) -> Tensor:
+        "Draw `n` points uniformly by volume, (n, coordinates); a tuple (s, n) gives (s, n, coordinates)"
 
-@patch
-def check(
-    self: Manifold,
-    x: Tensor,  # points (..., coordinates)
-) -> tuple[bool, str]:  # whether all lie on the manifold; if not, why
-    "Say whether these are points of the manifold, and if not, why"
-    try:
+    @abstractmethod
+    def project(self, x: Tensor) -> Tensor:
+        "Put each point (..., coordinates) back on the manifold; points that lie on it stay as they are"
+
+    @abstractmethod
+    def pairwise(self, x: Tensor, y: Tensor) -> Tensor:
+        "Distances (..., n, m) of all pairs of points (..., n, coordinates) and (..., m, coordinates)"
+
+    @abstractmethod
+    def contains(self, x: Tensor) -> Tensor:
+        "Whether each point (..., coordinates) lies on the manifold, bool (...)"
+
+    def distance(
+        self,
+        x: Tensor,  # points (..., n, coordinates)
+        y: Tensor | None = None,  # points (..., m, coordinates); `x` if not given
+    ) -> Tensor:  # geodesic distances (..., n, m)
+        "Geodesic distance from each point of `x` to each point of `y`: 0 to itself, symmetric, with finite gradients"
+        return self.pairwise(*_check_pair(self, x, y))
+
+    def distance_vjp(self, x: Tensor, y: Tensor) -> tuple[Tensor, Callable]:
+        "Distances (n, m), and a function that carries their gradient (n, m) back to `x` and `y`, to be called once"
+        with torch.enable_grad():
+            x, y = x.detach().requires_grad_(), y.detach().requires_grad_()
+            d = self.distance(x, y)
+        return d.detach(), lambda grad: torch.autograd.grad(d, (x, y), grad)
+
+    def check(self, x: Tensor) -> tuple[bool, str]:
+        "Whether these (..., coordinates) are points of the manifold, and if not, why"
+        reason = _why_not(self, x)
+        return not reason, reason
+
+    def scaled(self, factor: float) -> "Manifold":
+        "The same space with all its distances multiplied by a factor"
+        if self.scale_field is None:
+            raise NotImplementedError(f"{self} has no scale_field: name the field that is its length")
+        return replace(self, **{self.scale_field: getattr(self, self.scale_field) * factor})
+
+    def chart(self, x: Tensor) -> Tensor:
+        "Flat coordinates (..., n, 2) of points (..., n, coordinates) for pictures: the first two, unless a subclass has a better map"
         check_points(self, x)
-    except (TypeError, ValueError) as error:
-        return False, str(error)
-    if not torch.isfinite(x).all():
-        return False, "some coordinates are not finite"
-    outside = int((~self.contains(x)).sum())
-    if outside:
-        return False, f"{outside} points of {x[..., 0].numel()} are not on {self}; call project"
-    return True, ""
+        return x[..., :2] if self.coordinates > 1 else torch.cat([x, torch.zeros_like(x)], -1)
 
+
+# %% [markdown]
+# Then two guards for the fields of a manifold, and a way to draw random numbers on the device where the generator lives, since a
+# generator can't serve another.
 
 # %%
 #| export
-@patch
-def scaled(
-    self: Manifold,
-    factor: float,  # multiplies every distance
-) -> Manifold:  # a larger or smaller copy
-    "The same space with all its distances multiplied by a factor"
-    if self.scale_field is None:
-        raise NotImplementedError(f"{self} has no scale_field: name the field that is its length")
-    return replace(self, **{self.scale_field: getattr(self, self.scale_field) * factor})
+def check_whole(**values: int) -> None:
+    "Raise ValueError unless each value is a whole number of 1 or more"
+    for name, value in values.items():
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise ValueError(f"{name} is {value!r}; give a whole number of 1 or more")
 
 
-# %%
-#| export
-@patch
-def chart(
-    self: Manifold,
-    x: Tensor,  # points (..., n, coordinates)
-) -> Tensor:  # flat coordinates (..., n, 2)
-    "Flat coordinates for pictures: the first two, unless the manifold has a better map"
-    check_points(self, x)
-    return x[..., :2] if self.coordinates > 1 else torch.cat([x, torch.zeros_like(x)], -1)
+def check_positive(**values: float) -> None:
+    "Raise ValueError unless each value is a positive finite number"
+    for name, value in values.items():
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < math.inf:
+            raise ValueError(f"{name} is {value!r}; give a positive finite number")
 
 
-def _at_least_one(name: str, value: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ValueError(f"{name} is {value!r}; give a whole number of 1 or more")
-
-
-def _positive(name: str, value: float) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < math.inf:
-        raise ValueError(f"{name} is {value!r}; give a positive finite number")
-
-
-def _draw(sampler, n, coordinates, generator, dtype, device) -> Tensor:
-    "Random numbers of shape (n, coordinates), or (*n, coordinates) for a tuple `n`"
+def draw(
+    sampler: Callable,  # such as torch.rand
+    n: int | tuple[int, ...],  # how many points; (s, n) draws s sets
+    coordinates: int,  # numbers of a point
+    generator: torch.Generator | None = None,  # source of randomness
+    dtype: torch.dtype | None = None,  # torch's default if not given
+    device: torch.device | str | None = None,
+) -> Tensor:  # random numbers (n, coordinates) or (s, n, coordinates)
+    "Random numbers for `sample`, drawn where the generator lives and then moved to the device"
     shape = (*n, coordinates) if isinstance(n, (tuple, list)) else (n, coordinates)
-    where = device if generator is None else generator.device
-    x = sampler(shape, generator=generator, dtype=dtype, device=where)
+    x = sampler(shape, generator=generator, dtype=dtype, device=device if generator is None else generator.device)
     return x if device is None else x.to(device)
+
+
+# %%
+#| export
+def patch(method):
+    "Make a function a method of the class that annotates its `self`, so that a long class can be told in pieces"
+    setattr(method.__annotations__["self"], method.__name__, method)
+    return method
 
 
 # %% [markdown]
@@ -297,7 +295,7 @@ def _draw(sampler, n, coordinates, generator, dtype, device) -> Tensor:
 # $$\frac{\partial d}{\partial x_k} = \frac{\delta_k}{d}.$$
 #
 # This is a component of a unit vector: never more than 1, however small $d$ is. Only at $d = 0$ is it undefined, and there we choose
-# 0, which is one of the slopes that a cone has at its tip. Nothing else is needed, so we write the backward pass by hand. It visits
+# 0, which is one of the subgradients that a cone has at its tip. Nothing else is needed, so we write the backward pass by hand. It visits
 # one coordinate at a time and keeps no copy of the differences.
 
 # %%
@@ -342,17 +340,17 @@ class _FlatDistance(torch.autograd.Function):
     @staticmethod
     def backward(ctx, grad):
         x, y, d = ctx.saved_tensors
-        to_x, to_y = _pull(ctx.manifold._differences(x, y), d, grad)
+        to_x, to_y = _flat_vjp(ctx.manifold._differences(x, y), d, grad)
         return to_x.sum_to_size(x.shape), to_y.sum_to_size(y.shape), None
 
 
-def _pull(differences, d: Tensor, grad: Tensor) -> tuple[Tensor, Tensor]:
+def _flat_vjp(differences, d: Tensor, grad: Tensor) -> tuple[Tensor, Tensor]:
     "Carry the gradient (..., n, m) of flat distances back to both ends"
-    to_x, to_y, slope = [], [], grad / d.clamp(min=math.sqrt(torch.finfo(d.dtype).tiny))  # where d = 0, so is every difference
+    to_x, to_y, per_unit = [], [], grad / d.clamp(min=math.sqrt(torch.finfo(d.dtype).tiny))  # where d = 0, so is every difference
     for delta, sign in differences:
-        pull = delta * slope
-        to_x.append(pull.sum(-1))
-        to_y.append((sign * pull).sum(-2) if isinstance(sign, Tensor) else sign * pull.sum(-2))
+        share = delta * per_unit
+        to_x.append(share.sum(-1))
+        to_y.append((sign * share).sum(-2) if isinstance(sign, Tensor) else sign * share.sum(-2))
     return torch.stack(to_x, -1), torch.stack(to_y, -1)
 
 
@@ -383,11 +381,11 @@ class _Flat(Manifold):
         "As for every manifold; differences are computed once for both"
         differences = list(self._differences(x, y))
         d = _norm(delta for delta, _ in differences).clamp_(max=self.diameter)
-        return d, lambda grad: _pull(differences, d, grad)
+        return d, lambda grad: _flat_vjp(differences, d, grad)
 
     def sample(self, n, generator=None, dtype=None, device=None):
         "Draw `n` points uniformly, (n, coordinates); a tuple (s, n) gives (s, n, coordinates)"
-        return self.project(self.period * _draw(torch.rand, n, self.coordinates, generator, dtype, device))
+        return self.project(self.period * draw(torch.rand, n, self.coordinates, generator, dtype, device))
 
     def project(self, x):
         "Bring each coordinate to [0, period)"
@@ -408,8 +406,8 @@ class Torus(_Flat):
     scale_field = "period"
 
     def __post_init__(self):
-        _at_least_one("dim", self.dim)
-        _positive("period", self.period)
+        check_whole(dim=self.dim)
+        check_positive(period=self.period)
 
     @property
     def coordinates(self):
@@ -433,7 +431,7 @@ class Circle(_Flat):
     dim, coordinates, name, scale_field = 1, 1, "circle", "radius"
 
     def __post_init__(self):
-        _positive("radius", self.radius)
+        check_positive(radius=self.radius)
 
     @property
     def period(self):
@@ -544,7 +542,7 @@ class KleinBottle(_Flat):
     dim, coordinates, name, scale_field = 2, 2, "klein", "period"
 
     def __post_init__(self):
-        _positive("period", self.period)
+        check_positive(period=self.period)
 
     @property
     def diameter(self):
@@ -590,8 +588,8 @@ class Euclidean(_Flat):
     diameter, scale_field = math.inf, "side"
 
     def __post_init__(self):
-        _at_least_one("dim", self.dim)
-        _positive("side", self.side)
+        check_whole(dim=self.dim)
+        check_positive(side=self.side)
 
     @property
     def coordinates(self):
@@ -603,7 +601,7 @@ class Euclidean(_Flat):
 
     def sample(self, n, generator=None, dtype=None, device=None):
         "Draw `n` points uniformly from the cube, (n, dim); a tuple (s, n) gives (s, n, dim)"
-        return self.side * _draw(torch.rand, n, self.dim, generator, dtype, device)
+        return self.side * draw(torch.rand, n, self.dim, generator, dtype, device)
 
     def project(self, x):
         "Every point is already there"
@@ -707,6 +705,10 @@ def _hammer(unit: Tensor) -> Tensor:
     return torch.stack([2 * scale * level * half.sin(), scale * z], -1)
 
 
+# %% [markdown]
+# Uniform points come from Gaussian vectors, which prefer no direction. `project` leaves a point alone if it is on the sphere up to
+# rounding, so that projecting twice is projecting once, bit for bit.
+
 # %%
 #| export
 @dataclass(frozen=True)
@@ -717,8 +719,8 @@ class Sphere(Manifold):
     scale_field = "radius"
 
     def __post_init__(self):
-        _at_least_one("dim", self.dim)
-        _positive("radius", self.radius)
+        check_whole(dim=self.dim)
+        check_positive(radius=self.radius)
 
     @property
     def coordinates(self):
@@ -736,47 +738,26 @@ class Sphere(Manifold):
         d = (self.radius * _SphereDistance.apply(_unit(x), _unit(y))).clamp(max=math.pi * self.radius)
         return torch.maximum(d, d.mT) if y is x else d
 
+    def sample(self, n, generator=None, dtype=None, device=None):
+        "Draw `n` points uniformly, (n, dim + 1); a tuple (s, n) gives (s, n, dim + 1)"
+        return self.project(draw(torch.randn, n, self.coordinates, generator, dtype, device))
+
+    def project(self, x):
+        "Move each point along its ray to the sphere; the origin goes to the first axis"
+        return torch.where(self.contains(check_points(self, x))[..., None], x, self.radius * _unit(x))
+
+    def contains(self, x):
+        return (_norm(x.unbind(-1)) - self.radius).abs() <= 16 * torch.finfo(x.dtype).eps * self.radius
+
     def chart(self, x):
         "Hammer's equal-area map for the surface of a ball, (..., n, 2); else the first two coordinates"
         return self.radius * _hammer(_unit(check_points(self, x))) if self.dim == 2 else super().chart(x)
 
 
 # %% [markdown]
-# Uniform points come from Gaussian vectors, which prefer no direction. `project` leaves a point alone if it is on the sphere up to
-# rounding, so that projecting twice is projecting once, bit for bit. The test repeats the demands at the places where the arccosine
-# failed: a point itself, and its antipode.
+# The test repeats the demands at the places where the arccosine failed: a point itself, and its antipode.
 #
 # *Predict:* someone draws latitude and longitude uniformly, each from its range. Where on the map will neurons crowd?
-
-# %%
-#| export
-@patch
-def sample(
-    self: Sphere,
-    n: int | tuple[int, ...],  # how many points; (s, n) draws s sets
-    generator: torch.Generator | None = None,  # source of randomness
-    dtype: torch.dtype | None = None,  # torch's default if not given
-    device: torch.device | str | None = None,
-) -> Tensor:  # points (n, dim + 1) or (s, n, dim + 1)
-    "Draw points uniformly"
-    return self.project(_draw(torch.randn, n, self.coordinates, generator, dtype, device))
-
-
-@patch
-def contains(self: Sphere, x):
-    norm = _norm(x.unbind(-1))
-    return (norm - self.radius).abs() <= 16 * torch.finfo(x.dtype).eps * self.radius
-
-
-@patch
-def project(
-    self: Sphere,
-    x: Tensor,  # points (..., dim + 1)
-) -> Tensor:  # points on the sphere, (..., dim + 1)
-    "Move each point along its ray to the sphere; the origin goes to the first axis"
-    check_points(self, x)
-    return torch.where(self.contains(x)[..., None], x, self.radius * _unit(x))
-
 
 # %%
 sphere = Sphere()
@@ -849,13 +830,13 @@ def plot_from_point(
     point: Tensor,  # one point (coordinates,)
     ax: "Axes",
     function=None,  # of the distance, such as an inhibitor; the distance itself if not given
-    resolution: int = 121,  # places along each side
+    resolution: int = 121,  # points along each side
 ):  # handle on the colours, for a colour bar
-    "Colour each place of a manifold by its distance from one point, marked by a star"
-    places = _grid(manifold, resolution)
-    values = manifold.distance(point.expand(1, 1, -1), places)
-    values = (function(values) if function else values).reshape(places.shape[:-1]).numpy()
-    flat, star = manifold.chart(places).numpy(), manifold.chart(point[None])[0].numpy()
+    "Colour each point of a manifold by its distance from one point, marked by a star"
+    points = _grid(manifold, resolution)
+    values = manifold.distance(point.expand(1, 1, -1), points)
+    values = (function(values) if function else values).reshape(points.shape[:-1]).numpy()
+    flat, star = manifold.chart(points).numpy(), manifold.chart(point[None])[0].numpy()
     if manifold.coordinates == 1:
         colours = ax.scatter(*flat.reshape(-1, 2).T, c=values.flatten(), s=60)
     else:

@@ -31,7 +31,7 @@
 import csv
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
@@ -43,7 +43,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
 
-from modreg.geometry.manifolds import patch
 from modreg.layers.recurrent import RNN, Generators, Linear, near_identity_
 from modreg.lab.training import Config, Task
 
@@ -124,6 +123,7 @@ class SpeechConfig(Config):
     masked: float | None = None  # up to this share of frames and of bands is hidden in training; 0 for none
     init: str | None = None  # initial recurrent matrix: "paper" (torch's default) or "identity"
     tested: int = 1000  # utterances of unseen speakers that a model is tested on, at most
+    dropout: float | None = None  # share of the last layer's inputs that is set to zero in training
     warm: float | None = None  # share of the steps in which the learning rate rises to `lr`
     settle: float | None = None  # share of `lr` that it then falls to, along a line
     workers: int = 0  # processes that decode ahead
@@ -133,14 +133,14 @@ class SpeechConfig(Config):
     task: ClassVar[str] = "speech"
     choices: ClassVar[dict[str, tuple[str, ...]]] = {"data": ("digits", "librispeech", "tones"), "precision": ("float32", "bfloat16"), "init": ("paper", "identity")}
     scales: ClassVar[dict[str, dict[str, Any]]] = {
-        "tiny": dict(data="tones", bands=12, channels=2, blocks=1, tail=12, speed=0.0, pitch=0.0, masked=0.0, init="paper", hidden=24, batch=8, batches=6, epochs=3, lr=5e-3, warm=0.3, settle=0.1, strength=1e-2),
-        "small": dict(data="digits", bands=20, channels=8, blocks=1, tail=12, speed=0.3, pitch=0.2, masked=0.0, init="identity", hidden=128, batch=16, batches=90, epochs=8, lr=3e-3, warm=0.05, settle=0.3, strength=1e-2),
-        "paper": dict(data="librispeech", bands=128, channels=32, blocks=3, tail=12, speed=0.0, pitch=0.0, masked=0.0, init="paper", hidden=512, batch=20, batches=1426, epochs=10, lr=5e-4, warm=0.3, settle=4e-6, strength=0.1),
+        "tiny": dict(data="tones", bands=12, channels=2, blocks=1, tail=12, speed=0.0, pitch=0.0, masked=0.0, dropout=0.0, init="paper", hidden=24, batch=8, batches=6, epochs=3, lr=5e-3, warm=0.3, settle=0.1, strength=1e-2),
+        "small": dict(data="digits", bands=20, channels=8, blocks=1, tail=12, speed=0.3, pitch=0.2, masked=0.0, dropout=0.0, init="identity", hidden=128, batch=16, batches=90, epochs=8, lr=3e-3, warm=0.05, settle=0.3, strength=1e-2),
+        "paper": dict(data="librispeech", bands=128, channels=32, blocks=3, tail=12, speed=0.0, pitch=0.0, masked=0.0, dropout=0.1, init="paper", hidden=512, batch=20, batches=1426, epochs=10, lr=5e-4, warm=0.3, settle=4e-6, strength=0.1),
     }
 
     def __post_init__(self):
         super().__post_init__()
-        for name in ("speed", "pitch", "masked"):
+        for name in ("speed", "pitch", "masked", "dropout"):
             if not getattr(self, name) < 0.5:
                 raise ValueError(f"{name}={getattr(self, name)}; it is a share, and must be less than 0.5")
 
@@ -149,10 +149,21 @@ class SpeechConfig(Config):
 config = from_parameters(SpeechConfig, globals())
 config
 
+
 # %% [markdown]
 # ## Utterances
 #
 # An utterance is a sound, its transcript and its speaker. The loaders read the folders as their publishers laid them out, sound by sound when it is needed, so memory holds no more than a batch.
+
+# %%
+#| export
+@cache
+def duration(path: Path) -> float:  # s
+    "Length of a sound, which a task asks for several times; the file is opened once"
+    import soundfile
+
+    return soundfile.info(path).duration
+
 
 # %%
 #| export
@@ -183,15 +194,7 @@ class Utterance:
         "Its length, without decoding it"
         if self.path is None:
             return 0.08 * len(self.text)
-        return _duration(self.path)
-
-
-@cache
-def _duration(path: Path) -> float:
-    "Seconds of a sound, which a task asks for several times; the file is opened once"
-    import soundfile
-
-    return soundfile.info(path).duration
+        return duration(self.path)
 
 
 # %% [markdown]
@@ -199,6 +202,7 @@ def _duration(path: Path) -> float:
 
 # %%
 #| export
+#| fold Loaders
 def _root() -> Path:
     "The data folder; FileNotFoundError if it is not there"
     root = os.environ.get("MODREG_DATA")
@@ -218,6 +222,9 @@ def digits() -> list[Utterance]:
     return [Utterance(path.stem, DIGITS[int(path.stem[0])], path.stem.split("_")[1], path) for path in paths]
 
 
+# %%
+#| export
+#| fold Loaders
 def librispeech() -> list[Utterance]:
     "Every subset of LibriSpeech that is there, `{subset}/{speaker}/{chapter}/{utterance}.flac` (or .mp3)"
     folder, texts = _root() / "LibriSpeech", {}
@@ -238,6 +245,7 @@ def librispeech() -> list[Utterance]:
 
 # %%
 #| export
+#| fold Tones
 def tones() -> list[Utterance]:
     "Made-up utterances: words of four speakers, each letter a tone"
     words = "aha bad cab dab fed gag had jab".split()
@@ -303,6 +311,8 @@ def mel_filters(
     return torch.minimum(up, down).clamp(min=0)
 
 
+# %%
+#| export
 def log_mel(
     samples: Tensor,  # (n,)
     rate: int,  # samples a second
@@ -353,6 +363,7 @@ test_close(stft.max(), power.max(), eps=0.02 * power.max().item())
 
 # %%
 #| export
+#| fold
 def time_stretch(
     pictures: Tensor,  # (n, T, bands)
     lengths: Tensor,  # frames of each (n,)
@@ -374,6 +385,9 @@ def time_stretch(
     return stretched * (torch.arange(y.shape[1]) < longer[:, None])[..., None], longer
 
 
+# %%
+#| export
+#| fold
 def spec_augment(
     pictures: Tensor,  # (n, T, bands)
     share: float,  # up to this share of frames, and of bands
@@ -411,7 +425,8 @@ assert 0.05 < (blotted == 0).float().mean() < 0.36 and (blotted == 0).flatten(1)
 
 # %%
 #| export
-class Conv(nn.Module):
+#| fold
+class Conv2d(nn.Module):
     "A 3 × 3 convolution for each replica, as one grouped convolution"
 
     def __init__(self, inputs: int, outputs: int, stride: int, replicas: int, generator: Generators):
@@ -425,7 +440,7 @@ class Conv(nn.Module):
         return functional.conv2d(x, self.weight.flatten(0, 1), self.bias.flatten(), self.stride, 1, 1, len(self.weight))
 
 
-class Norm(nn.Module):
+class LayerNorm(nn.Module):
     "Layer norm over bands, with a gain and a shift for each replica"
 
     def __init__(self, bands: int, replicas: int):
@@ -442,6 +457,25 @@ class Norm(nn.Module):
 
 # %%
 #| export
+#| fold
+def dropout(
+    x: Tensor,  # (S, …)
+    share: float,  # of the numbers that are set to zero
+    seeds: list[int],  # one for each replica, of what it draws here
+) -> Tensor:
+    "Dropout from a stream of its own for each replica"
+    streams = [torch.Generator(x.device).manual_seed(seed) for seed in seeds]
+    kept = torch.stack([torch.rand(x.shape[1:], generator=stream, device=x.device) >= share for stream in streams])
+    return x * kept / (1 - share)
+
+
+# %%
+#| export
+def halved(frames):  # a whole number, or a tensor of them
+    "Frames after the first convolution"
+    return (frames - 1) // 2 + 1
+
+
 class SpeechModel(nn.Module):
     "Spectrogram to scores of characters, for several seeds at once"
 
@@ -452,48 +486,40 @@ class SpeechModel(nn.Module):
     ):
         super().__init__()
         shared, half, c = dict(replicas=config.seeds, generator=generators), (config.bands + 1) // 2, config.channels
-        self.config = config
-        self.stem = Conv(1, c, 2, **shared)
-        self.blocks = nn.ModuleList(
-            nn.ModuleList([Norm(half, config.seeds), Conv(c, c, 1, **shared), Norm(half, config.seeds), Conv(c, c, 1, **shared)]) for _ in range(config.blocks))
+        self.stem, self.blocks = Conv2d(1, c, 2, **shared), nn.ModuleList()
+        for _ in range(config.blocks):
+            self.blocks.append(nn.ModuleList([LayerNorm(half, config.seeds), Conv2d(c, c, 1, **shared), LayerNorm(half, config.seeds), Conv2d(c, c, 1, **shared)]))
         self.into = Linear(c * half, config.hidden, **shared)
         self.rnn = RNN(config.hidden, config.hidden, nonlinearity="tanh", **shared)
         if config.init == "identity":
             near_identity_(self.rnn.weight_hh_l0)
         self.mid = Linear(config.hidden, config.hidden, **shared)
         self.out = Linear(config.hidden, BLANK + 1, **shared)
+        self.dropout = config.dropout
 
+    def forward(
+        self,
+        pictures: Tensor,  # (S, batch, T, bands)
+        lengths: Tensor,  # frames of each (S, batch)
+        seeds: list[int] | None = None,  # what each replica's dropout draws from; None: no dropout
+    ) -> tuple[Tensor, Tensor]:  # log-probabilities (S, T', batch, 29), and how many frames of them count (S, batch)
+        replicas, frames = len(pictures), halved(lengths)
+        inside = torch.arange(halved(pictures.shape[2]), device=pictures.device) < frames.mT[..., None]  # (batch, S, T')
 
-# %%
-#| export
-def halved(frames):  # a whole number, or a tensor of them
-    "Frames after the first convolution"
-    return (frames - 1) // 2 + 1
+        def cut(x: Tensor) -> Tensor:
+            return (x.unflatten(1, (replicas, -1)) * inside[:, :, None, :, None]).flatten(1, 2)
 
-
-@patch
-def forward(
-    self: SpeechModel,
-    pictures: Tensor,  # (S, batch, T, bands)
-    lengths: Tensor,  # frames of each (S, batch)
-) -> tuple[Tensor, Tensor]:  # log-probabilities (S, T', batch, 29), and how many frames of them count (S, batch)
-    seeds, frames = len(pictures), halved(lengths)
-    inside = torch.arange(halved(pictures.shape[2]), device=pictures.device) < frames.mT[..., None]  # (batch, S, T')
-
-    def cut(x: Tensor) -> Tensor:
-        return (x.unflatten(1, (seeds, -1)) * inside[:, :, None, :, None]).flatten(1, 2)
-
-    x = cut(self.stem(pictures.transpose(0, 1)))
-    for norm1, conv1, norm2, conv2 in self.blocks:
-        y = conv1(cut(functional.gelu(norm1(x))))
-        x = cut(x + conv2(cut(functional.gelu(norm2(y)))))
-    x = x.unflatten(1, (seeds, -1)).permute(1, 3, 0, 2, 4).flatten(3)  # (S, T', batch, channels · bands')
-    driven = self.into(x).float()
-    with torch.autocast(x.device.type, enabled=False):  # errors of half precision would add up along the recurrence
-        states, _ = self.rnn(driven)
-    drop = 0.1 if self.training and self.config.scale == "paper" else 0.0
-    scores = self.out(functional.dropout(functional.gelu(self.mid(states)), drop))
-    return scores.float().log_softmax(-1), frames
+        x = cut(self.stem(pictures.transpose(0, 1)))
+        for norm1, conv1, norm2, conv2 in self.blocks:
+            y = conv1(cut(functional.gelu(norm1(x))))
+            x = cut(x + conv2(cut(functional.gelu(norm2(y)))))
+        x = x.unflatten(1, (replicas, -1)).permute(1, 3, 0, 2, 4).flatten(3)  # (S, T', batch, channels · bands')
+        driven = self.into(x).float()
+        with torch.autocast(x.device.type, enabled=False):  # errors of half precision would add up along the recurrence
+            states, _ = self.rnn(driven)
+        y = functional.gelu(self.mid(states))
+        scores = self.out(y if seeds is None or not self.dropout else dropout(y, self.dropout, seeds))
+        return scores.float().log_softmax(-1), frames
 
 
 # %%
@@ -528,6 +554,14 @@ def greedy(
     return collapse(scores.argmax(-1).tolist())
 
 
+# %%
+#| export
+#| fold
+def _log_add(a: float, b: float) -> float:
+    high, low = max(a, b), min(a, b)
+    return high if low == -math.inf else high + math.log1p(math.exp(low - high))
+
+
 def beam(
     scores: Tensor,  # log-probabilities (T, 29)
     width: int = 16,  # prefixes that are kept
@@ -554,11 +588,6 @@ def beam(
         best = sorted(longer.items(), key=lambda item: -_log_add(*item[1]))[:width]
         prefixes = {prefix: tuple(pair) for prefix, pair in best}
     return "".join(ALPHABET[c] for c in max(prefixes, key=lambda p: _log_add(*prefixes[p])))
-
-
-def _log_add(a: float, b: float) -> float:
-    high, low = max(a, b), min(a, b)
-    return high if low == -math.inf else high + math.log1p(math.exp(low - high))
 
 
 # %% [markdown]
@@ -618,12 +647,64 @@ print(f"{len(left_out)} of {len(train)} utterances to learn from do not fit{': '
 # %% [markdown]
 # ## The task
 #
-# Each seed deals the utterances into batches of about equal length, so that little of a batch is silence, and takes the batches in random order.
+# The loss counts a character as much in a long transcript as in a short one. What is reported are error rates: the characters, or words, that must be changed, put in or taken out to make the hypothesis
+# the reference, as a share of the reference's.
 
 # %%
 #| export
+def ctc_loss(
+    scores: Tensor,  # log-probabilities (S, T', batch, 29)
+    frames: Tensor,  # how many of the frames count (S, batch)
+    characters: Tensor,  # of all transcripts in a row, seed by seed
+    counts: Tensor,  # characters of each transcript (S·batch,)
+) -> Tensor:  # (S,) in nats a character
+    "Minus the log-probability of all ways to write the transcripts"
+    flat = scores.permute(1, 0, 2, 3).flatten(1, 2)  # (T', S·batch, 29)
+    each = functional.ctc_loss(flat, characters, frames.flatten().cpu(), counts, blank=BLANK, reduction="none")
+    return (each / counts.to(each)).view(len(scores), -1).mean(1)
+
+
+def error_rates(
+    texts: list[str],  # what was said
+    written: list[str],  # what was understood
+) -> dict[str, float]:
+    "Character and word error rates `cer` and `wer` in %"
+    import jiwer
+
+    return {"cer": 100 * jiwer.cer(texts, written), "wer": 100 * jiwer.wer(texts, written)}
+
+
+# %%
+rates = error_rates(["one two", "three"], ["one too", "thee"])
+test_close(rates["cer"], 100 * 2 / 12)  # one letter of seven, one of five
+test_close(rates["wer"], 100 * 2 / 3)
+
+
+# %% [markdown]
+# The learning rate rises along a line, and falls along another (the paper's one cycle).
+
+# %%
+#| export
+#| fold
+def one_cycle(
+    parameters: list[nn.Parameter],
+    config: SpeechConfig,
+) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.OneCycleLR]:
+    "AdamW, and a learning rate that rises to `config.lr` and falls to `config.settle` of it"
+    optimizer = torch.optim.AdamW(parameters, lr=config.lr, fused=True)
+    steps = math.ceil(config.batches / config.sum_batches) * config.epochs
+    return optimizer, torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, config.lr, total_steps=steps + 1, pct_start=config.warm, anneal_strategy="linear", div_factor=25, final_div_factor=1 / (25 * config.settle))
+
+
+# %% [markdown]
+# Spectrograms of short sounds are kept in memory once they were made; those of long ones are made anew each time.
+
+# %%
+#| export
+#| fold
 class Spectrograms(Dataset):
-    "Spectrograms of utterances; short sounds are kept once they were decoded, long ones never"
+    "Spectrograms of utterances, each with its characters"
 
     def __init__(self, utterances: list[Utterance], config: SpeechConfig):
         self.utterances, self.config = utterances, config
@@ -650,6 +731,71 @@ def collate(items: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor, Tensor,
     return nn.utils.rnn.pad_sequence(pictures, batch_first=True), lengths, torch.cat(texts), torch.tensor([len(t) for t in texts])
 
 
+# %% [markdown]
+# The test is read a hundred utterances at a time.
+
+# %%
+#| export
+@torch.no_grad()
+def transcribe(
+    model: SpeechModel,
+    data: Spectrograms,
+    read: Callable[[Tensor], str] = greedy,  # from log-probabilities (T, 29) to a text: `greedy` or `beam`
+) -> list[list[str]]:
+    "What each seed writes down of each utterance"
+    seeds, device = data.config.seeds, data.config.device
+    written: list[list[str]] = [[] for _ in range(seeds)]
+    for first in range(0, len(data), 100):
+        pictures, lengths, *_ = collate([data[k] for k in range(first, min(first + 100, len(data)))])
+        scores, frames = model(pictures.expand(seeds, -1, -1, -1).to(device), lengths.expand(seeds, -1).to(device))
+        for texts, seed_scores, seed_frames in zip(written, scores.cpu(), frames.tolist(), strict=True):
+            texts += [read(seed_scores[:n, k]) for k, n in enumerate(seed_frames)]
+    return written
+
+
+# %% [markdown]
+# Each seed deals the utterances into batches of about equal length, so that little of a batch is silence, and takes the batches in random order. Every utterance in them is changed a little.
+
+# %%
+#| export
+#| fold
+def deal(
+    count: int,  # utterances, sorted by length
+    batch: int,  # utterances a batch
+    batches: int,  # that are wanted
+    generator: torch.Generator,
+) -> Tensor:  # indices (batches, batch)
+    "Whole rounds of batches of neighbours in length, in random order"
+    rows: list[Tensor] = []
+    while sum(map(len, rows)) < batches:
+        chosen = torch.randperm(count, generator=generator)[: count // batch * batch].sort().values.view(-1, batch)
+        rows.append(chosen[torch.randperm(len(chosen), generator=generator)])
+    return torch.cat(rows)[:batches]
+
+
+# %%
+#| export
+#| fold
+def vary(
+    batch: tuple[Tensor, Tensor, Tensor, Tensor],  # as `collate` makes it
+    config: SpeechConfig,
+    rate: int,  # samples a second
+    generators: list[torch.Generator],  # one for each seed
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    "Utterances at other speeds and pitches, with blots; each stays long enough for its transcript"
+    pictures, lengths, characters, counts = batch
+    draws = torch.cat([torch.rand(config.batch, 6, generator=g) for g in generators])
+    if config.speed or config.pitch:
+        speed, pitch = ((2 * draws[:, :2] - 1) * torch.tensor([config.speed, config.pitch])).exp().unbind(-1)
+        least = torch.tensor([2 * frames_needed("".join(ALPHABET[k] for k in text)) for text in characters.split(counts.tolist())])
+        pictures, lengths = time_stretch(pictures, lengths, speed, pitch, least, rate)
+    if config.masked:
+        pictures = spec_augment(pictures, config.masked, draws[:, 2:])
+    return pictures, lengths, characters, counts
+
+
+# %%
+#| export
 class Speech(Task):
     "Speech recognition with CTC (section 4.4 and appendix A.4)"
 
@@ -674,112 +820,37 @@ class Speech(Task):
     def recurrent(self, model: SpeechModel) -> list[tuple[nn.Module, str]]:
         return [(model.rnn, "weight_hh_l0")]
 
+    def batches(self, generators: list[torch.Generator]) -> Iterator[tuple]:
+        c = self.config
+        deals = torch.stack([deal(len(self.train), c.batch, c.batches, g) for g in generators], 1)  # (batches, S, batch)
+        loader = DataLoader(self.pictures, batch_sampler=deals.flatten(1).tolist(), collate_fn=collate, num_workers=c.workers,
+                            pin_memory=c.device != "cpu", generator=torch.Generator())
+        for batch in loader:
+            pictures, lengths, characters, counts = vary(batch, c, self.rate, generators)
+            seeds = [int(torch.randint(2**31, (), generator=g)) for g in generators] if c.dropout else None
+            yield pictures.unflatten(0, (c.seeds, c.batch)).to(c.device), lengths.view(c.seeds, c.batch).to(c.device), characters, counts, seeds
+
+    def loss(self, model: SpeechModel, batch: tuple) -> Tensor:
+        pictures, lengths, characters, counts, seeds = batch
+        with torch.autocast(self.config.device.split(":")[0], torch.bfloat16, enabled=self.config.precision == "bfloat16"):
+            scores, frames = model(pictures, lengths, seeds)
+        return ctc_loss(scores, frames, characters, counts)
+
+    def evaluate(self, model: SpeechModel) -> dict[str, Tensor]:
+        "Character and word error rates (S,) in %, of the greedy reading"
+        rates = [error_rates([u.text for u in self.test], written) for written in transcribe(model, self.tests)]
+        return {name: torch.tensor([rate[name] for rate in rates]) for name in ("cer", "wer")}
+
     def limits(self) -> dict[str, float]:
         return {"says nothing": 100.0}
 
-    def optimizer(self, parameters: list[nn.Parameter]) -> tuple[torch.optim.Optimizer, Any]:
-        c = self.config
-        optimizer = torch.optim.AdamW(parameters, lr=c.lr, fused=True)
-        steps = math.ceil(c.batches / self.accumulate) * c.epochs
-        return optimizer, torch.optim.lr_scheduler.OneCycleLR(
-            optimizer, c.lr, total_steps=steps + 1, pct_start=c.warm, anneal_strategy="linear", div_factor=25, final_div_factor=1 / (25 * c.settle))
+    def optimizer(self, parameters: list[nn.Parameter]) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.OneCycleLR]:
+        return one_cycle(parameters, self.config)
 
     @property
     def accumulate(self) -> int:
         return self.config.sum_batches
 
-
-# %% [markdown]
-# Each seed deals its own batches, and every utterance in them is changed a little.
-
-# %%
-#| export
-@patch
-def _deal(self: Speech, generator: torch.Generator) -> Tensor:
-    "Indices (batches, batch) of one epoch of one seed: whole rounds of neighbours in length, in random order"
-    c, rows = self.config, []
-    while sum(map(len, rows)) < c.batches:
-        usable = len(self.train) // c.batch * c.batch
-        chosen = torch.randperm(len(self.train), generator=generator)[:usable].sort().values.view(-1, c.batch)
-        rows.append(chosen[torch.randperm(len(chosen), generator=generator)])
-    return torch.cat(rows)[: c.batches]
-
-
-@patch
-def batches(self: Speech, generators: list[torch.Generator]) -> Iterator[tuple]:
-    c = self.config
-    deals = torch.stack([self._deal(g) for g in generators], 1)  # (batches, S, batch)
-    loader = DataLoader(self.pictures, batch_sampler=deals.flatten(1).tolist(), collate_fn=collate, num_workers=c.workers,
-                        pin_memory=c.device != "cpu", generator=torch.Generator())
-    for pictures, lengths, characters, counts in loader:
-        draws = torch.cat([torch.rand(c.batch, 6, generator=g) for g in generators])
-        if c.speed or c.pitch:
-            speed, pitch = ((2 * draws[:, :2] - 1) * torch.tensor([c.speed, c.pitch])).exp().unbind(-1)
-            least = torch.tensor([2 * frames_needed("".join(ALPHABET[k] for k in text)) for text in characters.split(counts.tolist())])
-            pictures, lengths = time_stretch(pictures, lengths, speed, pitch, least, self.rate)
-        if c.masked:
-            pictures = spec_augment(pictures, c.masked, draws[:, 2:])
-        yield (pictures.unflatten(0, (c.seeds, c.batch)).to(c.device), lengths.view(c.seeds, c.batch).to(c.device), characters, counts)
-
-
-# %% [markdown]
-# The loss counts a character as much in a long transcript as in a short one. What is reported are error rates: the characters, or words, that must be changed, put in or taken out to make the hypothesis
-# the reference, as a share of the reference's.
-
-# %%
-#| export
-@patch
-def loss(self: Speech, model: SpeechModel, batch: tuple) -> Tensor:
-    "CTC loss (S,) in nats a character"
-    pictures, lengths, characters, counts = batch
-    with torch.autocast(self.config.device.split(":")[0], torch.bfloat16, enabled=self.config.precision == "bfloat16"):
-        scores, frames = model(pictures, lengths)
-    flat = scores.permute(1, 0, 2, 3).flatten(1, 2)  # (T', S·batch, 29)
-    each = functional.ctc_loss(flat, characters, frames.flatten().cpu(), counts, blank=BLANK, reduction="none")
-    return (each / counts.to(each)).view(len(pictures), -1).mean(1)
-
-
-@patch
-def hidden_outputs(self: Speech, model: SpeechModel) -> Iterator[tuple[Tensor, Tensor]]:
-    "Scores (S, T', n, 29) and frames (S, n) of the test utterances, some at a time, in the order of `test`"
-    for first in range(0, len(self.test), 100):
-        pictures, lengths, *_ = collate([self.tests[k] for k in range(first, min(first + 100, len(self.test)))])
-        seeds = self.config.seeds
-        yield model(pictures.expand(seeds, -1, -1, -1).to(self.config.device), lengths.expand(seeds, -1).to(self.config.device))
-
-
-@patch
-def transcripts(self: Speech, model: SpeechModel, read=greedy) -> list[list[str]]:
-    "What each seed writes down of each test utterance"
-    written: list[list[str]] = [[] for _ in self.seeds]
-    for scores, frames in self.hidden_outputs(model):
-        for said, seed_scores, seed_frames in zip(written, scores.cpu(), frames.tolist(), strict=True):
-            said += [read(seed_scores[:n, k]) for k, n in enumerate(seed_frames)]
-    return written
-
-
-@patch
-def evaluate(self: Speech, model: SpeechModel) -> dict[str, Tensor]:
-    "Character and word error rates (S,) in %, of the greedy reading"
-    texts = [u.text for u in self.test]
-    rates = [error_rates(texts, written) for written in self.transcripts(model)]
-    return {name: torch.tensor([rate[name] for rate in rates]) for name in ("cer", "wer")}
-
-
-def error_rates(
-    texts: list[str],  # what was said
-    written: list[str],  # what was understood
-) -> dict[str, float]:
-    "Character and word error rates `cer` and `wer` in %"
-    import jiwer
-
-    return {"cer": 100 * jiwer.cer(texts, written), "wer": 100 * jiwer.wer(texts, written)}
-
-
-# %%
-rates = error_rates(["one two", "three"], ["one too", "thee"])
-test_close(rates["cer"], 100 * 2 / 12)  # one letter of seven, one of five
-test_close(rates["wer"], 100 * 2 / 3)
 
 # %% [markdown]
 # ## The run
@@ -846,13 +917,11 @@ fig.savefig(folder / "hearing.png", dpi=150)
 plt.show()
 samples, rate = task.test[k].sound()
 display(Audio(samples.numpy(), rate=rate))
-few = replace(config, tested=min(config.tested, 60))
-with torch.no_grad():
-    small_task = Speech(few)
-    texts = [u.text for u in small_task.test]
-    for read in (greedy, beam):
-        written = small_task.transcripts(model, read)[0]
-        print(f"{read.__name__:7} {error_rates(texts, written)['cer']:.1f} % of characters wrong; {', '.join(map(repr, written[:6]))} for {', '.join(map(repr, texts[:6]))}")
+few = Spectrograms(task.test[:: max(1, len(task.test) // 60)][:60], config)
+texts = [u.text for u in few.utterances]
+for read in (greedy, beam):
+    written = transcribe(model, few, read)[0]
+    print(f"{read.__name__:7} {error_rates(texts, written)['cer']:.1f} % of characters wrong; {', '.join(map(repr, written[:6]))} for {', '.join(map(repr, texts[:6]))}")
 
 # %% [markdown]
 # ## The shape of what is left
@@ -897,19 +966,16 @@ display(Markdown("\n".join(lines)))
 # Its errors with each speaker, a number for each seed, and what it most often writes wrongly of the voices that it knows:
 
 # %%
-plain, familiar = load_model(task, runs["plain"]), Speech(config)
-familiar.test = task.train[:: max(1, len(task.train) // config.tested)]
-familiar.tests = Spectrograms(familiar.test, config)
+plain, familiar = load_model(task, runs["plain"]), Spectrograms(task.train[:: max(1, len(task.train) // config.tested)], config)
 lines, mistakes = ["| speaker | heard in training | characters wrong (%) |", "|---|---|---|"], Counter()
-for side, heard in ((familiar, "yes"), (task, "no")):
-    with torch.no_grad():
-        written = side.transcripts(plain)
-    for speaker in sorted({u.speaker for u in side.test}):
-        mine = [k for k, u in enumerate(side.test) if u.speaker == speaker]
-        wrong = [error_rates([side.test[k].text for k in mine], [said[k] for k in mine])["cer"] for said in written]
+for side, heard in ((familiar, "yes"), (task.tests, "no")):
+    written = transcribe(plain, side)
+    for speaker in sorted({u.speaker for u in side.utterances}):
+        mine = [k for k, u in enumerate(side.utterances) if u.speaker == speaker]
+        wrong = [error_rates([side.utterances[k].text for k in mine], [said[k] for k in mine])["cer"] for said in written]
         lines.append(f"| {speaker} | {heard} | {', '.join(f'{rate:.1f}' for rate in wrong)} |")
     if side is familiar:
-        mistakes.update((u.text, text) for said in written for u, text in zip(side.test, said, strict=True) if u.text != text)
+        mistakes.update((u.text, text) for said in written for u, text in zip(side.utterances, said, strict=True) if u.text != text)
 display(Markdown("\n".join(lines)))
 print("; ".join(f"{text!r} for {said!r}, {times} times" for (said, text), times in mistakes.most_common(5)))
 

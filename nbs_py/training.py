@@ -48,7 +48,7 @@ from modreg.geometry.manifolds import manifold
 from modreg.sparsity.pruning import REINITIALIZE, SCHEDULES, MagnitudePruner, reinitialize
 from modreg.layers.recurrent import RNN, Linear
 from modreg.sparsity.regularizer import CONTROLS, ModuliRegularizer
-from modreg.layers.sparse import neighbour_groups, use_sparse_products
+from modreg.layers.sparse import geometric_blocks, use_sparse_products
 
 # %%
 #| hide
@@ -497,7 +497,7 @@ def _blocks(task: Task, model: nn.Module, regularizers: Iterable[ModuliRegulariz
         places = regularizer.embedding
         if config.order == "random":
             places = torch.stack([torch.rand(config.hidden, 1, generator=g) for g in task.generators("order", k)])
-        blocks[names[id(regularizer.weight)]] = torch.stack([neighbour_groups(p, config.block) for p in places])
+        blocks[names[id(regularizer.weight)]] = torch.stack([geometric_blocks(p, config.block) for p in places])
     return blocks
 
 

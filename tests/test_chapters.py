@@ -78,7 +78,7 @@ def test_skeleton(path):
     assert begins == sorted(begins), f"{path.name}: the parts stand in another order"
 
 
-@pytest.mark.parametrize("path", [path for path in CHAPTERS if path.stem != "speech"], ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
 def test_no_cell_is_long(path):
     "A code cell has at most 30 lines, or it holds one definition, with what constants belong to it, and has at most 55"
     for cell in nbformat.read(path, as_version=4).cells:

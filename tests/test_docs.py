@@ -102,6 +102,13 @@ def test_code_before_the_first_picture_is_folded():
     assert folded == [True, False, True, True, False]
 
 
+def test_a_fold_says_what_is_in_it():
+    "Imports, a picture's code, or what stands behind `fold`"
+    code, show = nbformat.v4.new_code_cell, [nbformat.v4.new_output("display_data", data={"image/png": PIXEL})]
+    cells = code("import math"), code("#| export\n#| fold Loaders\nx = 1"), code("#| code-fold: true\ny = 1"), code("plot()", outputs=show)
+    assert [cell.metadata.mystnb.code_prompt_show for cell in page_of(*cells).cells[1:]] == ["Imports", "Loaders", "The code", "The picture's code"]
+
+
 def test_wide_figures_are_marked():
     "On a phone a row of panels is wider than the screen, and scrolls"
     shown = [nbformat.v4.new_output("display_data", data={"image/png": png}) for png in (PIXEL, WIDE)]

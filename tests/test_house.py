@@ -111,6 +111,11 @@ def test_export_leaves_no_diff(tmp_path):
     assert not differ and not errors, f"{differ + errors}: {SYNC}"
 
 
+def test_no_directive_is_left_in_a_module():
+    "nbdev drops its own directives, and leaves those of Quarto, which have a colon: an exported cell is folded by `#| fold`, not by `#| code-fold: true`"
+    assert not [name for name in modules(ROOT) if re.search(r"^#\|", (ROOT / "modreg" / name).read_text(encoding="utf-8"), re.MULTILINE)]
+
+
 def test_readme_is_in_sync():
     "README.md is what tools/readme.py makes of nbs/index.ipynb"
     code = "import sys; sys.path.insert(0, 'tools'); import readme; sys.stdout.buffer.write(readme.readme().encode())"

@@ -127,12 +127,39 @@ def test_bad_distances(bad):
         Diffusion()(bad)
 
 
-def test_a_new_inhibitor():
-    class Step(Inhibitor):
-        def evaluate(self, d): return (d > 1).to(d) - .5
-    assert torch.equal(Step()(torch.tensor([0., 2.])), torch.tensor([0., .5])), "negative prices are cut at 0"
-    with pytest.raises(NotImplementedError, match="evaluate"):
-        Inhibitor()(torch.zeros(1))
+def made(price):
+    class Made(Inhibitor):
+        def evaluate(self, d): return price(d)
+        def __repr__(self): return "Made()"
+    return Made()
+
+
+def test_a_forgotten_evaluate_fails_when_the_inhibitor_is_made():
+    class Empty(Inhibitor):
+        name = "empty"
+    with pytest.raises(TypeError, match=r"abstract method .*evaluate"):
+        Empty()
+
+
+@dtypes
+@pytest.mark.parametrize("price, words", [
+    (lambda d: (d > 1).to(d) - .5, r"Made\(\) gives -0.5 at a distance of 0"),
+    (lambda d: d / d, r"Made\(\) gives nan, first at a distance of 0"),
+    (lambda d: d.mean(), r"Made\(\) gives torch\.float.. \(\) for distances"),
+    (lambda d: d.half(), r"Made\(\) gives torch.float16"),
+    (lambda d: 1., r"Made\(\) gives float")])
+def test_prices_that_no_weight_can_have_are_refused_by_name(dtype, price, words):
+    with pytest.raises(ValueError, match=words):
+        made(price)(torch.tensor([0., 2.], dtype=dtype))
+
+
+@dtypes
+def test_rounding_below_zero_is_cut(dtype):
+    d, eps = torch.linspace(0, 9, 100, dtype=dtype), torch.finfo(dtype).eps
+    prices = made(lambda d: 100 * torch.cos(d) ** 2 - 100 * eps)(d)
+    assert (prices >= 0).all()
+    assert torch.equal(made(lambda d: torch.where(d > 1, math.inf, 0.).to(d))(d) == math.inf, d > 1), "a price may be infinite"
+    assert made(lambda d: -d)(d[:0]).shape == (0,)
 
 
 @shapes

@@ -25,7 +25,7 @@ def lab(tmp_path_factory):
     settings = {f"{name}_DIR": str(folder / name) for name in
                 ("JUPYTER_CONFIG", "JUPYTER_RUNTIME", "JUPYTERLAB_SETTINGS", "JUPYTERLAB_WORKSPACES", "IPYTHON")}
     settings["IPYTHONDIR"] = settings.pop("IPYTHON_DIR")
-    cells = [nbformat.v4.new_code_cell("from modreg import explore")]
+    cells = [nbformat.v4.new_code_cell("from modreg.book import explore")]
     cells += [nbformat.v4.new_code_cell(f"{name} = explore.{name}()\n{name}") for name in FIGURES]
     cells.append(nbformat.v4.new_code_cell("print('states', [bool(figure.state) for figure in (" + ", ".join(FIGURES) + ",)])"))
     (folder / "book").mkdir()

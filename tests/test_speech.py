@@ -8,7 +8,7 @@ import torch
 from headless import break_off, run
 from papermill.exceptions import PapermillExecutionError
 
-from modreg.tasks.speech import BLANK, Speech, SpeechConfig, Utterance, digits, error_rates, frames_of, librispeech, too_short, split, tones
+from modreg.tasks.speech import BLANK, Speech, SpeechConfig, Utterance, digits, dropout, error_rates, frames_of, librispeech, too_short, split, tones
 from modreg.lab.training import Phase, fit
 
 needs_data = pytest.mark.skipif("MODREG_DATA" not in os.environ, reason="the recordings are not here: MODREG_DATA names no folder")
@@ -85,6 +85,20 @@ def test_an_interrupted_run_goes_on_bit_for_bit(tmp_path):
     break_off(Speech, parts, 1)
     resumed = fit(Speech(parts), progress=False)
     assert resumed.history == whole.history
+
+
+def test_dropout_draws_from_each_seeds_own_stream(tmp_path):
+    "Of the inputs of the last layer the share `dropout` is zero, in training alone; a seed draws the same alone as in company"
+    whole = dropout(torch.ones(2, 300, 5, 40), 0.3, [4, 5])
+    assert abs((whole == 0).float().mean() - 0.3) < 0.01 and torch.equal(whole.unique(), torch.tensor([0, 1 / 0.7]))
+    torch.testing.assert_close(dropout(torch.ones(1, 300, 5, 40), 0.3, [5]), whole[1:])
+    both, alone = (Speech(config(tmp_path, seeds=n, seed=s, dropout=0.4)) for n, s in ((2, 4), (1, 5)))
+    models = [task.model(task.generators("weights", "train")) for task in (both, alone)]
+    batches = [next(task.batches(task.generators("data"))) for task in (both, alone)]
+    losses = [task.loss(model, batch) for task, model, batch in zip((both, alone), models, batches, strict=True)]
+    torch.testing.assert_close(losses[0][1:], losses[1], rtol=1e-4, atol=1e-4)
+    assert not torch.equal(losses[1], alone.loss(models[1], (*batches[1][:-1], None)))
+    torch.testing.assert_close(alone.evaluate(models[1]), alone.evaluate(models[1]))
 
 
 def test_blank_is_the_last_class_and_silence_is_all_wrong():

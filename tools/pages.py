@@ -219,8 +219,9 @@ def chapter(
         if cell.cell_type == "markdown":
             cells.append(nbformat.v4.new_markdown_cell(linker(cell.source)))
         elif not re.search(r"^#\| *(hide|default_exp)\b", cell.source, re.MULTILINE):
-            first = (draws(cell) and not drawn) or "#| code-fold: true" in cell.source
-            fold = "Imports" if _only_imports(cell.source) else "The picture's code" if first else ""
+            told = re.search(r"^#\| *(?:fold\b|code-fold: true) *(.*)$", cell.source, re.MULTILINE)  # of these two, nbdev leaves the second in a module
+            picture = draws(cell) and (told or not drawn)
+            fold = "Imports" if _only_imports(cell.source) else "The picture's code" if picture else (told[1] or "The code") if told else ""
             cells.append(_code(cell, fold))
             drawn = drawn or draws(cell)
     if end:

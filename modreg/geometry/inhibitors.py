@@ -8,62 +8,81 @@ __all__ = ['INHIBITORS', 'Inhibitor', 'DifferenceOfGaussians', 'Ricker', 'Diffus
 
 # %% ../../nbs/inhibitors.ipynb #4c1bb8a9
 import math
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from .manifolds import Manifold
+from .manifolds import Manifold, check_positive, check_whole
 
 # %% ../../nbs/inhibitors.ipynb #f65a86bc
-class Inhibitor:
-    "A function of distance: the price of a connection of that length; never negative, differentiable"
+def _check_prices(f: "Inhibitor", d: Tensor, prices: Tensor) -> None:
+    "ValueError unless the prices are like the distances, numbers, and not negative beyond rounding"
+    if not isinstance(prices, Tensor) or prices.shape != d.shape or prices.dtype != d.dtype:
+        got = f"{prices.dtype} {tuple(prices.shape)}" if isinstance(prices, Tensor) else type(prices).__name__
+        raise ValueError(f"evaluate of {f} gives {got} for distances {d.dtype} {tuple(d.shape)}; give one price for each, of the same dtype")
+    if not d.numel() or torch.compiler.is_compiling():
+        return
+    least, greatest = (bound.item() for bound in prices.detach().aminmax())
+    if math.isnan(least):
+        first = d.detach()[prices.detach().isnan()][0].item()
+        raise ValueError(f"{f} gives nan, first at a distance of {first:g}; a price is a number of 0 or more")
+    if least < -64 * torch.finfo(d.dtype).eps * max(abs(greatest), 1.0):
+        where = d.detach().flatten()[prices.detach().argmin()].item()
+        raise ValueError(f"{f} gives {least:g} at a distance of {where:g}; a price below 0 would pay weights to grow: add its least value, or clamp")
+
+# %% ../../nbs/inhibitors.ipynb #a6fbc67e
+def _collapse(f: "Inhibitor") -> tuple[bool, str]:
+    "Whether an embedding may be trained under `f`, and the reason, read off from its values at distances from 0 to 50"
+    price = f(torch.linspace(0, 50, 5001, dtype=torch.float64))
+    if price.min() == price.max():
+        return False, f"{f} is constant, so it gives an embedding no gradient"
+    least = price <= price.min() + 1e-5 * (price.max() - price.min())
+    if not least[0]:
+        return True, f"{f} is least at a distance of about {int(least.nonzero()[0]) / 100:.2f}, so one point is not the cheapest embedding"
+    how = "never falls with distance" if (price.diff() >= 0).all() else "is least at distance 0"
+    return False, f"{f} {how}, so all neurons at one point are cheapest and the embedding collapses"
+
+# %% ../../nbs/inhibitors.ipynb #4d7b8b1b
+class Inhibitor(ABC):
+    "A function of distance: the price of a connection of that length; never negative, differentiable. A subclass gives `evaluate`"
     name: ClassVar[str]  # as in `inhibitor(name)`
     formula: ClassVar[str]  # in LaTeX, for pictures
 
+    @abstractmethod
     def evaluate(self, d: Tensor) -> Tensor:
-        raise NotImplementedError(f"{type(self).__name__} must say what a distance costs: define evaluate")
+        "Price of each distance, of any shape, by tensor operations that autograd knows"
 
     def __call__(
         self,
         d: Tensor,  # distances, any shape
     ) -> Tensor:  # coefficients, same shape
-        "Coefficients of weights whose neurons are `d` apart"
+        "Coefficients of weights whose neurons are `d` apart; ValueError if `evaluate` gives nan, negative ones, or another shape"
         if not isinstance(d, Tensor) or not d.is_floating_point():
             raise TypeError(f"d is a {getattr(d, 'dtype', type(d).__name__)}; give a floating tensor of distances")
-        return self.evaluate(d).clamp(min=0)
+        prices = self.evaluate(d)
+        _check_prices(self, d, prices)
+        return prices.clamp(min=0)
 
     def value_and_grad(
         self,
         d: Tensor,  # distances, any shape
     ) -> tuple[Tensor, Tensor]:  # coefficients and their derivatives with respect to distance, same shape
-        "Value and slope at once; by automatic differentiation, unless a subclass knows better"
+        "Value and derivative at once, unchecked, for loops; by automatic differentiation, unless a subclass knows better"
         with torch.enable_grad():
             d = d.detach().requires_grad_()
-            value = self(d)
-            (slope,) = torch.autograd.grad(value.sum(), d)
-        return value.detach(), slope
+            value = self.evaluate(d).clamp(min=0)
+            (grad,) = torch.autograd.grad(value.sum(), d)
+        return value.detach(), grad
 
     @property
-    def trainable(self) -> tuple[bool, str]:  # whether, and why
-        "Whether an embedding may be trained under it: not if all neurons at one point are the cheapest"
-        f = self(torch.linspace(0, 50, 5001, dtype=torch.float64))
-        if f.min() == f.max():
-            return False, f"{self} is constant, so it gives an embedding no gradient"
-        least = f <= f.min() + 1e-5 * (f.max() - f.min())
-        if not least[0]:
-            return True, f"{self} is least at a distance of about {int(least.nonzero()[0]) / 100:.2f}, so one point is not the cheapest embedding"
-        how = "never falls with distance" if (f.diff() >= 0).all() else "is least at distance 0"
-        return False, f"{self} {how}, so all neurons at one point are cheapest and the embedding collapses"
+    def trainable(self) -> tuple[bool, str]:
+        "Whether an embedding may be trained under it, and why: not if all neurons at one point are the cheapest"
+        return _collapse(self)
 
 # %% ../../nbs/inhibitors.ipynb #13672177
-def _check_positive(**values: float) -> None:
-    for name, value in values.items():
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < math.inf:
-            raise ValueError(f"{name} is {value!r}; give a positive finite number")
-
-# %% ../../nbs/inhibitors.ipynb #1106ae1f
 @dataclass(frozen=True)
 class DifferenceOfGaussians(Inhibitor):
     "max g - g with g(d) = a·(exp(-d²/b) - exp(-c·d²)): near and far are dear, a ring between is free (eq. 8)"
@@ -74,7 +93,7 @@ class DifferenceOfGaussians(Inhibitor):
     formula = r"\max g - g,\ g = a\,(e^{-d^2/b} - e^{-c d^2})"
 
     def __post_init__(self):
-        _check_positive(a=self.a, b=self.b, c=self.c)
+        check_positive(a=self.a, b=self.b, c=self.c)
         if self.b * self.c <= 1:
             raise ValueError(f"b·c is {self.b * self.c}; the first Gaussian must be the wider: give b·c > 1")
 
@@ -98,8 +117,8 @@ class DifferenceOfGaussians(Inhibitor):
 
     def value_and_grad(self, d):
         wide, narrow = self._gaussians(d)
-        slope = (wide * (1 / self.b)).sub_(narrow, alpha=self.c).mul_(d).mul_(2 * self.a)
-        return wide.sub_(narrow).mul_(-self.a).add_(self.maximum).clamp_(min=0), slope
+        grad = (wide * (1 / self.b)).sub_(narrow, alpha=self.c).mul_(d).mul_(2 * self.a)
+        return wide.sub_(narrow).mul_(-self.a).add_(self.maximum).clamp_(min=0), grad
 
 # %% ../../nbs/inhibitors.ipynb #441d53cd
 @dataclass(frozen=True)
@@ -110,7 +129,7 @@ class Ricker(Inhibitor):
     formula = r"\max\psi - \psi,\ \psi = \frac{2}{\sqrt{3s}\,\pi^{1/4}}(1 - \frac{d^2}{s^2})\,e^{-d^2/2s^2}"
 
     def __post_init__(self):
-        _check_positive(s=self.s)
+        check_positive(s=self.s)
 
     @property
     def maximum(self) -> float:
@@ -141,7 +160,7 @@ class Sinusoid(Inhibitor):
         return 50 + 50 * torch.cos(2 * d)
 
     def value_and_grad(self, d):
-        return self(d), -100 * torch.sin(2 * d)
+        return self.evaluate(d).clamp(min=0), -100 * torch.sin(2 * d)
 
 # %% ../../nbs/inhibitors.ipynb #90c0234b
 @dataclass(frozen=True)
@@ -153,7 +172,7 @@ class Gaussian(Inhibitor):
     formula = r"h\,(1 - e^{-d^2/2s^2})"
 
     def __post_init__(self):
-        _check_positive(height=self.height, scale=self.scale)
+        check_positive(height=self.height, scale=self.scale)
 
     def evaluate(self, d):
         return -self.height * torch.expm1(-((d / self.scale) ** 2) / 2)
@@ -167,7 +186,7 @@ class Constant(Inhibitor):
     formula = r"\mathrm{const}"
 
     def __post_init__(self):
-        _check_positive(value=self.value)
+        check_positive(value=self.value)
 
     def evaluate(self, d):
         return self.value + 0 * d  # keeps the way to `d` open for autograd, with gradient 0
@@ -190,8 +209,7 @@ def inhibitor(
 
 # %% ../../nbs/inhibitors.ipynb #d6187fbe
 def _random_distances(manifold: Manifold, pairs: int, generator: torch.Generator | None) -> Tensor:
-    if isinstance(pairs, bool) or not isinstance(pairs, int) or pairs < 1:
-        raise ValueError(f"pairs is {pairs!r}; give a whole number of 1 or more")
+    check_whole(pairs=pairs)
     x, y = (manifold.sample((pairs, 1), generator, dtype=torch.float64) for _ in range(2))
     return manifold.distance(x, y).flatten()
 

@@ -29,7 +29,7 @@ from ..geometry.manifolds import manifold
 from ..sparsity.pruning import REINITIALIZE, SCHEDULES, MagnitudePruner, reinitialize
 from ..layers.recurrent import RNN, Linear
 from ..sparsity.regularizer import CONTROLS, ModuliRegularizer
-from ..layers.sparse import neighbour_groups, use_sparse_products
+from ..layers.sparse import geometric_blocks, use_sparse_products
 
 # %% ../../nbs/training.ipynb #65f78072
 @dataclass(frozen=True, kw_only=True)
@@ -364,7 +364,7 @@ def _blocks(task: Task, model: nn.Module, regularizers: Iterable[ModuliRegulariz
         places = regularizer.embedding
         if config.order == "random":
             places = torch.stack([torch.rand(config.hidden, 1, generator=g) for g in task.generators("order", k)])
-        blocks[names[id(regularizer.weight)]] = torch.stack([neighbour_groups(p, config.block) for p in places])
+        blocks[names[id(regularizer.weight)]] = torch.stack([geometric_blocks(p, config.block) for p in places])
     return blocks
 
 # %% ../../nbs/training.ipynb #3a0952ba
