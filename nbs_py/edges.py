@@ -232,10 +232,10 @@ for name in ("torus", "circle", "klein", "sphere", "r3", "torus6"):
         test_close(prices.view(400, 7).sort(1).values, every.sort(1).values[:, :7], eps=1e-9)
 
 # %%
-points = Torus().sample(20_000, generator)
+points = Torus().sample(8000, generator)
 naive, tree = median_time(
-    lambda: list(_all_pairs(Torus(), points[:20_000].double(), dog, torch.arange(500), 50, PAIRS)), lambda: geometric_edges("torus", points, dog, 50), rounds=1)
-print(f"20,000 neurons, 50 partners: {40 * naive:.0f} s by all pairs, {tree:.1f} s by the tree")
+    lambda: list(_all_pairs(Torus(), points.double(), dog, torch.arange(200), 20, PAIRS)), lambda: geometric_edges("torus", points, dog, 20), rounds=1)
+print(f"8,000 neurons, 20 partners: {40 * naive:.1f} s by all pairs, {tree:.1f} s by the tree")
 
 
 # %% [markdown]
@@ -266,12 +266,12 @@ def edge_pattern(
 mask = torch.rand(60, 1300, generator=generator) < 0.3
 for one in (mask, mask.mT, mask & False):
     rows, columns = one.nonzero(as_tuple=True)
-    weight, states = torch.randn(len(rows), generator=generator, dtype=torch.float64), torch.randn(one.shape[1], 5, generator=generator, dtype=torch.float64)
+    weight, states = torch.randn(len(rows), generator=generator, dtype=torch.float64), torch.randn(one.shape[1], 8, generator=generator, dtype=torch.float64)
     matrix = SparseMatrix.at(edge_pattern(rows, columns, tuple(one.shape)), weight)
     dense = torch.zeros(one.shape, dtype=torch.float64)
     dense[rows, columns] = weight
     test_eq(matrix.dense(), dense)
-    test_close(matrix.add_(states, torch.zeros(len(one), 5, dtype=torch.float64)), dense @ states, eps=1e-10)
+    test_close(matrix.add_(states, torch.zeros(len(one), 8, dtype=torch.float64)), dense @ states, eps=1e-10)
 
 
 # %% [markdown]
@@ -382,7 +382,7 @@ for nonlinearity in ("relu", "tanh"):
     with torch.no_grad():
         for to, values in ((dense.weight_hh_l0, layer.dense()), (dense.weight_ih_l0, layer.weight_ih), (dense.bias_ih_l0, layer.bias), (dense.bias_hh_l0, 0 * layer.bias)):
             to.copy_(values)
-    x, h0 = torch.randn(6, 4, 3, generator=generator).double(), torch.randn(1, 4, 80, generator=generator).double()
+    x, h0 = torch.randn(6, 8, 3, generator=generator).double(), torch.randn(1, 8, 80, generator=generator).double()
     results = []
     for one in (layer, dense):
         out, last = one(x, h0)

@@ -125,6 +125,7 @@ assert error < 0.25  # it has learned
 # | | [inhibitors](inhibitors.ipynb) | functions of distance |
 # | Method | [regularizer](regularizer.ipynb) | the penalty: what a connection costs, on the weights of any layer |
 # | | [pruning](pruning.ipynb) | masks, schedules, lottery tickets |
+# | | [rivals](rivals.ipynb) | sparse from birth, or rewired while it learns: SET, RigL and others, and what each costs |
 # | | [own](own.ipynb) | a manifold and an inhibitor of your own, in your own training loop |
 # | Experiments | [experiments](experiments.ipynb) | three runs, their pictures, and all conditions on equal terms |
 # | | [navigation](navigation.ipynb) | a rat in the dark: data, model, run, and the paper's numbers |
