@@ -123,6 +123,8 @@ assert error < 0.25  # it has learned
 # | Start | [exercises](exercises.ipynb) | how to read this book |
 # | Geometry | [manifolds](manifolds.ipynb) | metric spaces that neurons live on |
 # | | [inhibitors](inhibitors.ipynb) | functions of distance |
+# | | [products](products.ipynb) | products of spaces, modules of neurons, projective and hyperbolic planes |
+# | | [finite](finite.ipynb) | matrices of distances, graphs, meshes and clouds of points |
 # | Method | [regularizer](regularizer.ipynb) | the penalty: what a connection costs, on the weights of any layer |
 # | | [pruning](pruning.ipynb) | masks, schedules, lottery tickets |
 # | | [rivals](rivals.ipynb) | sparse from birth, or rewired while it learns: SET, RigL and others, and what each costs |
@@ -141,12 +143,15 @@ assert error < 0.25  # it has learned
 # | | [explore](explore.ipynb) | seven figures that are small programs |
 # | | [coverings](coverings.ipynb) | why circle, torus and Klein bottle belong together |
 # | The paper | [reproduction](reproduction.ipynb) | what a faithful reproduction must know |
-# | Machinery | [weights](weights.ipynb) | which parameters are weights, and which neurons their entries join |
+# | Machinery | [specs](specs.ipynb) | spaces and inhibitors as text with arguments, read and never run |
+# | | [weights](weights.ipynb) | which parameters are weights, and which neurons their entries join |
 # | | [recurrent](recurrent.ipynb) | a recurrent layer that trains fast, many replicas at once |
 # | | [kernels](kernels.ipynb) | loops that keep a processor's registers full, compiled at hand |
 # | | [sparse](sparse.ipynb) | products that cost what is left of a matrix, and blocks that follow the geometry |
 # | | [edges](edges.ipynb) | a recurrent layer that is born sparse, and never makes a matrix of all pairs |
-# | | [training](training.ipynb) | one loop for all tasks; runs that are found again |
+# | | [settings](settings.ipynb) | an experiment as checked values |
+# | | [runs](runs.ipynb) | folders that are found again, never half written |
+# | | [training](training.ipynb) | one loop for networks of your own and for all tasks |
 # | | [speed](speed.ipynb) | how to time code on a noisy machine, and what everything here costs |
 #
 # ## The package, in seven wings

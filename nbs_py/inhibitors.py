@@ -34,6 +34,7 @@ import torch
 from torch import Tensor
 
 from modreg.geometry.manifolds import Manifold, check_positive, check_whole
+from modreg.geometry.specs import Registry
 
 # %%
 #| hide
@@ -120,8 +121,12 @@ def _collapse(f: "Inhibitor") -> tuple[bool, str]:
 #| export
 class Inhibitor(ABC):
     "A function of distance: the price of a connection of that length; never negative, differentiable. A subclass gives `evaluate`"
-    name: ClassVar[str]  # as in `inhibitor(name)`
-    formula: ClassVar[str]  # in LaTeX, for pictures
+    formula: ClassVar[str] = "f(d)"  # in LaTeX, for pictures
+
+    @property
+    def name(self) -> str:
+        "The text that makes it again, as in `inhibitor(text)`, if its class is registered"
+        return INHIBITORS.spell(self)
 
     @abstractmethod
     def evaluate(self, d: Tensor) -> Tensor:
@@ -193,7 +198,6 @@ class DifferenceOfGaussians(Inhibitor):
     a: float = 100.0  # height
     b: float = 5.0  # squared width of the wide Gaussian
     c: float = 4.0  # inverse squared width of the narrow one
-    name = "difference_of_gaussians"
     formula = r"\max g - g,\ g = a\,(e^{-d^2/b} - e^{-c d^2})"
 
     def __post_init__(self):
@@ -247,7 +251,6 @@ test_fail(lambda: DifferenceOfGaussians(b=0.1), contains="wider")
 class Ricker(Inhibitor):
     "max ψ - ψ with the Ricker wavelet ψ: near is free, a ring is dearest, far is a little less dear (eq. 7)"
     s: float = 1.0  # width; the dearest distance is √3·s
-    name = "ricker"
     formula = r"\max\psi - \psi,\ \psi = \frac{2}{\sqrt{3s}\,\pi^{1/4}}(1 - \frac{d^2}{s^2})\,e^{-d^2/2s^2}"
 
     def __post_init__(self):
@@ -271,7 +274,6 @@ class Ricker(Inhibitor):
 @dataclass(frozen=True)
 class Diffusion(Inhibitor):
     "d²: the further, the dearer (appendix E)"
-    name = "diffusion"
     formula = r"d^2"
 
     def evaluate(self, d):
@@ -281,7 +283,6 @@ class Diffusion(Inhibitor):
 @dataclass(frozen=True)
 class Sinusoid(Inhibitor):
     "50 + 50·cos 2d: rings of cheap and dear by turns (appendix E)"
-    name = "sinusoid"
     formula = r"50 + 50\,\cos 2d"
 
     def evaluate(self, d):
@@ -298,7 +299,6 @@ class Gaussian(Inhibitor):
     "height·(1 - exp(-d²/(2·scale²))): near is free, far costs `height` and no more"
     height: float = 100.0  # price of far connections
     scale: float = 1.0  # width of the dip
-    name = "gaussian"
     formula = r"h\,(1 - e^{-d^2/2s^2})"
 
     def __post_init__(self):
@@ -312,7 +312,6 @@ class Gaussian(Inhibitor):
 class Constant(Inhibitor):
     "The same for every connection, which makes the penalty plain L1"
     value: float = 1.0  # price of every connection
-    name = "constant"
     formula = r"\mathrm{const}"
 
     def __post_init__(self):
@@ -323,28 +322,34 @@ class Constant(Inhibitor):
 
 
 # %% [markdown]
-# `inhibitor` finds one by name, passes objects through, and lists the names if it doesn't know one.
+# `inhibitor` reads one from text such as `ricker(s=2)`, passes objects through, and lists the names if it doesn't know one. One of your own
+# gets a name by `register_inhibitor`.
 
 # %%
 #| export
-INHIBITORS = {f.name: f for f in (DifferenceOfGaussians(), Ricker(), Diffusion(), Sinusoid(), Gaussian(), Constant())}
+INHIBITORS = Registry("inhibitor", Inhibitor)  # what can be written where an inhibitor is wanted
+for _name, _maker in {"difference_of_gaussians": DifferenceOfGaussians, "ricker": Ricker, "diffusion": Diffusion, "sinusoid": Sinusoid,
+                      "gaussian": Gaussian, "constant": Constant}.items():
+    INHIBITORS.register(_name, _maker)
 
 
 def inhibitor(
-    name: str | Inhibitor,  # such as "diffusion"; or an inhibitor
+    spec: str | Inhibitor,  # such as "diffusion", "ricker(s=2)"; or an inhibitor
 ) -> Inhibitor:  # the inhibitor
-    "Look an inhibitor up by name"
-    if isinstance(name, Inhibitor):
-        return name
-    if not isinstance(name, str):
-        raise TypeError(f"inhibitor is a {type(name).__name__}; give a name or an Inhibitor")
-    if name in INHIBITORS:
-        return INHIBITORS[name]
-    raise ValueError(f"unknown inhibitor {name!r}; choose one of {', '.join(INHIBITORS)}")
+    "The inhibitor that a text describes; ValueError says what can be written"
+    return INHIBITORS.make(spec)
+
+
+def register_inhibitor(
+    name: str,  # for use wherever an inhibitor is named
+    made: type[Inhibitor] | Inhibitor,  # a class whose arguments can be written, or an inhibitor that is ready
+) -> None:
+    "Give an inhibitor of your own a name"
+    INHIBITORS.register(name, made)
 
 
 # %%
-test_eq(inhibitor("ricker"), Ricker())
+test_eq(inhibitor("ricker(s=2)"), Ricker(2.0))
 test_eq(inhibitor(dog), dog)
 test_fail(lambda: inhibitor("dog"), contains="difference_of_gaussians, ricker")
 test_fail(lambda: dog(0.5), contains="floating tensor")

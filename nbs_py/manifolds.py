@@ -27,14 +27,15 @@
 # %%
 #| export
 import math
-import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
+
+from modreg.geometry.specs import Registry, split
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -192,10 +193,15 @@ def _why_not(manifold: "Manifold", x: Tensor) -> str:
 # %%
 #| export
 class Manifold(ABC):
-    "A metric space for neurons; a subclass gives `dim`, `coordinates`, `diameter`, `name` and the four abstract methods"
+    "A metric space for neurons; a subclass gives `dim`, `coordinates`, `diameter` and the four abstract methods"
     chart_labels = ("x", "y")  # axis labels for `chart`
     scale_field = None  # name of the field that `scaled` multiplies
     trainable = True  # points can move by small steps; False where they are indices, of dtype int64
+
+    @property
+    def name(self) -> str:
+        "The text that makes it again, as in `manifold(text)`, if its class is registered"
+        return MANIFOLDS.spell(self)
 
     @abstractmethod
     def sample(self, n, generator=None, dtype=None, device=None) -> Tensor:
@@ -417,10 +423,6 @@ class Torus(_Flat):
     def diameter(self):
         return self.period / 2 * math.sqrt(self.dim)
 
-    @property
-    def name(self):
-        return "torus" if self.dim == 2 else f"torus{self.dim}"
-
 
 # %%
 #| export
@@ -428,7 +430,7 @@ class Torus(_Flat):
 class Circle(_Flat):
     "The circle with arc length, which is a flat torus of one dimension (appendix D)"
     radius: float = 5.0  # the coordinate runs from 0 to 2·pi·radius
-    dim, coordinates, name, scale_field = 1, 1, "circle", "radius"
+    dim, coordinates, scale_field = 1, 1, "radius"
 
     def __post_init__(self):
         check_positive(radius=self.radius)
@@ -539,7 +541,7 @@ def _turn_home(x: Tensor, period: float) -> Tensor:
 class KleinBottle(_Flat):
     "The flat Klein bottle, the square with (x, y) ~ (x + period, period - y) and (x, y) ~ (x, y + period) (appendix D)"
     period: float = 10.0  # side of the square
-    dim, coordinates, name, scale_field = 2, 2, "klein", "period"
+    dim, coordinates, scale_field = 2, 2, "period"
 
     def __post_init__(self):
         check_positive(period=self.period)
@@ -594,10 +596,6 @@ class Euclidean(_Flat):
     @property
     def coordinates(self):
         return self.dim
-
-    @property
-    def name(self):
-        return f"r{self.dim}"
 
     def sample(self, n, generator=None, dtype=None, device=None):
         "Draw `n` points uniformly from the cube, (n, dim); a tuple (s, n) gives (s, n, dim)"
@@ -730,10 +728,6 @@ class Sphere(Manifold):
     def diameter(self):
         return math.pi * self.radius
 
-    @property
-    def name(self):
-        return "sphere" if self.dim == 2 else f"s{self.dim}"
-
     def pairwise(self, x, y):
         d = (self.radius * _SphereDistance.apply(_unit(x), _unit(y))).clamp(max=math.pi * self.radius)
         return torch.maximum(d, d.mT) if y is x else d
@@ -787,34 +781,53 @@ plt.show()
 #
 # ## By name
 #
-# An experiment's settings are plain words. `manifold` turns a word to a space, passes spaces through, and tells what there is when
-# it doesn't know one.
+# An experiment's settings are plain text. `manifold` turns text to a space, with arguments if you like: `torus(period=20)`,
+# `sphere(radius=2)`, `torus6`. It passes spaces through, and tells what there is when it doesn't know one. A space of your own gets a
+# name by `register_manifold`. How such a text is read, and that it is never run as a program, is told in [specs](specs.ipynb).
 
 # %%
 #| export
-MANIFOLDS = {m.name: m for m in (Circle(), Sphere(), Torus(), KleinBottle(), Torus(6), Euclidean(3), Euclidean(9), Sphere(3))}
+MANIFOLDS = Registry("manifold", Manifold)  # what can be written where a space is wanted
+for _name, _maker in {"circle": Circle, "sphere": Sphere, "torus": Torus, "klein": KleinBottle,
+                      "torus6": Torus(6), "r3": Euclidean(3), "r9": Euclidean(9), "s3": Sphere(3)}.items():
+    MANIFOLDS.register(_name, _maker)
+MANIFOLDS.register("r", Euclidean, numbered=True)
+MANIFOLDS.register("s", Sphere, numbered=True)
 
 
 def manifold(
-    name: str | Manifold,  # such as "torus", "torus6", "r3", "s3"; or a manifold
+    spec: str | Manifold,  # such as "torus", "torus6", "r3", "torus(period=20)"; or a manifold
 ) -> Manifold:  # the manifold
-    "Look a manifold up by name"
-    if isinstance(name, Manifold):
-        return name
-    if not isinstance(name, str):
-        raise TypeError(f"manifold is a {type(name).__name__}; give a name or a Manifold")
-    family = re.fullmatch(r"(torus|r|s)([1-9]\d{0,3})", name)
-    if family:
-        return {"torus": Torus, "r": Euclidean, "s": Sphere}[family[1]](int(family[2]))
-    if name in MANIFOLDS:
-        return MANIFOLDS[name]
-    raise ValueError(f"unknown manifold {name!r}; choose one of {', '.join(MANIFOLDS)}, or torusN, rN, sN with a whole number N")
+    "The space that a text describes; ValueError says what can be written"
+    return MANIFOLDS.make(spec)
+
+
+def register_manifold(
+    name: str,  # for use wherever a space is named
+    space: type[Manifold] | Manifold | Callable[..., Manifold],  # a class whose arguments can be written, a space that is ready, or a function
+) -> None:
+    "Give a space of your own a name"
+    MANIFOLDS.register(name, space)
+
+
+def manifolds_of(
+    specs: str | Manifold | Sequence[str | Manifold],  # one for all, or one for each; in one text with commas between them
+    count: int,  # how many are wanted
+) -> list[Manifold]:  # as many
+    "A space for each of several weights; ValueError unless there is one for all or one for each"
+    if isinstance(specs, str):
+        specs = split(specs, ",")
+    found = [manifold(spec) for spec in ([specs] if isinstance(specs, Manifold) else specs)]
+    if len(found) not in (1, count):
+        raise ValueError(f"manifold has {len(found)} spaces for {count} weights; give one for all, or one for each: {', '.join(map(str, found))}")
+    return found * (count // len(found))
 
 
 # %%
 test_eq(manifold("torus"), Torus())
-test_eq(manifold("torus4"), Torus(4))
-test_eq(manifold("s2"), Sphere())
+test_eq(manifold("torus4(period=20)"), Torus(4, 20.0))
+test_eq(manifold("s2").name, "sphere")
+test_eq(manifolds_of("torus, sphere", 2), [Torus(), Sphere()])
 test_fail(lambda: manifold("donut"), contains="circle, sphere, torus, klein")
 
 

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['INHIBITORS', 'Inhibitor', 'DifferenceOfGaussians', 'Ricker', 'Diffusion', 'Sinusoid', 'Gaussian', 'Constant',
-           'inhibitor', 'mean_coefficient', 'matched']
+           'inhibitor', 'register_inhibitor', 'mean_coefficient', 'matched']
 
 # %% ../../nbs/inhibitors.ipynb #4c1bb8a9
 import math
@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from .manifolds import Manifold, check_positive, check_whole
+from .specs import Registry
 
 # %% ../../nbs/inhibitors.ipynb #f65a86bc
 def _check_prices(f: "Inhibitor", d: Tensor, prices: Tensor) -> None:
@@ -48,8 +49,12 @@ def _collapse(f: "Inhibitor") -> tuple[bool, str]:
 # %% ../../nbs/inhibitors.ipynb #4d7b8b1b
 class Inhibitor(ABC):
     "A function of distance: the price of a connection of that length; never negative, differentiable. A subclass gives `evaluate`"
-    name: ClassVar[str]  # as in `inhibitor(name)`
-    formula: ClassVar[str]  # in LaTeX, for pictures
+    formula: ClassVar[str] = "f(d)"  # in LaTeX, for pictures
+
+    @property
+    def name(self) -> str:
+        "The text that makes it again, as in `inhibitor(text)`, if its class is registered"
+        return INHIBITORS.spell(self)
 
     @abstractmethod
     def evaluate(self, d: Tensor) -> Tensor:
@@ -89,7 +94,6 @@ class DifferenceOfGaussians(Inhibitor):
     a: float = 100.0  # height
     b: float = 5.0  # squared width of the wide Gaussian
     c: float = 4.0  # inverse squared width of the narrow one
-    name = "difference_of_gaussians"
     formula = r"\max g - g,\ g = a\,(e^{-d^2/b} - e^{-c d^2})"
 
     def __post_init__(self):
@@ -125,7 +129,6 @@ class DifferenceOfGaussians(Inhibitor):
 class Ricker(Inhibitor):
     "max ψ - ψ with the Ricker wavelet ψ: near is free, a ring is dearest, far is a little less dear (eq. 7)"
     s: float = 1.0  # width; the dearest distance is √3·s
-    name = "ricker"
     formula = r"\max\psi - \psi,\ \psi = \frac{2}{\sqrt{3s}\,\pi^{1/4}}(1 - \frac{d^2}{s^2})\,e^{-d^2/2s^2}"
 
     def __post_init__(self):
@@ -143,7 +146,6 @@ class Ricker(Inhibitor):
 @dataclass(frozen=True)
 class Diffusion(Inhibitor):
     "d²: the further, the dearer (appendix E)"
-    name = "diffusion"
     formula = r"d^2"
 
     def evaluate(self, d):
@@ -153,7 +155,6 @@ class Diffusion(Inhibitor):
 @dataclass(frozen=True)
 class Sinusoid(Inhibitor):
     "50 + 50·cos 2d: rings of cheap and dear by turns (appendix E)"
-    name = "sinusoid"
     formula = r"50 + 50\,\cos 2d"
 
     def evaluate(self, d):
@@ -168,7 +169,6 @@ class Gaussian(Inhibitor):
     "height·(1 - exp(-d²/(2·scale²))): near is free, far costs `height` and no more"
     height: float = 100.0  # price of far connections
     scale: float = 1.0  # width of the dip
-    name = "gaussian"
     formula = r"h\,(1 - e^{-d^2/2s^2})"
 
     def __post_init__(self):
@@ -182,7 +182,6 @@ class Gaussian(Inhibitor):
 class Constant(Inhibitor):
     "The same for every connection, which makes the penalty plain L1"
     value: float = 1.0  # price of every connection
-    name = "constant"
     formula = r"\mathrm{const}"
 
     def __post_init__(self):
@@ -192,20 +191,25 @@ class Constant(Inhibitor):
         return self.value + 0 * d  # keeps the way to `d` open for autograd, with gradient 0
 
 # %% ../../nbs/inhibitors.ipynb #e38f9eb7
-INHIBITORS = {f.name: f for f in (DifferenceOfGaussians(), Ricker(), Diffusion(), Sinusoid(), Gaussian(), Constant())}
+INHIBITORS = Registry("inhibitor", Inhibitor)  # what can be written where an inhibitor is wanted
+for _name, _maker in {"difference_of_gaussians": DifferenceOfGaussians, "ricker": Ricker, "diffusion": Diffusion, "sinusoid": Sinusoid,
+                      "gaussian": Gaussian, "constant": Constant}.items():
+    INHIBITORS.register(_name, _maker)
 
 
 def inhibitor(
-    name: str | Inhibitor,  # such as "diffusion"; or an inhibitor
+    spec: str | Inhibitor,  # such as "diffusion", "ricker(s=2)"; or an inhibitor
 ) -> Inhibitor:  # the inhibitor
-    "Look an inhibitor up by name"
-    if isinstance(name, Inhibitor):
-        return name
-    if not isinstance(name, str):
-        raise TypeError(f"inhibitor is a {type(name).__name__}; give a name or an Inhibitor")
-    if name in INHIBITORS:
-        return INHIBITORS[name]
-    raise ValueError(f"unknown inhibitor {name!r}; choose one of {', '.join(INHIBITORS)}")
+    "The inhibitor that a text describes; ValueError says what can be written"
+    return INHIBITORS.make(spec)
+
+
+def register_inhibitor(
+    name: str,  # for use wherever an inhibitor is named
+    made: type[Inhibitor] | Inhibitor,  # a class whose arguments can be written, or an inhibitor that is ready
+) -> None:
+    "Give an inhibitor of your own a name"
+    INHIBITORS.register(name, made)
 
 # %% ../../nbs/inhibitors.ipynb #d6187fbe
 def _random_distances(manifold: Manifold, pairs: int, generator: torch.Generator | None) -> Tensor:
