@@ -126,6 +126,7 @@ assert error < 0.25  # it has learned
 # | | [products](products.ipynb) | products of spaces, modules of neurons, projective and hyperbolic planes |
 # | | [finite](finite.ipynb) | matrices of distances, graphs, meshes and clouds of points |
 # | Method | [regularizer](regularizer.ipynb) | the penalty: what a connection costs, on the weights of any layer |
+# | | [penalties](penalties.ipynb) | what it is compared with: no price, one price, the same prices elsewhere, and a rival |
 # | | [pruning](pruning.ipynb) | masks, schedules, lottery tickets |
 # | | [rivals](rivals.ipynb) | sparse from birth, or rewired while it learns: SET, RigL and others, and what each costs |
 # | | [own](own.ipynb) | a manifold and an inhibitor of your own, in your own training loop |
