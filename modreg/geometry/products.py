@@ -360,7 +360,7 @@ def _polar_gradient(x, y, rho, sigma, fall, angle, grad) -> tuple[Tensor, Tensor
     u, v = _unit(x), _unit(y)
     u = torch.where((rho == 0)[..., None], v, u)  # seen from the centre, each point lies straight ahead
     outward = grad * (fall.sinh() / 2 + rho.cosh() * sigma.sinh() * (angle / 2).sin() ** 2)
-    aside = grad * _over(rho.sinh(), rho) * sigma.sinh() * angle.sin() / 2
+    aside = grad * (_over(rho.sinh(), rho) * sigma.sinh() * angle.sin() / 2)
     return outward * u[..., 0] + aside * u[..., 1], outward * u[..., 1] - aside * u[..., 0]
 
 # %% ../../nbs/products.ipynb #5c02f4f5
