@@ -339,7 +339,8 @@ class SparseMatrix:
         if weight.numel() != pattern.size:
             raise ValueError(f"the weight has shape {tuple(weight.shape)}; the pattern is of {pattern.size} values")
         values = weight.detach().reshape(-1)
-        return cls(pattern, (nn.functional.pad(values, (0, 1)) if pattern.has_gaps else values)[pattern.index])
+        values = nn.functional.pad(values, (0, 1)) if pattern.has_gaps else values
+        return cls(pattern, values.index_select(0, pattern.index.flatten()).view(pattern.index.shape))
 
     @classmethod
     def of(
@@ -574,6 +575,7 @@ print(f"1024 neurons, 98 % zeros, batch 100: {theirs / ours:.1f} times as fast a
 # ## A small file
 #
 # Weights are written as `safetensors`: a matrix that is mostly zeros as its values and where they stand, everything else as it is. It can be read without this package, too: `NAME.start` and `NAME.columns` are the usual compressed rows.
+# What stands under two names, such as a decoder that shares the matrix of an embedding, is written once, and is one tensor again when it is read.
 
 # %%
 #| export
@@ -582,23 +584,44 @@ PARTS = ("start", "columns", "values")
 
 def save_sparse(
     path: str | Path,
-    weights: dict[str, Tensor],  # a state dict
+    weights: dict[str, Tensor],  # a state dict; dense, or sparse tensors of torch
 ) -> None:
-    "Write weights to a safetensors file, matrices with more than half zeros as compressed rows"
+    "Write weights to a safetensors file, matrices with more than half zeros as compressed rows; TypeError for what is no tensor, ValueError if parts of a matrix would take another's name"
     from safetensors.torch import save_file
 
-    tensors, shapes = {}, {}
+    first, tied, tensors, shapes = {}, {}, {}, {}
     for name, weight in weights.items():
-        weight = weight.detach().cpu().contiguous()
-        if weight.dim() != 2 or weight.count_nonzero() > weight.numel() / 2:
-            tensors[name] = weight
+        if not isinstance(weight, Tensor):
+            raise TypeError(f"{name} is of type {type(weight).__name__}; a file of weights holds tensors: leave it out")
+        memory = _memory(weight)
+        if memory in first:
+            tied[name] = first[memory]
             continue
-        with _beta():
-            rows = weight.to_sparse_csr()
-        parts = rows.crow_indices().int(), rows.col_indices().int(), rows.values()
-        tensors |= {f"{name}.{part}": tensor for part, tensor in zip(PARTS, parts, strict=True)}
-        shapes[name] = weight.shape
-    save_file(tensors, str(path), {"sparse": json.dumps(shapes)})
+        first[memory] = name
+        parts = _compressed_rows(weight.detach().cpu())
+        shapes |= {name: weight.shape} if len(parts) > 1 else {}
+        for part, tensor in parts.items():
+            if f"{name}{part}" in tensors or (part and f"{name}{part}" in weights):
+                raise ValueError(f"{name}{part} is a part of {name} and the name of another tensor; rename one of them")
+            tensors[f"{name}{part}"] = tensor
+    save_file(tensors, str(path), {"sparse": json.dumps(shapes), "tied": json.dumps(tied)})
+
+
+def _memory(weight: Tensor) -> tuple:
+    "What two names of one tensor have in common"
+    strided = weight.layout == torch.strided and weight.numel() > 0 and weight.device.type != "meta"
+    return (weight.device, weight.data_ptr(), weight.dtype, weight.shape, weight.stride()) if strided else (id(weight),)
+
+
+def _compressed_rows(weight: Tensor) -> dict[str, Tensor]:
+    "A matrix that is mostly zeros in its parts, anything else as it is, in memory of its own"
+    weight = weight if weight.layout == torch.strided else weight.to_dense()
+    if weight.dim() != 2 or weight.count_nonzero() > weight.numel() / 2:
+        return {"": weight.clone(memory_format=torch.contiguous_format)}
+    with _beta():
+        rows = weight.to_sparse_csr()
+    parts = rows.crow_indices().int(), rows.col_indices().int(), rows.values()
+    return {f".{part}": tensor for part, tensor in zip(PARTS, parts, strict=True)}
 
 
 # %%
@@ -611,16 +634,16 @@ def load_sparse(
 
     try:
         with safe_open(str(path), "pt") as file:
-            shapes, tensors = json.loads((file.metadata() or {}).get("sparse", "null")), {name: file.get_tensor(name) for name in file.keys()}
-        if shapes is None:
+            facts, tensors = file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}
+        if "sparse" not in facts:
             raise ValueError("it has no list of sparse matrices; write it with save_sparse")
-        for name, shape in shapes.items():
+        for name, shape in json.loads(facts["sparse"]).items():
             parts = [tensors.pop(f"{name}.{part}") for part in PARTS]
             with _beta():
                 tensors[name] = torch.sparse_csr_tensor(*parts, shape, check_invariants=True)
+        return tensors | {name: tensors[first] for name, first in json.loads(facts.get("tied", "{}")).items()}
     except (SafetensorError, ValueError, KeyError, RuntimeError) as error:
         raise ValueError(f"{path} is not a file of sparse weights: {error}") from error
-    return tensors
 
 
 # %%
@@ -789,7 +812,7 @@ class SparseProduct:
         pattern, weight = self.patterns[0], weight.detach()
         if weight.device.type != "cpu" or weight.dtype not in PRECISIONS or weight.numel() != pattern.size:
             return False
-        return len(pattern.columns) == pattern.size or bool(weight.count_nonzero() == weight.reshape(-1)[pattern.index].count_nonzero())
+        return len(pattern.columns) == pattern.size or bool(weight.count_nonzero() == weight.reshape(-1).index_select(0, pattern.index[:, 0]).count_nonzero())
 
 
 # %%
