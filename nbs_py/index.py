@@ -147,6 +147,7 @@ assert error < 0.25  # it has learned
 # | The paper | [reproduction](reproduction.ipynb) | what a faithful reproduction must know |
 # | Machinery | [specs](specs.ipynb) | spaces and inhibitors as text with arguments, read and never run |
 # | | [weights](weights.ipynb) | which parameters are weights, and which neurons their entries join |
+# | | [masks](masks.ipynb) | masks that hold, whatever the loop does |
 # | | [fused](fused.ipynb) | the penalty's arithmetic: one pass over a weight, tiles of distances |
 # | | [recurrent](recurrent.ipynb) | a recurrent layer that trains fast, many replicas at once |
 # | | [kernels](kernels.ipynb) | loops that keep a processor's registers full, compiled at hand |
