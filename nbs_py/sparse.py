@@ -927,7 +927,7 @@ print(f"{used}; {dense_time / left_time:.1f} times as fast as dense")
 
 
 # %% [markdown]
-# In the experiments this is `-p sparse_products True`. It is not the default: a sum in another order rounds otherwise, and a run that was killed and goes on might then choose otherwise than before.
+# In the experiments this is so by itself for matrices of at least 2¹⁶ weights, once half of them are gone; `-p sparse_products off` (or `on`, for small ones too) says otherwise. A sum in another order rounds otherwise, so what was chosen is kept with the run, and a run that goes on chooses as before.
 #
 # ## Whole blocks
 #

@@ -442,7 +442,7 @@ def test_masks_that_do_not_fit_are_refused(always):
 
 def test_an_experiment_trains_alike(always, tmp_path):
     config = HeadDirectionConfig(scale="tiny", device="cpu", seeds=2, sparsity=0.8, out=str(tmp_path / "dense"))
-    runs = [fit(HeadDirection(c), progress=False) for c in (config, replace(config, sparse_products=True, out=str(tmp_path / "sparse")))]
+    runs = [fit(HeadDirection(c), progress=False) for c in (config, replace(config, sparse_products="on", out=str(tmp_path / "sparse")))]
     dense, left = (run.result["phases"] for run in runs)
     assert runs[0].path.name == runs[1].path.name
     for phase in ("train", "lottery"):
