@@ -27,6 +27,7 @@
 # %%
 #| export
 import copy
+import re
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
@@ -765,19 +766,35 @@ test_fail(lambda: Mesh(ring, faces[:1000]), contains="pieces")
 # ## Clouds of points
 #
 # A laser scanner, or the states of a network, give points with no triangles. The heat method works on them too: each point and its nearest thirty neighbours make do for a small
-# piece of surface. Where points are as evenly spread as here, nothing is lost. And
-# all spaces from files have names: `mesh(path/to/cortex.ply)`, `graph(friends.csv)`.
-
-# %%
-#| export
-for _name, _space in {"distance_matrix": DistanceMatrix, "graph": Graph, "mesh": Mesh, "point_cloud": PointCloud}.items():
-    MANIFOLDS.register(_name, _space)
+# piece of surface. Where points are as evenly spread as here, nothing is lost.
 
 # %%
 cloud = PointCloud(vertices)
 report("cloud", cloud.matrix)
 report("mesh of the same points", Mesh(vertices, triangles).matrix)
 assert triangle_excess(cloud.matrix)[0] < 1e-9
+
+# %% [markdown]
+# All spaces from files have names: `mesh(path/to/cortex.ply)`, `point_cloud(scan.ply, landmarks=300)`, `graph(friends.csv)`, `distance_matrix(miles.csv)`.
+
+# %%
+#| export
+for _name, _space in {"distance_matrix": DistanceMatrix, "graph": Graph, "mesh": Mesh, "point_cloud": PointCloud}.items():
+    MANIFOLDS.register(_name, _space)
+
+
+# %% [markdown]
+# A run is named by its settings, and a path is only a path. So that a run on another mesh under the same path is another run, its name also hangs on what the files hold that are
+# named in a space's text.
+
+# %%
+#| export
+def named_files(
+    text: str,  # such as "mesh(cortex.ply)+graph(friends.csv)"
+) -> list[Path]:  # in the order in which they are named
+    "Files that are named in a space's text"
+    words = re.findall(r"""'[^']*'|"[^"]*"|[^(),='"]+""", text)
+    return [Path(word) for word in (word.strip(" '\"") for word in words) if word and Path(word).is_file()]
 
 
 # %% [markdown]
