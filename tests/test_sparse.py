@@ -346,6 +346,7 @@ def test_a_network_trains_alike(always, replicas):
 
 def pruned_stack(**options):
     "A model whose layers all multiply sparsely, and its pruner"
+    torch.manual_seed(0)
     network = Stack(Linear(4, 3), RNN(3, 20, **options), Linear(20 * (1 + options.get("bidirectional", False)), 5)).double()
     pruner = MagnitudePruner(network, 0.8, epochs=1)
     pruner.step(0)
