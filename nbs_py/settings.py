@@ -38,6 +38,7 @@ from modreg.geometry.inhibitors import inhibitor
 from modreg.geometry.manifolds import manifold
 from modreg.sparsity.penalties import PENALTIES
 from modreg.sparsity.pruning import REINITIALIZE, SCHEDULES
+from modreg.sparsity.regularizer import check_trainable
 
 # %%
 #| hide
@@ -232,9 +233,7 @@ def _check_together(config: Config) -> None:
     if config.train_embedding:
         if config.penalty != "moduli":
             raise ValueError(f"train_embedding=True with penalty={config.penalty!r}: only penalty='moduli' has an embedding to train")
-        ok, reason = inhibitor(config.inhibitor).trainable
-        if not ok:
-            raise ValueError(f"train_embedding=True with inhibitor={config.inhibitor!r}: {reason}")
+        check_trainable(inhibitor(config.inhibitor))
     if config.order is not None and config.block is None:
         raise ValueError(f"order={config.order!r} without blocks; set block to the number of neurons in a group, such as 16")
     if config.block is not None and config.train_embedding:
