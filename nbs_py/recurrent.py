@@ -671,11 +671,28 @@ for s in range(3):
         torch.testing.assert_close(mine, oracle, atol=1e-12, rtol=1e-12)
 
 # %% [markdown]
-# A wrong shape says what was expected:
+# What is done to a layer of torch's can be done to this one: sequences of different lengths go in as a `PackedSequence`, outputs are padded or dropped in place, `autocast` casts, `torch.export` exports.
+
+# %%
+theirs = nn.RNN(5, 7, 2, bidirectional=True)
+ours = RNN(5, 7, 2, bidirectional=True)
+ours.load_state_dict(theirs.state_dict())
+packed = nn.utils.rnn.pack_sequence([torch.randn(n, 5, generator=generator) for n in (2, 6, 3)], enforce_sorted=False)
+test_close(ours(packed)[0].data.detach(), theirs(packed)[0].data.detach(), eps=1e-5)
+with torch.autocast("cpu", torch.bfloat16):
+    out, last = ours(torch.randn(4, 3, 5, generator=generator))
+nn.functional.dropout(out, 0.5, inplace=True)
+test_eq(out.dtype, torch.bfloat16)
+
+# %% [markdown]
+# What can't be is refused by name, and a wrong shape says what was expected. The hand-written backward pass cannot be differentiated again; who needs second derivatives, or `torch.jit.script`, takes `layer.as_torch()`, a `torch.nn.RNN` with the same parameters.
 
 # %%
 test_fail(lambda: many(x[:2]), contains="expected (3, steps, batch, 5)")
+test_fail(lambda: many(packed), contains="without replicas")
 test_fail(lambda: RNN(5, 7, nonlinearity="sigmoid"), contains="'relu', 'tanh'")
+test_fail(lambda: RNN(5, 7, bias="no"), contains="True or False")
+assert ours.as_torch().weight_hh_l0 is ours.weight_hh_l0
 
 # %% [markdown]
 # ## What does a replica cost?
@@ -760,6 +777,8 @@ with exercise("take logarithms of a**t = 1/2, and then the next whole number"):
 # ## What broke, and what the paper did
 #
 # - The layer hands out all states and the last one. A task that reads the last state alone once sent a gradient of zeros back through every step; now the last state has a way of its own.
+# - The outputs were once views of the states that the backward pass reads, so padding or dropout in place raised an error about views, from deep inside.
+# - `RNN` once took seven of torch's arguments, of which the paper needs no more. Code that names `bidirectional=False`, as torch's own tests do, could not use it at all.
 # - Drawn as torch draws it, a recurrent matrix forgets within fifty steps (see *A start near the identity*). The layer is then right and its networks still don't learn what takes longer: the chapter [adding](adding.ipynb) shows both starts.
 #
 # The published scripts loop over time in Python under automatic differentiation and train one network after another. The mathematics is the same.

@@ -577,7 +577,7 @@ def _check_training(penalty: "ModuliRegularizer") -> None:
     for part in penalty.parts:
         if not part.manifold.trainable:
             raise ValueError(f"train_embedding on {part.manifold}: its points are given one by one, and nothing lies between them; use train_embedding=False")
-    check_trainable(penalty.inhibitor)
+    _check_inhibitor(penalty.inhibitor)
     if not penalty.inhibitor.trainable[0]:
         warnings.warn(f"train_embedding with {penalty.inhibitor}, whose prices are least at distance 0: neurons that are near each other clump, since nothing drives them apart; "
                       "'difference_of_gaussians' keeps them at a distance", stacklevel=4)
@@ -586,7 +586,7 @@ def _check_training(penalty: "ModuliRegularizer") -> None:
 # %%
 #| export
 #| fold
-def check_trainable(
+def _check_inhibitor(
     inhibitor: Inhibitor,
 ) -> None:
     "ValueError if all neurons would come to one point, or none would move; one that is least at distance 0 but falls again may be trained, though neurons clump under it"

@@ -346,6 +346,7 @@ def test_a_network_trains_alike(always, replicas):
 
 def pruned_stack(**options):
     "A model whose layers all multiply sparsely, and its pruner"
+    torch.manual_seed(0)
     network = Stack(Linear(4, 3), RNN(3, 20, **options), Linear(20 * (1 + options.get("bidirectional", False)), 5)).double()
     pruner = MagnitudePruner(network, 0.8, epochs=1)
     pruner.step(0)
@@ -442,7 +443,7 @@ def test_masks_that_do_not_fit_are_refused(always):
 
 def test_an_experiment_trains_alike(always, tmp_path):
     config = HeadDirectionConfig(scale="tiny", device="cpu", seeds=2, sparsity=0.8, out=str(tmp_path / "dense"))
-    runs = [fit(HeadDirection(c), progress=False) for c in (config, replace(config, sparse_products=True, out=str(tmp_path / "sparse")))]
+    runs = [fit(HeadDirection(c), progress=False) for c in (config, replace(config, sparse_products="on", out=str(tmp_path / "sparse")))]
     dense, left = (run.result["phases"] for run in runs)
     assert runs[0].path.name == runs[1].path.name
     for phase in ("train", "lottery"):
