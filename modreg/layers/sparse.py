@@ -87,6 +87,7 @@ class Pattern:
         sets = torch.arange(height)[:, None] if rows_per_set == 1 else _similar_rows(i, j, height, width, replicas).view(-1, rows_per_set)
         columns, belongs, index = _stored(i, j, sets, width)
         panel = PANEL if len(columns) * PANEL >= FEW * len(sets) * width else 2 * PANEL
+        panel = max(panel, 4 * len(sets) * width // max(1, len(columns)))  # 4 weights of a set in each panel, lest `start` grow faster than the edges
         stretch = columns % max(1, width) // panel * len(sets) + belongs
         if width > panel:
             order = stretch.argsort(stable=True)
