@@ -26,7 +26,7 @@
 # %%
 #| export
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 import torch

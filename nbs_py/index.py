@@ -126,6 +126,7 @@ assert error < 0.25  # it has learned
 # | | [products](products.ipynb) | products of spaces, modules of neurons, projective and hyperbolic planes |
 # | | [finite](finite.ipynb) | matrices of distances, graphs, meshes and clouds of points |
 # | Method | [regularizer](regularizer.ipynb) | the penalty: what a connection costs, on the weights of any layer |
+# | | [penalties](penalties.ipynb) | what it is compared with: no price, one price, the same prices elsewhere, and a rival |
 # | | [pruning](pruning.ipynb) | masks, schedules, lottery tickets |
 # | | [rivals](rivals.ipynb) | sparse from birth, or rewired while it learns: SET, RigL and others, and what each costs |
 # | | [own](own.ipynb) | a manifold and an inhibitor of your own, in your own training loop |
@@ -134,6 +135,7 @@ assert error < 0.25  # it has learned
 # | | [rats](rats.ipynb) | the same networks on recorded paths of real rats |
 # | | [adding](adding.ipynb) | two marked numbers, a long wait, and how many weights it takes |
 # | | [language](language.ipynb) | the next word of WikiText-2: three recurrent layers, perplexity, and what a sparse network writes |
+# | | [sound](sound.ipynb) | how speech becomes pictures that a network can read |
 # | | [speech](speech.ipynb) | writing down what unseen speakers say |
 # | | [head_direction](head_direction.ipynb) | bring your own task, in under eighty lines |
 # | Looking inside | [wiring](wiring.ipynb) | pictures of what is left |
@@ -145,6 +147,8 @@ assert error < 0.25  # it has learned
 # | The paper | [reproduction](reproduction.ipynb) | what a faithful reproduction must know |
 # | Machinery | [specs](specs.ipynb) | spaces and inhibitors as text with arguments, read and never run |
 # | | [weights](weights.ipynb) | which parameters are weights, and which neurons their entries join |
+# | | [masks](masks.ipynb) | masks that hold, whatever the loop does |
+# | | [fused](fused.ipynb) | the penalty's arithmetic: one pass over a weight, tiles of distances |
 # | | [recurrent](recurrent.ipynb) | a recurrent layer that trains fast, many replicas at once |
 # | | [kernels](kernels.ipynb) | loops that keep a processor's registers full, compiled at hand |
 # | | [sparse](sparse.ipynb) | products that cost what is left of a matrix, and blocks that follow the geometry |

@@ -69,7 +69,7 @@ def test_a_space_without_a_tree_asks_all_pairs():
 
     space = Taxi()
     points = space.sample(90, seeded())
-    edges, prices = geometric_edges(space, points, "diffusion", 4)
+    _edges, prices = geometric_edges(space, points, "diffusion", 4)
     every = space.distance(points) ** 2
     torch.testing.assert_close(prices.view(90, 4).sort(1).values, every.sort(1).values[:, :4])
     assert prices.dtype == points.dtype

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from ..geometry.manifolds import Manifold, manifold
+from ..geometry.manifolds import Manifold, manifolds_of
 from ..lab.experiments import recurrent_weights
 from ..lab.runs import Run
 from ..lab.training import Task
@@ -92,10 +92,10 @@ def plot_wiring(
     figure: "Figure",
 ) -> None:
     "Weight against distance, spectrum, and one neuron on the manifold; a row for each recurrent layer of the first seed"
-    space = manifold(task.config.manifold)
     dense, sparse = (recurrent_weights(task, runs[name]) for name in ("dense", "sparse"))
+    spaces = manifolds_of(task.config.manifold, len(sparse))
     figure.set_size_inches(11, 3.3 * len(sparse))
-    for row, (_, before, _), (name, matrix, places) in zip(figure.subplots(len(sparse), 3, squeeze=False), dense, sparse, strict=True):
+    for row, space, (_, before, _), (name, matrix, places) in zip(figure.subplots(len(sparse), 3, squeeze=False), spaces, dense, sparse, strict=True):
         plot_weight_by_distance(matrix, space.distance(places), row[0])
         for weight, label in ((before, "dense"), (matrix, "sparse")):
             plot_spectrum(weight, row[1], label)

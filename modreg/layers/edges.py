@@ -7,7 +7,7 @@ __all__ = ['TREES', 'GRID', 'SAMPLE', 'PAIRS', 'geometric_edges', 'EdgeRNN', 'pa
 
 # %% ../../nbs/edges.ipynb #d2b7fc42
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 import torch
