@@ -29,7 +29,7 @@ import difflib
 import importlib
 import inspect
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from typing import Any
 
@@ -347,7 +347,7 @@ def _parsed(registry: Registry, text: str) -> Any:
 
 def _weighted(registry: Registry, piece: str) -> tuple[float, Any]:
     "The number before a part, or 1, and what the part makes"
-    number = re.match(r"\d+(\.\d+)? *(?=[A-Za-z(])", piece)
+    number = re.match(r"\d+(\.\d+)?(e[+-]?\d+)? *(?=[A-Za-z(])", piece)
     return (value(number[0].strip(" ")), _parsed(registry, piece[number.end():])) if number else (1, _parsed(registry, piece))
 
 
@@ -428,7 +428,18 @@ def call_text(
     return f"{name}({', '.join(f'{key}={written(thing)}' for key, thing in changed.items())})" if changed else name
 
 
+def joined(
+    symbol: str,  # the operator
+    names: Sequence[str],  # of the parts
+    weights: Sequence[float],  # of the parts
+) -> str:  # such as "torus*2 circle"
+    "Parts with an operator between them as they are written in a spec; a part that has operators itself is put in parentheses"
+    parts = [f"({name})" if len(split(name, "+") + split(name, "*")) > 2 else name for name in names]
+    return symbol.join(part if weight == 1 else f"{written(weight)} {part}" for part, weight in zip(parts, weights, strict=True))
+
+
 # %%
+test_eq(joined("*", ["torus", "circle+sphere"], [1, 2.0]), "torus*2 (circle+sphere)")
 for text in ("torus", "torus6", "torus(period=20)", "torus6(period=0.1)", "s4(radius=2)", "r3", "r2(side=5)", "klein(period=5)", "circle(radius=1)"):
     test_eq(manifold(text).name, text)
 test_eq(manifold("torus( 2 , 10.0 )").name, "torus")
