@@ -7,7 +7,7 @@ ARGS ?=
 JOBS ?= auto
 SCALE ?= auto
 PORT ?= 8000
-DEV_EXTRAS = notebooks,topology,language,speech,kernels,docs,dev
+DEV_EXTRAS = notebooks,geometry,topology,language,speech,kernels,docs,dev
 
 BIN = $(VENV)/bin
 CHAPTERS = $(wildcard nbs/*.ipynb)

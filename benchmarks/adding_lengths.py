@@ -21,7 +21,7 @@ def main():
     rows = []
     for init in ("identity", "paper"):
         for steps in LENGTHS:
-            config = AddingConfig(scale="small", device="cpu", out="build/runs", control="none", strength=0.0, sparsity=0.0, lottery=False,
+            config = AddingConfig(scale="small", device="cpu", out="build/runs", penalty="none", strength=0.0, sparsity=0.0, lottery=False,
                                   init=init, steps=steps)
             rows.append({"init": init, "steps": steps, "rmse": fit(Adding(config), progress=False).result["phases"]["train"]["rmse"]})
             (DATA / "adding_lengths.json").write_text(json.dumps(rows, indent=1) + "\n")

@@ -7,13 +7,15 @@ Whole epochs of navigation, with such a thread and without, interleaved; rows go
 
 import json
 from functools import partial
+from pathlib import Path
 
-from bench import Call, Side, available_cores, quartiles, run
-from conditions import DATA
-from rows import FULL, _config
+from rows import FULL, epochs_of, navigation_config
+from timing import Call, Side, available_cores, quartiles, run
 
+from modreg.lab.training import Phase, prefetch
 from modreg.tasks.navigation import Navigation
-from modreg.lab.training import Phase, prefetch, _epoch, tqdm
+
+RESULTS = Path(__file__).parent.parent / "modreg" / "data" / "ahead.json"
 
 
 class NavigationAhead(Navigation):
@@ -25,8 +27,7 @@ class NavigationAhead(Navigation):
 
 def epochs(task: type[Navigation], hidden: int, batches: int) -> Call:
     """An epoch of training."""
-    phase = Phase(task(_config(hidden, FULL, batches)), "train")
-    return lambda: _epoch(phase, 1, tqdm(disable=True))
+    return epochs_of(Phase(task(navigation_config(hidden, FULL, batches))))
 
 
 def main():
@@ -37,7 +38,7 @@ def main():
             times, _ = run({name: Side(partial(epochs, task, hidden, batches)) for name, task in (("alone", Navigation), ("ahead", NavigationAhead))}, threads, (5, 9), 60)
             gain = [a / b for a, b in zip(times["alone"], times["ahead"], strict=True)]
             rows.append({"hidden": hidden, "threads": threads, "cores": available_cores(), "rounds": len(gain), "gain": quartiles(gain)})
-            (DATA / "ahead.json").write_text(json.dumps(rows, indent=1) + "\n")
+            RESULTS.write_text(json.dumps(rows, indent=1) + "\n")
             print(json.dumps(rows[-1]), flush=True)
 
 

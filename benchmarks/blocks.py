@@ -13,7 +13,7 @@ from dataclasses import replace
 from conditions import find_task, keep, value
 
 from modreg.lab.experiments import CONDITIONS, recurrent_weights, study
-from modreg.layers.sparse import filled_blocks, neighbour_groups
+from modreg.layers.sparse import filled_blocks, geometric_blocks
 from modreg.lab.training import Config, Task, fit
 
 
@@ -28,7 +28,7 @@ def filled(task: type[Task], config: Config) -> list[float]:
     run = fit(experiment, progress=False)
     for seed in range(config.seeds):
         _, weight, places = recurrent_weights(experiment, run, seed)[0]
-        shares.append(filled_blocks(weight, neighbour_groups(places, 16)))
+        shares.append(filled_blocks(weight, geometric_blocks(places, 16)))
     return shares
 
 

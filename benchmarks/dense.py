@@ -18,7 +18,7 @@ from modreg.lab.training import fit
 def main(name: str, *changes: str):
     """Train every variant, writing what is known after each."""
     task, rows = find_task(name), []
-    base = task.Config(scale="small", device="cpu", out="build/runs", control="none", strength=0.0, sparsity=0.0, lottery=False, seed=200, seeds=1)
+    base = task.Config(scale="small", device="cpu", out="build/runs", penalty="none", strength=0.0, sparsity=0.0, lottery=False, seed=200, seeds=1)
     for change in [{}, *({k: value(v) for k, v in (pair.split("=") for pair in text.split(","))} for text in changes)]:
         config = replace(base, **change)
         result = fit(task(config), progress=False).result

@@ -51,7 +51,7 @@ def pruned() -> dict:
 
 def dense() -> dict:
     """Weights of a dense network that integrates long paths."""
-    task = Navigation(NavigationConfig(**SHARED, control="none", strength=0.0, sparsity=0.0, hidden=192, place_cells=192, steps=60, batches=200))
+    task = Navigation(NavigationConfig(**SHARED, penalty="none", strength=0.0, sparsity=0.0, hidden=192, place_cells=192, steps=60, batches=200))
     run = fit(task, progress=False)
     model = load_model(task, run)
     return {

@@ -42,7 +42,7 @@ def ticket(task: Language, tensors: dict[str, torch.Tensor], rescaled: bool) -> 
 
 def main():
     """All four combinations."""
-    config = LanguageConfig(scale="small", device="cpu", out="build/runs", control="none", strength=0.0, sparsity=0.9)
+    config = LanguageConfig(scale="small", device="cpu", out="build/runs", penalty="none", strength=0.0, sparsity=0.9)
     tensors, rows = fit(Language(config), progress=False).weights(), []
     for anneal in (config.anneal, 1.0):
         for rescaled in (False, True):

@@ -19,7 +19,7 @@ RESULTS = Path(__file__).parent.parent / "modreg" / "data" / "librispeech.json"
 
 def main():
     """Train, and write a line for each epoch."""
-    task = Speech(SpeechConfig(scale="small", device="cpu", data="librispeech", control="none", strength=0.0, sparsity=0.0, lottery=False, seeds=1, seed=200,
+    task = Speech(SpeechConfig(scale="small", device="cpu", data="librispeech", penalty="none", strength=0.0, sparsity=0.0, lottery=False, seeds=1, seed=200,
                                batch=8, batches=25, epochs=6, lr=1e-3, tested=20, out="build/runs"))
     start = time.perf_counter()
     run = fit(task, progress=False)

@@ -10,7 +10,7 @@ from functools import partial
 import baselines
 import numpy as np
 import torch
-from bench import Call, Curve, Row, Side, copy
+from timing import Call, Curve, Row, Side, copy
 from torch import Tensor, nn
 from torch.nn.utils import prune
 
@@ -20,8 +20,8 @@ from modreg.tasks.navigation import Navigation, NavigationConfig
 from modreg.sparsity.pruning import MagnitudePruner
 from modreg.layers.recurrent import RNN, Linear
 from modreg.sparsity.regularizer import ModuliRegularizer
-from modreg.layers.sparse import neighbour_groups, fastest, use_sparse_products
-from modreg.lab.training import Phase, _epoch, tqdm
+from modreg.layers.sparse import geometric_blocks, fastest, use_sparse_products
+from modreg.lab.training import Phase
 
 STRENGTH = 0.1
 
@@ -52,14 +52,23 @@ TOY = Sizes((16,), (2,), 4, 3, 8, 24, 12, 16, 8, (3, 4), (2,), (8, 16), (1, 2))
 # --- navigation --------------------------------------------------------------------------------------------------------
 
 
-def _config(hidden: int, z: Sizes, batches: int, **options) -> NavigationConfig:
+def navigation_config(hidden: int, z: Sizes, batches: int, **options) -> NavigationConfig:
     return NavigationConfig(scale="paper", device="cpu", seeds=1, hidden=hidden, batch=z.batch, steps=z.steps, place_cells=z.cells,
                             batches=batches, epochs=30, strength=STRENGTH, **options)
 
 
+def epochs_of(phase: Phase, epoch: int = 1) -> Call:
+    "The same epoch of training, each time it is called"
+
+    def call():
+        phase.epochs = epoch
+        phase.next_epoch()
+
+    return call
+
+
 def _ours_navigation(hidden: int, z: Sizes, batches: int, epoch: int = 1, **options) -> Call:
-    phase = Phase(Navigation(_config(hidden, z, batches, **options)), "train")
-    return lambda: _epoch(phase, epoch, tqdm(disable=True))
+    return epochs_of(Phase(Navigation(navigation_config(hidden, z, batches, **options))), epoch)
 
 
 def _coefficients(n: int) -> Tensor:
@@ -170,7 +179,7 @@ def layer(hidden: int, z: Sizes) -> Row:
 
 
 def _ours_data(z: Sizes, batches: int) -> Call:
-    task = Navigation(_config(8, z, batches))
+    task = Navigation(navigation_config(8, z, batches))
 
     def data():
         for positions in task.batches(task.generators("data")):
@@ -389,7 +398,7 @@ def _dense_product(n: int, m: int, batch: int) -> Call:
 
 def _sparse_product(n: int, zeros: float, batch: int, block: int = 1) -> Call:
     weight, places = nn.Linear(n, n, bias=False), Torus().sample(n)
-    MagnitudePruner(weight, zeros, 1, blocks={"weight": neighbour_groups(places, block)} if block > 1 else None).step(0)
+    MagnitudePruner(weight, zeros, 1, blocks={"weight": geometric_blocks(places, block)} if block > 1 else None).step(0)
     product = fastest(weight.weight, batch)[1]
     states, out = torch.randn(n, batch), torch.zeros(n, batch)
     return lambda: product(states, out)

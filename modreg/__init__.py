@@ -5,6 +5,7 @@ This file holds the names that a library user needs. nbdev writes the version, a
 
 __version__ = "0.1.0"
 
+from modreg.geometry.finite import DistanceMatrix, FiniteSpace, Graph, Mesh, PointCloud
 from modreg.geometry.inhibitors import (
     INHIBITORS,
     Constant,
@@ -17,6 +18,7 @@ from modreg.geometry.inhibitors import (
     inhibitor,
 )
 from modreg.geometry.manifolds import MANIFOLDS, Circle, Euclidean, KleinBottle, Manifold, Sphere, Torus, manifold
+from modreg.geometry.products import HyperbolicDisc, Modules, Product, ProjectivePlane
 from modreg.sparsity.pruning import MagnitudePruner, reinitialize
 from modreg.layers.recurrent import RNN
 from modreg.sparsity.regularizer import ModuliRegularizer, equal_pull
@@ -29,13 +31,22 @@ __all__ = [
     "Constant",
     "DifferenceOfGaussians",
     "Diffusion",
+    "DistanceMatrix",
     "Euclidean",
+    "FiniteSpace",
     "Gaussian",
+    "Graph",
+    "HyperbolicDisc",
     "Inhibitor",
     "KleinBottle",
     "MagnitudePruner",
     "Manifold",
+    "Mesh",
+    "Modules",
     "ModuliRegularizer",
+    "PointCloud",
+    "Product",
+    "ProjectivePlane",
     "Ricker",
     "Sinusoid",
     "Sphere",

@@ -34,7 +34,8 @@ import torch
 from torch import Tensor, nn
 
 from modreg.layers.recurrent import RNN, Generators, Linear, near_identity_
-from modreg.lab.training import Config, Task
+from modreg.lab.settings import Config, setting
+from modreg.lab.training import Task
 
 # %%
 #| hide
@@ -57,7 +58,7 @@ from modreg.lab.experiments import (
     setting_name,
     train_three,
 )
-from modreg.lab.training import from_parameters
+from modreg.lab.settings import from_parameters
 
 plt.style.use("modreg.data.book")
 
@@ -110,7 +111,7 @@ test_close(target(figure3[:, None]), 1.3)
 # %% tags=["parameters"]
 manifold = "torus"  # circle, sphere, torus, klein, torus6, r3, r9, s3
 inhibitor = "difference_of_gaussians"  # ricker, diffusion, sinusoid, gaussian, constant
-control = "moduli"  # moduli (the method), none, l1, shuffled
+penalty = "moduli"  # moduli (the method), none, l1, shuffled
 train_embedding = False  # learn the neurons' places together with the weights
 strength = None  # λ of eq. 6 in mean form
 sparsity = 0.95  # share of weights that is zero at the end
@@ -137,11 +138,10 @@ class AddingConfig(Config):
     "Settings of a run on the adding problem"
 
     sparsity: float = 0.95  # share of weights that is zero at the end
-    init: str | None = None  # initial recurrent matrix: "paper" (torch's default) or "identity"
+    init: str | None = setting(None, choices=("paper", "identity"))  # initial recurrent matrix: paper (torch's default), identity (near the identity)
     steps: int | None = None  # length of a sequence T
 
     task: ClassVar[str] = "adding"
-    choices: ClassVar[dict[str, tuple[str, ...]]] = {"init": ("paper", "identity")}
     scales: ClassVar[dict[str, dict[str, Any]]] = {
         "tiny": dict(hidden=32, steps=6, batch=32, batches=40, epochs=8, lr=5e-3, strength=1e-3, init="identity"),
         "small": dict(hidden=128, steps=50, batch=32, batches=200, epochs=15, lr=1e-3, strength=1e-2, init="identity"),

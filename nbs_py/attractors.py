@@ -225,7 +225,7 @@ test_close(pointer[119] - pointer[139], 0, eps=2e-3)  # rest again
 # The same network with random weights, trained for seconds on heads that turn for twenty steps: dense, no penalty, no pruning. Nobody tells it of rings.
 
 # %%
-config = HeadDirectionConfig(scale="tiny", device="cpu", seeds=1, seed=7, hidden=64, steps=20, batch=50, batches=100, epochs=10, lr=2e-3, control="none",
+config = HeadDirectionConfig(scale="tiny", device="cpu", seeds=1, seed=7, hidden=64, steps=20, batch=50, batches=100, epochs=10, lr=2e-3, penalty="none",
                              sparsity=0.0, lottery=False, out=tempfile.mkdtemp())
 task = HeadDirection(config)
 trained_run = fit(task, progress=False)

@@ -35,7 +35,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from modreg.lab.training import Config, Run, Task, fit
+from modreg.lab.runs import Run
+from modreg.lab.settings import Config
+from modreg.lab.training import Task, fit
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -83,7 +85,7 @@ def train_three(
 ) -> dict[str, Run]:  # `plain`: dense without a penalty; `dense`: dense with it; `sparse`: as `config` says
     "The run of `config`, and the two that it is measured against"
     dense = replace(config, sparsity=0.0, lottery=False)
-    plain = replace(dense, control="none", train_embedding=False)
+    plain = replace(dense, penalty="none", train_embedding=False)
     return {name: fit(task(c), progress) for name, c in {"plain": plain, "dense": dense, "sparse": config}.items()}
 
 
@@ -93,7 +95,7 @@ config = RememberConfig(scale="tiny", device="cpu", sparsity=0.8, out=folder)
 task = Remember(config)
 runs = train_three(Remember, config, progress=False)
 test_eq([run.config.sparsity for run in runs.values()], [0, 0, 0.8])
-test_eq(runs["plain"].config.control, "none")
+test_eq(runs["plain"].config.penalty, "none")
 
 
 # %% [markdown]
@@ -203,8 +205,8 @@ def paper_tables() -> dict[str, dict[str, Any]]:
 
 def _column(config: Config) -> tuple[str, str]:
     "How the caption begins of the paper's table that has this setting, and its column there"
-    if config.control != "moduli":
-        return "controls", config.control
+    if config.penalty != "moduli":
+        return "controls", config.penalty
     if config.inhibitor != "difference_of_gaussians":
         known = config.manifold == "torus" and not config.train_embedding
         return "inhibitors on the torus", config.inhibitor if known else ""
@@ -279,7 +281,7 @@ def report(
     "The results beside the paper's, and the task's limits; also written to table.md in the folder of the sparse run"
     config, paper, names = task.config, paper_row(task.config), result_names(task.config)
     results = {name: runs[name].result["phases"]["train"] for name in ("plain", "dense")} | runs["sparse"].result["phases"]
-    method = config.manifold if config.control == "moduli" else f"{config.control} ({config.manifold})"
+    method = config.manifold if config.penalty == "moduli" else f"{config.penalty} ({config.manifold})"
     settings = ", ".join(filter(None, [method, f"N={config.hidden}", f"λ={config.strength:g}", note]))
     lines = [f"{task.label}: {settings}", "", "| | ours: mean ± sd (each seed) | paper: mean ± sd |", "|---|---|---|"]
     for name, last in results.items():
@@ -305,9 +307,9 @@ assert (runs["sparse"].path / "table.md").exists()
 # %%
 #| export
 CONDITIONS = {
-    "none": {"control": "none"},
-    "l1": {"control": "l1"},
-    "shuffled": {"control": "shuffled"},
+    "none": {"penalty": "none"},
+    "l1": {"penalty": "l1"},
+    "shuffled": {"penalty": "shuffled"},
     "torus": {"manifold": "torus"},
     "sphere": {"manifold": "sphere"},
     "klein": {"manifold": "klein"},

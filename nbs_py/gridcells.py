@@ -44,7 +44,7 @@ from modreg.book.exercises import exercise
 from modreg.lab.experiments import load_model, load_results, recurrent_weights, result_names, summary, train_three
 from modreg.geometry.manifolds import manifold as space_called
 from modreg.tasks.navigation import NavigationConfig
-from modreg.lab.training import from_parameters
+from modreg.lab.settings import from_parameters
 
 plt.style.use("modreg.data.book")
 
@@ -97,7 +97,7 @@ plt.show()
 # %% tags=["parameters"]
 manifold = "torus"  # circle, sphere, torus, klein, torus6, r3, r9, s3
 inhibitor = "difference_of_gaussians"  # ricker, diffusion, sinusoid, gaussian, constant
-control = "moduli"  # moduli (the method), none, l1, shuffled
+penalty = "moduli"  # moduli (the method), none, l1, shuffled
 train_embedding = False  # learn the neurons' places together with the weights
 strength = None  # λ of eq. 6 in mean form
 sparsity = 0.9  # share of weights that is zero at the end

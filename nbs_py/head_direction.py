@@ -35,7 +35,8 @@ import torch
 from torch import Tensor, nn
 
 from modreg.layers.recurrent import RNN, Generators, Linear, near_identity_
-from modreg.lab.training import Config, Task
+from modreg.lab.settings import Config
+from modreg.lab.training import Task
 
 # %%
 #| hide
@@ -63,7 +64,7 @@ from modreg.lab.experiments import (
     report,
     train_three,
 )
-from modreg.lab.training import from_parameters
+from modreg.lab.settings import from_parameters
 
 plt.style.use("modreg.data.book")
 
@@ -111,7 +112,7 @@ def direction(
 # %% tags=["parameters"]
 manifold = "circle"  # circle, sphere, torus, klein, torus6, r3, r9, s3
 inhibitor = "difference_of_gaussians"  # ricker, diffusion, sinusoid, gaussian, constant
-control = "moduli"  # moduli (the method), none, l1, shuffled
+penalty = "moduli"  # moduli (the method), none, l1, shuffled
 train_embedding = False  # learn the neurons' places together with the weights
 strength = None  # λ of eq. 6 in mean form
 sparsity = 0.9  # share of weights that is zero at the end
@@ -365,7 +366,7 @@ def plot_connections(weights, places, keep, ax):
 (_, after, _), = recurrent_weights(task, runs["sparse"])
 left = int((after - after.diag().diag()).count_nonzero())
 fig, axes = plt.subplots(1, 2, figsize=(8, 4), layout="constrained")
-for ax, weights, title in zip(axes, (before, after), ("no penalty, the largest weights", f"{config.control}, {config.manifold}, what pruning left"), strict=True):
+for ax, weights, title in zip(axes, (before, after), ("no penalty, the largest weights", f"{config.penalty}, {config.manifold}, what pruning left"), strict=True):
     plot_connections(weights, where, max(left, 1), ax)
     ax.set(title=title)
 fig.savefig(folder / "circle.png", dpi=150)

@@ -123,6 +123,8 @@ assert error < 0.25  # it has learned
 # | Start | [exercises](exercises.ipynb) | how to read this book |
 # | Geometry | [manifolds](manifolds.ipynb) | metric spaces that neurons live on |
 # | | [inhibitors](inhibitors.ipynb) | functions of distance |
+# | | [products](products.ipynb) | products of spaces, modules of neurons, projective and hyperbolic planes |
+# | | [finite](finite.ipynb) | matrices of distances, graphs, meshes and clouds of points |
 # | Method | [regularizer](regularizer.ipynb) | the penalty: what a connection costs, on the weights of any layer |
 # | | [pruning](pruning.ipynb) | masks, schedules, lottery tickets |
 # | | [own](own.ipynb) | a manifold and an inhibitor of your own, in your own training loop |
@@ -145,7 +147,9 @@ assert error < 0.25  # it has learned
 # | | [recurrent](recurrent.ipynb) | a recurrent layer that trains fast, many replicas at once |
 # | | [kernels](kernels.ipynb) | loops that keep a processor's registers full, compiled at hand |
 # | | [sparse](sparse.ipynb) | products that cost what is left of a matrix, and blocks that follow the geometry |
-# | | [training](training.ipynb) | one loop for all tasks; runs that are found again |
+# | | [settings](settings.ipynb) | an experiment as checked values |
+# | | [runs](runs.ipynb) | folders that are found again, never half written |
+# | | [training](training.ipynb) | one loop for networks of your own and for all tasks |
 # | | [speed](speed.ipynb) | how to time code on a noisy machine, and what everything here costs |
 #
 # ## The package, in seven wings

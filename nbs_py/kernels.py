@@ -131,12 +131,12 @@ class _LanesModel(models.PrimitiveModel):
 
 # %%
 #| export
-def _apart(builder, numbers) -> list:
+def _split(builder, numbers) -> list:
     "The vectors of some numbers"
     return [builder.extract_value(numbers, k) for k in range(len(numbers.type.elements))]
 
 
-def _together(builder, vectors: list):
+def _joined(builder, vectors: list):
     "Numbers of some vectors"
     numbers = ir.Constant(ir.LiteralStructType([vector.type for vector in vectors]), ir.Undefined)
     for k, vector in enumerate(vectors):
@@ -162,7 +162,7 @@ def load(typing, array, row, column, lanes):
 
     def generate(context, builder, signature, arguments):
         pointers = _pointers(context, builder, signature.args, *arguments[:3], result)
-        return _together(builder, [builder.load(pointer, align=array.dtype.bitwidth // 8) for pointer in pointers])
+        return _joined(builder, [builder.load(pointer, align=array.dtype.bitwidth // 8) for pointer in pointers])
 
     return result(array, row, column, lanes), generate
 
@@ -173,7 +173,7 @@ def store(typing, array, row, column, numbers):
 
     def generate(context, builder, signature, arguments):
         pointers = _pointers(context, builder, signature.args, *arguments[:3], numbers)
-        for pointer, vector in zip(pointers, _apart(builder, arguments[3]), strict=True):
+        for pointer, vector in zip(pointers, _split(builder, arguments[3]), strict=True):
             builder.store(vector, pointer, align=array.dtype.bitwidth // 8)
         return context.get_dummy_value()
 
@@ -187,13 +187,13 @@ def multiply_add(typing, factor, numbers, sums):
     "sums + factor · numbers, rounded once where the processor can do so"
 
     def generate(context, builder, signature, arguments):
-        factor, *vectors = arguments[0], *(_apart(builder, numbers) for numbers in arguments[1:])
+        factor, *vectors = arguments[0], *(_split(builder, numbers) for numbers in arguments[1:])
         results = []
         for vector, sums in zip(*vectors, strict=True):
             first = builder.insert_element(ir.Constant(vector.type, ir.Undefined), factor, ir.IntType(32)(0))
             everywhere = builder.shuffle_vector(first, first, ir.Constant(ir.VectorType(ir.IntType(32), vector.type.count), None))
             results.append(builder.fadd(sums, builder.fmul(everywhere, vector, flags=("contract",)), flags=("contract",)))
-        return _together(builder, results)
+        return _joined(builder, results)
 
     return sums(factor, numbers, sums), generate
 
@@ -206,7 +206,7 @@ def inner_product(typing, a, b):
 
     def generate(context, builder, signature, arguments):
         sums = {}  # by length
-        for pair in zip(*(_apart(builder, numbers) for numbers in arguments), strict=True):
+        for pair in zip(*(_split(builder, numbers) for numbers in arguments), strict=True):
             products, length = builder.fmul(*pair, flags=("contract",)), pair[0].type.count
             sums[length] = builder.fadd(sums[length], products, flags=("contract",)) if length in sums else products
         total = None
@@ -238,16 +238,16 @@ for count in (1, 8, 15, 16):
 
 
 # %% [markdown]
-# ## One row, or four
+# ## One row, or a block of four
 #
 # Now the loop of above, for a strip of the batch as wide as `lanes`. The sums are loaded once and stored once. In between, each weight costs one read of states and nothing else.
 #
-# Where four rows have their weights in the same columns, even that read serves four times. Such rows are stored together, with four values for each column.
+# Where four rows have their weights in the same columns, even that read serves four times. Such rows are stored as *4×1 blocks*, with four values for each column.
 
 # %%
 #| export
 @njit
-def single(first, last, rows, start, columns, values, states, origin, out, k, lanes):
+def single_rows(first, last, rows, start, columns, values, states, origin, out, k, lanes):
     "The sets of rows from first to last, one row in each: add to out[:, k : k + lanes] the product with states, which begin with those of the column and batch `origin`"
     column, at = origin
     for i in range(first, last):
@@ -258,7 +258,7 @@ def single(first, last, rows, start, columns, values, states, origin, out, k, la
 
 
 @njit
-def four(first, last, rows, start, columns, values, states, origin, out, k, lanes):
+def blocks_of_four(first, last, rows, start, columns, values, states, origin, out, k, lanes):
     "The same with four rows in each set"
     column, at = origin
     for i in range(first, last):
@@ -288,31 +288,31 @@ SUMS = 13 * REGISTER  # bytes of registers for the sums of a strip
 def strips(
     batch: int,
     itemsize: int,  # bytes of a number
-    together: int = 1,  # rows in a set
+    rows_per_set: int = 1,  # rows in a set
 ) -> tuple[int, int]:  # numbers in each but the last, and in the last
     "Widths of the strips of a batch"
     full = REGISTER // itemsize
-    most = SUMS // (together * itemsize) // full * full
+    most = SUMS // (rows_per_set * itemsize) // full * full
     wide = min(batch, full * math.ceil(batch / math.ceil(batch / most) / full))
     return wide, batch - wide * (math.ceil(batch / wide) - 1)
 
 
 # %%
 test_eq([strips(batch, 4) for batch in (200, 128, 100, 1)], [(104, 96), (64, 64), (100, 100), (1, 1)])
-test_eq([strips(200, 4, together=4), strips(200, 8), strips(200, 8, together=4)], [(24, 8), (52, 44), (12, 8)])
+test_eq([strips(200, 4, rows_per_set=4), strips(200, 8), strips(200, 8, rows_per_set=4)], [(24, 8), (52, 44), (12, 8)])
 for batch in range(1, 500):
     wide, last = strips(batch, 4)
     assert 0 < last <= wide <= 104 and (batch - last) % wide == 0
 
 
 # %% [markdown]
-# Between registers and memory are caches, and the second one holds half a megabyte or more. So a wide matrix is cut into *panels* of some hundreds of columns, and each strip goes through one panel after another. The states that it wants there are first copied side by side. In
+# Between registers and memory are caches, and the second one holds half a megabyte or more. So a wide matrix is cut into *panels* of some hundreds of columns, and each strip goes through one panel after another. The states that it wants there are first copied into one piece, side by side. In
 # a wide network they would else lie scattered over so many pages of memory that the processor forgets where the pages are.
 
 # %%
 #| export
 @njit
-def side_by_side(x, panel, width, k, lanes, buffer):
+def packed_panel(x, panel, width, k, lanes, buffer):
     "A panel's states of the batch [k : k + lanes], and the column and batch that they begin with; all of `x`, if panels have no width"
     if width == 0:
         return x, (0, 0)
@@ -329,12 +329,12 @@ def side_by_side(x, panel, width, k, lanes, buffer):
 @njit
 def _strip(first, last, width, rows, start, columns, values, x, buffer, out, k, lanes):
     for panel in range((len(start) - 1) // len(rows)):
-        states, origin = side_by_side(x, panel, width, k, lanes, buffer)
+        states, origin = packed_panel(x, panel, width, k, lanes, buffer)
         begin = start[panel * len(rows) :]
         if values.ndim == 1:
-            single(first, last, rows, begin, columns, values, states, origin, out, k, lanes)
+            single_rows(first, last, rows, begin, columns, values, states, origin, out, k, lanes)
         else:
-            four(first, last, rows, begin, columns, values, states, origin, out, k, lanes)
+            blocks_of_four(first, last, rows, begin, columns, values, states, origin, out, k, lanes)
 
 
 @njit
@@ -377,10 +377,10 @@ def add_product(
 # %%
 #| export
 @njit
-def slopes(first, last, width, start, columns, errors, states, buffer, out, k, lanes):
+def weight_gradients(first, last, width, start, columns, errors, states, buffer, out, k, lanes):
     "The rows from first to last: add to each weight's gradient the inner product of errors and states over [k : k + lanes]"
     for panel in range((len(start) - 1) // len(errors)):
-        near, (column, at) = side_by_side(states, panel, width, k, lanes, buffer)
+        near, (column, at) = packed_panel(states, panel, width, k, lanes, buffer)
         for i in range(first, last):
             error = load(errors, i, k, lanes)
             for p in range(start[panel * len(errors) + i], start[panel * len(errors) + i + 1]):
@@ -393,9 +393,9 @@ def _share_of_gradient(first, last, width, start, columns, errors, states, out, 
     for t in range(len(errors)):
         k = 0
         while k + len(wide) < errors.shape[2]:
-            slopes(first, last, width, start, columns, errors[t], states[t], buffer, out, k, wide)
+            weight_gradients(first, last, width, start, columns, errors[t], states[t], buffer, out, k, wide)
             k += len(wide)
-        slopes(first, last, width, start, columns, errors[t], states[t], buffer, out, k, narrow)
+        weight_gradients(first, last, width, start, columns, errors[t], states[t], buffer, out, k, narrow)
 
 
 # %%
@@ -426,16 +426,16 @@ def compiled(
     function: Callable,  # `add_product` or `add_gradient`
     dtype: np.dtype,  # of all numbers
     batch: int,
-    together: int = 1,  # rows in a set
+    rows_per_set: int = 1,  # rows in a set
 ) -> Callable:  # the same, quick
     "A kernel for one type of numbers, and for batches of one size"
-    return _kept(function, dtype.name, together, *strips(batch, dtype.itemsize, together))
+    return _kept(function, dtype.name, rows_per_set, *strips(batch, dtype.itemsize, rows_per_set))
 
 
 @cache
-def _kept(function: Callable, dtype: str, together: int, wide: int, last: int) -> Callable:
+def _kept(function: Callable, dtype: str, rows_per_set: int, wide: int, last: int) -> Callable:
     own = FunctionType(function.__code__, function.__globals__ | {"WIDE": (0,) * wide, "LAST": (0,) * last}, function.__name__)
-    own.__qualname__ = f"{function.__name__}_{dtype}_{together}_{wide}_{last}"
+    own.__qualname__ = f"{function.__name__}_{dtype}_{rows_per_set}_{wide}_{last}"
     return njit(parallel=True, error_model="numpy", cache=True)(own)
 
 
@@ -449,11 +449,11 @@ weight = (rng.normal(size=(1024, 1024)) * (rng.random((1024, 1024)) < 0.1)).asty
 i, j = weight.nonzero()
 start, columns, values = np.searchsorted(i, np.arange(1025)).astype("int32"), j.astype("int32"), weight[i, j]
 x = rng.normal(size=(2, 1024, 116)).astype("float32")
-out, slope = np.zeros_like(x), np.zeros(len(i), "float32")
+out, gradient = np.zeros_like(x), np.zeros(len(i), "float32")
 compiled(add_product, x.dtype, 116)(2, 1024, np.arange(1024)[:, None], start, columns, values, x, out)
 test_close(out, weight @ x, eps=1e-3)
-compiled(add_gradient, x.dtype, 116)(2, 1024, start, columns, out, x, slope)
-test_close(slope, np.einsum("tib,tjb->ij", out, x)[i, j], eps=1e-1)
+compiled(add_gradient, x.dtype, 116)(2, 1024, start, columns, out, x, gradient)
+test_close(gradient, np.einsum("tib,tjb->ij", out, x)[i, j], eps=1e-1)
 
 # %%
 x = rng.normal(size=(1, 1024, 192)).astype("float32")
@@ -472,7 +472,7 @@ print(f"sums in registers: {as_read / in_strips:.1f} times as fast as the plain 
 # A processor has some vector registers, each of so many bytes. All but three of them are for sums. How many full registers of numbers fit there for each of some rows that are taken together, and how many numbers of a given size is that?
 
 # %%
-def strip(registers, width, itemsize, together=1):
+def strip(registers, width, itemsize, rows_per_set=1):
     raise NotImplementedError("all registers but three, shared by the rows")
 
 
@@ -480,24 +480,24 @@ def strip(registers, width, itemsize, together=1):
 # <details><summary>Solution</summary>
 #
 # ```python
-# def strip(registers, width, itemsize, together=1):
-#     return (registers - 3) // together * width // itemsize
+# def strip(registers, width, itemsize, rows_per_set=1):
+#     return (registers - 3) // rows_per_set * width // itemsize
 # ```
 #
 # </details>
 
 # %%
-with exercise("each row has (registers - 3) // together of them, a number takes itemsize of their bytes"):
+with exercise("each row has (registers - 3) // rows_per_set of them, a number takes itemsize of their bytes"):
     test_eq([strip(16, 32, 4), strip(16, 32, 8), strip(16, 32, 4, 4), strip(32, 64, 4)], [104, 52, 24, 464])
 
 
 # %% [markdown]
 # ## Exercise 2: the cache's path
 #
-# The processor makes `operations` at a tick, and takes `read` bytes from its second cache. A float of four bytes is used for one multiplication and one addition in each of `together` rows. How many times as fast as a dense product can a sparse one be at most, if a share `density` of weights is left?
+# The processor makes `operations` at a tick, and takes `read` bytes from its second cache. A float of four bytes is used for one multiplication and one addition in each of `rows_per_set` rows. How many times as fast as a dense product can a sparse one be at most, if a share `density` of weights is left?
 
 # %%
-def bound(density, operations=32, read=32, together=1):
+def bound(density, operations=32, read=32, rows_per_set=1):
     raise NotImplementedError("operations at a tick: at most `operations`, and at most what the floats read allow")
 
 
@@ -505,15 +505,15 @@ def bound(density, operations=32, read=32, together=1):
 # <details><summary>Solution</summary>
 #
 # ```python
-# def bound(density, operations=32, read=32, together=1):
-#     return min(operations, read / 4 * 2 * together) / operations / density
+# def bound(density, operations=32, read=32, rows_per_set=1):
+#     return min(operations, read / 4 * 2 * rows_per_set) / operations / density
 # ```
 #
 # </details>
 
 # %%
-with exercise("read / 4 floats arrive at a tick, and each is good for 2 · together operations"):
-    test_close([bound(0.1), bound(0.02), bound(0.1, together=4)], [5, 25, 10], eps=1e-6)
+with exercise("read / 4 floats arrive at a tick, and each is good for 2 · rows_per_set operations"):
+    test_close([bound(0.1), bound(0.02), bound(0.1, rows_per_set=4)], [5, 25, 10], eps=1e-6)
 
 # %% [markdown]
 # ## What broke, and what the paper did
@@ -521,10 +521,10 @@ with exercise("read / 4 floats arrive at a tick, and each is good for 2 · toget
 # - The first kernel added six weights at a time to a row of results in memory. It was half as fast as this one for a batch of 32: each of its short loops began with a test of whether the rows overlap, and ended with what did not fill a register.
 # - The first kernel with strips was faster for 1,024 neurons and slower for 4,096, until states were copied side by side.
 # - Strips were 64 floats wide at first, one vector for LLVM. Vectors of 40 or 100 floats are three to five times as slow: LLVM handles powers of two well, and little else. Many vectors, one for each register, have no such trouble.
-# - Fours of rows had been multiplied without copying states side by side, since values would have to be read again for each strip. Results had to be read again for each panel instead, here and there in memory, and that was worse.
+# - Blocks of four rows had been multiplied without copying states side by side, since values would have to be read again for each strip. Results had to be read again for each panel instead, here and there in memory, and that was worse.
 # - All widths of strips in one kernel took 44 seconds to compile. Now each kernel is compiled for the strips of one batch, when they are first wanted.
 # - A kernel that asks numba for the number of threads, or hands a function to another, can't be kept in a file. So it is told how many parts there are, and what it calls stands beside it.
-# - Code that is kept in a file is linked by name to what other files hold, and two functions that are made by one function have one name. When the loops for single rows and for fours were made so, a product by fours that had been compiled in one process ran, in another, with the
+# - Code that is kept in a file is linked by name to what other files hold, and two functions that are made by one function have one name. When the loops for single rows and for blocks of four were made so, a product in blocks that had been compiled in one process ran, in another, with the
 #   loop for single rows, and nothing said so but a test: all was right wherever everything was compiled at once.
 #
 # The paper proposes sparse networks for their speed, and multiplies by masks.

@@ -53,7 +53,9 @@ import torch
 from torch import Tensor, nn
 
 from modreg.layers.recurrent import RNN, Linear
-from modreg.lab.training import Config, Task
+from modreg.lab.runs import fingerprint
+from modreg.lab.settings import Config
+from modreg.lab.training import Task
 
 # %%
 #| hide
@@ -66,7 +68,7 @@ from IPython.display import Markdown, display
 from modreg.book.exercises import exercise
 from modreg.analysis.wiring import plot_wiring
 from modreg.lab.experiments import condition_table, load_model, load_results, plot_conditions, plot_learning, plot_sparsity, report, setting_name, train_three
-from modreg.lab.training import from_parameters
+from modreg.lab.settings import from_parameters
 
 plt.style.use("modreg.data.book")
 
@@ -78,7 +80,7 @@ plt.style.use("modreg.data.book")
 # %% tags=["parameters"]
 manifold = "torus"  # circle, sphere, torus, klein, torus6, r3, r9, s3
 inhibitor = "difference_of_gaussians"  # ricker, diffusion, sinusoid, gaussian, constant
-control = "moduli"  # moduli (the method), none, l1, shuffled
+penalty = "moduli"  # moduli (the method), none, l1, shuffled
 train_embedding = False  # learn the neurons' places together with the weights
 strength = None  # λ of eq. 6 in mean form
 sparsity = 0.9  # share of weights that is zero at the end
@@ -246,7 +248,9 @@ def _corpus(source: str, folder: str | None, vocabulary: int) -> Corpus:
         if source == "generated":
             write_generated(folder := generated)
         paths = find_wikitext(folder) if folder else download_wikitext()
-        return Corpus({split: read_words(path) for split, path in paths.items()}, vocabulary)
+        corpus = Corpus({split: read_words(path) for split, path in paths.items()}, vocabulary)
+        corpus.fingerprint = fingerprint(*paths.values())
+        return corpus
 
 
 def load_corpus(config: LanguageConfig) -> Corpus:
@@ -554,6 +558,9 @@ class Language(Task):
 
     def model(self, generators: list[torch.Generator]) -> LanguageModel:
         return LanguageModel(self.config, len(self.corpus.words), generators)
+
+    def fingerprint(self) -> str:
+        return self.corpus.fingerprint
 
     def recurrent(self, model: LanguageModel) -> list[tuple[nn.Module, str]]:
         return [(model.rnn, f"weight_hh_l{k}") for k in range(LAYERS)]

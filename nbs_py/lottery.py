@@ -76,7 +76,7 @@ plt.show()
 
 # %%
 folder = tempfile.mkdtemp()
-config = RememberConfig(scale="tiny", device="cpu", control="none", epochs=4, out=folder)
+config = RememberConfig(scale="tiny", device="cpu", penalty="none", epochs=4, out=folder)
 results = {}
 for sparsity in (0.6, 0.8):
     for ticket in ("original", "redraw", "shuffled"):
@@ -118,8 +118,8 @@ run = fit(Remember(replace(config, sparsity=0.8)), progress=False)
 tickets = run.weights("train")
 swapped = {name: value.flip(0) if name.startswith("mask.") else value for name, value in tickets.items()}
 first, second = (Phase(Remember(replace(config, sparsity=0.8)), "lottery", t) for t in (tickets, swapped))
-for name, mask in first.pruner.masks.items():
-    both = mask & second.pruner.masks[name]
+for name, mask in first.sparsifier.masks.items():
+    both = mask & second.sparsifier.masks[name]
     a, b = (phase.model.get_parameter(name).detach() for phase in (first, second))
     assert torch.equal(a[both], b[both]) and both.any()
     trained = tickets[name]

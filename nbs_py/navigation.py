@@ -37,7 +37,8 @@ import torch
 from torch import Tensor, nn
 
 from modreg.layers.recurrent import RNN, Generators, Linear, near_identity_
-from modreg.lab.training import Config, Task
+from modreg.lab.settings import Config, setting
+from modreg.lab.training import Task
 
 # %%
 #| hide
@@ -50,7 +51,7 @@ from IPython.display import Markdown, display
 from modreg.book.exercises import exercise
 from modreg.analysis.wiring import plot_wiring
 from modreg.lab.experiments import condition_table, load_model, load_results, plot_conditions, plot_learning, report, setting_name, train_three
-from modreg.lab.training import from_parameters
+from modreg.lab.settings import from_parameters
 
 plt.style.use("modreg.data.book")
 
@@ -70,7 +71,7 @@ path_integration()
 # %% tags=["parameters"]
 manifold = "torus"  # circle, sphere, torus, klein, torus6, r3, r9, s3
 inhibitor = "difference_of_gaussians"  # ricker, diffusion, sinusoid, gaussian, constant
-control = "moduli"  # moduli (the method), none, l1, shuffled
+penalty = "moduli"  # moduli (the method), none, l1, shuffled
 train_embedding = False  # learn the neurons' places together with the weights
 strength = None  # λ of eq. 6 in mean form
 sparsity = 0.9  # share of weights that is zero at the end
@@ -95,13 +96,12 @@ out = "runs"  # folder that holds the run folders
 class NavigationConfig(Config):
     "Settings of a navigation run"
 
-    init: str | None = None  # initial recurrent matrix: "paper" (torch's default) or "identity"
-    inputs: str | None = None  # "raw" activity and displacement in m, or "standardized" to a size near 1
+    init: str | None = setting(None, choices=("paper", "identity"))  # initial recurrent matrix: paper (torch's default), identity (near the identity)
+    inputs: str | None = setting(None, choices=("raw", "standardized"))  # raw (activity and displacement in m), standardized (to a size near 1)
     place_cells: int | None = None  # number of place cells P
     steps: int | None = None  # steps of a path T
 
     task: ClassVar[str] = "navigation"
-    choices: ClassVar[dict[str, tuple[str, ...]]] = {"init": ("paper", "identity"), "inputs": ("raw", "standardized")}
     scales: ClassVar[dict[str, dict[str, Any]]] = {
         "tiny": dict(hidden=32, place_cells=64, steps=5, batch=20, batches=10, epochs=3, lr=1e-3, strength=1e-3,
                      init="identity", inputs="standardized"),
@@ -469,7 +469,7 @@ fig.savefig(folder / "paths.png", dpi=150)
 # %% [markdown]
 # ## The shape of what is left
 #
-# Surviving weights against distance, the spectrum before and after, and the neuron with most connections left. With `control="moduli"` the inhibitor's valley should
+# Surviving weights against distance, the spectrum before and after, and the neuron with most connections left. With `penalty="moduli"` the inhibitor's valley should
 # show; with a control it should not.
 
 # %%

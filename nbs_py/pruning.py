@@ -27,14 +27,15 @@
 #| export
 import functools
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from numbers import Real
+from typing import ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from modreg.geometry.manifolds import patch
 from modreg.sparsity.regularizer import permuted
 
 # %%
@@ -79,25 +80,43 @@ plt.show()
 
 # %%
 #| export
-SCHEDULES = {"linear": lambda x: x, "cubic": lambda x: 1 - (1 - x) ** 3}  # share of the target after a share of the epochs
+SCHEDULES = {  # share of the target after a share of the epochs
+    "linear": lambda x: x,
+    "cubic": lambda x: 1 - (1 - x) ** 3,
+    "one_shot": lambda x: float(x >= 1),
+}
+
+
+def progress(
+    epoch: int,  # 0-based
+    epochs: int,  # number of epochs
+    schedule: str = "linear",  # "linear" (section 4), "cubic" or "one_shot"
+    heal: int = 0,  # epochs at the end that follow the last cut
+) -> float:  # in [0, 1]
+    "Share of the target that is reached in an epoch: 0 in the first, 1 `heal` epochs before the last and ever after; ValueError if an argument makes no sense"
+    if not isinstance(epochs, int) or epochs < 1:
+        raise ValueError(f"epochs={epochs!r}; it is a whole number of epochs, at least 1")
+    if not isinstance(heal, int) or not 0 <= heal < epochs:
+        raise ValueError(f"heal={heal!r}; it is a whole number of epochs, at least 0 and less than epochs={epochs}")
+    if schedule not in SCHEDULES:
+        raise ValueError(f"schedule={schedule!r}; it is one of {', '.join(map(repr, SCHEDULES))}")
+    if not isinstance(epoch, Real) or not epoch >= 0:
+        raise ValueError(f"epoch={epoch!r}; epochs are counted from 0")
+    last = epochs - 1 - heal
+    return SCHEDULES[schedule](min(1.0, epoch / last) if last else 1.0)
 
 
 def scheduled_sparsity(
     epoch: int,  # 0-based
     target: float,  # sparsity in the last epoch
     epochs: int,  # number of epochs
-    schedule: str = "linear",  # "linear" (section 4) or "cubic"
+    schedule: str = "linear",  # as in `progress`
+    heal: int = 0,  # epochs at the end that follow the last cut
 ) -> float:  # share of weights to be zero during `epoch`
-    "Sparsity of an epoch: 0 in the first, `target` in the last and ever after; ValueError if an argument makes no sense"
+    "Sparsity of an epoch, from 0 to `target`; ValueError if an argument makes no sense"
     if not isinstance(target, Real) or not 0 <= target < 1:
         raise ValueError(f"target={target!r}; it is a share of zeros, at least 0 and less than 1 (0.9 is 90 %)")
-    if not isinstance(epochs, int) or epochs < 1:
-        raise ValueError(f"epochs={epochs!r}; it is a whole number of epochs, at least 1")
-    if schedule not in SCHEDULES:
-        raise ValueError(f"schedule={schedule!r}; it is one of {', '.join(map(repr, SCHEDULES))}")
-    if not isinstance(epoch, Real) or not epoch >= 0:
-        raise ValueError(f"epoch={epoch!r}; epochs are counted from 0")
-    return target * SCHEDULES[schedule](min(1.0, epoch / (epochs - 1)) if epochs > 1 else 1.0)
+    return target * progress(epoch, epochs, schedule, heal)
 
 
 # %%
@@ -201,7 +220,7 @@ def _smallest(parts: list[np.ndarray], zeros: int, first: np.ndarray | None, gon
 #| export
 def smallest(
     values: Sequence[Tensor],  # (S, n₁), (S, n₂), …, which stand side by side: n = n₁ + n₂ + …
-    zeros: int,  # how many of each row
+    zeros: int | Sequence[int],  # how many of each row
     first: Tensor | None = None,  # True at what goes before all others (S, n)
 ) -> Tensor:  # True at exactly `zeros` places of each row (S, n)
     "The `zeros` smallest magnitudes of each row, of equal ones those that come first; a weight that diverged is not small"
@@ -210,7 +229,7 @@ def smallest(
     gone = np.empty((len(bits[0]), sum(b.shape[1] for b in bits)), dtype=bool)
     before = [None] * len(gone) if first is None else first.cpu().numpy()
     for s, row in enumerate(gone):
-        _smallest([b[s] for b in bits], zeros, before[s], row, len(row) <= 4 * SAMPLE)
+        _smallest([b[s] for b in bits], zeros if isinstance(zeros, int) else zeros[s], before[s], row, len(row) <= 4 * SAMPLE)
     return torch.from_numpy(gone).to(values[0].device)
 
 
@@ -230,7 +249,7 @@ for name, seconds in zip(("sorted", "bracketed"), median_time(lambda: naive_keep
 
 
 # %% [markdown]
-# ## The pruner
+# ## Masks that hold
 #
 # A mask must survive four things: the gradient, the optimizer's momentum, weight decay, and a checkpoint.
 # So a hook removes the gradient of a pruned weight, and when a weight is pruned its place in the optimizer's state is cleared. From then on
@@ -298,6 +317,104 @@ def _check_masks(masks: dict[str, Tensor], weights: dict[str, Tensor]) -> None:
             raise ValueError(f"mask of {name} has shape {tuple(mask.shape)}; the weight has {tuple(weights[name].shape)}")
 
 
+# %% [markdown]
+# The hook runs once a gradient is complete, and works in place, so that it costs one pass over the weights and no memory.
+
+# %%
+#| export
+class Masks:
+    "Masks of weights that hold while the model is trained"
+
+    def __init__(
+        self,
+        weights: dict[str, nn.Parameter],  # by name
+        masks: dict[str, Tensor],  # True where a weight stays, by name; others are whole
+        keep_gradients: bool = False,  # in `gradients`, by name: what the last backward pass gave to all weights, pruned ones too
+    ):
+        _check_masks(masks, weights)
+        self.weights, self.keep_gradients, self.gradients = weights, keep_gradients, {}
+        self.masks = {name: torch.ones_like(w, dtype=torch.bool) for name, w in weights.items()}
+        self._hooks = [self._mask_gradient(name, w) for name, w in weights.items()]
+        self.set(masks)
+
+    def _mask_gradient(self, name: str, weight: nn.Parameter):
+        def masked(weight):
+            if self.keep_gradients:
+                self.gradients[name] = weight.grad.to_dense(masked_grad=False).clone() if weight.grad.is_sparse else weight.grad.clone()
+            if weight.grad.is_sparse:
+                weight.grad = weight.grad * self.masks[name]
+            else:
+                _mask_(weight.grad, self.masks[name])
+
+        learns = weight.requires_grad
+        hook = weight.requires_grad_(True).register_post_accumulate_grad_hook(masked)  # torch takes no hook for a frozen weight, but keeps it
+        weight.requires_grad_(learns)
+        return hook
+
+    def set(self, masks: dict[str, Tensor]) -> None:
+        "Other masks for some of the weights, which are set to zero outside of them"
+        _check_masks(masks, self.weights)
+        for name, mask in masks.items():
+            self.masks[name].copy_(mask)
+        self.apply_()
+
+    @torch.no_grad()
+    def apply_(self) -> None:
+        "Set pruned weights to zero"
+        for name, weight in self.weights.items():
+            _mask_(weight, self.masks[name])
+
+    @torch.no_grad()
+    def mask_optimizer_(self, optimizer: torch.optim.Optimizer) -> None:
+        "Set moments and momenta of pruned weights to zero"
+        for name, weight in self.weights.items():
+            for value in optimizer.state.get(weight, {}).values():
+                if torch.is_tensor(value) and value.shape == weight.shape:
+                    _mask_(value, self.masks[name])
+
+    def remove(self) -> None:
+        "Let go of the gradients; the zeros stay zeros until something trains them"
+        for hook in self._hooks:
+            hook.remove()
+
+
+# %% [markdown]
+# ## Sparsifiers
+#
+# Who decides which weights go? Every method answers two questions: which weights are there before the first step (`begin`), and which from this epoch on (`update`).
+# All the rest is the same for all of them, and stands here once. First, how many weights go in each matrix: its share of zeros. One threshold for all matrices (`"global"`, the paper),
+# the same share in each (`"layer"`), shares after Erdős and Rényi (`"erk"`), which leave a matrix $\propto$ the sum of its sides instead of their product, or shares that are given.
+
+# %%
+#| export
+def erk_shares(
+    weights: dict[str, Tensor],  # by name, (rows, columns, ...) each
+    target: float,  # share of zeros of all of them together
+) -> dict[str, float]:  # share of zeros of each
+    "Erdős–Rényi-kernel shares: the density of a matrix is proportional to the sum of its sides over their product, at most 1 (Evci et al., 2020)"
+    sizes = {name: w.numel() for name, w in weights.items()}
+    raw = {name: sum(w.shape) / w.numel() for name, w in weights.items()}
+    dense, left = set(), (1 - target) * sum(sizes.values())
+    while free := raw.keys() - dense:
+        scale = (left - sum(sizes[name] for name in dense)) / sum(raw[name] * sizes[name] for name in free)
+        full = {name for name in free if scale * raw[name] >= 1}
+        if not full:
+            return {name: 0.0 if name in dense else 1 - scale * raw[name] for name in weights}
+        dense |= full
+    return dict.fromkeys(weights, 0.0)
+
+
+# %%
+shares = erk_shares({"wide": torch.empty(100, 100), "narrow": torch.empty(100, 4), "kernels": torch.empty(32, 16, 3, 3)}, 0.9)
+print({name: f"{share:.0%}" for name, share in shares.items()})
+test_close(sum(share * n for share, n in zip(shares.values(), (10_000, 400, 4608), strict=True)), 0.9 * 15_008, eps=1e-6)
+test_eq(shares["narrow"], 0)
+
+# %%
+#| export
+SHARES = ("global", "layer", "erk")
+
+
 def _check_blocks(blocks: dict[str, Tensor], weights: dict[str, Tensor]) -> dict[str, Tensor]:
     for name, groups in blocks.items():
         if name not in weights:
@@ -308,151 +425,24 @@ def _check_blocks(blocks: dict[str, Tensor], weights: dict[str, Tensor]) -> dict
     return blocks
 
 
-# %%
-#| export
-class MagnitudePruner:
-    "Global magnitude pruning on a schedule: the smallest weights over all matrices become, and stay, exactly zero (section 4)"
+def shares_by_threshold(
+    sparsifier: "Sparsifier",
+) -> dict[tuple[str, ...], float]:  # by the names of the matrices that have a threshold in common
+    "Share of zeros in the end; ValueError if `shares` are not those of these weights"
+    shares, target, replicas = sparsifier.shares, sparsifier.target, sparsifier.replicas
+    weights = {name: w[0] if replicas else w for name, w in sparsifier.weights.items()}
+    if shares == "global":
+        return {tuple(weights): target}
+    if isinstance(shares, str):
+        if shares not in SHARES:
+            raise ValueError(f"shares={shares!r}; it is one of {', '.join(map(repr, SHARES))}, or a share for each of {', '.join(weights)}")
+        shares = dict.fromkeys(weights, target) if shares == "layer" else erk_shares(weights, target)
+    if shares.keys() != weights.keys():
+        raise ValueError(f"shares are given for {', '.join(shares)}; the weights are {', '.join(weights)}")
+    if not all(isinstance(share, Real) and 0 <= share <= 1 for share in shares.values()):
+        raise ValueError(f"shares={shares!r}; each is a share of zeros, from 0 to 1")
+    return {(name,): float(share) for name, share in shares.items()}
 
-    def __init__(
-        self,
-        model: nn.Module,  # on the device where it will be trained
-        target: float = 0.9,  # share of weights that is zero in the end, in [0, 1)
-        epochs: int = 30,  # epochs until then
-        schedule: str = "linear",  # "linear" or "cubic"
-        *,
-        replicas: int | None = None,  # S if dimension 0 of each parameter is that of replicas; each is pruned on its own
-        parameters: Iterable[str] | None = None,  # names of the weight matrices to prune; all if None
-        blocks: dict[str, Tensor] | None = None,  # by name of a square weight: the block of each neuron (N,) or (S, N)
-    ):
-        scheduled_sparsity(0, target, epochs, schedule)  # refuses what makes no sense
-        self.target, self.epochs, self.schedule, self.replicas = target, epochs, schedule, replicas
-        self.weights, self.zeros = prunable(model, replicas, parameters), 0  # and how many are pruned in each replica
-        self.blocks = _check_blocks(blocks or {}, self.weights)
-        self.masks = {name: torch.ones_like(w, dtype=torch.bool) for name, w in self.weights.items()}
-        self._hooks = [self._mask_gradient(name, w) for name, w in self.weights.items()]
-
-    @classmethod
-    def from_masks(cls, model: nn.Module, masks: dict[str, Tensor], replicas: int | None = None) -> "MagnitudePruner":
-        "A pruner that keeps to given masks (True where a weight stays) and prunes no further"
-        pruner = cls(model, 0.0, replicas=replicas, parameters=masks)
-        pruner.load_state_dict(masks)
-        pruner.apply_()
-        return pruner
-
-    def sparsity(self) -> Tensor:  # share of weights that are exactly zero, () or (S,)
-        "Sparsity of the weights in effect, with zeros counted as zeros"
-        return _share_of_zeros(self.weights.values(), self.replicas)
-
-
-# %% [markdown]
-# The hook runs once a gradient is complete, and works in place, so that it costs one pass over the weights and no memory.
-
-# %%
-#| export
-@patch
-def _mask_gradient(self: MagnitudePruner, name: str, weight: nn.Parameter):
-    def masked(weight):
-        if weight.grad.is_sparse:
-            weight.grad = weight.grad * self.masks[name]
-        else:
-            _mask_(weight.grad, self.masks[name])
-
-    learns = weight.requires_grad
-    hook = weight.requires_grad_(True).register_post_accumulate_grad_hook(masked)  # torch takes no hook for a frozen weight, but keeps it
-    weight.requires_grad_(learns)
-    return hook
-
-
-# %% [markdown]
-# One call an epoch. Weights that are gone count as smaller than all others, so a mask only ever shrinks.
-#
-# With `blocks`, neurons come in groups, and all weights from one group to another are a block: it stays or goes as one. Each of its weights then counts as large as the block's
-# root mean square, so that blocks compete with each other and with single weights elsewhere, and the count stays exact (one block may be cut in two for it).
-# The chapter [sparse](sparse.ipynb) says what blocks are good for.
-
-# %%
-#| export
-def _block_magnitudes(weight: Tensor, groups: Tensor) -> Tensor:
-    "Root mean square of the block in which each weight (..., N, N) lies, for the blocks (..., N) of its neurons"
-    w, g = weight.reshape(-1, *weight.shape[-2:]), groups.to(weight.device).reshape(-1, groups.shape[-1])
-    count, n = int(g.max()) + 1, g.shape[1]
-    rows, columns = g[:, :, None].expand(-1, -1, n), g[:, None].expand(-1, count, -1)
-    sums = w.new_zeros(len(w), count, n).scatter_add_(1, rows, w.square())
-    sums = w.new_zeros(len(w), count, count).scatter_add_(2, columns, sums)
-    sizes = w.new_zeros(len(w), count).scatter_add_(1, g, torch.ones_like(g, dtype=w.dtype)).clamp_(min=1)
-    means = (sums / (sizes[:, :, None] * sizes[:, None])).sqrt_()
-    return means.gather(2, columns).gather(1, rows).view_as(weight)
-
-
-@patch
-def _sizes(self: MagnitudePruner) -> list[Tensor]:
-    "Of what magnitudes decide which weights go first, with a row for each replica"
-    sizes = [_block_magnitudes(w, self.blocks[name]) if name in self.blocks else w for name, w in self.weights.items()]
-    return [size.reshape(self.replicas or 1, -1) for size in sizes]
-
-
-@patch
-def _gone(self: MagnitudePruner) -> Tensor:
-    "True at weights that are pruned, with a row for each replica"
-    return torch.cat([mask.logical_not().reshape(self.replicas or 1, -1) for mask in self.masks.values()], 1)
-
-
-# %%
-#| export
-def _parts(rows: Tensor, like: Collection[Tensor]) -> list[Tensor]:
-    "Rows (S, n) as tensors of these shapes, side by side"
-    parts = rows.split([t.numel() // len(rows) for t in like], 1)
-    return [part.reshape(t.shape) for part, t in zip(parts, like, strict=True)]
-
-
-@patch
-@torch.no_grad()
-def step(
-    self: MagnitudePruner,
-    epoch: int,  # 0-based
-    optimizer: torch.optim.Optimizer | None = None,  # its state is cleared where weights are pruned
-) -> None:
-    "Prune to the epoch's sparsity; called once an epoch, and without effect if called again"
-    total = sum(w[0].numel() if self.replicas else w.numel() for w in self.weights.values())
-    zeros = round(scheduled_sparsity(epoch, self.target, self.epochs, self.schedule) * total)
-    if zeros > self.zeros:
-        sizes, masks = self._sizes(), self.masks.values()
-        lefts = _parts(smallest(sizes, zeros).logical_not_(), masks)
-        if any((left > mask).view(torch.uint8).max() for left, mask in zip(lefts, masks, strict=True)):  # somebody wrote to a weight that was gone, or others are zero too
-            lefts = _parts(smallest(sizes, zeros, self._gone()).logical_not_(), masks)
-        for mask, left in zip(masks, lefts, strict=True):
-            mask.copy_(left)
-        self.zeros = zeros
-    self.apply_()
-    if optimizer is not None:
-        self.mask_optimizer_(optimizer)
-
-
-# %% [markdown]
-# Zeros are written to the weights and to what the optimizer remembers of them.
-
-# %%
-#| export
-@patch
-@torch.no_grad()
-def apply_(self: MagnitudePruner) -> None:
-    "Set pruned weights to zero"
-    for name, weight in self.weights.items():
-        _mask_(weight, self.masks[name])
-
-
-@patch
-@torch.no_grad()
-def mask_optimizer_(self: MagnitudePruner, optimizer: torch.optim.Optimizer) -> None:
-    "Set moments and momenta of pruned weights to zero"
-    for name, weight in self.weights.items():
-        for value in optimizer.state.get(weight, {}).values():
-            if torch.is_tensor(value) and value.shape == weight.shape:
-                _mask_(value, self.masks[name])
-
-
-# %% [markdown]
-# The rest counts, lets go, and is saved.
 
 # %%
 #| export
@@ -473,28 +463,211 @@ def sparsity(
 
 # %%
 #| export
-@patch
-def remove(self: MagnitudePruner) -> None:
-    "Let go of the gradients; the zeros stay zeros until something trains them"
-    for hook in self._hooks:
-        hook.remove()
+def _count(mask: Tensor) -> int:
+    "How many are True"
+    return int(np.count_nonzero(mask.numpy())) if mask.is_cpu else int(mask.sum())
 
 
-@patch
-def state_dict(self: MagnitudePruner) -> dict[str, Tensor]:
-    "The masks, by weight name"
-    return {name: mask.clone() for name, mask in self.masks.items()}
+def _rows(values: Iterable[Tensor], replicas: int | None) -> list[Tensor]:
+    "Tensors as matrices with a row for each replica"
+    return [value.reshape(replicas or 1, -1) for value in values]
 
 
-@patch
-def load_state_dict(self: MagnitudePruner, state: dict[str, Tensor]) -> None:
-    "Take over masks from `state_dict`; ValueError if they are not those of this model"
-    if missing := sorted(self.masks.keys() - state.keys()):
-        raise ValueError(f"no mask is given for {', '.join(missing)}; give the state_dict of a pruner of the same weights")
-    _check_masks(state, self.masks)
-    for name, mask in self.masks.items():
-        mask.copy_(state[name])
-    self.zeros = int(self._gone().sum(1).max())
+# %%
+#| export
+class _Masked:
+    "What all sparsifiers have from their masks"
+
+    held: Masks
+    replicas: int | None
+
+    @property
+    def weights(self) -> dict[str, nn.Parameter]:
+        "The weight matrices, by name"
+        return self.held.weights
+
+    @property
+    def masks(self) -> dict[str, Tensor]:
+        "True where a weight stays, by name"
+        return self.held.masks
+
+    @property
+    def gradients(self) -> dict[str, Tensor]:
+        "What the last backward pass gave to all weights, if `needs_gradient`"
+        return self.held.gradients
+
+    def sparsity(self) -> Tensor:  # share of weights that are exactly zero, () or (S,)
+        "Sparsity of the weights in effect, with zeros counted as zeros"
+        return _share_of_zeros(self.weights.values(), self.replicas)
+
+    def apply_(self) -> None:
+        "Set pruned weights to zero"
+        self.held.apply_()
+
+    def mask_optimizer_(self, optimizer: torch.optim.Optimizer) -> None:
+        "Set moments and momenta of pruned weights to zero"
+        self.held.mask_optimizer_(optimizer)
+
+    def remove(self) -> None:
+        "Let go of the weights; the zeros stay zeros until something trains them"
+        self.held.remove()
+
+    def state_dict(self) -> dict[str, Tensor]:
+        "The masks, by weight name"
+        return {name: mask.clone() for name, mask in self.masks.items()}
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        "Take over masks from `state_dict`; ValueError if they are not those of this model"
+        if missing := sorted(self.masks.keys() - state.keys()):
+            raise ValueError(f"no mask is given for {', '.join(missing)}; give the state_dict of a pruner of the same weights")
+        self.held.set(state)
+
+
+# %% [markdown]
+# Weights that are gone count as smaller than all others, so a mask that is cut only ever shrinks.
+
+# %%
+#| export
+def _parts(rows: Tensor, like: Collection[Tensor]) -> list[Tensor]:
+    "Rows (S, n) as tensors of these shapes, side by side"
+    parts = rows.split([t.numel() // len(rows) for t in like], 1)
+    return [part.reshape(t.shape) for part, t in zip(parts, like, strict=True)]
+
+
+def cut(
+    sparsifier: "Sparsifier",
+    sizes: dict[str, Tensor],  # by name, shaped like the weights; of these the smallest magnitudes go
+    epoch: int,  # 0-based
+) -> dict[str, Tensor]:  # by name; those that need no cut are left out
+    "Masks with as many zeros as the shares want in an epoch: what is gone stays gone, and the smallest go with it"
+    done, replicas, after = progress(epoch, sparsifier.epochs, sparsifier.schedule, sparsifier.heal), sparsifier.replicas, {}
+    for names, share in shares_by_threshold(sparsifier).items():
+        masks = [sparsifier.masks[name] for name in names]
+        left = _rows(masks, replicas)
+        gone = [sum(part[s].numel() - _count(part[s]) for part in left) for s in range(len(left[0]))]
+        zeros = round(share * done * sum(part.shape[1] for part in left))
+        if zeros <= min(gone):
+            continue
+        rows = _rows((sizes[name] for name in names), replicas)
+        wanted = [max(zeros, count) for count in gone]
+        lefts = _parts(smallest(rows, wanted).logical_not_(), masks)
+        if any((left > mask).view(torch.uint8).max() for left, mask in zip(lefts, masks, strict=True)):  # somebody wrote to a weight that was gone, or others are zero too
+            first = torch.cat(left, 1).logical_not_()
+            lefts = _parts(smallest(rows, wanted, first).logical_not_(), masks)
+        after |= zip(names, lefts, strict=True)
+    return after
+
+
+# %% [markdown]
+# A sparsifier of your own is a subclass with an `update`, and a `begin` if it is sparse from birth. Both may call `cut`, which takes away the smallest of whatever it is given,
+# exactly as many as the shares want in this epoch.
+
+# %%
+#| export
+class Sparsifier(_Masked, ABC):
+    "Decides which weights are there: masks before the first step, and from each epoch on"
+
+    name: ClassVar[str]
+    needs_gradient: ClassVar[bool] = False  # True: `gradients` holds what the last backward pass gave to all weights, pruned ones too
+
+    def __init__(
+        self,
+        model: nn.Module,  # on the device where it will be trained
+        target: float = 0.9,  # share of weights that is zero in the end, in [0, 1)
+        epochs: int = 30,  # epochs until then
+        schedule: str = "linear",  # "linear", "cubic" or "one_shot"
+        *,
+        shares: str | dict[str, float] = "global",  # "global", "layer", "erk", or each matrix' share of zeros in the end
+        heal: int = 0,  # epochs at the end that follow the last cut
+        replicas: int | None = None,  # S if dimension 0 of each parameter is that of replicas; each is pruned on its own
+        parameters: Iterable[str] | None = None,  # names of the weight matrices to prune; all if None
+        blocks: dict[str, Tensor] | None = None,  # by name of a square weight: the block of each neuron (N,) or (S, N)
+        prices: dict[str, Tensor] | None = None,  # coefficients of a penalty, by name, shaped like the weight
+        allowed: dict[str, Tensor] | None = None,  # False where a weight is always zero, by name
+        generator: torch.Generator | None = None,
+    ):
+        scheduled_sparsity(0, target, epochs, schedule, heal)  # refuses what makes no sense
+        self.target, self.epochs, self.schedule, self.heal, self.replicas = target, epochs, schedule, heal, replicas
+        weights = prunable(model, replicas, parameters)
+        self.blocks, self.prices, self.generator = _check_blocks(blocks or {}, weights), prices or {}, generator
+        self.held, self.shares = Masks(weights, allowed or {}, self.needs_gradient), shares
+        shares_by_threshold(self)
+        self.begin()
+
+    def begin(self) -> None:
+        "Hook: masks before the first step, by `self.held.set`; all that are allowed, unless a subclass says otherwise"
+
+    @abstractmethod
+    def update(self, epoch: int) -> dict[str, Tensor] | None:
+        "Hook: masks from this epoch on, by name; None leaves them as they are"
+
+    @torch.no_grad()
+    def step(
+        self,
+        epoch: int,  # 0-based
+        optimizer: torch.optim.Optimizer | None = None,  # its state is cleared where weights are pruned
+    ) -> None:
+        "The epoch's masks; called once an epoch, before it"
+        self.held.set(self.update(epoch) or {})
+        if optimizer is not None:
+            self.mask_optimizer_(optimizer)
+
+    @classmethod
+    def from_masks(cls, model: nn.Module, masks: dict[str, Tensor], replicas: int | None = None) -> "Sparsifier":
+        "A sparsifier that keeps to given masks (True where a weight stays) and changes nothing any more"
+        return FixedMasks(model, 0.0, replicas=replicas, parameters=masks, allowed=masks)
+
+
+# %%
+#| export
+class FixedMasks(Sparsifier):
+    "Masks that stay as they are"
+
+    name = "fixed"
+
+    def update(self, epoch: int) -> None:
+        "Nothing changes"
+
+
+# %% [markdown]
+# ## The pruner
+#
+# The paper's: the smallest go, and what has gone does not come back. With `blocks`, neurons come in groups, and all weights from one group to another are a block: it stays or goes as one.
+# Each of its weights then counts as large as the block's
+# root mean square, so that blocks compete with each other and with single weights elsewhere, and the count stays exact (one block may be cut in two for it).
+# The chapter [sparse](sparse.ipynb) says what blocks are good for.
+
+# %%
+#| export
+def block_magnitudes(
+    weight: Tensor,  # (..., N, N)
+    groups: Tensor,  # the block of each neuron (..., N)
+) -> Tensor:  # (..., N, N)
+    "Root mean square of the block in which each weight lies"
+    w, g = weight.reshape(-1, *weight.shape[-2:]), groups.to(weight.device).reshape(-1, groups.shape[-1])
+    count, n = int(g.max()) + 1, g.shape[1]
+    rows, columns = g[:, :, None].expand(-1, -1, n), g[:, None].expand(-1, count, -1)
+    sums = w.new_zeros(len(w), count, n).scatter_add_(1, rows, w.square())
+    sums = w.new_zeros(len(w), count, count).scatter_add_(2, columns, sums)
+    sizes = w.new_zeros(len(w), count).scatter_add_(1, g, torch.ones_like(g, dtype=w.dtype)).clamp_(min=1)
+    means = (sums / (sizes[:, :, None] * sizes[:, None])).sqrt_()
+    return means.gather(2, columns).gather(1, rows).view_as(weight)
+
+
+# %%
+#| export
+class MagnitudePruner(Sparsifier):
+    "Magnitude pruning on a schedule: the smallest weights become, and stay, exactly zero (section 4)"
+
+    name = "magnitude"
+
+    def update(self, epoch: int) -> dict[str, Tensor] | None:
+        "Masks without the smallest weights, or blocks"
+        sizes = {name: block_magnitudes(w, self.blocks[name]) if name in self.blocks else w for name, w in self.weights.items()}
+        return cut(self, sizes, epoch)
+
+
+SPARSIFIERS: dict[str, type[Sparsifier]] = {"magnitude": MagnitudePruner}
 
 
 # %% [markdown]

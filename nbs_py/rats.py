@@ -38,6 +38,7 @@ import torch
 from torch import Tensor
 
 from modreg.lab import experiments
+from modreg.lab.settings import setting
 from modreg.tasks import navigation
 from modreg.tasks.navigation import Navigation, NavigationConfig, PathIntegrator, paths
 
@@ -52,7 +53,7 @@ from IPython.display import Markdown, display
 from modreg.book.exercises import exercise
 from modreg.lab.experiments import load_model, load_results, result_names, summary, train_three
 from modreg.tasks.navigation import position_error
-from modreg.lab.training import from_parameters
+from modreg.lab.settings import from_parameters
 
 plt.style.use("modreg.data.book")
 
@@ -84,7 +85,7 @@ plt.show()
 # %% tags=["parameters"]
 manifold = "torus"  # circle, sphere, torus, klein, torus6, r3, r9, s3
 inhibitor = "difference_of_gaussians"  # ricker, diffusion, sinusoid, gaussian, constant
-control = "moduli"  # moduli (the method), none, l1, shuffled
+penalty = "moduli"  # moduli (the method), none, l1, shuffled
 train_embedding = False  # learn the neurons' places together with the weights
 strength = None  # λ of eq. 6 in mean form
 sparsity = 0.9  # share of weights that is zero at the end
@@ -107,10 +108,9 @@ mapping = "centre"  # centre (metres stay metres), stretch (the recorded box fil
 class RatsConfig(NavigationConfig):
     "Settings of a navigation run, and the real paths that it is tested on"
 
-    rats: str = "auto"  # "recorded", "generated", or "auto": generated only at the tiny scale without MODREG_DATA
-    mapping: str = "centre"  # how a recorded box goes into the network's: "centre" or "stretch"
+    rats: str = setting("auto", choices=("auto", "recorded", "generated"))  # recorded, generated (made-up recordings), auto: recorded, but generated for a tiny run without MODREG_DATA
+    mapping: str = setting("centre", choices=("centre", "stretch"))  # centre (metres stay metres), stretch (the recorded box fills the network's)
     task: ClassVar[str] = "rats"
-    choices: ClassVar[dict[str, tuple[str, ...]]] = {**NavigationConfig.choices, "rats": ("auto", "recorded", "generated"), "mapping": ("centre", "stretch")}
 
     def __post_init__(self):
         super().__post_init__()

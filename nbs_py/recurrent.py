@@ -29,12 +29,12 @@
 import math
 import warnings
 from collections.abc import Callable
+from numbers import Integral, Real
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
-
-from modreg.geometry.manifolds import patch
+from torch.nn.utils.rnn import PackedSequence
 
 # %%
 #| hide
@@ -121,6 +121,9 @@ _SLOPES = {  # error before the activation, from the error after it and the stat
 # in one piece there; a product is quicker into a buffer that does, from which the activation carries it on.
 #
 # The last state is handed out by itself: a task that asks for it alone then sends no gradient of zeros through all other steps.
+#
+# The backward pass reads the states, so nobody else may change them; but whoever calls a layer may well do so with its outputs, as dropout in place does. So the last layer of a stack hands out a copy, for which it
+# needs no memory of its own: the projected inputs are not wanted any more, and their place is warm in the cache.
 
 # %%
 #| export
@@ -128,31 +131,33 @@ class ElmanFunction(torch.autograd.Function):
     "The recurrence of eq. 1 after the input projection, with its backward pass through time: all states, and the last"
 
     @staticmethod
-    def forward(ctx, projected, h0, weight, nonlinearity):
+    def forward(ctx, projected, h0, weight, nonlinearity, handed_out=False):  # handed_out: states are copied over `projected`, lest changes of them reach the backward pass
         replicas, steps, batch, hidden = projected.shape
-        states = projected.new_empty(replicas, steps + 1, batch, hidden)
+        states, handed_out = projected.new_empty(replicas, steps + 1, batch, hidden), handed_out and any(ctx.needs_input_grad)
         states[:, 0] = h0
         buffer = projected.new_empty(replicas, batch, hidden)
         before, after = states[:, :-1].unbind(1), states[:, 1:].unbind(1)
         for p, h, out in zip(projected.unbind(1), before, after, strict=True):
             drive = torch.baddbmm(p, h, weight.mT, out=out if replicas == 1 else buffer)
             _ACTIVATIONS[nonlinearity](drive, out)
+            if handed_out:
+                p.copy_(out)
         ctx.save_for_backward(states, weight)
         ctx.set_materialize_grads(False)
         ctx.nonlinearity = nonlinearity
-        return states[:, 1:], states[:, -1]
+        return projected.detach() if handed_out else states[:, 1:], states[:, -1]
 
     @staticmethod
     @once_differentiable
     def backward(ctx, grad, grad_last):
         if grad is None and grad_last is None:
-            return None, None, None, None
+            return (None,) * 5
         states, weight = ctx.saved_tensors
         error, delta = _errors(states, weight, grad, grad_last, ctx.nonlinearity)
         grad_weight = None
         if ctx.needs_input_grad[2]:  # one product over all steps
             grad_weight = torch.bmm(delta.flatten(1, 2).mT, states[:, :-1].flatten(1, 2))
-        return delta, error, grad_weight, None
+        return delta, error, grad_weight, None, None
 
 
 # %% [markdown]
@@ -217,41 +222,36 @@ def _uniform_(
             part.uniform_(-bound, bound, generator=stream)
 
 
+# %% [markdown]
+# What a user hands over is looked at first, so that a mistake is told by name and not by a product deep inside.
+
 # %%
 #| export
-class Linear(nn.Module):
-    "`torch.nn.Linear`, for `replicas` independent copies if asked"
+def _checked_sizes(**sizes: int) -> list[int]:
+    "Sizes as integers; TypeError or ValueError unless each is a whole number of at least 1"
+    for name, size in sizes.items():
+        if not isinstance(size, Integral) or isinstance(size, bool):
+            raise TypeError(f"{name}={size!r} is of type {type(size).__name__}; it is a whole number of at least 1")
+        if size < 1:
+            raise ValueError(f"{name} is {size}; it must be at least 1")
+    return [int(size) for size in sizes.values()]
 
-    def __init__(
-        self,
-        in_features: int,  # size of an input
-        out_features: int,  # size of an output
-        bias: bool = True,
-        *,
-        replicas: int | None = None,  # number of copies S; None means one, without a dimension for it
-        generator: Generators = None,  # source of the initial weights
-    ):
-        super().__init__()
-        self.in_features, self.out_features, self.replicas = in_features, out_features, replicas
-        lead = () if replicas is None else (replicas,)
-        self.weight = nn.Parameter(torch.empty(*lead, out_features, in_features))
-        self.bias = nn.Parameter(torch.empty(*lead, out_features)) if bias else None
-        self.product = _linear  # the chapter `sparse` puts another in its place
-        self.reset_parameters(generator)
 
-    def reset_parameters(self, generator: Generators = None) -> None:
-        "Draw all weights anew, uniform within 1/√in_features as `torch.nn.Linear` does"
-        for parameter in self.parameters():
-            _uniform_(parameter, 1 / math.sqrt(self.in_features), generator)
+def _check_flags(**flags: bool) -> None:
+    "TypeError unless each is True or False"
+    for name, flag in flags.items():
+        if not isinstance(flag, bool):
+            raise TypeError(f"{name}={flag!r} is of type {type(flag).__name__}; it is True or False")
 
-    def forward(
-        self,
-        x: Tensor,  # (..., in_features), or (S, ..., in_features) with replicas
-    ) -> Tensor:  # (..., out_features), or (S, ..., out_features)
-        return self.product(x, self.weight, self.bias)
 
-    def extra_repr(self) -> str:
-        return f"{self.in_features}, {self.out_features}, bias={self.bias is not None}, replicas={self.replicas}"
+def _checked_replicas(replicas: int | None, generator: Generators, dtype: torch.dtype | None) -> tuple[int, ...]:
+    "The leading dimension of weights: (), or (S,); TypeError or ValueError for what cannot be"
+    streams = generator if isinstance(generator, list) else [generator]
+    if not all(stream is None or isinstance(stream, torch.Generator) for stream in streams):
+        raise TypeError(f"generator={generator!r}; it is a torch.Generator, a list of one for each replica, or None for torch's own")
+    if dtype is not None and not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):
+        raise TypeError(f"dtype={dtype!r}; weights are of a floating type such as torch.float32")
+    return () if replicas is None else tuple(_checked_sizes(replicas=replicas))
 
 
 # %% [markdown]
@@ -272,6 +272,52 @@ def _linear(
 
 
 # %%
+#| export
+class Linear(nn.Module):
+    "`torch.nn.Linear`, for `replicas` independent copies if asked"
+
+    def __init__(
+        self,
+        in_features: int,  # size of an input
+        out_features: int,  # size of an output
+        bias: bool = True,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+        *,
+        replicas: int | None = None,  # number of copies S; None means one, without a dimension for it
+        generator: Generators = None,  # source of the initial weights
+    ):
+        super().__init__()
+        self.in_features, self.out_features = _checked_sizes(in_features=in_features, out_features=out_features)
+        _check_flags(bias=bias)
+        lead, self.replicas, kind = _checked_replicas(replicas, generator, dtype), replicas, dict(device=device, dtype=dtype)
+        self.weight = nn.Parameter(torch.empty(*lead, out_features, in_features, **kind))
+        self.bias = nn.Parameter(torch.empty(*lead, out_features, **kind)) if bias else None
+        self.product = _linear  # the chapter `sparse` puts another in its place
+        self.reset_parameters(generator)
+
+    def reset_parameters(self, generator: Generators = None) -> None:
+        "Draw all weights anew, uniform within 1/√in_features as `torch.nn.Linear` does"
+        for parameter in self.parameters():
+            _uniform_(parameter, 1 / math.sqrt(self.in_features), generator)
+
+    def forward(
+        self,
+        input: Tensor,  # (..., in_features), or (S, ..., in_features) with replicas
+    ) -> Tensor:  # (..., out_features), or (S, ..., out_features)
+        if self.replicas is None:
+            return self.product(input, self.weight, self.bias)
+        if input.dim() < 2 or input.shape[0] != self.replicas or input.shape[-1] != self.in_features:
+            raise ValueError(f"the input has shape {tuple(input.shape)}; expected ({self.replicas}, ..., {self.in_features}), the replicas first")
+        if input.dim() == 2:
+            return self.product(input[:, None], self.weight, self.bias)[:, 0]
+        return self.product(input, self.weight, self.bias)
+
+    def extra_repr(self) -> str:
+        return f"{self.in_features}, {self.out_features}, bias={self.bias is not None}, replicas={self.replicas}"
+
+
+# %%
 linear = Linear(4, 3, replicas=2, generator=generator)
 x = torch.randn(2, 7, 6, 4, generator=generator)
 for s in range(2):
@@ -281,40 +327,12 @@ for s in range(2):
 # %% [markdown]
 # ## The layer
 #
-# Two helpers first. One runs a stack of layers (eq. 3) in the shape `(S, steps, batch, size)`; the other refuses an input of another shape.
+# `RNN` takes the arguments of `torch.nn.RNN`, in their order. Its parameters have the same names and shapes, and are drawn in the same order: where torch's own random numbers are used, a seed gives the same layer.
 
 # %%
 #| export
-def _stack(
-    x: Tensor,  # (S, steps, batch, input)
-    h0: Tensor,  # (S, layers, batch, hidden)
-    weights: list[tuple],  # for each layer: input weight, recurrent weight and two biases or None, each led by S
-    nonlinearity: str,
-    products: list[tuple[Callable, Callable]],  # for each layer: `_linear` and `ElmanFunction.apply`, or what stands in for them
-) -> tuple[Tensor, Tensor]:  # states of the last layer (S, steps, batch, hidden), last states (S, layers, batch, hidden)
-    last = []
-    for k, (w_x, w_h, b_x, b_h) in enumerate(weights):
-        project, recur = products[k]
-        x, end = recur(project(x, w_x, None if b_x is None else b_x + b_h), h0[:, k], w_h, nonlinearity)
-        last.append(end)
-    return x, torch.stack(last, 1)
-
-
-def _expect(name: str, tensor: Tensor, shape: tuple) -> None:
-    "Raise unless `tensor` has `shape`, in which a string stands for any size of at least 1"
-    fits = tensor.dim() == len(shape) and all(
-        size > 0 if isinstance(want, str) else size == want for size, want in zip(tensor.shape, shape, strict=True))
-    if not fits:
-        raise ValueError(f"{name} has shape {tuple(tensor.shape)}; expected ({', '.join(map(str, shape))})")
-
-
-# %% [markdown]
-# `RNN` takes the arguments of `torch.nn.RNN` that the paper needs and names its weights alike.
-
-# %%
-#| export
-class RNN(nn.Module):
-    "Elman layer (eq. 1, stacked as in eq. 3): a drop-in for `torch.nn.RNN`, for `replicas` copies if asked"
+class ElmanWeights(nn.Module):
+    "The parameters of `torch.nn.RNN` by their names, for `replicas` copies if asked"
 
     def __init__(
         self,
@@ -324,114 +342,246 @@ class RNN(nn.Module):
         nonlinearity: str = "tanh",  # "tanh" or "relu"
         bias: bool = True,
         batch_first: bool = False,  # inputs are (batch, steps, input_size); not with replicas
+        dropout: float = 0.0,  # share of the outputs of each layer but the last that is zeroed in training, drawn from torch's own generator
+        bidirectional: bool = False,  # a second recurrence goes from the last step to the first
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
         *,
+        proj_size: int = 0,  # of an LSTM; refused, as by torch.nn.RNN
         replicas: int | None = None,  # number of copies S; None means one, without a dimension for it
         generator: Generators = None,  # source of the initial weights
     ):
         super().__init__()
         if nonlinearity not in _ACTIVATIONS:
             raise ValueError(f"nonlinearity {nonlinearity!r} is not one of {sorted(_ACTIVATIONS)}")
-        if batch_first and replicas is not None:
-            raise ValueError("batch_first is for a layer without replicas; with replicas pass (S, steps, batch, input)")
-        for name, value in dict(input_size=input_size, hidden_size=hidden_size, num_layers=num_layers).items():
-            if value < 1:
-                raise ValueError(f"{name} is {value}; it must be at least 1")
-        self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
-        self.nonlinearity, self.bias, self.batch_first, self.replicas = nonlinearity, bias, batch_first, replicas
-        for k in range(num_layers):
-            for name, shape in self._shapes(k).items():
-                self.register_parameter(name, nn.Parameter(torch.empty(shape)))
-        self.products = [(_linear, ElmanFunction.apply)] * num_layers  # the chapter `sparse` puts others in their place
+        self.input_size, self.hidden_size, self.num_layers = _checked_sizes(input_size=input_size, hidden_size=hidden_size, num_layers=num_layers)
+        _check_flags(bias=bias, batch_first=batch_first, bidirectional=bidirectional)
+        _check_options(batch_first, dropout, num_layers, proj_size, replicas)
+        self._lead, kind = _checked_replicas(replicas, generator, dtype), dict(device=device, dtype=dtype)
+        self.nonlinearity, self.bias, self.batch_first, self.dropout = nonlinearity, bias, batch_first, float(dropout)
+        self.bidirectional, self.proj_size, self.replicas = bidirectional, 0, replicas
+        for name, shape in _shapes(self).items():
+            self.register_parameter(name, nn.Parameter(torch.empty(*self._lead, *shape, **kind)))
+        self.products = [(_linear, ElmanFunction.apply)] * len(_suffixes(self))  # the chapter `sparse` puts others in their place
         self.reset_parameters(generator)
 
+    def reset_parameters(self, generator: Generators = None) -> None:
+        "Draw all weights anew, uniform within 1/√hidden_size as `torch.nn.RNN` does"
+        for parameter in self.parameters():
+            _uniform_(parameter, 1 / math.sqrt(self.hidden_size), generator)
+
+    def extra_repr(self) -> str:
+        options = "num_layers", "nonlinearity", "bias", "batch_first", "dropout", "bidirectional", "replicas"
+        return f"{self.input_size}, {self.hidden_size}, " + ", ".join(f"{name}={getattr(self, name)!r}" for name in options)
+
 
 # %% [markdown]
-# Names, shapes and initial values are those of `torch.nn.RNN`.
+# Names end in the number of the layer, and in `_reverse` for the second direction.
 
 # %%
 #| export
-@patch
-def _shapes(self: RNN, k: int) -> dict[str, tuple]:
-    "Names and shapes of the parameters of layer `k`, in the order of `torch.nn.RNN`"
-    lead = () if self.replicas is None else (self.replicas,)
-    n = self.hidden_size
-    shapes = {f"weight_ih_l{k}": (*lead, n, n if k else self.input_size), f"weight_hh_l{k}": (*lead, n, n)}
-    return shapes | ({f"bias_ih_l{k}": (*lead, n), f"bias_hh_l{k}": (*lead, n)} if self.bias else {})
+def _check_options(batch_first: bool, dropout: float, num_layers: int, proj_size: int, replicas: int | None) -> None:
+    "Refuse by name what does not go together"
+    if batch_first and replicas is not None:
+        raise ValueError("batch_first is for a layer without replicas; with replicas pass (S, steps, batch, input)")
+    if not isinstance(dropout, Real) or isinstance(dropout, bool):
+        raise TypeError(f"dropout={dropout!r} is of type {type(dropout).__name__}; it is a number from 0 to 1")
+    if not 0 <= dropout <= 1:
+        raise ValueError(f"dropout is {dropout}; it is a number from 0 to 1, the share of outputs that is zeroed")
+    if dropout and num_layers == 1:
+        warnings.warn(f"dropout={dropout} does nothing with num_layers=1, since it comes after all layers but the last", stacklevel=3)
+    if proj_size:
+        raise ValueError(f"proj_size={proj_size!r} is for an LSTM, not for an RNN; leave it out")
 
 
-@patch
-def reset_parameters(self: RNN, generator: Generators = None) -> None:
-    "Draw all weights anew, uniform within 1/√hidden_size as `torch.nn.RNN` does"
-    for parameter in self.parameters():
-        _uniform_(parameter, 1 / math.sqrt(self.hidden_size), generator)
+def _suffixes(layer: ElmanWeights) -> list[str]:
+    "How the names of parameters end, for each layer and direction"
+    return [f"_l{k}{way}" for k in range(layer.num_layers) for way in ("", "_reverse")[: 1 + layer.bidirectional]]
 
 
-@patch
-def extra_repr(self: RNN) -> str:
-    return (f"{self.input_size}, {self.hidden_size}, num_layers={self.num_layers}, "
-            f"nonlinearity={self.nonlinearity!r}, bias={self.bias}, replicas={self.replicas}")
+def _shapes(layer: ElmanWeights) -> dict[str, tuple[int, ...]]:
+    "Names and shapes of the parameters, in the order of `torch.nn.RNN`"
+    n, found = layer.hidden_size, {}
+    for end in _suffixes(layer):
+        found |= {f"weight_ih{end}": (n, layer.input_size if end.startswith("_l0") else n * (1 + layer.bidirectional)), f"weight_hh{end}": (n, n)}
+        found |= {f"bias_ih{end}": (n,), f"bias_hh{end}": (n,)} if layer.bias else {}
+    return found
 
 
 # %% [markdown]
-# Every form of input is brought to steps first:
+# A stack of layers (eq. 3) runs in the shape `(S, steps, batch, size)`. The second direction is the same recurrence on a sequence that is turned round, and the next layer takes both side by side.
 
 # %%
 #| export
-@patch
-def forward(
-    self: RNN,
-    x: Tensor,  # (steps, batch, input), (steps, input), or with replicas (S, steps, batch, input)
-    h0: Tensor | None = None,  # (layers, batch, hidden), (layers, hidden), or (S, layers, batch, hidden); zeros if None
-) -> tuple[Tensor, Tensor]:  # states of the last layer at every step, last state of every layer; shaped like x and h0
-    if self.replicas is None and x.dim() == 2:  # one sequence without a batch
-        dim = 0 if self.batch_first else 1
-        out, last = self(x.unsqueeze(dim), None if h0 is None else h0.unsqueeze(1))
-        return out.squeeze(dim), last.squeeze(1)
-    if self.batch_first:
-        x = x.transpose(0, 1)
-    lead = () if self.replicas is None else (self.replicas,)
-    _expect("the input, steps first,", x, (*lead, "steps", "batch", self.input_size))
-    shape = (*lead, self.num_layers, x.shape[-2], self.hidden_size)
-    h0 = x.new_zeros(shape) if h0 is None else h0
-    _expect("the initial state", h0, shape)
-    out, last = self._run(x, h0)
-    return (out.transpose(0, 1) if self.batch_first else out), last
+def _stack(
+    x: Tensor,  # (S, steps, batch, input)
+    h0: Tensor,  # (S, layers · directions, batch, hidden)
+    weights: list[list],  # for each layer and direction: input weight, recurrent weight and two biases or None, each led by S
+    layer: ElmanWeights,
+) -> tuple[Tensor, Tensor]:  # states of the last layer (S, steps, batch, hidden · directions), last states (S, layers · directions, batch, hidden)
+    last, directions = [], 1 + layer.bidirectional
+    for k in range(layer.num_layers):
+        both, final = [], k == layer.num_layers - 1
+        for way in range(directions):
+            n = k * directions + way
+            (w_x, w_h, b_x, b_h), (project, recur) = weights[n], layer.products[n]
+            drive = project(x.flip(1) if way else x, w_x, None if b_x is None else b_x + b_h)
+            states, end = recur(drive, h0[:, n], w_h, layer.nonlinearity, final and directions == 1)
+            both.append(states.flip(1) if way else states)
+            last.append(end)
+        x = both[0] if directions == 1 else torch.cat(both, -1)
+        if layer.dropout and layer.training and not final:
+            x = nn.functional.dropout(x, layer.dropout)
+    return x, torch.stack(last, 1)
 
 
 # %% [markdown]
-# Then a stack of our own loops runs it, or cuDNN. A processor starts a product in a fraction of the time that the product takes. A GPU does not: each call from Python
+# Or torch's own kernel runs it. A processor starts a product in a fraction of the time that the product takes. A GPU does not: each call from Python
 # takes it some microseconds, about as long as a step of a small network, and a loop makes two calls a step. cuDNN has all steps as one call, so on a GPU it is the choice for one network.
 # It knows no replicas, though: several networks would take as many calls one after another, while in our loop they share each call. So there the loop stays.
 #
 # cuDNN wants all weights in one piece of memory and copies them there at each call, with a warning. That is one copy of what the steps read once each, so the warning is not passed on.
+#
+# The same kernel serves wherever torch does more with a layer than to run it: where it casts (autocast, half precision), exports, traces, or transforms it (`torch.func`).
+# Our functions are opaque to all of these.
 
 # %%
 #| export
-def _cudnn(x: Tensor, h0: Tensor, weights: list[tuple], nonlinearity: str, products: list) -> tuple[Tensor, Tensor]:
-    "What `_stack` computes, for a single replica, by the kernel of `torch.nn.RNN`, which has its own products"
-    kernel = torch.rnn_relu if nonlinearity == "relu" else torch.rnn_tanh
-    flat = [w[0] for layer in weights for w in layer if w is not None]
+def _torch_kernel(x: Tensor, h0: Tensor, weights: list[list], layer: ElmanWeights) -> tuple[Tensor, Tensor]:
+    "What `_stack` computes, by the kernel of `torch.nn.RNN`, which has its own products; one replica after another"
+    kernel = torch.rnn_relu if layer.nonlinearity == "relu" else torch.rnn_tanh
+    options = layer.bias, layer.num_layers, layer.dropout, layer.training, layer.bidirectional
+    found = [kernel(x[s], h0[s], [w[s] for group in weights for w in group if w is not None], *options, False) for s in range(x.shape[0])]
+    return torch.stack([out for out, _ in found]), torch.stack([last for _, last in found])
+
+
+def _cudnn(x: Tensor, h0: Tensor, weights: list[list], layer: ElmanWeights) -> tuple[Tensor, Tensor]:
+    "The same without the warning that weights are copied"
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "RNN module weights are not part of single contiguous chunk")
-        out, last = kernel(x[0], h0[0], flat, len(flat) > 2 * len(weights), len(weights), 0.0, torch.is_grad_enabled(), False, False)
-    return out[None], last[None]
+        return _torch_kernel(x, h0, weights, layer)
 
 
-def _fastest(device: torch.device, replicas: int) -> Callable:
-    "`_cudnn` or `_stack`"
-    return _cudnn if device.type == "cuda" and replicas == 1 else _stack
+def _is_plain(x: Tensor) -> bool:
+    "Whether a hand-written function may take a tensor: torch neither compiles, exports, traces, transforms nor casts, and it is not of a subclass"
+    if torch.compiler.is_compiling() or torch.jit.is_tracing() or torch._C._are_functorch_transforms_active():
+        return False
+    return type(x) in (Tensor, nn.Parameter) and x.device.type in ("cpu", "cuda") and not torch.is_autocast_enabled(x.device.type)
 
 
-@patch
-def _run(self: RNN, x: Tensor, h0: Tensor) -> tuple[Tensor, Tensor]:
+def _fastest(x: Tensor) -> Callable:
+    "The fastest way to run inputs (S, steps, batch, input) of those that there are for them"
+    if not _is_plain(x):
+        return _torch_kernel
+    if x.is_cuda:
+        return _stack if len(x) > 1 else _cudnn
+    return _stack if x.dtype in (torch.float32, torch.float64) else _torch_kernel
+
+
+# %% [markdown]
+# Every form of input is brought to steps first, and one of another shape is refused.
+
+# %%
+#| export
+def _expect(name: str, tensor: Tensor, shape: tuple, weight: Tensor) -> None:
+    "Raise unless `tensor` has `shape`, in which `batch` stands for any size and `steps` for any of at least 1, and can be multiplied by `weight`"
+    if not isinstance(tensor, Tensor):
+        raise TypeError(f"{name} is of type {type(tensor).__name__}; it is a tensor")
+    fits = tensor.dim() == len(shape) and all(
+        want == "batch" or (size > 0 if want == "steps" else size == want) for size, want in zip(tensor.shape, shape, strict=True))
+    if not fits:
+        raise ValueError(f"{name} has shape {tuple(tensor.shape)}; expected ({', '.join(map(str, shape))})")
+    if tensor.device != weight.device:
+        raise ValueError(f"{name} is on {tensor.device} and the layer on {weight.device}; move one of them")
+    if tensor.dtype != weight.dtype and not (tensor.is_floating_point() and torch.is_autocast_enabled(weight.device.type)):
+        raise ValueError(f"{name} is of {tensor.dtype} and the layer of {weight.dtype}; convert one of them, such as by .to({weight.dtype})")
+
+
+def _initial(layer: ElmanWeights, h0: Tensor | None, x: Tensor, batch: tuple) -> Tensor:
+    "The initial state (..., layers · directions, *batch, hidden), checked; zeros if None"
+    shape = (*layer._lead, len(layer.products), *batch, layer.hidden_size)
+    if h0 is None:
+        return x.new_zeros(shape)
+    _expect("the initial state hx", h0, shape, layer.weight_hh_l0)
+    return h0
+
+
+def _weights(layer: ElmanWeights) -> list[list[Tensor | None]]:
+    "Input weight, recurrent weight and two biases or None of each layer and direction"
+    return [[getattr(layer, f"{name}{end}", None) for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")] for end in _suffixes(layer)]
+
+
+# %%
+#| export
+def _run(layer: ElmanWeights, x: Tensor, h0: Tensor) -> tuple[Tensor, Tensor]:
     "The layer on inputs (S, steps, batch, input), or without the S"
-    single = self.replicas is None
-    names = "weight_ih", "weight_hh", "bias_ih", "bias_hh"
-    weights = [[getattr(self, f"{name}_l{k}", None) for name in names] for k in range(self.num_layers)]
-    if single:
-        x, h0, weights = x[None], h0[None], [[w if w is None else w[None] for w in layer] for layer in weights]
-    out, last = _fastest(x.device, len(x))(x, h0, weights, self.nonlinearity, self.products)
-    return (out[0], last[0]) if single else (out, last)
+    weights = _weights(layer)
+    if layer.replicas is not None:
+        return _fastest(x)(x, h0, weights, layer)
+    weights = [[w if w is None else w[None] for w in group] for group in weights]
+    out, last = _fastest(x[None])(x[None], h0[None], weights, layer)
+    return out[0], last[0]
+
+
+def _run_packed(layer: ElmanWeights, packed: PackedSequence, h0: Tensor | None) -> tuple[PackedSequence, Tensor]:
+    "The layer on sequences of different lengths, by torch's own kernel"
+    if layer.replicas is not None:
+        raise TypeError("a PackedSequence is for a layer without replicas; with replicas pass tensors (S, steps, batch, input), padded at their ends")
+    data, sizes, order, back = packed
+    _expect("the packed input", data, ("steps", layer.input_size), layer.weight_ih_l0)
+    h0 = _initial(layer, h0, data, (int(sizes[0]),))
+    h0 = h0 if order is None else h0.index_select(1, order)
+    kernel = torch.rnn_relu if layer.nonlinearity == "relu" else torch.rnn_tanh
+    flat = [w for group in _weights(layer) for w in group if w is not None]
+    out, last = kernel(data, sizes, h0, flat, layer.bias, layer.num_layers, layer.dropout, layer.training, layer.bidirectional)
+    return PackedSequence(out, sizes, order, back), last if back is None else last.index_select(1, back)
+
+
+# %%
+#| export
+class RNN(ElmanWeights):
+    "Elman layer (eq. 1, stacked as in eq. 3): a drop-in for `torch.nn.RNN`, for `replicas` copies if asked"
+
+    def forward(
+        self,
+        input: Tensor | PackedSequence,  # (steps, batch, input), (steps, input), or with replicas (S, steps, batch, input); see batch_first
+        hx: Tensor | None = None,  # (layers · directions, batch, hidden), the same without batch, or led by S; zeros if None
+    ) -> tuple[Tensor | PackedSequence, Tensor]:  # states of the last layer at every step, both directions side by side; last state of every layer; shaped like input and hx
+        if isinstance(input, PackedSequence):
+            return _run_packed(self, input, hx)
+        if self.replicas is None and isinstance(input, Tensor) and input.dim() == 2:  # one sequence without a batch
+            _expect("the input", input, ("steps", self.input_size), self.weight_ih_l0)
+            out, last = _run(self, input[:, None], _initial(self, hx, input, ()).unsqueeze(1))
+            return out.squeeze(1), last.squeeze(1)
+        shape = ("batch", "steps") if self.batch_first else ("steps", "batch")
+        _expect("the input", input, (*self._lead, *shape, self.input_size), self.weight_ih_l0)
+        x = input.transpose(0, 1) if self.batch_first else input
+        out, last = _run(self, x, _initial(self, hx, x, (x.shape[-2],)))
+        return (out.transpose(0, 1) if self.batch_first else out), last
+
+    def flatten_parameters(self) -> None:
+        "Nothing: weights stay where they are"
+
+    @property
+    def all_weights(self) -> list[list[Tensor]]:
+        "The parameters of each layer and direction"
+        return [[w for w in group if w is not None] for group in _weights(self)]
+
+    @property
+    def mode(self) -> str:
+        "What torch calls this kind of layer"
+        return f"RNN_{self.nonlinearity.upper()}"
+
+    def as_torch(self) -> nn.RNN:
+        "A `torch.nn.RNN` that shares these parameters; it can be differentiated twice and scripted. ValueError if there are replicas, or parametrized weights"
+        if self.replicas is not None or any(not isinstance(w, nn.Parameter) for group in self.all_weights for w in group):
+            raise ValueError("torch.nn.RNN has neither replicas nor parametrized weights; remove the parametrization, or make a layer without replicas")
+        twin = nn.RNN(self.input_size, self.hidden_size, self.num_layers, self.nonlinearity, self.bias, self.batch_first, self.dropout, self.bidirectional, device="meta")
+        for name in _shapes(self):
+            setattr(twin, name, getattr(self, name))
+        return twin.train(self.training)
+
+    __prepare_scriptable__ = as_torch  # torch.jit.script takes this in its place
 
 
 # %% [markdown]

@@ -31,7 +31,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property, partial
 from itertools import pairwise
 from pathlib import Path
@@ -42,8 +42,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from modreg.geometry.manifolds import patch
-from modreg.layers.recurrent import _ACTIVATIONS, _SLOPES, RNN, ElmanFunction, Linear, _linear
+from modreg.layers.recurrent import _ACTIVATIONS, _SLOPES, ElmanFunction, ElmanWeights, Linear, _expect, _is_plain, _linear, _suffixes
 
 # %%
 #| hide
@@ -57,6 +56,7 @@ from IPython.display import Markdown, display
 
 from modreg.book.exercises import exercise
 from modreg.geometry.manifolds import Torus
+from modreg.layers.recurrent import RNN
 from modreg.sparsity.pruning import MagnitudePruner
 
 plt.style.use("modreg.data.book")
@@ -120,7 +120,7 @@ test_close(naive_product(weight, states), weight @ states, eps=1e-12)
 # 2. *Sums stay in registers* until all weights of a row are through. Where four rows have their weights in the same columns, a row of states is even read once for all four.
 # 3. *Panels*: the columns of $W$ are taken some hundreds at a time, so that the states which they want fit into the processor's second cache, however wide the network. But each panel costs a row the way of its sums into registers and back, so where weights are very few, panels are twice as wide.
 #
-# So the weights are stored panel by panel, and row by row within a panel, as in the usual *compressed sparse rows*; or, in place of single rows, by fours of rows that are as alike as can be.
+# So the weights are stored panel by panel, and row by row within a panel, as in the usual *compressed sparse rows*; or, in place of single rows, in *4×1 blocks*: sets of four rows that are as alike as can be, with a value in each for every column.
 
 # %%
 #| export
@@ -130,52 +130,119 @@ FEW = 16  # a set of rows with fewer weights in a panel gets panels twice as wid
 
 @dataclass(frozen=True, eq=False)
 class Pattern:
-    "Where a matrix may differ from zero: its places, panel by panel and row by row, or four rows by four rows"
+    "Where a matrix may differ from zero, panel by panel and row by row, or by blocks of 4 rows and 1 column"
 
     shape: tuple[int, int]
-    rows: Tensor  # which stand together (sets, 1 or 4)
+    rows: Tensor  # which rows make a set (sets, 1 or 4)
     start: Tensor  # where each set of rows begins in each panel, and the end (panels · sets + 1,), int32
     columns: Tensor  # (n,), int32
-    places: Tensor  # in the flattened matrix that the mask is of (n, 1 or 4)
+    index: Tensor  # where each value stands in the flattened matrix, or in the list of edges (n, 1 or 4); `size` where there is no edge
+    size: int  # entries of the matrix, or edges
     panel: int  # columns of a panel; 0 if there is only one, or replicas, each with its own
+    replicas: int = 1  # matrices of one shape along the diagonal
+
+    def sets(self) -> Tensor:  # (n,)
+        "The set of rows of each column"
+        return torch.arange(len(self.start) - 1).repeat_interleave(self.start.diff()) % len(self.rows)
+
+    @cached_property
+    def has_gaps(self) -> bool:
+        "Whether a set of rows has places without an edge"
+        return self.index.shape[1] > 1 and bool((self.index == self.size).any())
 
     @classmethod
     def of(
         cls,
         mask: Tensor,  # True where a weight may differ from zero (rows, columns); of replicas (S, rows, columns), for one matrix with theirs along its diagonal
-        transposed: bool = False,  # make the pattern of the transposed matrix, with places in the matrix itself
-        together: int = 1,  # rows in a set, 1 or 4, a divisor of the number of rows
+        transposed: bool = False,  # make the pattern of the transposed matrix, with its index into the matrix itself
+        rows_per_set: int = 1,  # 1, or 4, a divisor of the number of rows
     ) -> "Pattern":
-        "The pattern of a mask; ValueError if it is neither a matrix nor those of replicas, or its rows cannot be taken together"
+        "The pattern of a mask; ValueError if it is neither a matrix nor those of replicas"
         if mask.dim() not in (2, 3):
             raise ValueError(f"the mask has shape {tuple(mask.shape)}; a pattern is of a matrix (rows, columns), or of those of replicas (S, rows, columns)")
-        if together not in (1, 4) or mask.shape[-1 if transposed else -2] % together:
-            raise ValueError(f"together={together} for a matrix with {mask.shape[-1 if transposed else -2]} rows; it is 1, or 4 if the number of rows is a multiple of 4")
-        mask = mask.cpu().reshape(-1, *mask.shape[-2:])
-        mask = mask.mT if transposed else mask
-        replicas, height, width = mask.shape
-        rows = (_alike(mask) + height * torch.arange(replicas)[:, None]).view(-1, together) if together > 1 else torch.arange(replicas * height)[:, None]
-        i, j = mask.flatten(0, 1)[rows].any(1).nonzero(as_tuple=True)
-        panel = PANEL if len(i) * PANEL >= FEW * len(rows) * width else 2 * PANEL
-        stretch = j // panel * len(rows) + i
-        counts, order = torch.bincount(stretch, minlength=max(1, -(-width // panel)) * len(rows)), stretch.argsort(stable=True)
-        i, j = rows[i[order]], j[order, None]
-        replica = i // height
-        places = replica * height * width + j * height + i % height if transposed else i * width + j
-        start = torch.cat([counts.new_zeros(1), counts.cumsum(0)])
-        return cls((replicas * height, replicas * width), rows, start.int(), (j + replica * width)[:, 0].int(), places, panel * (replicas == 1 and width > panel))
+        replicas, (height, width) = mask.shape[:-2].numel(), mask.shape[-2:]
+        replica, i, j = mask.cpu().reshape(replicas, height, width).nonzero(as_tuple=True)
+        edges = cls.from_edges(i + replica * height, j + replica * width, (replicas * height, replicas * width), transposed, rows_per_set, replicas)
+        i, j = edges.rows[edges.sets()], edges.columns.long()[:, None]  # of a set all rows, whatever the mask says of each
+        i, j = (j, i) if transposed else (i, j)
+        return replace(edges, index=i * width + j % max(1, width), size=mask.numel())
 
-    def sets(self) -> Tensor:  # (n,)
-        "The set of rows that each place is in"
-        return torch.arange(len(self.start) - 1).repeat_interleave(self.start.diff()) % len(self.rows)
+    @classmethod
+    def from_edges(
+        cls,
+        rows: Tensor,  # the neuron that an edge leads to (n,), whole numbers
+        columns: Tensor,  # the neuron that it comes from (n,)
+        shape: tuple[int, int],  # of the whole matrix, which is never made
+        transposed: bool = False,  # make the pattern of the transposed matrix, for the same edges
+        rows_per_set: int = 1,  # 1, or 4, a divisor of the number of rows
+        replicas: int = 1,  # the matrix consists of so many of one shape along its diagonal
+    ) -> "Pattern":
+        "The pattern of a list of edges in any order, each but once; its memory grows with the edges. ValueError if they are not such a list"
+        i, j, (height, width) = _checked_edges(rows, columns, shape, transposed, rows_per_set, replicas)
+        width //= replicas
+        sets = torch.arange(height)[:, None] if rows_per_set == 1 else _similar_rows(i, j, height, width, replicas).view(-1, rows_per_set)
+        columns, belongs, index = _stored(i, j, sets, width)
+        panel = PANEL if len(columns) * PANEL >= FEW * len(sets) * width else 2 * PANEL
+        stretch = columns % max(1, width) // panel * len(sets) + belongs
+        if width > panel:
+            order = stretch.argsort(stable=True)
+            columns, index = columns[order], index[order]
+        counts = torch.bincount(stretch, minlength=max(1, -(-width // panel)) * len(sets))
+        start = torch.cat([counts.new_zeros(1), counts.cumsum(0)]).int()
+        return cls((height, width * replicas), sets, start, columns.int(), index, len(i), panel * (replicas == 1 and width > panel), replicas)
 
+
+# %% [markdown]
+# Edges come in any order. They are sorted by sets of rows, and then by columns; an edge that is there twice has no place of its own.
 
 # %%
 #| export
-def _alike(mask: Tensor) -> Tensor:
-    "An order of the rows of each replica (S, rows) in which equal ones are neighbours, and long ones lie anywhere: that of a sum of random numbers, one for each column"
-    numbers = torch.randn(mask.shape[-1], generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    return (mask.double() @ numbers).argsort(stable=True)
+def _checked_edges(rows: Tensor, columns: Tensor, shape: tuple, transposed: bool, rows_per_set: int, replicas: int) -> tuple[Tensor, Tensor, tuple[int, int]]:
+    "Rows, columns and shape, of the transposed matrix if that is wanted; ValueError if they do not fit together"
+    if rows.dim() != 1 or rows.shape != columns.shape or any(t.is_floating_point() or t.dtype == torch.bool for t in (rows, columns)):
+        raise ValueError(f"edges are two tensors (n,) of whole numbers; these have shapes {tuple(rows.shape)} and {tuple(columns.shape)}, and are of {rows.dtype} and {columns.dtype}")
+    ends, (height, width) = (rows.cpu().long(), columns.cpu().long()), map(int, shape)
+    for name, numbers, size in zip(("rows", "columns"), ends, (height, width), strict=True):
+        if size % replicas or (len(numbers) and not 0 <= numbers.min() <= numbers.max() < size):
+            raise ValueError(f"the {name} of edges in a matrix {(height, width)} with replicas={replicas} are from 0 to {size - 1}, and as many for each replica")
+    if (ends[0] * replicas // max(1, height) != ends[1] * replicas // max(1, width)).any():
+        raise ValueError(f"with replicas={replicas}, an edge leads from a neuron to one of the same replica")
+    i, j = ends[::-1] if transposed else ends
+    height, width = (width, height) if transposed else (height, width)
+    if rows_per_set not in (1, 4) or height // replicas % rows_per_set:
+        raise ValueError(f"rows_per_set={rows_per_set} for a matrix with {height // replicas} rows; it is 1, or 4 if the number of rows is a multiple of 4")
+    return i, j, (height, width)
+
+
+def _stored(i: Tensor, j: Tensor, sets: Tensor, width: int) -> tuple[Tensor, Tensor, Tensor]:
+    "Columns (n,) sorted by the sets of rows that they are stored for, these sets (n,), and the edge of each row of the set (n, 1 or 4), if it has one"
+    place = sets.flatten().argsort()[i]
+    belongs, slot = place // sets.shape[1], place % sets.shape[1]
+    key = belongs * max(1, width) + j % max(1, width)
+    order = torch.arange(len(key)) if bool((key.diff() > 0).all()) else key.argsort(stable=True)
+    new = torch.ones_like(order, dtype=torch.bool)
+    new[1:] = key[order].diff() != 0
+    index = torch.full((int(new.sum()), sets.shape[1]), len(i))
+    index[new.cumsum(0) - 1, slot[order]] = order
+    if index.numel() - index.eq(len(i)).sum() < len(i):
+        raise ValueError("an edge is in the list more than once; add up its values, and name it once")
+    return j[order][new], belongs[order][new], index
+
+
+def _similar_rows(i: Tensor, j: Tensor, height: int, width: int, replicas: int) -> Tensor:
+    "An order of the rows of each replica in which equal ones are neighbours, and long ones lie anywhere: that of a sum of random numbers, one for each column"
+    numbers, order = torch.randn(width, generator=torch.Generator().manual_seed(0), dtype=torch.float64), j.argsort(stable=True)
+    sums = torch.zeros(height, dtype=torch.float64).index_add_(0, i[order], numbers[j[order] % max(1, width)])
+    return (sums.view(replicas, -1).argsort(stable=True) + height // replicas * torch.arange(replicas)[:, None]).flatten()
+
+
+# %%
+rows, columns = torch.tensor([2, 0, 2, 1]), torch.tensor([1, 3, 0, 3])
+pattern = Pattern.from_edges(rows, columns, (4, 5))
+test_eq(pattern.columns.tolist(), [3, 3, 0, 1])
+test_eq(pattern.index.flatten().tolist(), [1, 3, 2, 0])
+test_fail(lambda: Pattern.from_edges(rows, columns, (4, 3)), contains="from 0 to 2")
+test_fail(lambda: Pattern.from_edges(torch.tensor([1, 1]), torch.tensor([2, 2]), (4, 5)), contains="more than once")
 
 
 # %% [markdown]
@@ -195,7 +262,7 @@ def _kernels() -> ModuleType | None:
     return kernels
 
 
-def _call(function: Callable, *arguments: int | np.ndarray, together: int = 1) -> None:
+def _call(function: Callable, *arguments: int | np.ndarray, rows_per_set: int = 1) -> None:
     "Run a kernel, whose last arguments but one are states (steps, columns, batch), on as many threads as torch uses"
     import numba
 
@@ -204,7 +271,7 @@ def _call(function: Callable, *arguments: int | np.ndarray, together: int = 1) -
         return
     used = min(threads, numba.config.NUMBA_NUM_THREADS)
     numba.set_num_threads(used)
-    _kernels().compiled(function, states.dtype, states.shape[-1], together)(used, *arguments)
+    _kernels().compiled(function, states.dtype, states.shape[-1], rows_per_set)(used, *arguments)
     if torch.get_num_threads() != threads:  # numba sets it when it starts its own
         torch.set_num_threads(threads)
 
@@ -230,6 +297,26 @@ def _beta() -> Iterator[None]:
 
 # %%
 #| export
+def _add_product(matrix: "SparseMatrix", states: Tensor, out: Tensor) -> Tensor:
+    "Add the product of a matrix and states to `out`"
+    rows, columns = matrix.pattern.shape
+    *steps, neurons, batch = states.shape
+    if neurons != columns or out.shape != (*steps, rows, batch) or not out.is_contiguous() or not out.dtype == states.dtype == matrix.values.dtype:
+        raise ValueError(f"a matrix {matrix.pattern.shape} of {matrix.values.dtype} times states {tuple(states.shape)} of {states.dtype} is added to {(*steps, rows, batch)} of {matrix.values.dtype}, in one piece; "
+                         f"out is {tuple(out.shape)} of {out.dtype}, with strides {out.stride()}")
+    kernels = _kernels()
+    if kernels is not None:
+        sums = _filled(out)
+        arrays = _filled(states).contiguous().numpy(), sums.numpy()
+        _call(kernels.add_product, matrix.pattern.panel, *matrix._parts, *(arrays if steps else (a[None] for a in arrays)), rows_per_set=matrix.values.shape[1])
+        return out if sums is out else out.copy_(sums[..., :batch])
+    for state, sum_ in zip(states, out, strict=True) if states.dim() == 3 else [(states, out)]:
+        torch.addmm(sum_, matrix._torch, state, out=sum_)
+    return out
+
+
+# %%
+#| export
 PRECISIONS = (torch.float32, torch.float64)  # of sparse products
 
 
@@ -244,23 +331,26 @@ class SparseMatrix:
     def at(
         cls,
         pattern: Pattern,
-        weight: Tensor,  # the matrix that the pattern has its places in
+        weight: Tensor,  # the matrix that the mask of the pattern is of, or the values of its edges (n,)
     ) -> "SparseMatrix":
-        "The weights at the places of a pattern; TypeError in half precision, in which neither numba nor torch multiplies them"
+        "The weights of a pattern; TypeError in half precision, in which neither numba nor torch multiplies them, ValueError if they are not as many as they should be"
         if weight.dtype not in PRECISIONS:
             raise TypeError(f"the weight is of {weight.dtype}; sparse products are in {' and '.join(map(str, PRECISIONS))}: convert it, or leave it dense")
-        return cls(pattern, weight.detach().reshape(-1)[pattern.places])
+        if weight.numel() != pattern.size:
+            raise ValueError(f"the weight has shape {tuple(weight.shape)}; the pattern is of {pattern.size} values")
+        values = weight.detach().reshape(-1)
+        return cls(pattern, (nn.functional.pad(values, (0, 1)) if pattern.has_gaps else values)[pattern.index])
 
     @classmethod
     def of(
         cls,
         weight: Tensor,  # (rows, columns), dense or a sparse tensor of torch
-        together: int = 1,  # rows in a set, 1 or 4
+        rows_per_set: int = 1,  # 1, or 4, a divisor of the number of rows
     ) -> "SparseMatrix":
         "The weights that are not zero"
         weight = weight.detach().cpu()
         weight = weight if weight.layout == torch.strided else weight.to_dense()
-        return cls.at(Pattern.of(weight != 0, together=together), weight)
+        return cls.at(Pattern.of(weight != 0, rows_per_set=rows_per_set), weight)
 
     @cached_property
     def _torch(self) -> Tensor:
@@ -282,41 +372,24 @@ class SparseMatrix:
         values = self.values[:, 0] if self.values.shape[1] == 1 else self.values
         return tuple(t.numpy() for t in (self.pattern.rows, self.pattern.start, self.pattern.columns, values))
 
-
-# %%
-#| export
-@patch
-def add_(
-    self: SparseMatrix,
-    states: Tensor,  # (columns, batch), or of some steps (T, columns, batch)
-    out: Tensor,  # (rows, batch) or (T, rows, batch), in one piece; changed in place
-) -> Tensor:  # `out`
-    "Add the product with `states` to `out`; ValueError if they don't fit together, or `out` lies in pieces"
-    rows, columns = self.pattern.shape
-    *steps, neurons, batch = states.shape
-    if neurons != columns or out.shape != (*steps, rows, batch) or not out.is_contiguous() or not out.dtype == states.dtype == self.values.dtype:
-        raise ValueError(f"a matrix {self.pattern.shape} of {self.values.dtype} times states {tuple(states.shape)} of {states.dtype} is added to {(*steps, rows, batch)} of {self.values.dtype}, in one piece; "
-                         f"out is {tuple(out.shape)} of {out.dtype}, with strides {out.stride()}")
-    kernels = _kernels()
-    if kernels is not None:
-        sums = _filled(out)
-        arrays = _filled(states).contiguous().numpy(), sums.numpy()
-        _call(kernels.add_product, self.pattern.panel, *self._parts, *(arrays if steps else (a[None] for a in arrays)), together=self.values.shape[1])
-        return out if sums is out else out.copy_(sums[..., :batch])
-    for state, sum_ in zip(states, out, strict=True) if states.dim() == 3 else [(states, out)]:
-        torch.addmm(sum_, self._torch, state, out=sum_)
-    return out
+    def add_(
+        self,
+        states: Tensor,  # (columns, batch), or of some steps (T, columns, batch)
+        out: Tensor,  # (rows, batch) or (T, rows, batch), in one piece; changed in place
+    ) -> Tensor:  # `out`
+        "Add the product with `states` to `out`; ValueError if they don't fit together, or `out` lies in pieces"
+        return _add_product(self, states, out)
 
 
 # %% [markdown]
-# Against the dense product, in both precisions; with rows that are empty, more than one panel, and nothing at all; as it is, transposed, and by fours:
+# Against the dense product, in both precisions; with rows that are empty, more than one panel, and nothing at all; as it is, transposed, and in 4×1 blocks:
 
 # %%
 for dtype, eps in ((torch.float32, 1e-3), (torch.float64, 1e-10)):
     for rows, columns, batch, zeros in ((32, 32, 5, 0.5), (8, 1300, 3, 0.9), (52, 20, 1, 0.99), (4, 8, 9, 1.0)):
         weight = torch.randn(rows, columns, generator=generator, dtype=dtype) * (torch.rand(rows, columns, generator=generator) >= zeros)
-        for transposed, together in product((False, True), (1, 4)):
-            matrix, w = SparseMatrix.at(Pattern.of(weight != 0, transposed, together), weight), weight.T if transposed else weight
+        for transposed, rows_per_set in product((False, True), (1, 4)):
+            matrix, w = SparseMatrix.at(Pattern.of(weight != 0, transposed, rows_per_set), weight), weight.T if transposed else weight
             states, begun = (torch.randn(n, batch, generator=generator, dtype=dtype) for n in w.shape[::-1])
             test_eq(matrix.dense(), w)
             test_close(matrix.add_(states, begun.clone()), begun + w @ states, eps=eps)
@@ -353,7 +426,7 @@ def fastest(
     weight: Tensor,  # (rows, columns)
     batch: int,  # states at once
 ) -> tuple[str, Callable[[Tensor, Tensor], Tensor]]:  # its name, and a function of states (columns, batch) and out (rows, batch), which adds the product to out
-    "The fastest of the ways to multiply by a matrix here: `dense`, `torch` (its sparse rows), and this chapter's `rows` and, where their number allows it, `fours` of rows"
+    "The fastest of the ways to multiply by a matrix here: `dense`, `torch` (its sparse rows), and this chapter's `rows` and, where their number allows it, blocks of `4x1`"
     matrix = SparseMatrix.of(weight)
     weight = matrix.dense()
     ways = {
@@ -361,7 +434,7 @@ def fastest(
         "torch": lambda states, out: torch.addmm(out, matrix._torch, states, out=out),
     }
     if _kernels() is not None:
-        ways |= {"rows": matrix.add_} | ({"fours": SparseMatrix.of(weight, 4).add_} if len(weight) % 4 == 0 else {})
+        ways |= {"rows": matrix.add_} | ({"4x1": SparseMatrix.of(weight, 4).add_} if len(weight) % 4 == 0 else {})
     states, out = weight.new_ones(weight.shape[1], batch), weight.new_zeros(weight.shape[0], batch)
     times = median_time(*(partial(way, states, out) for way in ways.values()))
     return min(zip(times, ways.items(), strict=True))[1]
@@ -385,6 +458,36 @@ test_close(multiply(states, torch.zeros(256, 20)), weight @ states, eps=1e-3)
 
 # %%
 #| export
+def _endings(weights: dict[str, Tensor]) -> list[str]:
+    "Endings of the names, such as `_l0` and `_l0_reverse`; ValueError or TypeError unless they are the weights of an Elman layer"
+    directions = 1 + any(name.endswith("_reverse") for name in weights)
+    ends = [f"_l{k}{way}" for k in range(sum(name.startswith("weight_hh_l") for name in weights) // directions) for way in ("", "_reverse")[:directions]]
+    matrices, biases = ({f"{kind}_{part}{end}" for end in ends for part in ("ih", "hh")} for kind in ("weight", "bias"))
+    if not ends or not matrices <= weights.keys() <= matrices | biases:
+        raise ValueError(f"these weights are {', '.join(weights) or 'none'}; an Elman layer has matrices weight_ih_l0, weight_hh_l0 and so on, its biases, and nothing besides")
+    n = weights["weight_hh_l0"].shape[-1]
+    for name, weight in weights.items():
+        inputs = n if "_hh" in name else weight.shape[-1] if "_l0" in name else n * directions
+        shape = (n, inputs) if name in matrices else (n,)
+        if weight.shape != shape:
+            raise ValueError(f"{name} has shape {tuple(weight.shape)}; in an Elman layer of {n} neurons, without replicas, it has {shape} (a GRU has three such blocks, an LSTM four)")
+        if weight.dtype not in PRECISIONS or weight.dtype != weights["weight_hh_l0"].dtype:
+            raise TypeError(f"{name} is of {weight.dtype}; all weights are of one type, {' or '.join(map(str, PRECISIONS))}: convert them")
+    return ends
+
+
+def _bias(weights: dict[str, Tensor], end: str) -> Tensor:
+    "What a layer's neurons are driven by in any case (hidden, 1)"
+    hidden = weights[f"weight_hh{end}"]
+    biases = [weights[name].detach().cpu() for name in (f"bias_ih{end}", f"bias_hh{end}") if name in weights]
+    return sum(biases, torch.zeros(len(hidden), dtype=hidden.dtype))[:, None]
+
+
+# %% [markdown]
+# Running it is the time loop once more, with states in columns:
+
+# %%
+#| export
 class SparseRNN:
     "A pruned Elman layer that only runs: weights by the names of `torch.nn.RNN`, each in the fastest of its forms"
 
@@ -396,47 +499,43 @@ class SparseRNN:
     ):
         if nonlinearity not in _ACTIVATIONS:
             raise ValueError(f"nonlinearity={nonlinearity!r}; it is {' or '.join(map(repr, sorted(_ACTIVATIONS)[::-1]))}")
-        layers = range(sum(name.startswith("weight_hh_l") for name in weights))
-        names = [f"weight_{kind}_l{k}" for k in layers for kind in ("ih", "hh")]
-        if not names or any(name not in weights or weights[name].dim() != 2 for name in names):
-            raise ValueError(f"these weights are {', '.join(weights) or 'none'}; a layer has matrices weight_ih_l0, weight_hh_l0 and so on, without replicas")
-        chosen = {name: fastest(weights[name], batch) for name in names}
+        ends = _endings(weights)
+        chosen = {f"weight_{kind}{end}": fastest(weights[f"weight_{kind}{end}"], batch) for end in ends for kind in ("ih", "hh")}
         self.activation, self.forms = _ACTIVATIONS[nonlinearity], {name: form for name, (form, _) in chosen.items()}
-        self.products = [tuple(chosen[f"weight_{kind}_l{k}"][1] for kind in ("ih", "hh")) for k in layers]
-        self.biases = [_bias(weights, k) for k in layers]
+        self.products = [tuple(chosen[f"weight_{kind}{end}"][1] for kind in ("ih", "hh")) for end in ends]
+        self.biases, self.directions = [_bias(weights, end) for end in ends], 1 + ends[-1].endswith("_reverse")
+        self.input_size = weights["weight_ih_l0"].shape[1]
 
+    @torch.no_grad()
+    def __call__(
+        self,
+        x: Tensor,  # (steps, batch, input)
+        h0: Tensor | None = None,  # (layers · directions, batch, hidden); zeros if None
+    ) -> tuple[Tensor, Tensor]:  # states of the last layer (steps, batch, hidden · directions), last states (layers · directions, batch, hidden)
+        "Run sequences"
+        _expect("the input", x, ("steps", "batch", self.input_size), self.biases[0])
+        if h0 is not None:
+            _expect("the initial state", h0, (len(self.products), x.shape[1], len(self.biases[0])), self.biases[0])
+        x, last = x.mT.contiguous(), []
+        for n in range(0, len(self.products), self.directions):
+            both = []
+            for k in range(n, n + self.directions):
+                states, h = self._run(k, x.flip(0) if k > n else x, None if h0 is None else h0[k].mT.contiguous())
+                both.append(states.flip(0) if k > n else states)
+                last.append(h.mT)
+            x = torch.cat(both, 1)
+        return x.mT, torch.stack(last)
 
-def _bias(weights: dict[str, Tensor], k: int) -> Tensor:
-    "What a layer's neurons are driven by in any case (hidden, 1)"
-    hidden = weights[f"weight_hh_l{k}"]
-    biases = [weights[name].detach().cpu() for name in (f"bias_ih_l{k}", f"bias_hh_l{k}") if name in weights]
-    return sum(biases, torch.zeros(len(hidden), dtype=hidden.dtype))[:, None]
-
-
-# %% [markdown]
-# Running it is the time loop once more, with states in columns:
-
-# %%
-#| export
-@patch
-@torch.no_grad()
-def __call__(
-    self: SparseRNN,
-    x: Tensor,  # (steps, batch, input)
-    h0: Tensor | None = None,  # (layers, batch, hidden); zeros if None
-) -> tuple[Tensor, Tensor]:  # states of the last layer (steps, batch, hidden), last state of every layer (layers, batch, hidden)
-    "Run a sequence"
-    x, last = x.mT.contiguous(), []
-    for k, ((from_input, from_state), bias) in enumerate(zip(self.products, self.biases, strict=True)):
+    def _run(self, k: int, x: Tensor, h: Tensor | None) -> tuple[Tensor, Tensor]:
+        "Layer and direction k on columns (steps, input, batch)"
+        (from_input, from_state), bias = self.products[k], self.biases[k]
         states = bias.expand(len(x), len(bias), x.shape[2]).contiguous()
-        h = x.new_zeros(states.shape[1:]) if h0 is None else h0[k].mT.contiguous()
+        h = x.new_zeros(states.shape[1:]) if h is None else h
         for x_t, out in zip(x, states, strict=True):
             from_state(h, from_input(x_t, out))
             self.activation(out, out)
             h = out
-        x = states
-        last.append(h.mT)
-    return x.mT, torch.stack(last)
+        return states, h
 
 
 # %% [markdown]
@@ -556,15 +655,15 @@ def _in_columns(x: Tensor) -> Tensor:
 
 
 def _gradient_of(weight: Tensor, pattern: Pattern, errors: Tensor, states: Tensor) -> Tensor:
-    "The sum over steps of errors (T, rows, batch) times states (T, columns, batch), like the weight, and zero where the pattern has no place"
-    inner, kernels = errors.new_zeros(len(pattern.places)), _kernels()
+    "The sum over steps of errors (T, rows, batch) times states (T, columns, batch), like the weight, and zero where the pattern has no weight"
+    inner, kernels = errors.new_zeros(len(pattern.columns)), _kernels()
     if kernels is not None:
         _call(kernels.add_gradient, pattern.panel, *(t.detach().numpy() for t in (pattern.start, pattern.columns, _filled(errors), _filled(states), inner)))
     else:
         rows = pattern.sets()
         for error, state in zip(errors, states, strict=True):
             inner += (error[rows] * state[pattern.columns]).sum(1)
-    return torch.zeros_like(weight).view(-1).index_copy_(0, pattern.places[:, 0], inner).view_as(weight)
+    return torch.zeros_like(weight).view(-1).index_copy_(0, pattern.index[:, 0], inner).view_as(weight)
 
 
 def patterns_of(
@@ -584,13 +683,14 @@ class SparseLinearFunction(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, patterns: tuple[Pattern, Pattern], x, weight, bias):
-        ctx.patterns, ctx.shape = patterns, (1 if weight.dim() == 2 else len(weight), -1, x.shape[-2] if x.dim() > 1 else 1)
+        ctx.patterns, ctx.shape = patterns, (patterns[0].replicas, -1, x.shape[-2] if x.dim() > 1 else 1)
         columns = _in_columns(x.reshape(*ctx.shape, x.shape[-1]))
         out = x.new_zeros(len(columns), patterns[0].shape[0], columns.shape[2])
         if bias is not None:
             out += bias.reshape(-1, 1)
         SparseMatrix.at(patterns[0], weight).add_(columns, out)
         ctx.save_for_backward(columns, weight)
+        ctx.bias_shape = None if bias is None else bias.shape
         return _in_rows(out, ctx.shape[0]).reshape(*x.shape[:-1], -1)
 
     @staticmethod
@@ -601,7 +701,7 @@ class SparseLinearFunction(torch.autograd.Function):
         if wanted[1]:
             grad_x = _in_rows(SparseMatrix.at(turned, weight).add_(errors, torch.zeros_like(columns)), ctx.shape[0]).reshape(*grad.shape[:-1], -1)
         grad_weight = _gradient_of(weight, pattern, errors, columns) if wanted[2] else None
-        return None, grad_x, grad_weight, errors.sum((0, 2)).view(weight.shape[:-1]) if wanted[3] else None
+        return None, grad_x, grad_weight, errors.sum((0, 2)).view(ctx.bias_shape) if wanted[3] else None
 
 
 # %% [markdown]
@@ -613,26 +713,29 @@ class SparseElmanFunction(torch.autograd.Function):
     "The recurrence of eq. 1 on the weights of a pattern, which comes with that of the transposed matrix: all states, and the last"
 
     @staticmethod
-    def forward(ctx, patterns: tuple[Pattern, Pattern], projected, h0, weight, nonlinearity):
+    def forward(ctx, patterns: tuple[Pattern, Pattern], projected, h0, weight, nonlinearity, handed_out=False):
         replicas, steps, batch, neurons = projected.shape
         states, matrix = projected.new_empty(steps + 1, replicas * neurons, batch), SparseMatrix.at(patterns[0], weight)
         rows = _in_rows(states, replicas)
         rows[:, 0], rows[:, 1:] = h0, projected  # the drives stand where states will be
         for before, out in pairwise(states):
             _ACTIVATIONS[nonlinearity](matrix.add_(before, out), out)
+        handed_out = handed_out and any(ctx.needs_input_grad)
+        if handed_out:  # as `ElmanFunction` does
+            projected.copy_(rows[:, 1:])
         ctx.save_for_backward(states, weight)
         ctx.set_materialize_grads(False)
         ctx.nonlinearity, ctx.patterns = nonlinearity, patterns
-        return rows[:, 1:], rows[:, -1]
+        return projected.detach() if handed_out else rows[:, 1:], rows[:, -1]
 
     @staticmethod
     @once_differentiable
     def backward(ctx, grad, grad_last):
         if grad is None and grad_last is None:
-            return (None,) * 5
+            return (None,) * 6
         states, weight = ctx.saved_tensors
         (pattern, turned), errors = ctx.patterns, torch.empty_like(states)
-        back, rows = SparseMatrix.at(turned, weight), _in_rows(errors, len(weight))
+        back, rows = SparseMatrix.at(turned, weight), _in_rows(errors, pattern.replicas)
         rows[:, 0], rows[:, 1:] = 0, 0 if grad is None else grad
         if grad_last is not None:
             rows[:, -1] += grad_last
@@ -640,7 +743,7 @@ class SparseElmanFunction(torch.autograd.Function):
             _SLOPES[ctx.nonlinearity](errors[t], states[t], errors[t])
             back.add_(errors[t], errors[t - 1])
         grad_weight = _gradient_of(weight, pattern, errors[1:], states[:-1]) if ctx.needs_input_grad[3] else None
-        return None, rows[:, 1:], rows[:, 0], grad_weight, None
+        return None, rows[:, 1:], rows[:, 0], grad_weight, None, None
 
 
 # %% [markdown]
@@ -668,23 +771,58 @@ for nonlinearity in ("relu", "tanh"):
 
 # %%
 #| export
+@dataclass(frozen=True, eq=False)
+class SparseProduct:
+    "A linear map or a recurrence by the weights that a mask leaves; by all weights wherever these would not be enough"
+
+    function: type[torch.autograd.Function]  # SparseLinearFunction or SparseElmanFunction
+    dense: Callable  # what it stands in for
+    patterns: tuple[Pattern, Pattern]
+
+    def __call__(self, x: Tensor, *rest: Tensor | str | bool | None) -> Tensor | tuple[Tensor, Tensor]:
+        "The same arguments and results as the dense function"
+        weight = rest[0] if self.function is SparseLinearFunction else rest[1]
+        return self.function.apply(self.patterns, x, *rest) if _is_plain(x) and self.holds(weight) else self.dense(x, *rest)
+
+    def holds(self, weight: Tensor) -> bool:
+        "Whether the pattern has all of a weight that is not zero; whoever loads other weights, moves or converts them then gets what they ask for"
+        pattern, weight = self.patterns[0], weight.detach()
+        if weight.device.type != "cpu" or weight.dtype not in PRECISIONS or weight.numel() != pattern.size:
+            return False
+        return len(pattern.columns) == pattern.size or bool(weight.count_nonzero() == weight.reshape(-1)[pattern.index].count_nonzero())
+
+
+# %%
+#| export
 def use_sparse_products(
     model: nn.Module,
-    masks: dict[str, Tensor],  # True where a weight stays, by name, as `MagnitudePruner.masks`
-    batch: int,  # sequences at once
-) -> dict[str, bool]:  # by name of each masked weight of a linear map or a recurrence: whether the survivors are quicker
-    "Let each layer of a model multiply by its surviving weights alone, where that is quicker here; call it whenever masks have changed"
-    used = {}
+    masks: dict[str, Tensor],  # True where a weight stays, by name, as `MagnitudePruner.masks`; {} for dense products everywhere
+    batch: int = 1,  # sequences at once
+    chosen: dict[str, bool] | None = None,  # what an earlier call returned, to choose the same without a clock
+) -> dict[str, bool]:  # by name of each mask: whether its weight is multiplied sparsely; never in layers that are not of this package
+    "Let each layer of a model multiply by its surviving weights alone, where that is faster here; call it whenever masks have changed. ValueError or TypeError for a mask that does not fit"
+    _check_masks(model, masks)
+    used, chosen = dict.fromkeys(masks, False), chosen or {}
     for path, layer in model.named_modules():
-        if isinstance(layer, Linear) and (name := f"{path}.weight".lstrip(".")) in masks:
-            layer.product = _linear_product(layer, masks[name], batch)
-            used[name] = layer.product != _linear
-        for k in range(layer.num_layers if isinstance(layer, RNN) else 0):
-            names = [f"{path}.weight_{kind}_l{k}".lstrip(".") for kind in ("ih", "hh")]
-            if names[1] in masks:
-                layer.products[k] = _recurrent_products(layer, k, *map(masks.get, names), batch)
-                used[names[1]] = layer.products[k] != (_linear, ElmanFunction.apply)
+        if isinstance(layer, Linear):
+            name = f"{path}.weight".lstrip(".")
+            layer.product = _linear_product(layer, masks.get(name), batch, chosen.get(name))
+            used |= {name: isinstance(layer.product, SparseProduct)} if name in masks else {}
+        for k, end in enumerate(_suffixes(layer) if isinstance(layer, ElmanWeights) else ()):
+            names = [f"{path}.weight_{kind}{end}".lstrip(".") for kind in ("ih", "hh")]
+            layer.products[k] = _recurrent_products(layer, k, end, *map(masks.get, names), batch, chosen.get(names[1]))
+            used |= {name: isinstance(layer.products[k][1], SparseProduct) for name in names if name in masks}
     return used
+
+
+def _check_masks(model: nn.Module, masks: dict[str, Tensor]) -> None:
+    "Refuse a mask that is not one of its weight"
+    shapes = {name: weight.shape for name, weight in model.named_parameters(remove_duplicate=False)}
+    for name, mask in masks.items():
+        if mask.dtype != torch.bool:
+            raise TypeError(f"the mask of {name} is of {mask.dtype}; a mask is of torch.bool, True where a weight stays: convert it by .bool()")
+        if name in shapes and shapes[name] != mask.shape:
+            raise ValueError(f"the mask of {name} has shape {tuple(mask.shape)}; the weight has {tuple(shapes[name])}")
 
 
 # %% [markdown]
@@ -693,50 +831,52 @@ def use_sparse_products(
 # %%
 #| export
 STEPS = 8  # of the sequences with which layers are timed
+DENSE = _linear, ElmanFunction.apply  # projection and recurrence
 
 
-def _left(way: Callable | tuple) -> float:
-    "Weights that a way multiplies by; of the dense one, more than any number"
-    product = way[-1] if isinstance(way, tuple) else way
-    return len(product.args[0][0].places) if isinstance(product, partial) else math.inf
+def _remaining(product: Callable) -> float:
+    "Weights that a product multiplies by; the dense one, by more than any number"
+    return len(product.patterns[0].columns) if isinstance(product, SparseProduct) else math.inf
 
 
 @torch.enable_grad()
-def _quicker(before: Callable | tuple, dense: Callable | tuple, surviving: Callable | tuple, step: Callable[..., Tensor]) -> Callable | tuple:
-    "The one of two ways to multiply with which a step forward and backward takes less time"
-    if _left(surviving) <= _left(before) < math.inf:
-        return surviving
-    dense_time, time_left = median_time(*(lambda way=way: step(way).sum().backward() for way in (dense, surviving)))
-    return surviving if time_left < dense_time else dense
+def _faster(before: Callable | tuple, dense: Callable | tuple, sparse: Callable | tuple, wanted: bool | None, step: Callable[..., Tensor]) -> Callable | tuple:
+    "The one of two ways to multiply that is wanted, or with which a step forward and backward takes less time"
+    old, new = (_remaining(way[-1] if isinstance(way, tuple) else way) for way in (before, sparse))
+    if wanted is None and not new <= old < math.inf:
+        dense_time, sparse_time = median_time(*(lambda way=way: step(way).sum().backward() for way in (dense, sparse)))
+        wanted = sparse_time < dense_time
+    return dense if wanted is False else sparse
 
 
-def _stays_dense(weight: Tensor, mask: Tensor) -> bool:
-    "Whether there is nothing to choose: on a GPU, in half precision, or with all weights there"
-    return weight.device.type != "cpu" or weight.dtype not in PRECISIONS or bool(mask.all())
+def _stays_dense(weight: Tensor, mask: Tensor | None) -> bool:
+    "Whether there is nothing to choose: without a mask or with all weights in it, on a GPU, in half precision, or if weights outside of the mask are not zero"
+    return mask is None or bool(mask.all()) or weight.device.type != "cpu" or weight.dtype not in PRECISIONS or bool(weight.detach()[~mask.cpu()].any())
 
 
 # %%
 #| export
-def _linear_product(layer: Linear, mask: Tensor, batch: int) -> Callable:
+def _linear_product(layer: Linear, mask: Tensor | None, batch: int, wanted: bool | None) -> Callable:
     "The product of a linear map, dense or by its surviving weights"
     weight = layer.weight.detach().requires_grad_()
     if _stays_dense(weight, mask):
         return _linear
     x = weight.new_ones(*weight.shape[:-2], STEPS, batch, weight.shape[-1]).requires_grad_()
-    return _quicker(layer.product, _linear, partial(SparseLinearFunction.apply, patterns_of(mask)), lambda product: product(x, weight, None))
+    sparse = SparseProduct(SparseLinearFunction, _linear, patterns_of(mask))
+    return _faster(layer.product, _linear, sparse, wanted, lambda product: product(x, weight, None))
 
 
-def _recurrent_products(layer: RNN, k: int, mask_ih: Tensor | None, mask_hh: Tensor, batch: int) -> tuple[Callable, Callable]:
-    "Projection and recurrence of a layer, dense or by their surviving weights"
-    dense = _linear, ElmanFunction.apply
-    weights = (getattr(layer, f"weight_{kind}_l{k}").detach() for kind in ("ih", "hh"))
+def _recurrent_products(layer: ElmanWeights, k: int, end: str, mask_ih: Tensor | None, mask_hh: Tensor | None, batch: int, wanted: bool | None) -> tuple[Callable, Callable]:
+    "Projection and recurrence of a layer and direction, dense or by their surviving weights"
+    weights = (getattr(layer, f"weight_{kind}{end}").detach() for kind in ("ih", "hh"))
     w_x, w_h = (w.reshape(-1, *w.shape[-2:]).requires_grad_() for w in weights)
-    if _stays_dense(w_h, mask_hh):
-        return dense
+    if _stays_dense(w_h, mask_hh if mask_hh is None else mask_hh.view_as(w_h)):
+        return DENSE
     mask_ih = torch.ones_like(w_x, dtype=torch.bool) if mask_ih is None else mask_ih
-    surviving = partial(SparseLinearFunction.apply, patterns_of(mask_ih)), partial(SparseElmanFunction.apply, patterns_of(mask_hh))
-    x, h0 = w_x.new_ones(len(w_x), STEPS, batch, w_x.shape[-1]).requires_grad_(k > 0), w_h.new_ones(len(w_h), batch, w_h.shape[-1])
-    return _quicker(layer.products[k], dense, surviving, lambda products: products[1](products[0](x, w_x, None), h0, w_h, layer.nonlinearity)[1])
+    functions = SparseLinearFunction, SparseElmanFunction
+    sparse = tuple(SparseProduct(f, dense, patterns_of(mask)) for f, dense, mask in zip(functions, DENSE, (mask_ih, mask_hh), strict=True))
+    x, h0 = w_x.new_ones(len(w_x), STEPS, batch, w_x.shape[-1]).requires_grad_(not end.startswith("_l0")), w_h.new_ones(len(w_h), batch, w_h.shape[-1])
+    return _faster(layer.products[k], DENSE, sparse, wanted, lambda products: products[1](products[0](x, w_x, None), h0, w_h, layer.nonlinearity)[1])
 
 
 # %% [markdown]
@@ -774,47 +914,47 @@ print(f"{used}; {dense_time / left_time:.1f} times as fast as dense")
 # %%
 #| export
 @torch.no_grad()
-def neighbour_groups(
-    places: Tensor,  # places of the neurons (N, coordinates)
-    size: int,  # neurons in a group; the last may have fewer
-) -> Tensor:  # the group of each neuron (N,), numbered so that groups of similar numbers are near each other
-    "Groups of neighbours: halve the neurons along their widest coordinate, again and again (a k-d tree)"
+def geometric_blocks(
+    points: Tensor,  # where the neurons lie (N, coordinates)
+    size: int,  # neurons in a block; the last may have fewer
+) -> Tensor:  # the block of each neuron (N,), numbered so that blocks of similar numbers are near each other
+    "Blocks of neighbours: halve the neurons along their widest coordinate, again and again (a k-d tree)"
     if size < 1:
-        raise ValueError(f"size={size}; a group has at least 1 neuron, such as 16")
-    groups, number, left = torch.empty(len(places), dtype=torch.long), 0, [torch.arange(len(places))]
+        raise ValueError(f"size={size}; a block has at least 1 neuron, such as 16")
+    blocks, number, left = torch.empty(len(points), dtype=torch.long), 0, [torch.arange(len(points))]
     while left:
         some = left.pop()
         if len(some) <= size:
-            groups[some], number = number, number + 1
+            blocks[some], number = number, number + 1
             continue
-        x = places.cpu()[some]
+        x = points.cpu()[some]
         axis = (x.amax(0) - x.amin(0)).argmax()
         some = some[x[:, axis].argsort(stable=True)]
-        half = (len(some) // size + 1) // 2 * size  # whole groups on the left
+        half = (len(some) // size + 1) // 2 * size  # whole blocks on the left
         left += [some[half:], some[:half]]
-    return groups
+    return blocks
 
 
 # %%
 #| export
 def filled_blocks(
     weight: Tensor,  # (N, N)
-    groups: Tensor,  # the group of each neuron (N,)
-) -> float:  # share of blocks that hold a weight
-    "How many of the blocks from one group to another are not empty"
-    count = int(groups.max()) + 1
+    blocks: Tensor,  # the block of each neuron (N,)
+) -> float:  # share of pairs of blocks
+    "How many of the pairs of blocks have a weight between them"
+    count = int(blocks.max()) + 1
     filled = torch.zeros(count, count, dtype=torch.bool)
     i, j = weight.cpu().nonzero(as_tuple=True)
-    filled[groups[i], groups[j]] = True
+    filled[blocks[i], blocks[j]] = True
     return filled.double().mean().item()
 
 
 # %%
-places = Torus().sample(1024, generator)
-groups = neighbour_groups(places, 16)
-test_eq(groups.bincount().tolist(), [16] * 64)
+points = Torus().sample(1024, generator)
+blocks = geometric_blocks(points, 16)
+test_eq(blocks.bincount().tolist(), [16] * 64)
 fig, ax = plt.subplots(figsize=(3.4, 3.4), layout="constrained")
-ax.scatter(*places.T, c=(groups * 37) % 64, s=8, cmap="viridis")
+ax.scatter(*points.T, c=(blocks * 37) % 64, s=8, cmap="viridis")
 ax.set(xlim=(0, 10), ylim=(0, 10), aspect="equal", title="64 neighbourhoods on the torus", xlabel="x", ylabel="y")
 plt.show()
 
@@ -822,19 +962,19 @@ plt.show()
 # *Predict:* keep a tenth of 1024² weights, each neuron those to its nearest. How many of the 64² blocks between neighbourhoods are filled? And if neurons stand in random order?
 
 # %%
-distance = Torus().distance(places)
+distance = Torus().distance(points)
 local = (distance <= distance.quantile(0.1, dim=1, keepdim=True)).float()
-shuffled = groups[torch.randperm(1024, generator=generator)]
-print(f"nearest tenth: {filled_blocks(local, groups):.0%} of the blocks in geometric order, {filled_blocks(local, shuffled):.0%} in random order;",
-      f"a random tenth: {filled_blocks(random_sparse(1024, 0.9), groups):.0%}")
-assert filled_blocks(local, groups) < 0.4 < 0.99 < filled_blocks(local, shuffled)
+shuffled = blocks[torch.randperm(1024, generator=generator)]
+print(f"nearest tenth: {filled_blocks(local, blocks):.0%} of the blocks in geometric order, {filled_blocks(local, shuffled):.0%} in random order;",
+      f"a random tenth: {filled_blocks(random_sparse(1024, 0.9), blocks):.0%}")
+assert filled_blocks(local, blocks) < 0.4 < 0.99 < filled_blocks(local, shuffled)
 
 
 # %% [markdown]
 # That is the best case. A penalty pulls softly, and single weights stay wherever they are large. So let the pruner know the groups: `MagnitudePruner(…, blocks=…)` weighs each block as a whole, and keeps it or drops it
 # (in the experiments, `-p block 16`). The schedule, the regularizer and the count of zeros are the same.
 #
-# Such a mask has many equal rows: all neurons of a group hear the same groups. So they can be taken by fours, and a row of states is read once for four rows of results. Nobody has to say which rows these are, since equal rows are found by sorting.
+# Such a mask has many equal rows: all neurons of a group hear the same groups. So they can be stored as 4×1 blocks, and a row of states is read once for four rows of results. Nobody has to say which rows these are, since equal rows are found by sorting.
 # *Predict:* what does that give, at the same number of zeros?
 
 # %%
@@ -846,10 +986,10 @@ def pruned_weight(blocks=None):
 
 
 states, out = torch.randn(1024, 200, generator=generator), torch.zeros(1024, 200)
-for name, weight in {"single weights": pruned_weight(), "blocks of 16 neighbours": pruned_weight({"weight": groups})}.items():
-    matrices = SparseMatrix.of(weight), SparseMatrix.of(weight, together=4)
+for name, weight in {"single weights": pruned_weight(), "blocks of 16 neighbours": pruned_weight({"weight": blocks})}.items():
+    matrices = SparseMatrix.of(weight), SparseMatrix.of(weight, rows_per_set=4)
     dense_time, *times = median_time(lambda w=weight: torch.mm(w, states, out=out), *(partial(m.add_, states, out) for m in matrices), rounds=25)
-    print(f"{name}: {dense_time / times[0]:.1f} times as fast as dense by single rows, {dense_time / times[1]:.1f} by fours; {matrices[1].values.eq(0).double().mean():.0%} of what fours multiply by is zero")
+    print(f"{name}: {dense_time / times[0]:.1f} times as fast as dense by single rows, {dense_time / times[1]:.1f} in 4x1 blocks; {matrices[1].values.eq(0).double().mean():.0%} of what the blocks hold is zero")
 test_eq(matrices[1].dense(), weight)
 
 # %% [markdown]

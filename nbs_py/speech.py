@@ -20,7 +20,7 @@
 #
 # The question: *nobody marks the moment at which a letter begins. How can a network learn to write from sound alone? And does a shape help it when nine in ten weights go?*
 #
-# The notebook is also the experiment. `papermill nbs/speech.ipynb out.ipynb -p control shuffled` runs it on spoken digits, and `-p data librispeech` on read books. It needs the extra `speech`,
+# The notebook is also the experiment. `papermill nbs/speech.ipynb out.ipynb -p penalty shuffled` runs it on spoken digits, and `-p data librispeech` on read books. It needs the extra `speech`,
 # and the data in the folder that the environment variable `MODREG_DATA` names.
 
 # %%
@@ -44,7 +44,9 @@ from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
 
 from modreg.layers.recurrent import RNN, Generators, Linear, near_identity_
-from modreg.lab.training import Config, Task
+from modreg.lab.runs import fingerprint
+from modreg.lab.settings import Config, setting
+from modreg.lab.training import Task
 
 # %%
 #| hide
@@ -59,7 +61,7 @@ from IPython.display import Audio, Markdown, display
 from modreg.book.exercises import exercise
 from modreg.analysis.wiring import plot_wiring
 from modreg.lab.experiments import condition_table, load_model, load_results, plot_conditions, plot_learning, plot_sparsity, report, setting_name, train_three
-from modreg.lab.training import from_parameters
+from modreg.lab.settings import from_parameters
 
 plt.style.use("modreg.data.book")
 
@@ -87,7 +89,7 @@ plt.show()
 # %% tags=["parameters"]
 manifold = "torus"  # circle, sphere, torus, klein, torus6, r3, r9, s3
 inhibitor = "difference_of_gaussians"  # ricker, diffusion, sinusoid, gaussian, constant
-control = "moduli"  # moduli (the method), none, l1, shuffled
+penalty = "moduli"  # moduli (the method), none, l1, shuffled
 train_embedding = False  # learn the neurons' places together with the weights
 strength = None  # λ of eq. 6 in mean form
 sparsity = 0.9  # share of weights that is zero at the end
@@ -113,7 +115,7 @@ out = "runs"  # folder that holds the run folders
 class SpeechConfig(Config):
     "Settings of a speech run"
 
-    data: str | None = None  # "digits", "librispeech" or "tones"
+    data: str | None = setting(None, choices=("digits", "librispeech", "tones"))  # digits (spoken digits), librispeech (read books), tones (made up)
     bands: int | None = None  # mel bands
     channels: int | None = None  # channels of the convolutions
     blocks: int | None = None  # residual blocks of two convolutions
@@ -121,17 +123,16 @@ class SpeechConfig(Config):
     speed: float | None = None  # the speed of training data varies by up to this share; 0 for none
     pitch: float | None = None  # their pitch varies by up to this share; 0 for none
     masked: float | None = None  # up to this share of frames and of bands is hidden in training; 0 for none
-    init: str | None = None  # initial recurrent matrix: "paper" (torch's default) or "identity"
+    init: str | None = setting(None, choices=("paper", "identity"))  # initial recurrent matrix: paper (torch's default), identity (near the identity)
     tested: int = 1000  # utterances of unseen speakers that a model is tested on, at most
-    dropout: float | None = None  # share of the last layer's inputs that is set to zero in training
+    dropout: float | None = setting(None, neutral=0.0)  # share of the last layer's inputs that is set to zero in training
     warm: float | None = None  # share of the steps in which the learning rate rises to `lr`
     settle: float | None = None  # share of `lr` that it then falls to, along a line
-    workers: int = 0  # processes that decode ahead
+    workers: int = setting(0, decides=False)  # processes that decode ahead
     sum_batches: int = 1  # batches whose gradients make one step
-    precision: str = "float32"  # of the products on a GPU: "float32" or "bfloat16"
+    precision: str = setting("float32", choices=("float32", "bfloat16"))  # of the products on a GPU: float32, bfloat16
 
     task: ClassVar[str] = "speech"
-    choices: ClassVar[dict[str, tuple[str, ...]]] = {"data": ("digits", "librispeech", "tones"), "precision": ("float32", "bfloat16"), "init": ("paper", "identity")}
     scales: ClassVar[dict[str, dict[str, Any]]] = {
         "tiny": dict(data="tones", bands=12, channels=2, blocks=1, tail=12, speed=0.0, pitch=0.0, masked=0.0, dropout=0.0, init="paper", hidden=24, batch=8, batches=6, epochs=3, lr=5e-3, warm=0.3, settle=0.1, strength=1e-2),
         "small": dict(data="digits", bands=20, channels=8, blocks=1, tail=12, speed=0.3, pitch=0.2, masked=0.0, dropout=0.0, init="identity", hidden=128, batch=16, batches=90, epochs=8, lr=3e-3, warm=0.05, settle=0.3, strength=1e-2),
@@ -813,6 +814,11 @@ class Speech(Task):
         if len(self.train) < config.batch:
             raise ValueError(f"batch={config.batch}; there are {len(self.train)} utterances to learn from, so a batch holds at most that many")
         _, self.rate = self.train[0].sound()
+
+    def fingerprint(self) -> str:
+        heard = [u for u in (*self.train, *self.test) if u.path]
+        texts, files = [f"{u.name} {u.speaker} {u.text}" for u in heard], [u.path for u in heard]
+        return fingerprint(*texts, *files, contents=self.config.data != "librispeech") if heard else ""
 
     def model(self, generators: list[torch.Generator]) -> SpeechModel:
         return SpeechModel(self.config, generators)

@@ -9,17 +9,16 @@
 # %% [markdown]
 # # Training
 #
-# > One loop for every task, and runs that are found again, never repeated and never half written
+# > One short loop for networks of your own and for every task of this book, and what is hung on it
 
 # %% [markdown]
 # After this chapter you can
 #
-# - describe an experiment as a flat, checked `Config`,
-# - bring a task of your own in five methods,
-# - kill a run at any moment and have it end as if nothing had happened.
+# - train any torch model with penalties, pruning, clipping and checkpoints, each a line in a list,
+# - hang something of your own on the loop in three to ten lines,
+# - bring a task of your own in five methods, and have it end as if nothing had happened when it is killed.
 #
-# The question: *a table of the paper is dozens of runs, each of minutes to hours. What must a run write down so that none is
-# ever computed twice, mixed up with another, or lost?*
+# The question: *everybody's loop is the same six lines, and everybody's differs. Where do the differences belong?*
 
 # %%
 #| default_exp lab.training
@@ -29,26 +28,29 @@
 import hashlib
 import json
 import math
-import os
 import time
-from collections.abc import Iterable, Iterator
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import islice
 from pathlib import Path
-from typing import Any, ClassVar, get_args, get_type_hints
+from typing import Any, ClassVar
 
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 import modreg
 from modreg.geometry.inhibitors import inhibitor
 from modreg.geometry.manifolds import manifold
-from modreg.sparsity.pruning import REINITIALIZE, SCHEDULES, MagnitudePruner, reinitialize
+from modreg.lab.runs import Run, begin, load_state, save_state, write_whole
+from modreg.lab.settings import Config
 from modreg.layers.recurrent import RNN, Linear
-from modreg.sparsity.regularizer import CONTROLS, ModuliRegularizer
-from modreg.layers.sparse import neighbour_groups, use_sparse_products
+from modreg.layers.sparse import geometric_blocks, use_sparse_products
+from modreg.sparsity.pruning import MagnitudePruner, reinitialize
+from modreg.sparsity.regularizer import ModuliRegularizer
 
 # %%
 #| hide
@@ -64,322 +66,393 @@ plt.style.use("modreg.data.book")
 
 
 # %% [markdown]
-# ## A run in one picture
+# ## Six lines, and five moments
+#
+# Loss, backward pass, step, gradients away; that for each batch, and all of it for each epoch. A penalty wants to add to gradients before the step, and a pruner wants to be asked once an epoch. So the loop
+# calls out at five moments, and whoever wants to do something then is a `Callback`:
 #
 # ```
-#  Config ──► Task ──────────► fit ───────────────────────► Run
-#  what       data, model,     train: regularize and prune   a folder named by the
-#  to do      loss, metrics    lottery: same masks, new      hash of its Config
-#                              weights, no further pruning
+#  epoch  ── before_epoch
+#    step ──── before_step ─ loss, backward ─ after_backward ─ optimizer ─ after_step
+#         ── after_epoch
 # ```
 #
-# *Predict:* two configs differ in their output folder alone. Are they the same run? And if they differ in one digit of a learning rate?
-
-# %% [markdown]
-# ## Settings that cannot be misspelt
-#
-# A run's settings are a frozen dataclass of plain scalars, so that papermill can set every one of them from a command line.
-# The fields below are shared by all tasks; a task adds its own. `None` stands for "as the scale says".
+# *Predict:* which moments does a penalty need, whose trained embedding must stay on its manifold? Which does magnitude pruning need?
 
 # %%
 #| export
-@dataclass(frozen=True, kw_only=True)
-class Config:
-    "Everything that decides how a run comes out"
+class Callback:
+    "Something that happens while a `Trainer` works; each method does nothing unless a subclass says otherwise"
 
-    manifold: str = "torus"  # where the hidden neurons live
-    inhibitor: str = "difference_of_gaussians"  # penalty as a function of distance
-    control: str = "moduli"  # "moduli", or a control: "none", "l1", "shuffled"
-    train_embedding: bool = False  # learn the neurons' places together with the weights
-    strength: float | None = None  # λ of eq. 6 in mean form
-    sparsity: float = 0.9  # share of weights that is zero at the end
-    schedule: str = "linear"  # how sparsity rises: "linear" or "cubic"
-    block: int | None = None  # prune the recurrent weights between groups of so many neurons as one; None prunes each alone
-    order: str | None = None  # neurons of a group: "geometric" (neighbours on the manifold, the default with blocks) or "random"
-    sparse_products: bool = False  # multiply by surviving weights alone where a measurement says that it is quicker; results then agree to rounding
-    lottery: bool = True  # afterwards, give the weights new values under the same masks and train again
-    ticket: str = "redraw"  # new values: "redraw", "original", or the control "shuffled" (redraw, masks permuted)
-    hidden: int | None = None  # number of hidden neurons N
-    batch: int | None = None  # samples a step
-    batches: int | None = None  # steps an epoch
-    epochs: int | None = None  # epochs a phase; sparsity rises at the start of each
-    lr: float | None = None  # learning rate
-    seeds: int = 3  # number of models, trained as one stacked computation
-    seed: int = 0  # the first seed; the others follow it
-    scale: str = "auto"  # "small" (minutes on two cores), "paper", or "auto": "paper" if there is a GPU
-    device: str = "auto"  # "cpu", "cuda", …, or "auto": "cuda" if there is a GPU
-    out: str = "runs"  # folder that holds the run folders
+    def before_epoch(self, trainer: "Trainer") -> None:
+        "`trainer.epochs` is the number of epochs that are done"
 
-    task: ClassVar[str] = "none"
-    optional: ClassVar[tuple[str, ...]] = ("block", "order")  # fields that may stay None
-    scales: ClassVar[dict[str, dict[str, Any]]] = {}  # values for the other fields that are None, by scale
-    choices: ClassVar[dict[str, tuple[str, ...]]] = {}  # a task's own fields that take one of a few values
+    def before_step(self, trainer: "Trainer") -> None:
+        "No gradient is there yet"
 
-    def __post_init__(self):
-        _fill(self)
-        _check_types(self)
-        _check_values(self)
+    def after_backward(self, trainer: "Trainer") -> None:
+        "Gradients are there, and the optimizer has not used them"
+
+    def after_step(self, trainer: "Trainer") -> None:
+        "Weights have moved, and gradients are gone"
+
+    def after_epoch(self, trainer: "Trainer") -> None:
+        "`trainer.mean_loss` is that of the epoch, `trainer.epochs` counts it"
+
+    def state_dict(self) -> dict[str, Any]:
+        "What is needed to go on where one was"
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        "Take over what `state_dict` has kept"
 
 
 # %% [markdown]
-# *Scales.* `auto` becomes `paper` where there is a GPU and `small` where there is none. There is a third, `tiny`, which ends in seconds and
-# shows no more than that everything is wired up: tests use it, and `auto` means `tiny` under `nbdev_test`, which sets `IN_TEST`.
+# The loop itself is below. `loss(model, batch)` is a number, or one for each of `replicas` models that are trained as one stacked computation: no weight of one meets another's, so each gets the gradient that it would get alone.
+# A loss of another shape would be summed without a word, and too few batches would pass for an epoch; both are said.
 
 # %%
 #| export
-def _fill(config: Config) -> None:
-    "Put values in place of `auto` and of every None"
-    gpu = torch.cuda.is_available()
-    auto = {"device": "cuda" if gpu else "cpu",
-            "scale": "tiny" if os.environ.get("IN_TEST") else "paper" if gpu else "small"}
-    for name, value in auto.items():
-        if getattr(config, name) == "auto":
-            object.__setattr__(config, name, value)
-    if config.scale not in config.scales:
-        raise ValueError(f"scale={config.scale!r}; it is one of {', '.join(map(repr, ['auto', *config.scales]))}")
-    for name, value in config.scales[config.scale].items():
-        if getattr(config, name) is None:
-            object.__setattr__(config, name, value)
-    if config.block is not None and config.order is None:
-        object.__setattr__(config, "order", ORDERS[0])
-
-
-# %% [markdown]
-# Impossible values fail here, before anything is computed, with what was given and what is allowed.
-
-# %%
-#| export
-def _check_types(config: Config) -> None:
-    hints = get_type_hints(type(config))
-    for field in fields(config):
-        value = getattr(config, field.name)
-        allowed = set(get_args(hints[field.name]) or (hints[field.name],))
-        if field.name not in config.optional:
-            allowed.discard(type(None))
-        if float in allowed and type(value) is int:
-            object.__setattr__(config, field.name, value := float(value))
-        if type(value) not in allowed:
-            names = " or ".join(sorted(t.__name__ for t in allowed))
-            raise TypeError(f"{field.name}={value!r} is of type {type(value).__name__}; it must be {names}")
+def checked_loss(
+    loss: Any,  # what a loss function has returned
+    replicas: int | None,  # number of models S, None for a single one
+) -> Tensor:  # (S,), or ()
+    "The loss; TypeError or ValueError if it cannot be one"
+    wanted = "one number" if replicas is None else f"one number for each of the {replicas} models, of shape ({replicas},)"
+    if not isinstance(loss, Tensor) or not loss.is_floating_point():
+        raise TypeError(f"the loss function returned {type(loss).__name__ if not isinstance(loss, Tensor) else loss.dtype}; return a floating tensor: {wanted}")
+    if loss.shape != (() if replicas is None else (replicas,)):
+        raise ValueError(f"the loss function returned shape {tuple(loss.shape)}; return {wanted}, such as a mean over everything else")
+    if not loss.requires_grad:
+        raise ValueError("the loss has no gradient: it does not depend on a weight that is trained, or was computed under torch.no_grad() or with .detach()")
+    return loss
 
 
 # %%
 #| export
-def _check_values(config: Config) -> None:
-    manifold(config.manifold), inhibitor(config.inhibitor)  # both raise, listing what there is
-    for name, allowed in {"control": CONTROLS, "schedule": tuple(SCHEDULES), "ticket": REINITIALIZE, "order": (None, *ORDERS), **config.choices}.items():
-        if getattr(config, name) not in allowed:
-            raise ValueError(f"{name}={getattr(config, name)!r}; it is one of {', '.join(map(repr, allowed))}")
-    for field in fields(config):
-        value = getattr(config, field.name)
-        least = 0 if field.default == 0 else 1
-        if type(value) is int and value < least:
-            raise ValueError(f"{field.name}={value}; it must be at least {least}")
-        if type(value) is float and not (math.isfinite(value) and value >= 0):
-            raise ValueError(f"{field.name}={value}; it must be finite and at least 0")
-    if config.sparsity >= 1:
-        raise ValueError(f"sparsity={config.sparsity}; it is the share of zeros, at least 0 and less than 1 (0.9 is 90 %)")
-    if config.train_embedding:
-        if config.control != "moduli":
-            raise ValueError(f"train_embedding=True with control={config.control!r}: only control='moduli' has an embedding to train")
-        ok, reason = inhibitor(config.inhibitor).trainable
-        if not ok:
-            raise ValueError(f"train_embedding=True with inhibitor={config.inhibitor!r}: {reason}")
-    _check_blocks(config)
-    try:
-        torch.empty(0, device=config.device)
-    except (RuntimeError, AssertionError) as error:
-        raise ValueError(f"device={config.device!r} cannot be used here; try 'auto' or 'cpu' ({error})") from error
+def counted(
+    batches: Iterable[Any],
+    count: int | None,  # how many there must be; None: at least one
+) -> Iterator[Any]:
+    "The same batches; ValueError if there are fewer or more"
+    seen = 0
+    for seen, batch in enumerate(batches, start=1):
+        if count is not None and seen > count:
+            raise ValueError(f"an epoch has {count} batches, and batches() yields more: let it end there, or set `batches` to their number")
+        yield batch
+    if seen < (count or 1):
+        raise ValueError(f"an epoch has {count or 'at least 1'} batches, and batches() ended after {seen}: let it yield as many, or set `batches` to their number")
+
+
+# %%
+test_eq(list(counted("ab", 2)), ["a", "b"])
+test_fail(lambda: list(counted("ab", 3)), contains="ended after 2")
+test_fail(lambda: list(counted("ab", 1)), contains="yields more")
+test_fail(lambda: checked_loss(torch.zeros(3, 50, requires_grad=True), 3), contains="of shape (3,)")
+test_fail(lambda: checked_loss(torch.zeros(3), 3), contains="no gradient")
+test_fail(lambda: checked_loss(0.5, None), contains="returned float")
 
 
 # %%
 #| export
-def _check_blocks(config: Config) -> None:
-    if config.order is not None and config.block is None:
-        raise ValueError(f"order={config.order!r} without blocks; set block to the number of neurons in a group, such as 16")
-    if config.block is not None and config.train_embedding:
-        raise ValueError(f"block={config.block} with train_embedding=True: blocks are of neurons that are neighbours, and these move; use fixed places")
+def call(trainer: "Trainer", moment: str) -> None:
+    "Have all callbacks act"
+    for callback in trainer.callbacks:
+        getattr(callback, moment)(trainer)
 
 
-# %% [markdown]
-# papermill takes an unknown name with nothing but a warning in its log. So the first call of an experiment's notebook hands all its plain
-# variables to `from_parameters`, which knows which names exist.
+def parts_of(trainer: "Trainer") -> dict[str, Any]:
+    "What has a state, by name: model, optimizer, and the callbacks by class and, of several of a class, number"
+    parts = {"model": trainer.model, "optimizer": trainer.optimizer}
+    for callback in trainer.callbacks:
+        kind = type(callback).__name__
+        same = sum(type(other).__name__ == kind for other in trainer.callbacks[: trainer.callbacks.index(callback)])
+        parts[f"{kind} {same + 1}" if same else kind] = callback
+    return parts
+
 
 # %%
 #| export
-def from_parameters(
-    config: type[Config],  # the task's config class
-    namespace: dict[str, Any],  # the notebook's `globals()`
-) -> Config:
-    "Config from a notebook's parameters; a name that is no setting raises ValueError and lists what is"
-    plain = {name: value for name, value in namespace.items()
-             if not name.startswith("_") and name not in ("In", "Out")
-             and isinstance(value, bool | int | float | str | list | tuple | dict | None)}
-    known = {field.name: field for field in fields(config)}
-    unknown = sorted(plain.keys() - known.keys())
-    if unknown:
-        listing = "\n".join(f"  {name} = {field.default!r}" for name, field in known.items())
-        raise ValueError(f"no such parameter: {', '.join(unknown)}. The parameters of {config.task} and their defaults:\n{listing}")
-    truth = {"true": True, "false": False}  # papermill's command line knows True and False, and hands true and false over as text
-    for name in plain:
-        if isinstance(known[name].default, bool) and str(plain[name]).lower() in truth:
-            plain[name] = truth[str(plain[name]).lower()]
-    return config(**plain)
-
-
-# %% [markdown]
-# ## A folder with the run's own name
-#
-# The name holds a hash of all settings that decide the outcome, and the version of this package.
-# Where the folder lies, on which device and by which products it was filled, does not count; nor does a setting that is None.
-
-# %%
-#| export
-def digest(config: Config) -> str:
-    "Twelve hexadecimal digits that name the run of `config`"
-    decisive = {k: v for k, v in asdict(config).items() if k not in ("out", "device", "scale", "sparse_products") and v is not None}
-    text = json.dumps([config.task, modreg.__version__, decisive], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
-
-
-def _write(
-    path: Path,  # the file; it appears complete or not at all
-    save,  # called with the path of a file beside it
-) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        save(beside)
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
-
-
-# %% [markdown]
-# A `Run` is that folder. Five kinds of files lie in it, and `result.json` is written last: where it is, the run is complete.
-#
-# | file | holds |
-# |---|---|
-# | `config.json` | the settings |
-# | `metrics.jsonl` | a line for each epoch, a value for each seed |
-# | `train.safetensors`, `lottery.safetensors` | weights and embeddings at the end of each phase |
-# | `state.pt` | what is needed to go on; removed at the end |
-# | `result.json` | the last metrics of each phase |
-
-# %%
-#| export
-class Run:
-    "The folder of one run"
+class Trainer:
+    "Trains a model; what is not loss, backward pass and step is done by callbacks, in their order"
 
     def __init__(
         self,
-        config: Config,
+        model: nn.Module,
+        loss: Callable[[nn.Module, Any], Tensor],  # of a model and a batch: (), or (S,) with replicas
+        optimizer: torch.optim.Optimizer,
+        callbacks: Iterable[Callback] = (),
+        *,
+        replicas: int | None = None,  # number of models S in `model`
+        accumulate: int = 1,  # batches whose gradients are averaged for a step
     ):
-        self.config = config
-        self.path = Path(config.out) / f"{config.task}-{digest(config)}"
+        self.model, self.loss, self.optimizer, self.callbacks = model, loss, optimizer, list(callbacks)
+        self.replicas, self.accumulate, self.epochs, self.mean_loss = replicas, accumulate, 0, None
 
-    def write_json(self, name: str, value: Any) -> None:
-        "Write `value` to the file `name`, complete or not at all"
-        _write(self.path / name, lambda p: p.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8"))
+    def step(self, *batches: Any) -> Tensor:  # () or (S,)
+        "One step of the optimizer, on one batch or several; their mean loss without penalties"
+        call(self, "before_step")
+        total = 0
+        for batch in batches:
+            loss = checked_loss(self.loss(self.model, batch), self.replicas)
+            (loss.sum() / self.accumulate).backward()
+            total = total + loss.detach()
+        call(self, "after_backward")
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        call(self, "after_step")
+        return total / len(batches)
 
-    def write_state(self, state: dict) -> None:
-        "Write the checkpoint, then the metrics that it holds"
-        _write(self.path / "state.pt", lambda p: torch.save(state, p))
-        self.write_metrics(state["history"])
+    def epoch(self, batches: Iterable[Any], count: int | None = None) -> Tensor:  # () or (S,)
+        "One epoch; the mean loss over its batches, of which there must be `count`"
+        self.model.train()
+        call(self, "before_epoch")
+        batches, total, seen = counted(batches, count), 0, 0
+        while group := tuple(islice(batches, self.accumulate)):
+            total, seen = total + len(group) * self.step(*group), seen + len(group)
+        self.mean_loss, self.epochs = total / seen, self.epochs + 1
+        call(self, "after_epoch")
+        return self.mean_loss
 
-    def write_metrics(self, history: list[dict]) -> None:
-        lines = "".join(json.dumps(line) + "\n" for line in history)
-        _write(self.path / "metrics.jsonl", lambda p: p.write_text(lines, encoding="utf-8"))
+    def state_dict(self) -> dict[str, Any]:
+        "Number of epochs, and what model, optimizer and callbacks keep"
+        return {"epochs": self.epochs, "parts": {name: kept for name, part in parts_of(self).items() if (kept := part.state_dict())}}
 
-    def read_state(self) -> dict | None:
-        "The last checkpoint, or None"
-        path = self.path / "state.pt"
-        return torch.load(path, map_location=self.config.device, weights_only=True) if path.exists() else None
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        parts, self.epochs = parts_of(self), state["epochs"]
+        if missing := state["parts"].keys() - parts.keys():
+            raise ValueError(f"the checkpoint has a state of {missing}, and this trainer has no such part; it has {', '.join(parts)}")
+        for name, kept in state["parts"].items():
+            parts[name].load_state_dict(kept)
 
-    @property
-    def result(self) -> dict | None:
-        "What a complete run found, else None"
-        path = self.path / "result.json"
-        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
 
-    @property
-    def history(self) -> list[dict]:
-        "The metrics, one dict an epoch"
-        path = self.path / "metrics.jsonl"
-        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
+# %% [markdown]
+# ## Penalties
+#
+# A penalty's gradient is added once the loss has left its own; after the step, a trained embedding goes back to its manifold. The strength may be ramped over training: at full strength from the first epoch on (the paper), rising, or late.
 
-    def weights(
+# %%
+#| export
+RAMPS: dict[str, Callable[[float], float]] = {  # share of λ, by the share of epochs that will be done after this one
+    "constant": lambda done: 1.0,
+    "linear": lambda done: done,
+    "cubic": lambda done: 1 - (1 - done) ** 3,
+    "late": lambda done: float(done > 0.5),
+}
+
+
+class Penalize(Callback):
+    "Adds the gradients of penalties"
+
+    def __init__(
         self,
-        phase: str = "train",  # "train" or "lottery"
-    ) -> dict[str, Tensor]:
-        "Weights at the end of a phase, and its regularizers' embeddings as `regularizer.K.embedding`; each led by the seeds"
-        path = self.path / f"{phase}.safetensors"
-        if not path.exists():
-            raise FileNotFoundError(f"{path} does not exist: this run has not ended its phase {phase!r}")
-        return load_file(path, device=self.config.device)
+        *penalties: ModuliRegularizer,
+        ramp: str = "constant",  # a name in RAMPS
+        epochs: int = 1,  # until the full strength is reached
+    ):
+        self.penalties, self.strengths = nn.ModuleList(penalties), [penalty.strength for penalty in penalties]
+        self.ramp, self.count = RAMPS[ramp], epochs
+
+    def before_epoch(self, trainer: Trainer) -> None:
+        for penalty, strength in zip(self.penalties, self.strengths, strict=True):
+            penalty.strength = strength * self.ramp(min(1.0, (trainer.epochs + 1) / self.count))
+
+    def after_backward(self, trainer: Trainer) -> None:
+        for penalty in self.penalties:
+            penalty.add_gradient_()
+
+    def after_step(self, trainer: Trainer) -> None:
+        for penalty in self.penalties:
+            penalty.project_()
+
+    def state_dict(self) -> dict[str, Any]:
+        return self.penalties.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.penalties.load_state_dict(state)
+
+
+# %%
+fig, ax = plt.subplots(figsize=(5, 2.2), layout="constrained")
+for name, ramp in RAMPS.items():
+    ax.step(range(1, 21), [ramp(epoch / 20) for epoch in range(1, 21)], where="mid", label=name)
+ax.set(xlabel="epoch of 20", ylabel="share of λ")
+ax.legend(frameon=False, ncols=2)
+plt.show()
+
+
+# %% [markdown]
+# ## Masks
+#
+# A sparsifier is asked once an epoch. Once most weights are gone, it may be quicker to multiply by those that are left. Whether it is, a measurement tells, and what it told is kept: the sums round differently, so a run
+# that goes on after it was killed must choose as before.
+
+# %%
+#| export
+class Sparsify(Callback):
+    "Has a sparsifier renew its masks before each epoch"
+
+    def __init__(self, sparsifier: MagnitudePruner):
+        self.sparsifier = sparsifier
+
+    def before_epoch(self, trainer: Trainer) -> None:
+        self.sparsifier.step(trainer.epochs, trainer.optimizer)
+
+    def state_dict(self) -> dict[str, Any]:
+        return self.sparsifier.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.sparsifier.load_state_dict(state)
+
+
+# %%
+#| export
+class SparseProducts(Callback):
+    "Multiplies by surviving weights alone where that is measured to be quicker; stands after `Sparsify`"
+
+    def __init__(
+        self,
+        sparsifier: MagnitudePruner,
+        batch: int,  # samples a step
+    ):
+        self.sparsifier, self.batch, self.chosen = sparsifier, batch, {}
+
+    def before_epoch(self, trainer: Trainer) -> None:
+        self.chosen = use_sparse_products(trainer.model, self.sparsifier.masks, self.batch)
+
+
+# %% [markdown]
+# ## Clipping, rates, checkpoints, a bar
+#
+# With replicas each is clipped by its own norm, as if it were alone.
+
+# %%
+#| export
+@torch.no_grad()
+def clip_(
+    parameters: Iterable[nn.Parameter],  # each led by the seeds
+    limit: float,  # greatest norm
+) -> Tensor:  # the norms before (S,)
+    "Scale each seed's gradient to a norm of at most `limit`, in place"
+    gradients = [p.grad for p in parameters if p.grad is not None]
+    norms = torch.stack([g.flatten(1).norm(dim=1) for g in gradients]).norm(dim=0)
+    scale = (limit / (norms + 1e-6)).clamp(max=1)
+    for g in gradients:
+        g.mul_(scale.view(-1, *[1] * (g.dim() - 1)))
+    return norms
+
+
+class Clip(Callback):
+    "Clips the norm of the gradient of the model's weights, penalties included where it stands after `Penalize`"
+
+    def __init__(self, limit: float):
+        self.limit = limit
+
+    def after_backward(self, trainer: Trainer) -> None:
+        clip = nn.utils.clip_grad_norm_ if trainer.replicas is None else clip_
+        clip(trainer.model.parameters(), self.limit)
+
+
+# %%
+stack = nn.Parameter(torch.zeros(2, 3))
+alone = [nn.Parameter(torch.zeros(3)) for _ in range(2)]
+for k, gradient in enumerate((torch.tensor([3.0, 0, 4]), torch.tensor([0.1, 0, 0]))):
+    alone[k].grad = gradient.clone()
+stack.grad = torch.stack([p.grad for p in alone])
+test_close(clip_([stack], 0.5), torch.tensor([5, 0.1]))
+for p in alone:
+    nn.utils.clip_grad_norm_([p], 0.5)
+test_close(stack.grad, torch.stack([p.grad for p in alone]))
+
+
+# %%
+#| export
+class LearningRate(Callback):
+    "Steps one of torch's schedules after each step of the optimizer"
+
+    def __init__(self, schedule: Any):
+        self.schedule = schedule
+
+    def after_step(self, trainer: Trainer) -> None:
+        self.schedule.step()
+
+    def state_dict(self) -> dict[str, Any]:
+        return self.schedule.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.schedule.load_state_dict(state)
+
+
+# %%
+#| export
+class Checkpoint(Callback):
+    "Writes after each epoch all that is needed to go on, and reads it at the first; stands last"
+
+    def __init__(self, path: str | Path):
+        self.path = Path(path)
+
+    def resume(self, trainer: Trainer) -> None:
+        "Go on where the file says; nothing if there is none"
+        if self.path.exists():
+            trainer.load_state_dict(torch.load(self.path, weights_only=True))
+
+    def after_epoch(self, trainer: Trainer) -> None:
+        write_whole(self.path, lambda path: torch.save(trainer.state_dict(), path))
+
+
+class Progress(Callback):
+    "Moves a progress bar by one for each batch"
+
+    def __init__(self, bar: tqdm):
+        self.bar = bar
+
+    def after_step(self, trainer: Trainer) -> None:
+        self.bar.update(trainer.accumulate)
+
+
+# %% [markdown]
+# ## A network of your own
+#
+# An LSTM of torch's and a linear readout, each gate's recurrent weight penalized on a torus, pruned to 80 %. Nothing of it knows of this book.
+
+# %%
+def build(folder):
+    torch.manual_seed(0)
+    model = nn.ModuleDict({"rnn": nn.LSTM(1, 16, batch_first=True), "out": nn.Linear(16, 1)})
+    penalty = ModuliRegularizer(model["rnn"], "torus", strength=1e-3, generator=torch.Generator().manual_seed(0))
+    checkpoint = Checkpoint(folder / "state.pt")
+    trainer = Trainer(model, lambda model, x: (model["out"](model["rnn"](x)[0][:, -1]) - x[:, 0]).square().mean(),
+                      torch.optim.Adam(model.parameters(), lr=1e-2),
+                      [Penalize(penalty), Clip(1.0), Sparsify(MagnitudePruner(model, 0.8, 6)), checkpoint])
+    checkpoint.resume(trainer)
+    return trainer
+
+
+def numbers(epoch):
+    generator = torch.Generator().manual_seed(epoch)
+    return (torch.rand(32, 3, 1, generator=generator) for _ in range(40))
+
+
+folder = Path(tempfile.mkdtemp())
+trainer = build(folder)
+losses = [trainer.epoch(numbers(epoch)).item() for epoch in range(6)]
+print([f"{loss:.4f}" for loss in losses])
+assert losses[-1] < losses[0] / 3
+
+# %% [markdown]
+# Another process takes up the same folder, at the epoch where the first has stopped:
+
+# %%
+again = build(folder)
+test_eq(again.epochs, 6)
+assert all(torch.equal(p, q) for p, q in zip(again.model.parameters(), trainer.model.parameters(), strict=True))
 
 
 # %% [markdown]
 # ## What a task brings
 #
-# Five methods, and what else it wants to change. All of them think in stacks: a model holds `config.seeds` models, and a loss or a metric is
+# The experiments of this book bring five methods, and what else they want to change. All of them think in stacks: a model holds `config.seeds` models, and a loss or a metric is
 # a vector with one value a seed.
-
-# %%
-#| export
-class Task:
-    "Data, model, loss and metrics of one experiment; each method handles all seeds at once"
-
-    Config: ClassVar[type[Config]] = Config
-    metric: ClassVar[str] = "loss"  # the number in `evaluate` that is reported; lower is better
-    label: ClassVar[str] = "loss"  # what an axis calls it, with its unit
-    chosen_by: ClassVar[str | None] = None  # the number by which strengths are chosen, if that is another; lower is better
-    clip: ClassVar[float | None] = None  # greatest norm of each seed's gradient
-
-    def __init__(self, config: Config):
-        self.config = config
-        self.seeds = range(config.seed, config.seed + config.seeds)
-
-    def generators(self, *purpose: int | str) -> list[torch.Generator]:
-        "A random stream for each seed, the same each time it is asked for with the same purpose"
-        return [_generator(seed, *purpose) for seed in self.seeds]
-
-    def model(self, generators: list[torch.Generator]) -> nn.Module:
-        "The models of all seeds as one module, drawn from `generators`"
-        raise NotImplementedError
-
-    def recurrent(self, model: nn.Module) -> list[tuple[nn.Module, str]]:
-        "The recurrent weights that feel the regularizer: pairs of a layer and its weight's name"
-        raise NotImplementedError
-
-    def batches(self, generators: list[torch.Generator]) -> Iterator[Any]:
-        "`config.batches` batches: one epoch of training data"
-        raise NotImplementedError
-
-    def loss(self, model: nn.Module, batch: Any) -> Tensor:
-        "Training loss of each seed (S,)"
-        raise NotImplementedError
-
-    def evaluate(self, model: nn.Module) -> dict[str, Tensor]:
-        "Metrics on held-out data, each (S,)"
-        raise NotImplementedError
-
-    def limits(self) -> dict[str, float]:
-        "Values of the metric that frame a result, by name, such as that of a guess that never looks"
-        return {}
-
-    def optimizer(self, parameters: list[nn.Parameter]) -> tuple[torch.optim.Optimizer, Any]:
-        """Optimizer and learning-rate schedule, None for a constant rate
-
-        The schedule's `step()` is called after each step of the optimizer, and its `observe(metrics)`, if it has one, after each epoch.
-        """
-        return torch.optim.Adam(parameters, lr=self.config.lr, fused=True), None
-
-    @property
-    def accumulate(self) -> int:
-        "Batches whose gradients are averaged for one step of the optimizer"
-        return 1
-
 
 # %% [markdown]
 # Every random number comes from a stream that is named by its seed and its purpose. Nothing has to be remembered about a stream:
@@ -387,118 +460,205 @@ class Task:
 
 # %%
 #| export
-def _generator(
+def stream(
     seed: int,
     *purpose: int | str,  # what the numbers are for, such as ("data", "train", 17)
 ) -> torch.Generator:
+    "A random stream of its own for each seed and purpose"
     name = json.dumps([seed, *purpose]).encode()
     return torch.Generator().manual_seed(int.from_bytes(hashlib.sha256(name).digest()[:8], "big") >> 1)
 
 
 # %%
-a, b, c = (_generator(0, "data", "train", epoch) for epoch in (17, 17, 18))
+a, b, c = (stream(0, "data", "train", epoch) for epoch in (17, 17, 18))
 test_eq(torch.rand(3, generator=a), torch.rand(3, generator=b))
 assert not torch.equal(torch.rand(3, generator=a), torch.rand(3, generator=c))
 
 
+# %%
+#| export
+class Task(ABC):
+    "Data, model, loss and metrics of one experiment; each method handles all seeds at once"
+
+    Config: ClassVar[type[Config]] = Config
+    metric: ClassVar[str] = "loss"  # the number in `evaluate` that is reported; lower is better
+    label: ClassVar[str] = "loss"  # what an axis calls it, with its unit
+    chosen_by: ClassVar[str | None] = None  # the number by which strengths are chosen, if that is another; lower is better
+    clip: ClassVar[float | None] = None  # greatest norm of each seed's gradient
+    accumulate: int = 1  # batches whose gradients are averaged for one step of the optimizer
+
+    def __init__(self, config: Config):
+        self.config = config
+        self.seeds = range(config.seed, config.seed + config.seeds)
+
+    @abstractmethod
+    def model(self, generators: list[torch.Generator]) -> nn.Module:
+        "The models of all seeds as one module, drawn from `generators`"
+
+    @abstractmethod
+    def recurrent(self, model: nn.Module) -> list[tuple[nn.Module, str]]:
+        "The recurrent weights that feel the penalty: pairs of a layer and its weight's name"
+
+    @abstractmethod
+    def batches(self, generators: list[torch.Generator]) -> Iterator[Any]:
+        "`config.batches` batches: one epoch of training data"
+
+    @abstractmethod
+    def loss(self, model: nn.Module, batch: Any) -> Tensor:
+        "Training loss of each seed (S,)"
+
+    @abstractmethod
+    def evaluate(self, model: nn.Module) -> dict[str, Tensor]:
+        "Metrics on held-out data, each (S,)"
+
+    def optimizer(self, parameters: list) -> tuple[torch.optim.Optimizer, Any]:
+        "Optimizer of parameters or groups, and its schedule or None; `step()` follows each step, `observe(metrics)`, if there is one, each epoch"
+        return torch.optim.Adam(parameters, lr=self.config.lr, fused=True), None
+
+    def limits(self) -> dict[str, float]:
+        "Values of the metric that frame a result, by name, such as that of a guess that never looks"
+        return {}
+
+    def fingerprint(self) -> str:
+        "Changes with the files that were read; empty where nothing is read, since all else is drawn from the seeds"
+        return ""
+
+    def generators(self, *purpose: int | str) -> list[torch.Generator]:
+        "A random stream for each seed, the same each time it is asked for with the same purpose"
+        return [stream(seed, *purpose) for seed in self.seeds]
+
+    @cached_property
+    def run(self) -> Run:
+        return Run(self.config, type(self).__name__, self.fingerprint())
+
+
 # %% [markdown]
-# ## One phase
+# ## One phase of a run
 #
-# A `Phase` ties together what changes while training: model, regularizers, pruner, optimizer.
-# The phase `train` prunes. The phase `lottery` gets the masks and embeddings that `train` left, with new weights.
+# A `Phase` is the trainer of a task. The phase `train` makes the network sparse. The phase `lottery` gets the masks and embeddings that `train` left, with new weights. First, each seed embeds its neurons at random, from its own stream.
 
 # %%
 #| export
-class Phase:
-    "What changes during one phase, `train` or `lottery`"
-
-    def __init__(self, task: Task, name: str, tickets: dict[str, Tensor] | None = None):
-        config = task.config
-        self.task, self.name = task, name
-        stream = "train" if config.ticket == "original" else name
-        self.model = task.model(task.generators("weights", stream)).to(config.device)
-        self.regularizers = nn.ModuleList(_regularizer(task, k, *where) for k, where in enumerate(task.recurrent(self.model)))
-        if tickets is None:
-            self.pruner = MagnitudePruner(self.model, config.sparsity, config.epochs, config.schedule, replicas=config.seeds,
-                                          blocks=_blocks(task, self.model, self.regularizers))
-        else:
-            self.regularizers.load_state_dict(_named(tickets, "regularizer."))
-            for regularizer in self.regularizers:
-                regularizer.freeze()
-            mode = "shuffled" if config.ticket == "shuffled" else "redraw"  # the model's weights are drawn already
-            masks = reinitialize(self.model, _named(tickets, "mask."), mode, init=lambda model: None,
-                                 generator=_generator(config.seed, "ticket"), replicas=config.seeds)
-            self.pruner = MagnitudePruner.from_masks(self.model, masks, replicas=config.seeds)
-        trained = [p for p in (*self.model.parameters(), *self.regularizers.parameters()) if p.requires_grad]
-        self.optimizer, self.scheduler = task.optimizer(trained)
-
-    def _parts(self) -> dict[str, Any]:
-        parts = {"model": self.model, "regularizers": self.regularizers, "pruner": self.pruner,
-                 "optimizer": self.optimizer, "scheduler": self.scheduler}
-        return {name: part for name, part in parts.items() if part is not None}
-
-    def state_dict(self) -> dict[str, dict]:
-        return {name: part.state_dict() for name, part in self._parts().items()}
-
-    def load_state_dict(self, state: dict[str, dict]) -> None:
-        for name, part in self._parts().items():
-            part.load_state_dict(state[name])
-
-    def tensors(self) -> dict[str, Tensor]:
-        "Weights by name, `mask.NAME` for each pruned one, and each regularizer's state as `regularizer.K.NAME`"
-        named = {**self.model.state_dict(),
-                 **{f"mask.{name}": mask for name, mask in self.pruner.masks.items()},
-                 **{f"regularizer.{name}": value for name, value in self.regularizers.state_dict().items()}}
-        return {name: value.detach().cpu().contiguous() for name, value in named.items()}
-
-
-# %%
-#| export
-def _named(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    "The entries whose names begin with `prefix`, without it"
-    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
-
-
-# %% [markdown]
-# Each seed places its neurons at random, from its own stream.
-
-# %%
-#| export
-def _regularizer(
+def penalty_of(
     task: Task,
     k: int,  # index of the recurrent weight: each has an embedding of its own
     layer: nn.Module,
     weight: str,  # the weight's name in `layer`
 ) -> ModuliRegularizer:
+    "The penalty on a task's k-th recurrent weight"
     config = task.config
     space = manifold(config.manifold)
-    places = [space.sample(config.hidden, g) for g in task.generators("embedding", k)]
+    embedding = [space.sample(config.hidden, g) for g in task.generators("embedding", k)]
     return ModuliRegularizer(
-        layer, space, inhibitor(config.inhibitor), config.strength, control=config.control,
-        train_embedding=config.train_embedding, weight=weight, embedding=torch.stack(places).to(config.device),
-        generator=_generator(config.seed, "shuffle", k))
+        layer, space, inhibitor(config.inhibitor), config.strength, control=config.penalty,
+        train_embedding=config.train_embedding, weight=weight, embedding=torch.stack(embedding).to(config.device),
+        generator=stream(config.seed, "shuffle", k))
 
 
 # %% [markdown]
-# If blocks are asked for, the same places say which neurons belong together; the control puts them together at random.
+# If blocks are asked for, the same embedding says which neurons belong together; the control puts them together at random.
 
 # %%
 #| export
-ORDERS = ("geometric", "random")
-
-
-def _blocks(task: Task, model: nn.Module, regularizers: Iterable[ModuliRegularizer]) -> dict[str, Tensor]:
+def blocks_of(task: Task, model: nn.Module, penalties: Sequence[ModuliRegularizer]) -> dict[str, Tensor]:
     "The block of each neuron (S, N), by name of the recurrent weight"
     config = task.config
     if config.block is None:
         return {}
     names, blocks = {id(p): name for name, p in model.named_parameters()}, {}
-    for k, regularizer in enumerate(regularizers):
-        places = regularizer.embedding
+    for k, penalty in enumerate(penalties):
+        embedding = penalty.embedding
         if config.order == "random":
-            places = torch.stack([torch.rand(config.hidden, 1, generator=g) for g in task.generators("order", k)])
-        blocks[names[id(regularizer.weight)]] = torch.stack([neighbour_groups(p, config.block) for p in places])
+            embedding = torch.stack([torch.rand(config.hidden, 1, generator=g) for g in task.generators("order", k)])
+        blocks[names[id(penalty.weight)]] = torch.stack([geometric_blocks(points, config.block) for points in embedding])
     return blocks
+
+
+# %% [markdown]
+# What is kept of a phase is told by names: `mask.` and `regularizer.` before those of weights.
+
+# %%
+#| export
+def named(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    "The entries whose names begin with `prefix`, without it"
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+
+
+def redrawn(task: Task, model: nn.Module, tickets: dict[str, Tensor]) -> MagnitudePruner:
+    "A pruner that keeps to the masks of `tickets`, permuted if the config says so; the model's weights are drawn already"
+    config = task.config
+    mode = "shuffled" if config.ticket == "shuffled" else "redraw"
+    masks = reinitialize(model, named(tickets, "mask."), mode, init=lambda model: None, generator=stream(config.seed, "ticket"), replicas=config.seeds)
+    return MagnitudePruner.from_masks(model, masks, replicas=config.seeds)
+
+
+# %%
+#| export
+class Phase(Trainer):
+    "The trainer of one phase of a task, `train` or `lottery`"
+
+    def __init__(
+        self,
+        task: Task,
+        name: str = "train",  # "train", or "lottery": new weights under the masks of `tickets`
+        tickets: dict[str, Tensor] | None = None,  # what the phase `train` has left: `Run.weights`
+        callbacks: Iterable[Callback] = (),  # that act after the task's own
+    ):
+        config = task.config
+        self.task, self.name = task, name
+        model = task.model(task.generators("weights", "train" if config.ticket == "original" else name)).to(config.device)
+        self.penalties = nn.ModuleList(penalty_of(task, k, *where) for k, where in enumerate(task.recurrent(model)))
+        if tickets is None:
+            self.sparsifier = MagnitudePruner(model, config.sparsity, config.epochs, config.schedule, replicas=config.seeds,
+                                              blocks=blocks_of(task, model, self.penalties))
+        else:
+            self.penalties.load_state_dict(named(tickets, "regularizer."))
+            for penalty in self.penalties:
+                penalty.freeze()
+            self.sparsifier = redrawn(task, model, tickets)
+        optimizer, self.schedule = task.optimizer([p for p in (*model.parameters(), *self.penalties.parameters()) if p.requires_grad])
+        super().__init__(model, task.loss, optimizer, [*self.own_callbacks(), *callbacks], replicas=config.seeds, accumulate=task.accumulate)
+
+    def own_callbacks(self) -> Iterator[Callback]:
+        task, config = self.task, self.task.config
+        yield Penalize(*self.penalties)
+        if task.clip is not None:
+            yield Clip(task.clip)
+        yield Sparsify(self.sparsifier)
+        if config.sparse_products:
+            yield SparseProducts(self.sparsifier, config.batch)
+        if self.schedule is not None:
+            yield LearningRate(self.schedule)
+
+    def next_epoch(self) -> Tensor:  # (S,)
+        "One epoch on the task's data; the mean loss of each seed"
+        config, batches = self.task.config, self.task.batches(self.task.generators("data", self.name, self.epochs))
+        with torch.random.fork_rng([] if config.device == "cpu" else None):
+            torch.manual_seed(stream(config.seed, "layers", self.name, self.epochs).initial_seed())  # for layers that draw, such as dropout
+            return self.epoch(batches if config.device == "cpu" else prefetch(batches), config.batches)
+
+
+# %% [markdown]
+# What is known of an epoch, and what is left of a phase:
+
+# %%
+#| export
+@torch.no_grad()
+def metrics_of(phase: Phase) -> dict[str, Any]:
+    "One line of metrics.jsonl; a value that is not finite is written as null"
+    phase.model.eval()
+    penalty = sum(penalty.penalty() for penalty in phase.penalties)
+    values = {"loss": phase.mean_loss, "penalty": penalty, "sparsity": phase.sparsifier.sparsity(), **phase.task.evaluate(phase.model)}
+    lists = {name: [x if math.isfinite(x) else None for x in value.tolist()] for name, value in values.items()}
+    return {"phase": phase.name, "epoch": phase.epochs - 1, **lists}
+
+
+def tensors_of(phase: Phase) -> dict[str, Tensor]:
+    "Weights by name, `mask.NAME` for each pruned one, and each penalty's state as `regularizer.K.NAME`"
+    tensors = {**phase.model.state_dict(),
+               **{f"mask.{name}": mask for name, mask in phase.sparsifier.masks.items()},
+               **{f"regularizer.{name}": value for name, value in phase.penalties.state_dict().items()}}
+    return {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
 
 
 # %% [markdown]
@@ -522,141 +682,64 @@ test_fail(lambda: list(prefetch(1 / n for n in (2, 1, 0))), contains="division b
 
 
 # %% [markdown]
-# One epoch: raise the sparsity, then go through `config.batches` batches on the sum of all seeds' losses and penalties.
-# No weight of one seed meets another seed's, so each gets the gradient that it would get alone; and if gradients are clipped, each seed by its own norm.
-
-# %%
-#| export
-def _epoch(
-    phase: Phase,
-    epoch: int,
-    bar: tqdm,
-) -> Tensor:  # mean training loss of each seed (S,), without the penalty
-    task, total = phase.task, 0
-    phase.model.train()
-    phase.pruner.step(epoch, phase.optimizer)
-    if task.config.sparse_products:
-        use_sparse_products(phase.model, phase.pruner.masks, task.config.batch)
-    batches = task.batches(task.generators("data", phase.name, epoch))
-    for k, batch in enumerate(batches if task.config.device == "cpu" else prefetch(batches), start=1):
-        loss = task.loss(phase.model, batch)
-        (loss.sum() / task.accumulate).backward()
-        total = total + loss.detach()
-        if k % task.accumulate == 0 or k == task.config.batches:
-            _step(phase)
-        bar.update()
-    return total / task.config.batches
-
-
-# %%
-#| export
-def _step(phase: Phase) -> None:
-    "One step of the optimizer, and what follows it"
-    for regularizer in phase.regularizers:
-        regularizer.add_gradient_()
-    if phase.task.clip is not None:
-        clip_(phase.model.parameters(), phase.task.clip)
-    phase.optimizer.step()
-    phase.optimizer.zero_grad(set_to_none=True)
-    if phase.scheduler is not None:
-        phase.scheduler.step()
-    for regularizer in phase.regularizers:
-        regularizer.project_()
-
-
-# %%
-#| export
-@torch.no_grad()
-def clip_(
-    parameters: Iterable[nn.Parameter],  # each led by the seeds
-    limit: float,  # greatest norm
-) -> Tensor:  # the norms before (S,)
-    "Scale each seed's gradient to a norm of at most `limit`, in place"
-    gradients = [p.grad for p in parameters if p.grad is not None]
-    norms = torch.stack([g.flatten(1).norm(dim=1) for g in gradients]).norm(dim=0)
-    scale = (limit / (norms + 1e-6)).clamp(max=1)
-    for g in gradients:
-        g.mul_(scale.view(-1, *[1] * (g.dim() - 1)))
-    return norms
-
-
-# %% [markdown]
-# Clipped together or alone, a seed moves alike:
-
-# %%
-stack = nn.Parameter(torch.zeros(2, 3))
-alone = [nn.Parameter(torch.zeros(3)) for _ in range(2)]
-for k, gradient in enumerate((torch.tensor([3.0, 0, 4]), torch.tensor([0.1, 0, 0]))):
-    alone[k].grad = gradient.clone()
-stack.grad = torch.stack([p.grad for p in alone])
-test_close(clip_([stack], 0.5), torch.tensor([5, 0.1]))
-for p in alone:
-    nn.utils.clip_grad_norm_([p], 0.5)
-test_close(stack.grad, torch.stack([p.grad for p in alone]))
-
-
-# %% [markdown]
-# After an epoch, what is known of it is written down:
-
-# %%
-#| export
-@torch.no_grad()
-def _metrics(phase: Phase, epoch: int, loss: Tensor) -> dict[str, Any]:
-    "One line of metrics.jsonl; a value that is not finite is written as null"
-    phase.model.eval()
-    penalty = sum(regularizer.penalty() for regularizer in phase.regularizers)
-    values = {"loss": loss, "penalty": penalty, "sparsity": phase.pruner.sparsity(), **phase.task.evaluate(phase.model)}
-    lists = {name: [x if math.isfinite(x) else None for x in value.tolist()] for name, value in values.items()}
-    return {"phase": phase.name, "epoch": epoch, **lists}
-
-
-# %% [markdown]
-# ## The loop
+# ## A whole run
 #
-# `fit` is short, since each part above does one thing. A checkpoint is written after each epoch; a run that was killed begins again
+# `fit` trains one phase after the other, each from where its folder says. The last callback is the run's own: it writes down metrics and checkpoint, so that a run that was killed begins again
 # at the end of the last epoch that it completed.
+
+# %%
+#| export
+class Record(Callback):
+    "Writes an epoch's metrics and a checkpoint into the run's folder"
+
+    def __init__(self, run: Run):
+        self.run, self.start = run, time.perf_counter()
+        self.state = load_state(run) or {"phase": "train", "history": [], "seconds": 0.0}
+
+    def seconds(self) -> float:
+        "What the run has taken so far, in all its processes"
+        return self.state["seconds"] + time.perf_counter() - self.start
+
+    def resume(self, phase: Phase) -> None:
+        "Take the phase to where the last checkpoint was, if it is of that phase"
+        if "parts" in self.state and self.state["phase"] == phase.name:
+            phase.load_state_dict(self.state.pop("parts"))
+
+    def after_epoch(self, phase: Phase) -> None:
+        line = metrics_of(phase)
+        self.state["history"].append(line)
+        if hasattr(phase.schedule, "observe"):
+            phase.schedule.observe(line)
+        self.state["phase"] = phase.name
+        save_state(self.run, {**self.state, "seconds": self.seconds(), "parts": phase.state_dict()})
+
 
 # %%
 #| export
 def fit(
     task: Task,
     progress: bool = True,  # show a progress bar
+    callbacks: Iterable[Callback] = (),  # that act after the task's own, and before the epoch is written down
 ) -> Run:  # the complete run; one that was complete before is returned at once
-    "Train, prune and retrain as `task.config` says"
-    config, run = task.config, Run(task.config)
+    "Train, make sparse and retrain as `task.config` says"
+    config, run = task.config, task.run
     if run.result is not None:
         return run
-    start = time.perf_counter()
-    run.write_json("config.json", {"task": config.task, "version": modreg.__version__, **asdict(config)})
-    state = run.read_state() or {"phase": "train", "epoch": 0, "history": [], "seconds": 0.0}
-    names = ["train", "lottery"] if config.lottery else ["train"]
-    total = len(names) * config.epochs * config.batches
-    with tqdm(total=total, initial=len(state["history"]) * config.batches, disable=not progress, unit="step", desc=run.path.name) as bar:
-        for name in names[names.index(state["phase"]):]:
-            phase = Phase(task, name, run.weights("train") if name == "lottery" else None)
-            if "parts" in state:
-                phase.load_state_dict(state.pop("parts"))
-            for epoch in range(state["epoch"], config.epochs):
-                state["history"].append(_metrics(phase, epoch, _epoch(phase, epoch, bar)))
-                if hasattr(phase.scheduler, "observe"):
-                    phase.scheduler.observe(state["history"][-1])
-                checkpoint = {"phase": name, "epoch": epoch + 1, "parts": phase.state_dict(),
-                              "seconds": state["seconds"] + time.perf_counter() - start}
-                run.write_state({**state, **checkpoint})
-            _write(run.path / f"{name}.safetensors", lambda p, phase=phase: save_file(phase.tensors(), p))
-            state["epoch"] = 0
-    run.write_json("result.json", _result(state, names, state["seconds"] + time.perf_counter() - start))
+    begin(run)
+    record, names = Record(run), ["train", "lottery"] if config.lottery else ["train"]
+    with tqdm(total=len(names) * config.epochs * config.batches, initial=len(record.state["history"]) * config.batches,
+              disable=not progress, unit="step", desc=run.path.name) as bar:
+        for name in names[names.index(record.state["phase"]):]:
+            phase = Phase(task, name, run.weights("train") if name == "lottery" else None, [*callbacks, Progress(bar), record])
+            record.resume(phase)
+            while phase.epochs < config.epochs:
+                phase.next_epoch()
+            run.write_weights(name, tensors_of(phase))
+    last = {line["phase"]: {k: v for k, v in line.items() if k != "phase"} for line in record.state["history"]}
+    run.write_json("result.json", {"phases": {name: last[name] for name in names}, "seconds": round(record.seconds(), 1),
+                                   "torch": torch.__version__, "modreg": modreg.__version__})
     (run.path / "state.pt").unlink()
     return run
-
-
-# %%
-#| export
-def _result(state: dict, phases: list[str], seconds: float) -> dict[str, Any]:
-    "Metrics at the end of each phase"
-    last = {line["phase"]: {k: v for k, v in line.items() if k != "phase"} for line in state["history"]}
-    return {"phases": {name: last[name] for name in phases}, "seconds": round(seconds, 1),
-            "torch": torch.__version__, "modreg": modreg.__version__}
 
 
 # %% [markdown]
@@ -705,7 +788,7 @@ class Remember(Task):
         return ((said - number) ** 2).mean(-1)
 
     def evaluate(self, model):
-        number = torch.rand(self.config.batch, generator=_generator(0, "test")).expand(self.config.seeds, -1)
+        number = torch.rand(self.config.batch, generator=stream(0, "test")).expand(self.config.seeds, -1)
         return {"rmse": self.loss(model, number).sqrt()}
 
 
@@ -743,25 +826,24 @@ test_eq((run.path / "result.json").stat().st_mtime_ns, before)
 # *Predict:* the process dies in epoch 2 and is started again. Will the weights agree to six digits, or in every bit?
 
 # %%
-class Dies(Remember):
-    "Remember, on a machine that fails"
+class Dies(Callback):
+    "A machine that fails"
 
     left = 2 * config.batches + 7  # steps until the end
 
-    def loss(self, model, number):
+    def before_step(self, trainer):
         self.left -= 1
         if self.left == 0:
             raise KeyboardInterrupt
-        return super().loss(model, number)
 
 
-elsewhere = replace(config, out=tempfile.mkdtemp())
+elsewhere = Remember(replace(config, out=tempfile.mkdtemp()))
 try:
-    fit(Dies(elsewhere), progress=False)
+    fit(elsewhere, progress=False, callbacks=[Dies()])
 except KeyboardInterrupt:
     pass
-test_eq(len(Run(elsewhere).history), 2)
-resumed = fit(Remember(elsewhere), progress=False)
+test_eq(len(elsewhere.run.history), 2)
+resumed = fit(elsewhere, progress=False)
 test_eq(resumed.history, run.history)
 for phase in ("train", "lottery"):
     whole, again = run.weights(phase), resumed.weights(phase)
@@ -792,80 +874,79 @@ for tensors in (train, lottery):
 alone = fit(Remember(replace(config, seeds=1, seed=1, lottery=False)), progress=False)
 test_close(alone.result["phases"]["train"]["rmse"][0], run.result["phases"]["train"]["rmse"][1], eps=1e-4)
 
-# %% [markdown]
-# ## Settings that fail at once
-
-# %%
-test_fail(lambda: replace(config, manifold="pretzel"), contains="torus")
-test_fail(lambda: replace(config, control="l2"), contains="'shuffled'")
-test_fail(lambda: replace(config, sparsity=1.0), contains="less than 1")
-test_fail(lambda: replace(config, hidden="many"), contains="must be int")
-test_fail(lambda: replace(config, train_embedding=True, inhibitor="diffusion"), contains="train_embedding")
-test_fail(lambda: from_parameters(RememberConfig, {"manifod": "torus"}), contains="manifold = 'torus'")
-
 
 # %% [markdown]
-# ## Exercise 1
+# ## Exercise 1: a callback
 #
-# The hash leaves out `out`, `device` and `scale`. Show that two configs which differ in one of these alone share a digest,
-# and that one seed more makes another run.
+# Stop to sparsify, once the loss has not fallen for an epoch? First one must know. Write a callback that keeps the mean loss of each epoch, a number each (the first seed's, if there are several).
 
 # %%
-def same_run(a, b):
-    raise NotImplementedError("compare digests")
+class KeepLosses(Callback):
+    def __init__(self):
+        self.losses = []
+
+    def after_epoch(self, trainer):
+        raise NotImplementedError("trainer.mean_loss is () or (S,)")
 
 
 # %% [markdown]
 # <details><summary>Solution</summary>
 #
 # ```python
-# def same_run(a, b):
-#     return digest(a) == digest(b)
+# class KeepLosses(Callback):
+#     def __init__(self):
+#         self.losses = []
+#
+#     def after_epoch(self, trainer):
+#         self.losses.append(trainer.mean_loss.flatten()[0].item())
 # ```
 #
 # </details>
 
 # %%
-with exercise("digest(config) is a string"):
-    assert same_run(config, replace(config, out="elsewhere"))
-    assert not same_run(config, replace(config, seeds=4))
+with exercise("flatten() makes one shape of both"):
+    keep = KeepLosses()
+    short = fit(Remember(replace(config, epochs=2, lottery=False, out=tempfile.mkdtemp())), progress=False, callbacks=[keep])
+    test_eq(keep.losses, [line["loss"][0] for line in short.history])
 
 
 # %% [markdown]
-# ## Exercise 2: what does it cost to die?
+# ## Exercise 2: how many steps?
 #
-# A checkpoint is written after each epoch. A machine fails at a random moment of a run of $E$ epochs, each of $s$ seconds. How many seconds of work are lost on average?
+# A task yields 10 batches an epoch, and the gradients of 4 are averaged for a step. How many steps has an epoch, and by what is the last step's gradient too small?
 
 # %%
-def lost(epochs, seconds):
-    raise NotImplementedError("mean time since the last checkpoint")
+def steps(batches, accumulate):
+    raise NotImplementedError("number of steps, and what the last gradient must be multiplied by to be a mean")
 
 
 # %% [markdown]
 # <details><summary>Solution</summary>
 #
 # ```python
-# def lost(epochs, seconds):
-#     return seconds / 2
+# def steps(batches, accumulate):
+#     return math.ceil(batches / accumulate), accumulate / ((batches - 1) % accumulate + 1)
 # ```
 #
-# Half an epoch, however long the run. Without checkpoints it would be half the run.
+# The last step has the sum of what is left over, divided by `accumulate` all the same.
 #
 # </details>
 
 # %%
-with exercise("the failure falls somewhere in one epoch: where, on average?"):
-    test_eq([lost(10, 60), lost(1000, 60)], [30, 30])
+with exercise("10 = 4 + 4 + 2"):
+    test_eq(steps(10, 4), (3, 2))
+    test_eq(steps(8, 4), (2, 1))
 
 # %% [markdown]
 # ## What broke, and what the paper did
 #
+# - The loop was private at first, so every benchmark and study reached into it by names that were nobody's business. Each later wish added a branch to it: clipping, accumulation, blocks, sparse products.
 # - A learning rate that falls to nothing while sparsity rises cannot heal what the last epochs prune. Navigation learned at such a rate at first, and now at the paper's constant one.
 # - The first toy task was not learned by every seed, so its table showed luck. `Remember` is learned by all.
-# - A seed may diverge. JSON has no word for *not a number*, so it is written as `null`, and a table says "diverged".
+# - A loss of shape (S, batch) was summed over both, which multiplies the learning rate by the batch.
 #
 # The published scripts draw no seed, so no run of theirs can be repeated. Their logged sparsity counts weights below a thousandth;
 # here a zero is a zero. The lottery phase is the paper's (section 4): masks kept, all weights drawn anew, the same regularizer,
 # no further pruning, and a trained embedding held fast.
 #
-# **References.** Frankle and Carbin, *The lottery ticket hypothesis* (2019). Frankle et al., `open_lth`, whose hashed run folders are the model for these.
+# **References.** Frankle and Carbin, *The lottery ticket hypothesis* (2019). fastai's *miniai*, from which callbacks of a few lines are taken.

@@ -32,7 +32,8 @@ from torch import Tensor
 
 from modreg.geometry.manifolds import Manifold, manifold
 from modreg.lab.experiments import recurrent_weights
-from modreg.lab.training import Run, Task
+from modreg.lab.runs import Run
+from modreg.lab.training import Task
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

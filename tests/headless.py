@@ -6,7 +6,8 @@ from pathlib import Path
 import papermill
 import pytest
 
-from modreg.lab.training import Config, Task, fit
+from modreg.lab.settings import Config
+from modreg.lab.training import Callback, Task, fit
 
 CHAPTERS = Path(__file__).resolve().parent.parent / "nbs"
 
@@ -19,17 +20,16 @@ def run(chapter: str, folder: Path, **parameters) -> dict[Path, dict]:
     return {path.parent: json.loads(path.read_text()) for path in (folder / "runs").glob("*/result.json")}
 
 
-def break_off(task: type[Task], config: Config, evaluations: int) -> None:
-    "Train until the evaluation after so many, as if someone had stopped the process there"
+def break_off(task: type[Task], config: Config, epochs: int) -> None:
+    "Train until the epoch after so many has ended, as if someone had stopped the process before it is written down"
 
-    class Interrupted(task):
-        left = evaluations
+    class Interrupt(Callback):
+        left = epochs
 
-        def evaluate(self, model):
+        def after_epoch(self, trainer):
             if self.left == 0:
                 raise KeyboardInterrupt
             self.left -= 1
-            return super().evaluate(model)
 
     with pytest.raises(KeyboardInterrupt):
-        fit(Interrupted(config), progress=False)
+        fit(task(config), progress=False, callbacks=[Interrupt()])

@@ -15,6 +15,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "benchmarks"))
 import baselines
 import bench
 import rows
+import timing
 
 from modreg.geometry.manifolds import Torus
 from modreg.tasks.navigation import Navigation, NavigationConfig, PathIntegrator, PlaceCells, paths
@@ -46,7 +47,7 @@ class Clock:
 def test_rounds_are_interleaved_and_each_begins_with_another_timer():
     clock, order = Clock(), []
     timers = {name: lambda name=name: order.append(name) or clock.work(1) for name in "abc"}
-    done = bench.interleave(timers, rounds=(4, 4), seconds=0, clock=clock)
+    done = timing.interleave(timers, rounds=(4, 4), seconds=0, clock=clock)
     assert "".join(order) == "abc" + "bca" + "cab" + "abc"
     assert done == [dict.fromkeys("abc", 1.0)] * 4
 
@@ -54,7 +55,7 @@ def test_rounds_are_interleaved_and_each_begins_with_another_timer():
 @pytest.mark.parametrize(("cost", "rounds"), [(0.1, 9), (1.0, 5), (100.0, 3)])
 def test_rounds_end_when_the_time_is_up_but_not_before_the_least(cost, rounds):
     clock = Clock()
-    assert len(bench.interleave({"a": lambda: clock.work(cost)}, rounds=(3, 9), seconds=4.5, clock=clock)) == rounds
+    assert len(timing.interleave({"a": lambda: clock.work(cost)}, rounds=(3, 9), seconds=4.5, clock=clock)) == rounds
 
 
 @pytest.mark.parametrize(("shares", "kept"), [([0.0, 0.9, 0.0, 0.5, 0.0, 0.0], [1, 3, 5, 6]), ([0.9, 0.8, 0.0, 0.7, 0.5, 0.6], [3, 5, 6])])
@@ -65,15 +66,15 @@ def test_rounds_that_others_disturbed_do_not_count_as_long_as_enough_are_left(sh
         clock.work(1)
         return clock()
 
-    done = bench.interleave({"a": timer}, rounds=(3, 9), seconds=5.5, clock=clock, others=lambda: next(share))
+    done = timing.interleave({"a": timer}, rounds=(3, 9), seconds=5.5, clock=clock, others=lambda: next(share))
     assert [timings["a"] for timings in done] == kept
 
 
 def test_others_are_told_from_ours():
     "A process that is not ours is seen; one that is ours is not"
-    spin = bench.multiprocessing.get_context("fork").Process(target=lambda: sum(range(10**12)), daemon=True)
+    spin = timing.multiprocessing.get_context("fork").Process(target=lambda: sum(range(10**12)), daemon=True)
     spin.start()
-    theirs, ours = bench.Others([]), bench.Others([spin])
+    theirs, ours = timing.Others([]), timing.Others([spin])
     time.sleep(0.5)
     seen, rest = theirs(), ours()
     spin.kill()
@@ -87,14 +88,14 @@ def test_short_calls_are_repeated_and_long_ones_are_not():
     clock, calls = Clock(), []
     for cost, count in ((0.01, 11), (0.05, 3), (3.0, 1)):  # with one that is not timed before those that are repeated
         calls.clear()
-        each = bench.seconds_per_call(lambda cost=cost: calls.append(clock.work(cost)), cost, clock)
+        each = timing.seconds_per_call(lambda cost=cost: calls.append(clock.work(cost)), cost, clock)
         assert len(calls) == count and each == pytest.approx(cost)
 
 
 def test_quartiles_and_exponent():
-    assert bench.quartiles([3.0]) == [3.0, 3.0, 3.0]
-    assert bench.quartiles([5.0, 1.0, 2.0, 4.0, 3.0]) == [3.0, 2.0, 4.0]
-    assert bench.exponent([1, 2, 4, 8], [3 * n**1.7 for n in (1, 2, 4, 8)]) == pytest.approx(1.7)
+    assert timing.quartiles([3.0]) == [3.0, 3.0, 3.0]
+    assert timing.quartiles([5.0, 1.0, 2.0, 4.0, 3.0]) == [3.0, 2.0, 4.0]
+    assert timing.exponent([1, 2, 4, 8], [3 * n**1.7 for n in (1, 2, 4, 8)]) == pytest.approx(1.7)
 
 
 def test_a_ratio_is_taken_within_a_round_and_a_slow_round_falls_on_all(monkeypatch):
@@ -123,14 +124,14 @@ def test_a_ratio_is_taken_within_a_round_and_a_slow_round_falls_on_all(monkeypat
         def close(self):
             pass
 
-    monkeypatch.setattr(bench, "Runner", Fake)
-    row = bench.Row("fake", "1", cost, {"published": 4, "floor": 1.5})
-    result = bench.measure(row, 2, rounds=(5, 5))
+    monkeypatch.setattr(timing, "Runner", Fake)
+    row = timing.Row("fake", "1", cost, {"published": 4, "floor": 1.5})
+    result = timing.measure(row, 2, rounds=(5, 5))
     assert result["ratios"] == {"published": [4.0] * 3, "floor": [2.0] * 3}
     assert result["seconds"]["ours"][0] == 2.0
-    assert bench.reached(result) == {"published": True, "floor": False}
+    assert timing.reached(result) == {"published": True, "floor": False}
     assert bench.cells(result)[-1] == "4× published: reached; at most 1.5 of the floor: **missed**"
-    assert bench.verdicts(result | {"targets": {"published": 9}}) == ["9× published: **missed** (the floor: 8.00×)"]
+    assert timing.verdicts(result | {"targets": {"published": 9}}) == ["9× published: **missed** (the floor: 8.00×)"]
 
 
 def test_memory_of_a_call_is_seen():
@@ -138,14 +139,14 @@ def test_memory_of_a_call_is_seen():
         torch.ones(32 * 2**20).sum()  # what setting up needed and gave back does not count
         return lambda: torch.ones(8 * 2**20).sum()  # 32 MB
 
-    runner = bench.Runner(bench.Side(build), 1)
+    runner = timing.Runner(timing.Side(build), 1)
     runner.close()
     assert 25 < runner.memory < 60
 
 
 def test_a_serial_side_gets_a_process_for_each_core():
-    threads = bench.Side(lambda: lambda: None, per=4), bench.Side(lambda: lambda: None, per=4, serial=True)
-    runners = [bench.Runner(side, 2) for side in threads]
+    threads = timing.Side(lambda: lambda: None, per=4), timing.Side(lambda: lambda: None, per=4, serial=True)
+    runners = [timing.Runner(side, 2) for side in threads]
     assert [len(runner.processes) for runner in runners] == [1, 2]
     assert [runner.share for runner in runners] == [4, 8]
     for runner in runners:
@@ -154,7 +155,7 @@ def test_a_serial_side_gets_a_process_for_each_core():
 
 def test_what_fails_in_a_side_is_raised_here():
     with pytest.raises(RuntimeError, match="ZeroDivisionError"):
-        bench.Runner(bench.Side(lambda: 1 // 0), 1)
+        timing.Runner(timing.Side(lambda: 1 // 0), 1)
 
 
 def test_results_replace_those_of_the_same_row_and_keep_the_tables_order(tmp_path):
@@ -170,15 +171,15 @@ def test_results_replace_those_of_the_same_row_and_keep_the_tables_order(tmp_pat
 @pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")  # of torch, when it first compiles
 @pytest.mark.parametrize("row", rows.table(Z), ids=lambda row: f"{row.name} {row.size}")
 def test_every_row_runs_once(row):
-    result = bench.measure(row, row.threads[-1], rounds=(1, 1))
+    result = timing.measure(row, row.threads[-1], rounds=(1, 1))
     assert set(result["seconds"]) == set(row.sides) and all(t[0] > 0 for t in result["seconds"].values())
-    assert set(bench.reached(result)) == set(row.targets) and len(bench.cells(result)) == len(bench.HEAD)
+    assert set(timing.reached(result)) == set(row.targets) and len(bench.cells(result)) == len(bench.HEAD)
 
 
 @pytest.mark.parametrize("curve", rows.curves(Z), ids=lambda curve: f"{curve.name} {curve.axis}")
 def test_every_curve_runs_once(curve):
-    small = bench.Curve(curve.name, curve.axis, {name: dict(list(sizes.items())[:2]) for name, sizes in curve.sides.items()})
-    result = bench.measure_curve(small, 1, rounds=(1, 1))
+    small = timing.Curve(curve.name, curve.axis, {name: dict(list(sizes.items())[:2]) for name, sizes in curve.sides.items()})
+    result = timing.measure_curve(small, 1, rounds=(1, 1))
     assert all(np.isfinite(side["exponent"]) for side in result["sides"].values())
 
 

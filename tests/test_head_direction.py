@@ -56,7 +56,7 @@ def test_it_learns_and_pruning_on_the_circle_keeps_the_promised_zeros(tmp_path):
 
 
 @pytest.mark.parametrize("parameters", [
-    {"manifold": "klein", "control": "shuffled", "seeds": 1},
+    {"manifold": "klein", "penalty": "shuffled", "seeds": 1},
     {"train_embedding": True, "lottery": False, "sparsity": 0.5, "steps": 8},
 ], ids=lambda parameters: "-".join(map(str, parameters.values())))
 def test_papermill_runs_other_settings(tmp_path, parameters):

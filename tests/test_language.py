@@ -38,7 +38,8 @@ from modreg.tasks.language import (
     generate,
     write_generated,
 )
-from modreg.lab.training import Phase, Run, clip_, fit
+from modreg.lab.settings import decisive
+from modreg.lab.training import Phase, clip_, fit
 
 REAL = os.environ.get("MODREG_DATA")
 real = pytest.mark.skipif(not (REAL and (Path(REAL) / "wikitext-2").is_dir()), reason="MODREG_DATA has no wikitext-2")
@@ -136,9 +137,9 @@ def test_generated_text_is_for_the_tiny_scale_alone(generated):
 
 
 def test_real_and_generated_text_are_not_the_same_run(generated, monkeypatch):
-    without = Run(generated()).path
+    without = decisive(generated())
     monkeypatch.setenv("MODREG_DATA", "somewhere")
-    assert Run(generated()).path != without
+    assert decisive(generated()) != without
 
 
 # --- perplexity --------------------------------------------------------------------------------------------------------
@@ -316,19 +317,19 @@ def test_the_rate_of_a_stalled_seed_falls_within_a_run(generated):
     one = task(generated, 2)
     phase = Phase(one, "train")
     for valid in ([9.0, 9.0], [8.0, 9.1]):
-        phase.scheduler.observe({"valid": valid})
+        phase.schedule.observe({"valid": valid})
     state = phase.state_dict()
     other = Phase(one, "train")
     other.load_state_dict(state)
     rate = one.config.lr
     assert other.optimizer.param_groups[0]["rates"].tolist() == [rate, rate / 4]
-    other.scheduler.observe({"valid": [8.5, 8.9]})
+    other.schedule.observe({"valid": [8.5, 8.9]})
     assert other.optimizer.param_groups[0]["rates"].tolist() == [rate / 4, rate / 4]
 
 
 def test_a_dense_network_learns(generated):
     """The toy grammar: far below its unigram model, near its bigram model."""
-    config = generated(hidden=32, seeds=2, batches=100, epochs=3, sparsity=0.0, lottery=False, control="none", strength=0.0)
+    config = generated(hidden=32, seeds=2, batches=100, epochs=3, sparsity=0.0, lottery=False, penalty="none", strength=0.0)
     one = Language(config)
     found, limits = fit(one, progress=False).result["phases"]["train"]["perplexity"], one.limits()
     assert limits["bigram"] < limits["unigram"] / 2
@@ -369,7 +370,7 @@ def test_cold_writing_takes_the_likeliest_word(generated):
 
 
 @pytest.mark.parametrize("parameters", [
-    {"manifold": "klein", "control": "shuffled", "sparsity": 0.98},
+    {"manifold": "klein", "penalty": "shuffled", "sparsity": 0.98},
     {"train_embedding": True, "seeds": 1},
     {"lottery": False, "hidden": 12, "vocabulary": 40},
 ], ids=lambda parameters: "-".join(map(str, parameters.values())))
@@ -383,7 +384,7 @@ def test_papermill_runs_other_settings(tmp_path, monkeypatch, parameters):
         assert len(last["perplexity"]) == len(last["valid"]) == parameters.get("seeds", 3)
         assert all(abs(zeros - parameters.get("sparsity", 0.9)) < 1e-3 for zeros in last["sparsity"])
     assert {"table.md", "sample.md", "learning.png", "surprisal.png", "wiring.png", "sparsity.png"} <= {path.name for path in folder.iterdir()}
-    weights = Run(LanguageConfig(scale="tiny", device="cpu", out=str(tmp_path / "runs"), **parameters)).weights()
+    weights = Language(LanguageConfig(scale="tiny", device="cpu", out=str(tmp_path / "runs"), **parameters)).run.weights()
     assert len({tuple(weights[f"regularizer.{k}.embedding"].flatten().tolist()) for k in range(3)}) == 3  # each layer has its own places
 
 

@@ -15,9 +15,9 @@ from modreg.lab.training import Phase, fit
 
 @pytest.mark.parametrize("parameters", [
     {"manifold": "klein"},
-    {"manifold": "sphere", "control": "shuffled", "seeds": 1},
+    {"manifold": "sphere", "penalty": "shuffled", "seeds": 1},
     {"manifold": "r3", "train_embedding": True, "lottery": False},
-    {"inhibitor": "diffusion", "sparsity": 0.75, "control": "l1", "init": "paper", "hidden": 24},
+    {"inhibitor": "diffusion", "sparsity": 0.75, "penalty": "l1", "init": "paper", "hidden": 24},
 ], ids=lambda parameters: "-".join(map(str, parameters.values())))
 def test_papermill_runs_other_settings(tmp_path, parameters):
     results = run("navigation", tmp_path, **parameters)
@@ -70,7 +70,7 @@ def test_paper_scale_starts_and_steps(tmp_path):
 
 @pytest.mark.parametrize(("options", "mean"), [
     ({"manifold": "klein"}, 5.44),
-    ({"control": "l1"}, 86.7),
+    ({"penalty": "l1"}, 86.7),
     ({"train_embedding": True}, 5.87),
     ({"inhibitor": "diffusion"}, 14.72),
     ({"sparsity": 0.75}, 4.86),

@@ -188,7 +188,7 @@ def test_rats_are_made_up_only_where_nobody_would_mistake_it(monkeypatch):
 
 
 def test_papermill_runs_another_setting(tmp_path):
-    run("rats", tmp_path, seeds=1, manifold="klein", control="shuffled", lottery=False, mapping="stretch", rats="generated")
+    run("rats", tmp_path, seeds=1, manifold="klein", penalty="shuffled", lottery=False, mapping="stretch", rats="generated")
     assert sorted(path.name for path in (tmp_path / "runs").glob("*/rats.*")) == ["rats.md", "rats.png"]
 
 

@@ -23,7 +23,7 @@ from modreg.layers.sparse import (
     SparseElmanFunction,
     filled_blocks,
     load_sparse,
-    neighbour_groups,
+    geometric_blocks,
     patterns_of,
     fastest,
     save_sparse,
@@ -57,13 +57,13 @@ SHAPES = [(1, 1), (13, 1), (1, 13), *((20, width) for width in EDGES), (3, 1100)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize(("shape", "together"), [*((shape, 1) for shape in SHAPES), *((shape, 4) for shape in SHAPES if shape[0] % 4 == 0)])
+@pytest.mark.parametrize(("shape", "rows_per_set"), [*((shape, 1) for shape in SHAPES), *((shape, 4) for shape in SHAPES if shape[0] % 4 == 0)])
 @pytest.mark.parametrize("batch", [0, 1, 250])
-def test_product(shape, together, batch, dtype, kernels):
+def test_product(shape, rows_per_set, batch, dtype, kernels):
     "In one strip and in several; of a batch that must be filled up, and of an empty one"
     weight = draw(*shape, zeros=0.6, dtype=dtype)
     x, out = draw(shape[1], batch, zeros=0, dtype=dtype, seed=1), draw(shape[0], batch, zeros=0, dtype=dtype, seed=2)
-    matrix = SparseMatrix.of(weight, together)
+    matrix = SparseMatrix.of(weight, rows_per_set)
     assert torch.equal(matrix.dense(), weight)
     torch.testing.assert_close(matrix.add_(x, out.clone()), out + weight @ x, rtol=0, atol=DTYPES[dtype] * shape[1])
 
@@ -81,20 +81,20 @@ def test_gradient(shape, batch, dtype, kernels):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize(("shape", "together"), [((13, 1), 1), ((20, 600), 1), ((600, 20), 1), ((20, 600), 4), ((3, 1100), 4)])
-def test_transposed_product(shape, together, dtype, kernels):
+@pytest.mark.parametrize(("shape", "rows_per_set"), [((13, 1), 1), ((20, 600), 1), ((600, 20), 1), ((20, 600), 4), ((3, 1100), 4)])
+def test_transposed_product(shape, rows_per_set, dtype, kernels):
     weight, x = draw(*shape, zeros=0.6, dtype=dtype), draw(shape[0], 5, zeros=0, dtype=dtype, seed=1)
-    matrix = SparseMatrix.at(Pattern.of(weight != 0, transposed=True, together=together), weight)
+    matrix = SparseMatrix.at(Pattern.of(weight != 0, transposed=True, rows_per_set=rows_per_set), weight)
     assert torch.equal(matrix.dense(), weight.T)
     torch.testing.assert_close(matrix.add_(x, x.new_zeros(shape[1], 5)), weight.T @ x, rtol=0, atol=DTYPES[dtype] * shape[0])
 
 
-@pytest.mark.parametrize("together", [1, 4])
+@pytest.mark.parametrize("rows_per_set", [1, 4])
 @pytest.mark.parametrize("zeros", [0.6, 0.99])
-def test_steps_are_multiplied_one_by_one(together, zeros, kernels):
+def test_steps_are_multiplied_one_by_one(rows_per_set, zeros, kernels):
     weight = draw(20, 2100, zeros=zeros)
     x, out = draw(3, 2100, 5, zeros=0, seed=1), draw(3, 20, 5, zeros=0, seed=2)
-    torch.testing.assert_close(SparseMatrix.of(weight, together).add_(x, out.clone()), out + weight @ x)
+    torch.testing.assert_close(SparseMatrix.of(weight, rows_per_set).add_(x, out.clone()), out + weight @ x)
 
 
 @pytest.mark.parametrize(("states", "out"), [
@@ -118,8 +118,11 @@ def test_survivors_that_won_are_not_timed_again(always, monkeypatch):
     assert all(use_sparse_products(network, pruner.masks, 4).values())
     monkeypatch.setattr(sparse, "median_time", lambda *calls: pytest.fail("nothing has changed that could make them slower"))
     fewer = {name: mask & (torch.rand(mask.shape, generator=torch.Generator().manual_seed(0)) < 0.5) for name, mask in pruner.masks.items()}
+    with torch.no_grad():
+        for name, mask in fewer.items():
+            network.get_parameter(name).mul_(mask)
     assert all(use_sparse_products(network, fewer, 4).values())
-    assert len(network.decoder.product.args[0][0].places) == fewer["decoder.weight"].sum()
+    assert len(network.decoder.product.patterns[0].columns) == fewer["decoder.weight"].sum()
     monkeypatch.setattr(sparse, "median_time", lambda *calls: [1.0, 2.0])
     assert not any(use_sparse_products(network, pruner.masks, 4).values())  # there are more of them again
 
@@ -145,8 +148,8 @@ def test_rows_that_are_alike_stand_together(seed):
     blocks = torch.rand(8, 8, generator=g) < 0.3
     shuffled = torch.randperm(64, generator=g)
     mask = blocks.repeat_interleave(8, 0).repeat_interleave(8, 1)[shuffled]
-    assert Pattern.of(mask, together=4).places.numel() == mask.sum()  # so no zero is multiplied by
-    assert sorted(Pattern.of(mask, together=4).rows.flatten().tolist()) == list(range(64))
+    assert Pattern.of(mask, rows_per_set=4).index.numel() == mask.sum()  # so no zero is multiplied by
+    assert sorted(Pattern.of(mask, rows_per_set=4).rows.flatten().tolist()) == list(range(64))
 
 
 def test_quickest_without_numba(monkeypatch):
@@ -154,10 +157,10 @@ def test_quickest_without_numba(monkeypatch):
     assert fastest(draw(30, 40), 5)[0] in ("dense", "torch")
 
 
-@pytest.mark.parametrize("form", ["dense", "torch", "rows", "fours"])
+@pytest.mark.parametrize("form", ["dense", "torch", "rows", "4x1"])
 def test_every_form_multiplies(form, monkeypatch):
     "Each in turn is made the fastest by a clock that says so"
-    order = ["dense", "torch", "rows", "fours"]
+    order = ["dense", "torch", "rows", "4x1"]
     monkeypatch.setattr(sparse, "median_time", lambda *calls: [float(k != order.index(form)) for k in range(len(calls))])
     weight, x = draw(32, 40), draw(40, 5, zeros=0)
     name, multiply = fastest(weight, 5)
@@ -168,25 +171,89 @@ def test_every_form_multiplies(form, monkeypatch):
 @pytest.mark.parametrize(("shape", "options", "message"), [
     ((3,), {}, "replicas"),
     ((2, 2, 3, 3), {}, "replicas"),
-    ((6, 8), {"together": 4}, "with 6 rows"),
-    ((8, 6), {"together": 4, "transposed": True}, "with 6 rows"),
-    ((8, 8), {"together": 2}, "it is 1, or 4"),
+    ((6, 8), {"rows_per_set": 4}, "with 6 rows"),
+    ((8, 6), {"rows_per_set": 4, "transposed": True}, "with 6 rows"),
+    ((8, 8), {"rows_per_set": 2}, "it is 1, or 4"),
 ])
 def test_masks_that_have_no_pattern_are_refused(shape, options, message):
     with pytest.raises(ValueError, match=message):
         Pattern.of(torch.ones(shape, dtype=torch.bool), **options)
 
 
-@pytest.mark.parametrize("together", [1, 4])
+@pytest.mark.parametrize("rows_per_set", [1, 4])
 @pytest.mark.parametrize("transposed", [False, True])
 @pytest.mark.parametrize("shape", [(4, 4), (8, 600), (600, 8)])
-def test_replicas_lie_along_the_diagonal(shape, transposed, together, kernels):
+def test_replicas_lie_along_the_diagonal(shape, transposed, rows_per_set, kernels):
     weight = draw(3, *shape, zeros=0.6)
-    matrix = SparseMatrix.at(Pattern.of(weight != 0, transposed, together), weight)
+    matrix = SparseMatrix.at(Pattern.of(weight != 0, transposed, rows_per_set), weight)
     expected = torch.block_diag(*(weight.mT if transposed else weight))
     assert torch.equal(matrix.dense(), expected)
     x = draw(expected.shape[1], 5, zeros=0, seed=1)
     torch.testing.assert_close(matrix.add_(x, x.new_zeros(len(expected), 5)), expected @ x)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("rows_per_set", [1, 4])
+@pytest.mark.parametrize("transposed", [False, True])
+@pytest.mark.parametrize(("shape", "replicas", "edges"), [((4, 4), 1, 0), ((12, 8), 1, 40), ((40, 2104), 1, 700), ((24, 16), 2, 50), ((1, 1), 1, 1)])
+def test_a_matrix_of_edges(shape, replicas, edges, transposed, rows_per_set, dtype, kernels):
+    "In any order, against the dense matrix that they make"
+    if (shape[1] if transposed else shape[0]) % 4 and rows_per_set == 4:
+        return
+    g = torch.Generator().manual_seed(edges)
+    blocks = torch.block_diag(*torch.ones(replicas, shape[0] // replicas, shape[1] // replicas))
+    where = blocks.nonzero()[torch.randperm(int(blocks.sum()), generator=g)[:edges]]
+    values, dense = torch.randn(edges, generator=g, dtype=dtype), torch.zeros(shape, dtype=dtype)
+    dense[where[:, 0], where[:, 1]] = values
+    matrix = SparseMatrix.at(Pattern.from_edges(*where.T, shape, transposed, rows_per_set, replicas), values)
+    expected = dense.T if transposed else dense
+    assert torch.equal(matrix.dense(), expected)
+    x = torch.randn(expected.shape[1], 5, generator=g, dtype=dtype)
+    torch.testing.assert_close(matrix.add_(x, x.new_zeros(len(expected), 5)), expected @ x, rtol=0, atol=DTYPES[dtype] * 100)
+
+
+def test_edges_train_like_the_matrix_that_they_make(kernels):
+    "A recurrence and a projection on values alone: outputs and gradients are those of the dense functions"
+    masked = draw(30, 30, zeros=0.8) / 3
+    edges = masked.nonzero()[torch.randperm(int(masked.count_nonzero()), generator=torch.Generator().manual_seed(0))]
+    patterns = tuple(Pattern.from_edges(*edges.T, masked.shape, transposed) for transposed in (False, True))
+    found = []
+    for sparse_ in (False, True):
+        x, h0, bias = (draw(*shape, zeros=0, seed=k).requires_grad_() for k, shape in enumerate([(1, 6, 5, 30), (1, 5, 30), (30,)]))
+        values = masked[tuple(edges.T)].clone().requires_grad_()
+        weight = values if sparse_ else torch.zeros_like(masked).index_put(tuple(edges.T), values)
+        linear, elman = (partial(f.apply, patterns) for f in (SparseLinearFunction, SparseElmanFunction)) if sparse_ else (_linear, ElmanFunction.apply)
+        out, last = elman(linear(x, weight if sparse_ else weight[None], bias if sparse_ else bias[None]), h0, weight if sparse_ else weight[None], "tanh")
+        found.append([out, last, *torch.autograd.grad(out.sin().sum() + last.square().sum(), (values, x, h0, bias))])
+    for dense, ours in zip(*found, strict=True):
+        torch.testing.assert_close(ours, dense, rtol=0, atol=1e-10)
+
+
+def test_memory_of_edges_grows_with_the_edges():
+    "A matrix of 10^10 entries is never made"
+    n = 100_000
+    i = torch.arange(n)
+    pattern = Pattern.from_edges(i, (i + 1) % n, (n, n))
+    matrix, x = SparseMatrix.at(pattern, torch.ones(n)), torch.arange(2.0 * n).view(n, 2)
+    assert torch.equal(matrix.add_(x, torch.zeros(n, 2)), x.roll(-1, 0))
+
+
+@pytest.mark.parametrize(("edges", "options", "message"), [
+    (([0, 1], [0]), {}, "two tensors"),
+    (([0.0, 1.0], [0.0, 1.0]), {}, "whole numbers"),
+    (([0, 4], [0, 1]), {}, "rows of edges"),
+    (([0, -1], [0, 1]), {}, "rows of edges"),
+    (([0, 1], [0, 6]), {}, "columns of edges"),
+    (([0, 0, 1], [3, 3, 2]), {}, "more than once"),
+    (([0, 3], [0, 0]), {"replicas": 2}, "same replica"),
+    (([0, 3], [0, 0]), {"replicas": 3}, "replicas=3"),
+    (([0, 3], [0, 0]), {"rows_per_set": 3}, "it is 1, or 4"),
+])
+def test_bad_edges_are_refused(edges, options, message):
+    with pytest.raises(ValueError, match=message):
+        Pattern.from_edges(*map(torch.tensor, edges), (4, 6), **options)
+    with pytest.raises(ValueError, match="of 2 values"):
+        SparseMatrix.at(Pattern.from_edges(torch.tensor([0, 1]), torch.tensor([3, 3]), (4, 6)), torch.ones(3))
 
 
 @pytest.mark.parametrize("zeros", [0.0, 0.5, 0.97, 1.0])
@@ -263,7 +330,7 @@ def test_a_network_trains_alike(always, replicas):
     optimizers = [torch.optim.Adam(layer.parameters(), lr=1e-2) for layer in layers]
     for pruner, optimizer in zip(pruners, optimizers, strict=True):
         pruner.step(0, optimizer)
-    assert use_sparse_products(layers[1], pruners[1].masks, 4) == dict.fromkeys(("encoder.weight", "rnn.weight_hh_l0", "rnn.weight_hh_l1", "decoder.weight"), True)
+    assert use_sparse_products(layers[1], pruners[1].masks, 4) == dict.fromkeys(pruners[1].masks, True)
     x = draw(*(() if replicas is None else (replicas,)), 6, 4, 4, zeros=0)
     for _ in range(5):
         for layer, optimizer in zip(layers, optimizers, strict=True):
@@ -334,8 +401,8 @@ def test_bad_weights_are_refused(weights, nonlinearity, message):
 
 
 @pytest.mark.parametrize("n", [1, 15, 16, 17, 100])
-def test_neighbour_groups_hold_everybody_once(n):
-    groups = neighbour_groups(torch.rand(n, 2, generator=torch.Generator().manual_seed(n)), 16)
+def test_geometric_blocks_hold_everybody_once(n):
+    groups = geometric_blocks(torch.rand(n, 2, generator=torch.Generator().manual_seed(n)), 16)
     counts = groups.bincount()
     assert counts.sum() == n and counts.max() <= 16 and (counts[:-1] == 16).all()
     assert filled_blocks(torch.ones(n, n), groups) == 1 and filled_blocks(torch.zeros(n, n), groups) == 0
@@ -345,18 +412,18 @@ def test_each_kernel_is_kept_by_a_name_of_its_own():
     "Or processes that compile at the same time for numbers of two types would write into one file"
     kernels = sparse._kernels()
     kinds = [(kernels.add_product, 1), (kernels.add_product, 4), (kernels.add_gradient, 1)]
-    names = {kernels.compiled(f, np.dtype(dtype), batch, together).py_func.__qualname__ for f, together in kinds for dtype in ("float32", "float64") for batch in (1, 8, 300)}
+    names = {kernels.compiled(f, np.dtype(dtype), batch, rows_per_set).py_func.__qualname__ for f, rows_per_set in kinds for dtype in ("float32", "float64") for batch in (1, 8, 300)}
     assert len(names) == 18
 
 
 def test_kernels_that_were_compiled_in_other_processes(tmp_path):
-    "Functions of one name once took each other's place there: fours were multiplied as single rows"
+    "Functions of one name once took each other's place there: 4x1 blocks were multiplied as single rows"
     code = """
 import sys, torch
 from modreg.layers.sparse import SparseMatrix
 weight, x = torch.eye(8) + torch.arange(64.0).view(8, 8), torch.arange(24.0).view(8, 3)
-for together in map(int, sys.argv[1]):
-    torch.testing.assert_close(SparseMatrix.of(weight, together).add_(x, torch.zeros(8, 3)), weight @ x)
+for rows_per_set in map(int, sys.argv[1]):
+    torch.testing.assert_close(SparseMatrix.of(weight, rows_per_set).add_(x, torch.zeros(8, 3)), weight @ x)
 """
     for order in ("4", "14", "41"):
         subprocess.run([sys.executable, "-c", code, order], check=True, env=os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)})

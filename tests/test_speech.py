@@ -18,7 +18,7 @@ def config(out, **options):
     return SpeechConfig(scale="tiny", device="cpu", out=str(out), **options)
 
 
-@pytest.mark.parametrize("parameters", [{"manifold": "klein", "control": "shuffled", "seeds": 1}, {"train_embedding": True, "lottery": False, "seeds": 1}], ids=str)
+@pytest.mark.parametrize("parameters", [{"manifold": "klein", "penalty": "shuffled", "seeds": 1}, {"train_embedding": True, "lottery": False, "seeds": 1}], ids=str)
 def test_papermill_runs_other_settings(tmp_path, parameters):
     run("speech", tmp_path, **parameters)
     (table,) = (tmp_path / "runs").glob("*/table.md")
@@ -126,7 +126,7 @@ def test_paper_scale_starts_and_steps(tmp_path):
 @pytest.mark.slow
 @needs_data
 def test_the_loss_falls_on_real_utterances(tmp_path):
-    settings = SpeechConfig(scale="small", device="cpu", data="librispeech", control="none", strength=0.0, sparsity=0.0, lottery=False, seeds=1,
+    settings = SpeechConfig(scale="small", device="cpu", data="librispeech", penalty="none", strength=0.0, sparsity=0.0, lottery=False, seeds=1,
                             batch=8, batches=15, epochs=3, lr=1e-3, tested=5, out=str(tmp_path))
     history = fit(Speech(settings), progress=False).history
     assert history[-1]["loss"][0] < history[0]["loss"][0]

@@ -7,14 +7,15 @@ import sys
 import threading
 import time
 from dataclasses import replace
-from typing import ClassVar
 
 import pytest
 import torch
 from headless import break_off
 
 from modreg.tasks.navigation import Navigation, NavigationConfig
-from modreg.lab.training import Config, Phase, Run, Task, prefetch, digest, fit, from_parameters
+from modreg.lab.runs import digest
+from modreg.lab.settings import from_parameters
+from modreg.lab.training import Phase, Task, fit, prefetch
 
 SCRIPT = """
 import sys
@@ -40,7 +41,8 @@ def assert_same(a, b):
 
 def test_killed_process_resumes_bit_for_bit(tmp_path):
     settings = config(tmp_path / "killed", epochs=6, batches=20)
-    metrics = Run(settings).path / "metrics.jsonl"
+    run = Navigation(settings).run
+    metrics = run.path / "metrics.jsonl"
     process = subprocess.Popen([sys.executable, "-c", SCRIPT, settings.out])
     deadline = time.monotonic() + 120
     while not (metrics.exists() and len(metrics.read_text().splitlines()) >= 2):
@@ -48,14 +50,14 @@ def test_killed_process_resumes_bit_for_bit(tmp_path):
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    assert Run(settings).result is None
+    assert run.result is None
     subprocess.run([sys.executable, "-c", SCRIPT, settings.out], check=True)
     subprocess.run([sys.executable, "-c", SCRIPT, str(tmp_path / "whole")], check=True)
-    assert_same(Run(settings), Run(replace(settings, out=str(tmp_path / "whole"))))
+    assert_same(run, Navigation(replace(settings, out=str(tmp_path / "whole"))).run)
 
 
 @pytest.mark.parametrize("stop", [0, 1, 3, 4, 5])
-@pytest.mark.parametrize("options", [{}, {"train_embedding": True}, {"control": "shuffled", "schedule": "cubic", "ticket": "shuffled"}], ids=str)
+@pytest.mark.parametrize("options", [{}, {"train_embedding": True}, {"penalty": "shuffled", "schedule": "cubic", "ticket": "shuffled"}], ids=str)
 def test_interrupted_after_any_epoch(tmp_path, stop, options):
     whole = config(tmp_path / "whole", seeds=2, **options)
     parts = replace(whole, out=str(tmp_path / "parts"))
@@ -90,20 +92,20 @@ def test_tickets(tmp_path, ticket):
     assert all((lottery[m.removeprefix("mask.")][~lottery[m]] == 0).all() for m in masks)
     task = Navigation(settings)
     first, again = Phase(task, "train"), Phase(task, "lottery", train)
-    mask = again.pruner.masks["decoder.weight"]
+    mask = again.sparsifier.masks["decoder.weight"]
     assert torch.equal(first.model.decoder.weight[mask], again.model.decoder.weight[mask]) == (ticket == "original")
 
 
 def test_digest_names_what_decides(tmp_path):
     base = config(tmp_path)
     assert digest(base) == digest(replace(base, out="elsewhere"))
-    for change in ({"seed": 1}, {"lr": 2e-3}, {"manifold": "klein"}, {"control": "none"}, {"steps": 6}, {"ticket": "original"}):
+    for change in ({"seed": 1}, {"lr": 2e-3}, {"manifold": "klein"}, {"penalty": "none"}, {"steps": 6}, {"ticket": "original"}):
         assert digest(base) != digest(replace(base, **change))
 
 
 @pytest.mark.parametrize("options", [
     {"epochs": 0}, {"hidden": -1}, {"lr": float("nan")}, {"strength": -1.0}, {"seeds": 0}, {"schedule": "stairs"}, {"ticket": "golden"},
-    {"inhibitor": "fear"}, {"control": "moduli", "train_embedding": True, "inhibitor": "constant"}, {"place_cells": 2},
+    {"inhibitor": "fear"}, {"penalty": "moduli", "train_embedding": True, "inhibitor": "constant"}, {"place_cells": 2},
     {"block": 0}, {"block": 16, "order": "by hand"}, {"order": "random"}, {"block": 16, "train_embedding": True},
 ])
 def test_impossible_values(options):
@@ -141,11 +143,11 @@ def test_diverged_seed_is_reported_as_null(tmp_path):
 
 
 def test_task_without_methods_says_so(tmp_path):
-    class Empty(Config):
-        scales: ClassVar = {"tiny": {"strength": 0.1, "hidden": 4, "batch": 1, "batches": 1, "epochs": 1, "lr": 0.1}}
+    class Mute(Navigation):
+        evaluate = Task.evaluate
 
-    with pytest.raises(NotImplementedError):
-        fit(Task(Empty(scale="tiny", out=str(tmp_path))), progress=False)
+    with pytest.raises(TypeError, match=r"abstract.*evaluate"):
+        Mute(config(tmp_path))
 
 
 def test_the_next_batch_is_made_while_one_is_in_use():

@@ -89,12 +89,15 @@ LOOKS_AT = {"rats": "navigation", "gridcells": "navigation"}  # chapters that lo
 
 def trained(name: str) -> bool:
     "Whether an experiment was run to its end at its small scale, with one seed, in build/runs"
-    from modreg.lab.training import Config, Run
+    from modreg.lab.training import Task
 
     name = LOOKS_AT.get(name, name)
     members = vars(importlib.import_module(api.module_of(name))).values()
-    config = next(c for c in members if isinstance(c, type) and issubclass(c, Config) and getattr(c, "task", "") == name)
-    return (Run(config(scale="small", seeds=1, device="cpu", out=str(RUNS))).path / "table.md").exists()
+    task = next(t for t in members if isinstance(t, type) and issubclass(t, Task) and t.Config.task == name)
+    try:
+        return (task(task.Config(scale="small", seeds=1, device="cpu", out=str(RUNS))).run.path / "table.md").exists()
+    except FileNotFoundError:  # its data are not here, so it was not trained
+        return False
 
 
 def execute(

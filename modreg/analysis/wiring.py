@@ -13,7 +13,8 @@ from torch import Tensor
 
 from ..geometry.manifolds import Manifold, manifold
 from ..lab.experiments import recurrent_weights
-from ..lab.training import Run, Task
+from ..lab.runs import Run
+from ..lab.training import Task
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -14,7 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from ..layers.recurrent import RNN, Generators, Linear, near_identity_
-from ..lab.training import Config, Task
+from ..lab.settings import Config, setting
+from ..lab.training import Task
 
 # %% ../../nbs/adding.ipynb #9d172b61
 def target(
@@ -44,11 +45,10 @@ class AddingConfig(Config):
     "Settings of a run on the adding problem"
 
     sparsity: float = 0.95  # share of weights that is zero at the end
-    init: str | None = None  # initial recurrent matrix: "paper" (torch's default) or "identity"
+    init: str | None = setting(None, choices=("paper", "identity"))  # initial recurrent matrix: paper (torch's default), identity (near the identity)
     steps: int | None = None  # length of a sequence T
 
     task: ClassVar[str] = "adding"
-    choices: ClassVar[dict[str, tuple[str, ...]]] = {"init": ("paper", "identity")}
     scales: ClassVar[dict[str, dict[str, Any]]] = {
         "tiny": dict(hidden=32, steps=6, batch=32, batches=40, epochs=8, lr=5e-3, strength=1e-3, init="identity"),
         "small": dict(hidden=128, steps=50, batch=32, batches=200, epochs=15, lr=1e-3, strength=1e-2, init="identity"),

@@ -15,7 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from ..layers.recurrent import RNN, Generators, Linear, near_identity_
-from ..lab.training import Config, Task
+from ..lab.settings import Config
+from ..lab.training import Task
 
 # %% ../../nbs/head_direction.ipynb #808f8edd
 def headings(

@@ -22,7 +22,9 @@ import torch
 from torch import Tensor, nn
 
 from ..layers.recurrent import RNN, Linear
-from ..lab.training import Config, Task
+from ..lab.runs import fingerprint
+from ..lab.settings import Config
+from ..lab.training import Task
 
 # %% ../../nbs/language.ipynb #053cdaad
 @dataclass(frozen=True, kw_only=True)
@@ -142,7 +144,9 @@ def _corpus(source: str, folder: str | None, vocabulary: int) -> Corpus:
         if source == "generated":
             write_generated(folder := generated)
         paths = find_wikitext(folder) if folder else download_wikitext()
-        return Corpus({split: read_words(path) for split, path in paths.items()}, vocabulary)
+        corpus = Corpus({split: read_words(path) for split, path in paths.items()}, vocabulary)
+        corpus.fingerprint = fingerprint(*paths.values())
+        return corpus
 
 
 def load_corpus(config: LanguageConfig) -> Corpus:
@@ -337,6 +341,9 @@ class Language(Task):
 
     def model(self, generators: list[torch.Generator]) -> LanguageModel:
         return LanguageModel(self.config, len(self.corpus.words), generators)
+
+    def fingerprint(self) -> str:
+        return self.corpus.fingerprint
 
     def recurrent(self, model: LanguageModel) -> list[tuple[nn.Module, str]]:
         return [(model.rnn, f"weight_hh_l{k}") for k in range(LAYERS)]

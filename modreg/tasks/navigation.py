@@ -16,20 +16,20 @@ import torch
 from torch import Tensor, nn
 
 from ..layers.recurrent import RNN, Generators, Linear, near_identity_
-from ..lab.training import Config, Task
+from ..lab.settings import Config, setting
+from ..lab.training import Task
 
 # %% ../../nbs/navigation.ipynb #f2547db5
 @dataclass(frozen=True, kw_only=True)
 class NavigationConfig(Config):
     "Settings of a navigation run"
 
-    init: str | None = None  # initial recurrent matrix: "paper" (torch's default) or "identity"
-    inputs: str | None = None  # "raw" activity and displacement in m, or "standardized" to a size near 1
+    init: str | None = setting(None, choices=("paper", "identity"))  # initial recurrent matrix: paper (torch's default), identity (near the identity)
+    inputs: str | None = setting(None, choices=("raw", "standardized"))  # raw (activity and displacement in m), standardized (to a size near 1)
     place_cells: int | None = None  # number of place cells P
     steps: int | None = None  # steps of a path T
 
     task: ClassVar[str] = "navigation"
-    choices: ClassVar[dict[str, tuple[str, ...]]] = {"init": ("paper", "identity"), "inputs": ("raw", "standardized")}
     scales: ClassVar[dict[str, dict[str, Any]]] = {
         "tiny": dict(hidden=32, place_cells=64, steps=5, batch=20, batches=10, epochs=3, lr=1e-3, strength=1e-3,
                      init="identity", inputs="standardized"),

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from ..lab import experiments
+from ..lab.settings import setting
 from . import navigation
 from .navigation import Navigation, NavigationConfig, PathIntegrator, paths
 
@@ -26,10 +27,9 @@ from .navigation import Navigation, NavigationConfig, PathIntegrator, paths
 class RatsConfig(NavigationConfig):
     "Settings of a navigation run, and the real paths that it is tested on"
 
-    rats: str = "auto"  # "recorded", "generated", or "auto": generated only at the tiny scale without MODREG_DATA
-    mapping: str = "centre"  # how a recorded box goes into the network's: "centre" or "stretch"
+    rats: str = setting("auto", choices=("auto", "recorded", "generated"))  # recorded, generated (made-up recordings), auto: recorded, but generated for a tiny run without MODREG_DATA
+    mapping: str = setting("centre", choices=("centre", "stretch"))  # centre (metres stay metres), stretch (the recorded box fills the network's)
     task: ClassVar[str] = "rats"
-    choices: ClassVar[dict[str, tuple[str, ...]]] = {**NavigationConfig.choices, "rats": ("auto", "recorded", "generated"), "mapping": ("centre", "stretch")}
 
     def __post_init__(self):
         super().__post_init__()

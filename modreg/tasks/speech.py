@@ -26,14 +26,16 @@ from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
 
 from ..layers.recurrent import RNN, Generators, Linear, near_identity_
-from ..lab.training import Config, Task
+from ..lab.runs import fingerprint
+from ..lab.settings import Config, setting
+from ..lab.training import Task
 
 # %% ../../nbs/speech.ipynb #6f751f9f
 @dataclass(frozen=True, kw_only=True)
 class SpeechConfig(Config):
     "Settings of a speech run"
 
-    data: str | None = None  # "digits", "librispeech" or "tones"
+    data: str | None = setting(None, choices=("digits", "librispeech", "tones"))  # digits (spoken digits), librispeech (read books), tones (made up)
     bands: int | None = None  # mel bands
     channels: int | None = None  # channels of the convolutions
     blocks: int | None = None  # residual blocks of two convolutions
@@ -41,17 +43,16 @@ class SpeechConfig(Config):
     speed: float | None = None  # the speed of training data varies by up to this share; 0 for none
     pitch: float | None = None  # their pitch varies by up to this share; 0 for none
     masked: float | None = None  # up to this share of frames and of bands is hidden in training; 0 for none
-    init: str | None = None  # initial recurrent matrix: "paper" (torch's default) or "identity"
+    init: str | None = setting(None, choices=("paper", "identity"))  # initial recurrent matrix: paper (torch's default), identity (near the identity)
     tested: int = 1000  # utterances of unseen speakers that a model is tested on, at most
-    dropout: float | None = None  # share of the last layer's inputs that is set to zero in training
+    dropout: float | None = setting(None, neutral=0.0)  # share of the last layer's inputs that is set to zero in training
     warm: float | None = None  # share of the steps in which the learning rate rises to `lr`
     settle: float | None = None  # share of `lr` that it then falls to, along a line
-    workers: int = 0  # processes that decode ahead
+    workers: int = setting(0, decides=False)  # processes that decode ahead
     sum_batches: int = 1  # batches whose gradients make one step
-    precision: str = "float32"  # of the products on a GPU: "float32" or "bfloat16"
+    precision: str = setting("float32", choices=("float32", "bfloat16"))  # of the products on a GPU: float32, bfloat16
 
     task: ClassVar[str] = "speech"
-    choices: ClassVar[dict[str, tuple[str, ...]]] = {"data": ("digits", "librispeech", "tones"), "precision": ("float32", "bfloat16"), "init": ("paper", "identity")}
     scales: ClassVar[dict[str, dict[str, Any]]] = {
         "tiny": dict(data="tones", bands=12, channels=2, blocks=1, tail=12, speed=0.0, pitch=0.0, masked=0.0, dropout=0.0, init="paper", hidden=24, batch=8, batches=6, epochs=3, lr=5e-3, warm=0.3, settle=0.1, strength=1e-2),
         "small": dict(data="digits", bands=20, channels=8, blocks=1, tail=12, speed=0.3, pitch=0.2, masked=0.0, dropout=0.0, init="identity", hidden=128, batch=16, batches=90, epochs=8, lr=3e-3, warm=0.05, settle=0.3, strength=1e-2),
@@ -72,7 +73,7 @@ def duration(path: Path) -> float:  # s
 
     return soundfile.info(path).duration
 
-# %% ../../nbs/speech.ipynb #8d74a156
+# %% ../../nbs/speech.ipynb #6bfa5642
 ALPHABET = "' abcdefghijklmnopqrstuvwxyz"  # the characters of a transcript
 BLANK = len(ALPHABET)  # the 29th class: nothing new
 DIGITS = "zero one two three four five six seven eight nine".split()
@@ -121,7 +122,7 @@ def digits() -> list[Utterance]:
         raise FileNotFoundError(f"{folder} holds no recordings such as 7_george_3.wav; get the Free Spoken Digit Dataset, or use data='tones'")
     return [Utterance(path.stem, DIGITS[int(path.stem[0])], path.stem.split("_")[1], path) for path in paths]
 
-# %% ../../nbs/speech.ipynb #fae636ef
+# %% ../../nbs/speech.ipynb #5bb0daa2
 def librispeech() -> list[Utterance]:
     "Every subset of LibriSpeech that is there, `{subset}/{speaker}/{chapter}/{utterance}.flac` (or .mp3)"
     folder, texts = _root() / "LibriSpeech", {}
@@ -181,7 +182,7 @@ def mel_filters(
     up, down = (frequency - edges[:-2]) / (edges[1:-1] - edges[:-2]), (edges[2:] - frequency) / (edges[2:] - edges[1:-1])
     return torch.minimum(up, down).clamp(min=0)
 
-# %% ../../nbs/speech.ipynb #674cfb32
+# %% ../../nbs/speech.ipynb #f588e600
 def log_mel(
     samples: Tensor,  # (n,)
     rate: int,  # samples a second
@@ -218,7 +219,7 @@ def time_stretch(
     stretched = functional.grid_sample(pictures[:, None], grid, align_corners=True, padding_mode="border")[:, 0]
     return stretched * (torch.arange(y.shape[1]) < longer[:, None])[..., None], longer
 
-# %% ../../nbs/speech.ipynb #15daef39
+# %% ../../nbs/speech.ipynb #a81f6384
 def spec_augment(
     pictures: Tensor,  # (n, T, bands)
     share: float,  # up to this share of frames, and of bands
@@ -334,7 +335,7 @@ def greedy(
     "The text of the likeliest path"
     return collapse(scores.argmax(-1).tolist())
 
-# %% ../../nbs/speech.ipynb #7000c161
+# %% ../../nbs/speech.ipynb #a3a42adf
 def _log_add(a: float, b: float) -> float:
     high, low = max(a, b), min(a, b)
     return high if low == -math.inf else high + math.log1p(math.exp(low - high))
@@ -410,7 +411,7 @@ def error_rates(
 
     return {"cer": 100 * jiwer.cer(texts, written), "wer": 100 * jiwer.wer(texts, written)}
 
-# %% ../../nbs/speech.ipynb #eb692fd3
+# %% ../../nbs/speech.ipynb #49d703fc
 def one_cycle(
     parameters: list[nn.Parameter],
     config: SpeechConfig,
@@ -421,7 +422,7 @@ def one_cycle(
     return optimizer, torch.optim.lr_scheduler.OneCycleLR(
         optimizer, config.lr, total_steps=steps + 1, pct_start=config.warm, anneal_strategy="linear", div_factor=25, final_div_factor=1 / (25 * config.settle))
 
-# %% ../../nbs/speech.ipynb #bec801fa
+# %% ../../nbs/speech.ipynb #ded6ad21
 class Spectrograms(Dataset):
     "Spectrograms of utterances, each with its characters"
 
@@ -449,7 +450,7 @@ def collate(items: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor, Tensor,
     lengths = torch.tensor([len(p) for p in pictures])
     return nn.utils.rnn.pad_sequence(pictures, batch_first=True), lengths, torch.cat(texts), torch.tensor([len(t) for t in texts])
 
-# %% ../../nbs/speech.ipynb #1e899b66
+# %% ../../nbs/speech.ipynb #e824af42
 @torch.no_grad()
 def transcribe(
     model: SpeechModel,
@@ -466,7 +467,7 @@ def transcribe(
             texts += [read(seed_scores[:n, k]) for k, n in enumerate(seed_frames)]
     return written
 
-# %% ../../nbs/speech.ipynb #d61e3169
+# %% ../../nbs/speech.ipynb #f94efa1a
 def deal(
     count: int,  # utterances, sorted by length
     batch: int,  # utterances a batch
@@ -480,7 +481,7 @@ def deal(
         rows.append(chosen[torch.randperm(len(chosen), generator=generator)])
     return torch.cat(rows)[:batches]
 
-# %% ../../nbs/speech.ipynb #9a3feb69
+# %% ../../nbs/speech.ipynb #6794c855
 def vary(
     batch: tuple[Tensor, Tensor, Tensor, Tensor],  # as `collate` makes it
     config: SpeechConfig,
@@ -498,7 +499,7 @@ def vary(
         pictures = spec_augment(pictures, config.masked, draws[:, 2:])
     return pictures, lengths, characters, counts
 
-# %% ../../nbs/speech.ipynb #33055b34
+# %% ../../nbs/speech.ipynb #cb53e5ca
 class Speech(Task):
     "Speech recognition with CTC (section 4.4 and appendix A.4)"
 
@@ -516,6 +517,11 @@ class Speech(Task):
         if len(self.train) < config.batch:
             raise ValueError(f"batch={config.batch}; there are {len(self.train)} utterances to learn from, so a batch holds at most that many")
         _, self.rate = self.train[0].sound()
+
+    def fingerprint(self) -> str:
+        heard = [u for u in (*self.train, *self.test) if u.path]
+        texts, files = [f"{u.name} {u.speaker} {u.text}" for u in heard], [u.path for u in heard]
+        return fingerprint(*texts, *files, contents=self.config.data != "librispeech") if heard else ""
 
     def model(self, generators: list[torch.Generator]) -> SpeechModel:
         return SpeechModel(self.config, generators)
