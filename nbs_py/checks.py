@@ -369,7 +369,8 @@ def _prices(trial: tuple[Inhibitor, torch.dtype]) -> Iterator[str]:
     for shape in ((3, 1001), (0,), (7, 11, 39)):
         if f(d.new_zeros(shape)).shape != shape:
             yield f"distances {shape} have prices {tuple(f(d.new_zeros(shape)).shape)}"
-    if not torch.equal(f(d.flip(0)), price.flip(0)):
+    alone = f(d[:500]) - price[:500]
+    if not alone.nan_to_num(0).abs().max() <= 1e3 * torch.finfo(dtype).eps * price[price.isfinite()].max():  # inf less inf is nan
         yield "the price of a distance depends on which others stand beside it"
 
 
@@ -442,24 +443,21 @@ class GoodTaxi(Torus):
 #     @property
 #     def diameter(self):
 #         return self.period
-#
-#     def distance_vjp(self, x, y):
-#         return Manifold.distance_vjp(self, x, y)
 # ```
 #
-# A torus has a fast `distance_vjp` of its own, which knows the round distance. Who inherits it must put the plain one back, or the check says so; try it without.
+# A torus has a fast `distance_vjp` of its own, which knows the round distance. A subclass that overrides `pairwise` alone gets the plain one back.
 #
 # </details>
 
 # %%
-with exercise("half a period along x and half along y; and look at what the check says of distance_vjp"):
+with exercise("half a period along x and half along y"):
     test_eq(check_manifold(GoodTaxi()), (True, ""))
 
 
 # %% [markdown]
 # ## Exercise 2: which rule?
 #
-# Let a distance be cut off: $\min(d, 3)$ with the $d$ of the torus, and a diameter of 3. Which rules does it break? Answer with a list of words from the table, such as `["triangle"]`.
+# Let a distance be cut off: $\min(d, 3)$ with the $d$ of the sphere, and a diameter of 3. Which rules does it break? Answer with a list of words from the table, such as `["triangle"]`.
 
 # %%
 def broken():
@@ -482,14 +480,11 @@ def broken():
 with exercise("take three points and try to make a detour shorter than 3"):
     answer = broken()
 
-    class Cut(Torus):
+    class Cut(Sphere):
         diameter = 3.0
 
         def pairwise(self, x, y):
             return super().pairwise(x, y).clamp(max=3)
-
-        def distance_vjp(self, x, y):
-            return Manifold.distance_vjp(self, x, y)
 
     ok, reasons = check_manifold(Cut())
     test_eq(sorted({word for word in ("zero", "symmetry", "triangle", "diameter", "gradients") if word in reasons}), sorted(answer))

@@ -182,6 +182,28 @@ def _why_not(manifold: "Manifold", x: Tensor) -> str:
     return f"{outside} points of {x[..., 0].numel()} are not on {manifold}; call project" if outside else ""
 
 
+# %%
+#| export
+def _vjp(manifold: "Manifold", x: Tensor, y: Tensor) -> tuple[Tensor, Callable]:
+    "Distances and their backward pass by automatic differentiation"
+    with torch.enable_grad():
+        x, y = x.detach().requires_grad_(), y.detach().requires_grad_()
+        d = manifold.distance(x, y)
+    return d.detach(), lambda grad: torch.autograd.grad(d, (x, y), grad)
+
+
+def _scaled(manifold: "Manifold", factor: float) -> "Manifold":
+    "A copy whose field of length is multiplied by a factor"
+    if manifold.scale_field is None:
+        raise NotImplementedError(f"{manifold} has no scale_field: name the field that is its length")
+    return replace(manifold, **{manifold.scale_field: getattr(manifold, manifold.scale_field) * factor})
+
+
+def _flattened(x: Tensor) -> Tensor:
+    "The first two coordinates, the second 0 if there is only one"
+    return x[..., :2] if x.shape[-1] > 1 else torch.cat([x, torch.zeros_like(x)], -1)
+
+
 # %% [markdown]
 # The base class. Who adds a space writes the four methods marked *abstract*; a class that lacks one can't be made. Who uses a space
 # calls `distance`, which checks what it is given and then asks `pairwise`.
@@ -197,6 +219,10 @@ class Manifold(ABC):
     chart_labels = ("x", "y")  # axis labels for `chart`
     scale_field = None  # name of the field that `scaled` multiplies
     trainable = True  # points can move by small steps; False where they are indices, of dtype int64
+
+    def __init_subclass__(cls):
+        if "pairwise" in vars(cls) and "distance_vjp" not in vars(cls):  # a parent's would be that of another distance
+            cls.distance_vjp = Manifold.distance_vjp
 
     @property
     def name(self) -> str:
@@ -229,26 +255,19 @@ class Manifold(ABC):
 
     def distance_vjp(self, x: Tensor, y: Tensor) -> tuple[Tensor, Callable]:
         "Distances (n, m), and a function that carries their gradient (n, m) back to `x` and `y`, to be called once"
-        with torch.enable_grad():
-            x, y = x.detach().requires_grad_(), y.detach().requires_grad_()
-            d = self.distance(x, y)
-        return d.detach(), lambda grad: torch.autograd.grad(d, (x, y), grad)
+        return _vjp(self, x, y)
 
     def check(self, x: Tensor) -> tuple[bool, str]:
         "Whether these (..., coordinates) are points of the manifold, and if not, why"
-        reason = _why_not(self, x)
-        return not reason, reason
+        return not (reason := _why_not(self, x)), reason
 
     def scaled(self, factor: float) -> "Manifold":
         "The same space with all its distances multiplied by a factor"
-        if self.scale_field is None:
-            raise NotImplementedError(f"{self} has no scale_field: name the field that is its length")
-        return replace(self, **{self.scale_field: getattr(self, self.scale_field) * factor})
+        return _scaled(self, factor)
 
     def chart(self, x: Tensor) -> Tensor:
         "Flat coordinates (..., n, 2) of points (..., n, coordinates) for pictures: the first two, unless a subclass has a better map"
-        check_points(self, x)
-        return x[..., :2] if self.coordinates > 1 else torch.cat([x, torch.zeros_like(x)], -1)
+        return _flattened(check_points(self, x))
 
 
 # %% [markdown]

@@ -524,4 +524,4 @@ with exercise("`split` of this chapter knows which commas are outside"):
 #
 # ## References
 #
-# - The Python documentation, *inspect: signatures* (2024): how a function says which arguments it takes.
+# - Python Enhancement Proposal 362, *Function signature object* (2006): how a function says which arguments it takes.

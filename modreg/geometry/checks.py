@@ -189,7 +189,8 @@ def _prices(trial: tuple[Inhibitor, torch.dtype]) -> Iterator[str]:
     for shape in ((3, 1001), (0,), (7, 11, 39)):
         if f(d.new_zeros(shape)).shape != shape:
             yield f"distances {shape} have prices {tuple(f(d.new_zeros(shape)).shape)}"
-    if not torch.equal(f(d.flip(0)), price.flip(0)):
+    alone = f(d[:500]) - price[:500]
+    if not alone.nan_to_num(0).abs().max() <= 1e3 * torch.finfo(dtype).eps * price[price.isfinite()].max():  # inf less inf is nan
         yield "the price of a distance depends on which others stand beside it"
 
 
