@@ -146,6 +146,8 @@ def _points(trial: _Trial) -> Iterator[str]:
         yield f"project moves points that lie on the space, by up to {(space.project(x) - x).abs().max().item():.3g}; leave them as they are"
 
 
+# %%
+#| export
 def _strays(trial: _Trial) -> Iterator[str]:
     "What is wrong with `project` where it is needed"
     if not trial.space.trainable:
@@ -307,6 +309,7 @@ class Squared(Torus):
         return super().pairwise(x, y) ** 2
 
 
+# %%
 class OneWay(Torus):
     "Uphill is farther"
     def pairwise(self, x, y):
@@ -361,6 +364,8 @@ def check_inhibitor(
     return not reasons, "\n".join(reasons)
 
 
+# %%
+#| export
 def _prices(trial: tuple[Inhibitor, torch.dtype]) -> Iterator[str]:
     "What is wrong with prices; what `__call__` refuses, it says itself"
     f, dtype = trial

@@ -814,6 +814,8 @@ MANIFOLDS.register("r", Euclidean, numbered=True)
 MANIFOLDS.register("s", Sphere, numbered=True)
 
 
+# %%
+#| export
 def manifold(
     spec: str | Manifold,  # such as "torus", "torus6", "r3", "torus(period=20)"; or a manifold
 ) -> Manifold:  # the manifold
@@ -829,6 +831,11 @@ def register_manifold(
     MANIFOLDS.register(name, space)
 
 
+# %% [markdown]
+# Several spaces, such as one for each layer, stand in one text with commas between them.
+
+# %%
+#| export
 def manifolds_of(
     specs: str | Manifold | Sequence[str | Manifold],  # one for all, or one for each; in one text with commas between them
     count: int,  # how many are wanted

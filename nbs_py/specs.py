@@ -420,6 +420,8 @@ def _spelled(registry: Registry, thing: Any) -> str:
     return call_text(heads[0], **changed)
 
 
+# %%
+#| export
 def call_text(
     name: str,  # what is called
     **changed: Any,  # its arguments

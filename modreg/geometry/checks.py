@@ -53,7 +53,7 @@ def _points(trial: _Trial) -> Iterator[str]:
     if not torch.equal(space.project(x), x):
         yield f"project moves points that lie on the space, by up to {(space.project(x) - x).abs().max().item():.3g}; leave them as they are"
 
-
+# %% ../../nbs/checks.ipynb #7b065b74
 def _strays(trial: _Trial) -> Iterator[str]:
     "What is wrong with `project` where it is needed"
     if not trial.space.trainable:
@@ -180,7 +180,7 @@ def check_inhibitor(
         reasons += [f"{str(dtype).removeprefix('torch.')}: {reason}" for reason in _tried(lambda: (f, dtype), (_prices, _slopes))]  # noqa: B023
     return not reasons, "\n".join(reasons)
 
-
+# %% ../../nbs/checks.ipynb #10e9f937
 def _prices(trial: tuple[Inhibitor, torch.dtype]) -> Iterator[str]:
     "What is wrong with prices; what `__call__` refuses, it says itself"
     f, dtype = trial

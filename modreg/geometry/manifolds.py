@@ -455,7 +455,7 @@ for _name, _maker in {"circle": Circle, "sphere": Sphere, "torus": Torus, "klein
 MANIFOLDS.register("r", Euclidean, numbered=True)
 MANIFOLDS.register("s", Sphere, numbered=True)
 
-
+# %% ../../nbs/manifolds.ipynb #7a180f79
 def manifold(
     spec: str | Manifold,  # such as "torus", "torus6", "r3", "torus(period=20)"; or a manifold
 ) -> Manifold:  # the manifold
@@ -470,7 +470,7 @@ def register_manifold(
     "Give a space of your own a name"
     MANIFOLDS.register(name, space)
 
-
+# %% ../../nbs/manifolds.ipynb #06c4ebb8
 def manifolds_of(
     specs: str | Manifold | Sequence[str | Manifold],  # one for all, or one for each; in one text with commas between them
     count: int,  # how many are wanted

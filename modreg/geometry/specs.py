@@ -264,7 +264,7 @@ def _spelled(registry: Registry, thing: Any) -> str:
         changed.pop("dim", None)
     return call_text(heads[0], **changed)
 
-
+# %% ../../nbs/specs.ipynb #31264a80
 def call_text(
     name: str,  # what is called
     **changed: Any,  # its arguments
