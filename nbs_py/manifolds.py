@@ -46,6 +46,7 @@ import matplotlib.pyplot as plt
 from fastcore.test import test_close, test_eq, test_fail
 
 from modreg.book.exercises import exercise
+from modreg.book.explore import glued_square
 
 plt.style.use("modreg.data.book")
 
@@ -68,8 +69,38 @@ plt.show()
 #
 # *Predict, before you read on:* the star on the torus sits near the right edge, and its neighbourhood comes in again on the left,
 # at the same height. On the Klein bottle it also comes in on the left. At which height, and why?
+#
+# ## Neurons on a space
+#
+# Two calls are all that a network needs of a space: one draws a point for each neuron, and one says how far all are from all.
+
+# %%
+space = finished.manifold("torus(period=10)")
+neurons = space.sample(200, torch.Generator().manual_seed(0))
+neurons = neurons[neurons[:, 0].argsort()]  # numbered from left to right, for the picture's sake
+distances = space.distance(neurons)
+
+fig, (left, right) = plt.subplots(1, 2, figsize=(8.4, 3.4), layout="constrained")
+left.scatter(*space.chart(neurons).T, c=distances[100])
+left.plot(*neurons[100], "*", color="white", markeredgecolor="black", markersize=15)
+left.set(aspect="equal", xlabel="x", ylabel="y", title="200 neurons, seen from one of them")
+fig.colorbar(right.imshow(distances), ax=(left, right), label="distance")
+right.set(xlabel="neuron", ylabel="neuron", title="all distances")
+plt.show()
 
 # %% [markdown]
+# The matrix on the right is what the regularizer will turn into prices. Its upper right corner is dark: the first neurons and the last ones are neighbours, over the edge.
+#
+# ## Glue
+#
+# A torus and a Klein bottle are a square whose edges are glued in pairs. How they are glued makes the difference.
+
+# %%
+glued_square()
+
+# %% [markdown]
+# *Question:* the disc is one neighbourhood and stays one, however it is cut up on the square. On which of the two surfaces can a neuron that walks straight on come home with left and right exchanged?
+#
 # ## The obvious distance
 #
 # The flat torus is the square with opposite edges glued. To go from $x$ to $y$ one takes the short way round in each coordinate.
@@ -84,6 +115,17 @@ def naive_torus(x, y, period=10.0):
 
 
 test_close(naive_torus(torch.tensor([[9.5, 5.0]]), torch.tensor([[0.5, 5.0]])), 1.0)
+
+x = torch.linspace(0, 10, 400)
+fig, (left, right) = plt.subplots(1, 2, figsize=(8.4, 2.6), layout="constrained")
+for at, colour in ((2.0, "#440154"), (7.0, "#35b779")):
+    delta = x - at
+    left.plot(x, delta - 10 * torch.round(delta / 10), ".", markersize=2, color=colour, label=f"from {at:.0f}")
+    right.plot(x, naive_torus(torch.tensor([[at]]), x[:, None])[0], color=colour)
+left.set(xlabel="x", ylabel="shortest difference", title="the short way round")
+right.set(xlabel="x", ylabel="distance", title="its length")
+left.legend()
+plt.show()
 
 # %% [markdown]
 # The values are right. But an embedding can be *trained*, and then the gradient matters. Every neuron is at distance 0 from itself,
@@ -121,7 +163,23 @@ print(f"{(~close.grad.isfinite()).any(-1).float().mean():.0%} of gradients are n
 assert not close.grad.isfinite().all()
 
 
+# %%
+angles = torch.logspace(-7, 0, 200, dtype=torch.float64)
+north = torch.tensor([[0.0, 1.0]])
+tilted = torch.stack([angles.sin(), angles.cos()], -1).float()
+by_chords = 2 * torch.atan2((north - tilted).norm(dim=-1), (north + tilted).norm(dim=-1))
+by_arccosine = naive_sphere(north, tilted, 1.0)[0]
+
+fig, ax = plt.subplots(figsize=(6, 3.4), layout="constrained")
+for answer, label, style in ((by_arccosine, "arccosine", "--"), (by_chords, "two chords", "-")):
+    ax.loglog(angles, ((answer - angles).abs() / angles).clamp(min=1e-9), style, color="#440154" if style == "-" else "#35b779", label=label)
+ax.set(xlabel="true angle (radians)", ylabel="relative error", title="float32: angle between two unit vectors")
+ax.legend()
+plt.show()
+
 # %% [markdown]
+# Below some angle the arccosine answers 0 whatever you ask: the error is the whole angle. The other curve belongs to a better formula, which stands further down.
+#
 # The arccosine is infinitely steep at $\pm 1$, just where neighbours and antipodes are: the slightest rounding of the inner product
 # becomes a distance, and rounding beyond 1 becomes `nan` at once.
 #
@@ -161,6 +219,7 @@ def check_points(
 
 # %%
 #| export
+#| code-fold: true
 def _check_pair(manifold: "Manifold", x: Tensor, y: Tensor | None) -> tuple[Tensor, Tensor]:
     "Two arrays of points of one dtype, the second the first itself if it is not given"
     check_points(manifold, x, "x", 2)
@@ -184,6 +243,7 @@ def _why_not(manifold: "Manifold", x: Tensor) -> str:
 
 # %%
 #| export
+#| code-fold: true
 def _vjp(manifold: "Manifold", x: Tensor, y: Tensor) -> tuple[Tensor, Callable]:
     "Distances and their backward pass by automatic differentiation"
     with torch.enable_grad():
@@ -276,6 +336,7 @@ class Manifold(ABC):
 
 # %%
 #| export
+#| code-fold: true
 def check_whole(**values: int) -> None:
     "Raise ValueError unless each value is a whole number of 1 or more"
     for name, value in values.items():
@@ -333,6 +394,9 @@ def wrap(
     return torch.sub(delta, (delta * (1 / period)).round_(), alpha=period)
 
 
+# %%
+#| export
+#| code-fold: true
 def _over(a: Tensor, b: Tensor) -> Tensor:
     "a / b, and a where b is 0"
     return a / torch.where(b == 0, torch.ones_like(b), b)
@@ -349,6 +413,7 @@ def _norm(deltas) -> Tensor:
 
 # %%
 #| export
+#| code-fold: true
 class _FlatDistance(torch.autograd.Function):
     "Length of the shortest difference; O(n·m) memory; gradient 0 where the distance is 0"
     generate_vmap_rule = True
@@ -490,7 +555,22 @@ test_close(circle.distance(torch.tensor([[0.0]]), torch.tensor([[quarter], [2 * 
            torch.tensor([[quarter, circle.diameter, quarter]]), eps=1e-5)
 
 
+# %%
+grid = torch.cartesian_prod(*[torch.linspace(0.25, 9.75, 20)] * 2).requires_grad_()
+star = torch.tensor([[6.0, 4.0]])
+d = torus.distance(grid, star)
+(away,) = torch.autograd.grad(d.sum(), grid)
+fig, ax = plt.subplots(figsize=(4.4, 4), layout="constrained")
+arrows = ax.quiver(*grid.detach().T, *away.T, d.detach()[:, 0])
+fig.colorbar(arrows, ax=ax, label="distance")
+ax.plot(*star[0], "*", color="white", markeredgecolor="black", markersize=15)
+ax.set(aspect="equal", xlabel="x", ylabel="y", title="gradient of the distance to a star")
+plt.show()
+
 # %% [markdown]
+# Every arrow has length 1 and points straight away from the star; an embedding that is trained walks along such arrows. They meet head-on where two shortest paths are equally long, half a period away from the star. There the
+# distance has a ridge, and the gradient jumps, but it stays finite.
+#
 # ## The Klein bottle: nine images, then two
 #
 # Glue the top of the square to the bottom as on the torus, but the right edge to the left *upside down*:
@@ -544,6 +624,7 @@ plt.show()
 
 # %%
 #| export
+#| code-fold: true
 def _turn_home(x: Tensor, period: float) -> Tensor:
     "Bring points to the square [0, period)² by the gluing of the Klein bottle"
     across, up = x.unbind(-1)
@@ -637,26 +718,7 @@ class Euclidean(_Flat):
 # $$\theta = 2\,\operatorname{atan2}(|u - v|,\ |u + v|).$$
 #
 # A small angle comes from a small chord, an angle near $\pi$ from a small chord to the antipode. Neither comes from a number near 1,
-# which is where the arccosine lost its digits.
-
-# %%
-angles = torch.logspace(-7, 0, 200, dtype=torch.float64)
-north = torch.tensor([[0.0, 1.0]])
-tilted = torch.stack([angles.sin(), angles.cos()], -1).float()
-by_chords = 2 * torch.atan2((north - tilted).norm(dim=-1), (north + tilted).norm(dim=-1))
-by_arccosine = naive_sphere(north, tilted, 1.0)[0]
-
-fig, ax = plt.subplots(figsize=(6, 3.4), layout="constrained")
-for answer, label, style in ((by_arccosine, "arccosine", "--"), (by_chords, "two chords", "-")):
-    ax.loglog(angles, ((answer - angles).abs() / angles).clamp(min=1e-9), style, color="#440154" if style == "-" else "#35b779", label=label)
-ax.set(xlabel="true angle (radians)", ylabel="relative error", title="float32: angle between two unit vectors")
-ax.legend()
-plt.show()
-
-
-# %% [markdown]
-# Below some angle the arccosine answers 0 whatever you ask: the error is the whole angle. With chords it stays at the rounding
-# of a single number.
+# which is where the arccosine lost its digits. In the figure of errors it is the curve that stays at the rounding of a single number.
 #
 # The gradient by hand again. With $D = |u - v|$ and $S = |u + v|$,
 #
@@ -666,6 +728,7 @@ plt.show()
 
 # %%
 #| export
+#| code-fold: true
 def _chords(u: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
     "Lengths |u - v| and |u + v| of all pairs, one coordinate at a time"
     pairs = [(u[..., :, None, k], v[..., None, :, k]) for k in range(u.shape[-1])]
@@ -706,6 +769,7 @@ class _SphereDistance(torch.autograd.Function):
 
 # %%
 #| export
+#| code-fold: true
 def _unit(x: Tensor) -> Tensor:
     "Points divided by their length; the origin, which has no direction, goes to the first axis"
     size = x.detach().abs().amax(-1, keepdim=True)
@@ -888,6 +952,7 @@ def plot_from_point(
 
 # %%
 #| export
+#| code-fold: true
 def _grid(manifold: Manifold, resolution: int) -> Tensor:
     "A grid of points (rows, columns, coordinates) that covers a manifold with a flat picture"
     side = torch.linspace(0, 1, resolution)
