@@ -127,6 +127,7 @@ assert error < 0.25  # it has learned
 # | | [finite](finite.ipynb) | matrices of distances, graphs, meshes and clouds of points |
 # | | [checks](checks.ipynb) | whether a space or an inhibitor of your own is right, and if not, why |
 # | Method | [regularizer](regularizer.ipynb) | the penalty: what a connection costs, on the weights of any layer |
+# | | [penalties](penalties.ipynb) | what it is compared with: no price, one price, the same prices elsewhere, and a rival |
 # | | [pruning](pruning.ipynb) | masks, schedules, lottery tickets |
 # | | [own](own.ipynb) | a manifold and an inhibitor of your own, in your own training loop |
 # | Experiments | [experiments](experiments.ipynb) | three runs, their pictures, and all conditions on equal terms |
@@ -134,6 +135,7 @@ assert error < 0.25  # it has learned
 # | | [rats](rats.ipynb) | the same networks on recorded paths of real rats |
 # | | [adding](adding.ipynb) | two marked numbers, a long wait, and how many weights it takes |
 # | | [language](language.ipynb) | the next word of WikiText-2: three recurrent layers, perplexity, and what a sparse network writes |
+# | | [sound](sound.ipynb) | how speech becomes pictures that a network can read |
 # | | [speech](speech.ipynb) | writing down what unseen speakers say |
 # | | [head_direction](head_direction.ipynb) | bring your own task, in under eighty lines |
 # | Looking inside | [wiring](wiring.ipynb) | pictures of what is left |
@@ -145,6 +147,7 @@ assert error < 0.25  # it has learned
 # | The paper | [reproduction](reproduction.ipynb) | what a faithful reproduction must know |
 # | Machinery | [specs](specs.ipynb) | spaces and inhibitors as text with arguments, read and never run |
 # | | [weights](weights.ipynb) | which parameters are weights, and which neurons their entries join |
+# | | [fused](fused.ipynb) | the penalty's arithmetic: one pass over a weight, tiles of distances |
 # | | [recurrent](recurrent.ipynb) | a recurrent layer that trains fast, many replicas at once |
 # | | [kernels](kernels.ipynb) | loops that keep a processor's registers full, compiled at hand |
 # | | [sparse](sparse.ipynb) | products that cost what is left of a matrix, and blocks that follow the geometry |

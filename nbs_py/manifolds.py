@@ -62,7 +62,6 @@ for ax, (name, point) in zip(axes.flat, corner.items(), strict=True):
     ax.set(title=name)
 plt.show()
 
-
 # %% [markdown]
 # One neuron (the star) in each of four spaces. Colour is the geodesic distance to it, the length of the shortest path within the
 # space: bright is far. Lines join points at equal distance.
@@ -97,6 +96,7 @@ plt.show()
 
 # %%
 glued_square()
+
 
 # %% [markdown]
 # *Question:* the disc is one neighbourhood and stays one, however it is cut up on the square. On which of the two surfaces can a neuron that walks straight on come home with left and right exchanged?
@@ -162,7 +162,6 @@ naive_sphere(close, close).sum().backward()
 print(f"{(~close.grad.isfinite()).any(-1).float().mean():.0%} of gradients are not finite")
 assert not close.grad.isfinite().all()
 
-
 # %%
 angles = torch.logspace(-7, 0, 200, dtype=torch.float64)
 north = torch.tensor([[0.0, 1.0]])
@@ -176,6 +175,7 @@ for answer, label, style in ((by_arccosine, "arccosine", "--"), (by_chords, "two
 ax.set(xlabel="true angle (radians)", ylabel="relative error", title="float32: angle between two unit vectors")
 ax.legend()
 plt.show()
+
 
 # %% [markdown]
 # Below some angle the arccosine answers 0 whatever you ask: the error is the whole angle. The other curve belongs to a better formula, which stands further down.
@@ -554,7 +554,6 @@ quarter = circle.period / 4
 test_close(circle.distance(torch.tensor([[0.0]]), torch.tensor([[quarter], [2 * quarter], [3 * quarter]])),
            torch.tensor([[quarter, circle.diameter, quarter]]), eps=1e-5)
 
-
 # %%
 grid = torch.cartesian_prod(*[torch.linspace(0.25, 9.75, 20)] * 2).requires_grad_()
 star = torch.tensor([[6.0, 4.0]])
@@ -566,6 +565,7 @@ fig.colorbar(arrows, ax=ax, label="distance")
 ax.plot(*star[0], "*", color="white", markeredgecolor="black", markersize=15)
 ax.set(aspect="equal", xlabel="x", ylabel="y", title="gradient of the distance to a star")
 plt.show()
+
 
 # %% [markdown]
 # Every arrow has length 1 and points straight away from the star; an embedding that is trained walks along such arrows. They meet head-on where two shortest paths are equally long, half a period away from the star. There the

@@ -33,6 +33,7 @@ from torch import nn
 from modreg import Inhibitor, MagnitudePruner, ModuliRegularizer
 from modreg.book.exercises import exercise
 from modreg.geometry.manifolds import Manifold
+from modreg.sparsity.penalties import PENALTIES
 
 plt.style.use("modreg.data.book")
 
@@ -94,12 +95,12 @@ print(f"error {task_loss(rnn, readout, 1000).sqrt().item():.3f}, where always sa
 # One line makes a regularizer and one uses it. The same for the pruner. All the rest is as it was, and is a function now, since we shall call it often.
 
 # %%
-def train(sparsity=0.9, epochs=10, **geometry):
+def train(sparsity=0.9, epochs=10, penalty=ModuliRegularizer, **geometry):
     "Recurrent weights, the neurons' places, and the error of a network that was pruned while it learned"
     torch.manual_seed(0)
     rnn, readout = nn.RNN(1, 100, batch_first=True), nn.Linear(100, 1)
     optimizer = torch.optim.Adam([*rnn.parameters(), *readout.parameters()], lr=2e-3)
-    reg = ModuliRegularizer(rnn, generator=torch.Generator().manual_seed(1), **geometry)  # makes the penalty
+    reg = penalty(rnn, generator=torch.Generator().manual_seed(1), **geometry)  # makes the penalty
     pruner = MagnitudePruner(nn.ModuleList([rnn]), sparsity, epochs=epochs, parameters=["0.weight_hh_l0"])  # makes the masks
     for epoch in range(epochs):
         pruner.step(epoch, optimizer)  # prunes a little more
@@ -202,9 +203,9 @@ test_close(d, (points[:, None] - copies[:, None]).norm(dim=-1).amin(0), eps=1e-9
 
 # %%
 geometry = dict(manifold=band, inhibitor=Reach(), strength=0.2)
-networks = {control: train(control=control, **geometry) for control in ("none", "shuffled", "moduli")}
-for control, (weight, _, error) in networks.items():
-    print(f"{control:8} error {error:.3f}")
+networks = {name: train(penalty=PENALTIES[name], **geometry) for name in ("none", "shuffled", "moduli")}
+for name, (weight, _, error) in networks.items():
+    print(f"{name:8} error {error:.3f}")
 
 
 # %%
@@ -221,9 +222,9 @@ def plot_connections(weight, places, ax):
 
 
 fig, axes = plt.subplots(3, 1, figsize=(7, 6), layout="constrained", sharex=True)
-for ax, (control, (weight, places, _)) in zip(axes, networks.items(), strict=True):
+for ax, (name, (weight, places, _)) in zip(axes, networks.items(), strict=True):
     plot_connections(weight, places, ax)
-    ax.set(title={"none": "no penalty", "shuffled": "your prices, dealt out at random", "moduli": "your manifold and inhibitor"}[control])
+    ax.set(title={"none": "no penalty", "shuffled": "your prices, dealt out at random", "moduli": "your manifold and inhibitor"}[name])
 axes[-1].set(xlabel="x")
 plt.show()
 
@@ -232,8 +233,8 @@ plt.show()
 # The number of lines is about the same in all three; the middle one has the same prices as the last, but for other pairs, so it shows what the prices do without the shape.
 
 # %%
-beyond = {control: (weight[band.distance(places) > 4] != 0).float().mean().item() for control, (weight, places, _) in networks.items()}
-print("share of weights left between neurons more than 4 apart:", {control: f"{share:.1%}" for control, share in beyond.items()})
+beyond = {name: (weight[band.distance(places) > 4] != 0).float().mean().item() for name, (weight, places, _) in networks.items()}
+print("share of weights left between neurons more than 4 apart:", {name: f"{share:.1%}" for name, share in beyond.items()})
 assert beyond["moduli"] < 0.02 < beyond["shuffled"]
 
 

@@ -35,6 +35,7 @@ import torch
 from torch import Tensor
 
 from modreg.geometry.manifolds import (
+    MANIFOLDS,
     Manifold,
     Sphere,
     _chords,
@@ -47,6 +48,7 @@ from modreg.geometry.manifolds import (
     draw,
     manifold,
 )
+from modreg.geometry.specs import written
 
 # %%
 #| hide
@@ -138,16 +140,13 @@ def _shares(sides: list[Tensor], d: Tensor, grad: Tensor) -> list[Tensor]:
 
 
 # %% [markdown]
-# Everything else a product asks of its factors: to draw, to put back, to check, and, for the regularizer's fast way, to carry a gradient
-# back. Points drawn uniformly from each factor are uniform in the product. Spaces with finitely many points, which the next chapter
+# Everything else a product asks of its factors: to draw, to put back, to check. Points drawn uniformly from each factor are uniform in the product. Spaces with finitely many points, which the next chapter
 # brings, have whole numbers as points, and so they don't mix with smooth ones.
 
 # %%
 #| export
 def _spaces(spaces: tuple) -> tuple[Manifold, ...]:
     "Spaces, given by name or as they are; all smooth or all finite"
-    if not spaces:
-        raise ValueError("no spaces are given; give at least one, such as 'torus' or Circle()")
     spaces = tuple(manifold(space) for space in spaces)
     if len({space.trainable for space in spaces}) > 1:
         finite = next(space for space in spaces if not space.trainable)
@@ -164,6 +163,26 @@ def _numbers(name: str, values: tuple | None, count: int) -> tuple[float, ...]:
     check_positive(**{f"{name}[{k}]": value for k, value in enumerate(values)})
     return tuple(float(value) for value in values)
 
+
+# %% [markdown]
+# A space says how it is written, so that it can be named in a run's settings: `torus * 2 circle`, with a weight before its factor, or as a call where
+# signs don't suffice.
+
+# %%
+#| export
+def _text(sign: str, name: str, spaces: tuple[Manifold, ...], between: float | None = None, **numbers: tuple[float, ...]) -> str:
+    "How spaces that are put together are written"
+    (key, values), = numbers.items()
+    before = [written(value) for value in values]
+    parts = [f"({space.name})" if isinstance(space, (Product, Modules)) else space.name for space in spaces]
+    if between in (None, _between(spaces, None)) and len(spaces) > 1 and not any("e" in number for number in before):
+        return sign.join(part if number == "1" else number + part for number, part in zip(before, parts, strict=True))
+    rest = [f"{key}={written(values)}", *([] if between is None else [f"between={written(between)}"])]
+    return f"{name}({', '.join([*parts, *rest])})"
+
+
+# %% [markdown]
+# For the regularizer's fast way, distances come with a function that carries their gradient back. Each factor has its own.
 
 # %%
 #| export
@@ -188,15 +207,15 @@ class Product(Manifold):
     spaces: tuple[Manifold, ...]
     weights: tuple[float, ...]
 
-    def __init__(self, *spaces: str | Manifold, weights: tuple[float, ...] | None = None):
-        object.__setattr__(self, "spaces", _spaces(spaces))
-        object.__setattr__(self, "weights", _numbers("weights", weights, len(spaces)))
+    def __init__(self, space: str | Manifold, *others: str | Manifold, weights: tuple[float, ...] | None = None):
+        object.__setattr__(self, "spaces", _spaces((space, *others)))
+        object.__setattr__(self, "weights", _numbers("weights", weights, 1 + len(others)))
 
     dim = property(lambda self: sum(space.dim for space in self.spaces))
     coordinates = property(lambda self: sum(space.coordinates for space in self.spaces))
     trainable = property(lambda self: self.spaces[0].trainable)
     diameter = property(lambda self: math.hypot(*[w * space.diameter for space, w in zip(self.spaces, self.weights, strict=True)]))
-    name = property(lambda self: "*".join(space.name for space in self.spaces))
+    name = property(lambda self: _text("*", "product", self.spaces, weights=self.weights))
 
     def split(self, x: Tensor) -> tuple[Tensor, ...]:
         "The part (..., c) of points (..., coordinates) that lies in each factor"
@@ -394,16 +413,16 @@ class Modules(Manifold):
     sizes: tuple[float, ...]  # shares of the neurons, as proportions
     between: float  # distance between neurons of different modules
 
-    def __init__(self, *spaces: str | Manifold, sizes: tuple[float, ...] | None = None, between: float | None = None):
-        object.__setattr__(self, "spaces", _spaces(spaces))
-        object.__setattr__(self, "sizes", _numbers("sizes", sizes, len(spaces)))
+    def __init__(self, space: str | Manifold, *others: str | Manifold, sizes: tuple[float, ...] | None = None, between: float | None = None):
+        object.__setattr__(self, "spaces", _spaces((space, *others)))
+        object.__setattr__(self, "sizes", _numbers("sizes", sizes, 1 + len(others)))
         object.__setattr__(self, "between", _between(self.spaces, between))
 
     dim = property(lambda self: max(space.dim for space in self.spaces))
     coordinates = property(lambda self: 1 + max(space.coordinates for space in self.spaces))
     trainable = property(lambda self: self.spaces[0].trainable)
     diameter = property(lambda self: max(self.between, *[space.diameter for space in self.spaces]))
-    name = property(lambda self: "+".join(space.name for space in self.spaces))
+    name = property(lambda self: _text("+", "modules", self.spaces, sizes=self.sizes, between=self.between))
 
     def pairwise(self, x, y):
         d = self.between
@@ -470,11 +489,26 @@ Diffusion()(brain.distance(moved)).sum().backward()
 assert (moved.grad[:, 0] == 0).all() and moved.grad[:, 1:].isfinite().all()
 test_eq(brain.project(x - 0.1 * moved.grad)[:, 0], x[:, 0])
 
-
 # %% [markdown]
 # Under the difference of Gaussians all that is far costs the same, so links between modules are neither more nor less wanted than long
 # links within one. Under a price that rises with distance they would be the dearest of all.
 #
+# In text, modules are sums and products are products, with weights and sizes before the parts. The rule between modules needs the longer form.
+
+# %%
+#| export
+MANIFOLDS.register("product", Product)
+MANIFOLDS.register("modules", Modules)
+MANIFOLDS.operators["+"] = lambda parts, sizes: Modules(*parts, sizes=sizes)
+MANIFOLDS.operators["*"] = lambda parts, weights: Product(*parts, weights=weights)
+
+# %%
+for text in ("torus*2circle", "2torus+sphere", "(torus+sphere)*circle(radius=2)", "modules(torus, sphere, sizes=[1, 1], between=20)"):
+    test_eq(manifold(text).name, text)
+    print(f"{text:50}{manifold(text).coordinates} coordinates, diameter {manifold(text).diameter:.1f}")
+
+
+# %% [markdown]
 # ## The projective plane
 #
 # An orientation without direction, such as the axis of a bar, is a line through the origin, and opposite points of a sphere are the same
@@ -526,7 +560,6 @@ class ProjectivePlane(Sphere):
     "The sphere with opposite points made one: lines through the origin, and the angles between them"
     dim: ClassVar[int] = 2
     radius: float = 5.0  # of the sphere
-    name = "projective"
 
     @property
     def diameter(self):
@@ -667,7 +700,7 @@ class HyperbolicDisc(Manifold):
     "A disc of the hyperbolic plane; a point is its direction from the centre times its distance from there"
     radius: float = 5.0  # geodesic, from the centre to the rim
     curvature: float = -0.25  # -1/L², where lengths well below L look flat
-    dim, coordinates, name = 2, 2, "hyperbolic"
+    dim = coordinates = 2
 
     def __post_init__(self):
         check_positive(radius=self.radius)
@@ -749,6 +782,19 @@ plt.show()
 # In the middle the lines of equal distance are circles too, and a neuron near the rim is far from almost all others. On the right, most neurons are
 # outside, since that is where the room is.
 #
+# Both planes have names, and arguments if need be, such as `hyperbolic(radius=3, curvature=-1)`.
+
+# %%
+#| export
+MANIFOLDS.register("projective", ProjectivePlane)
+MANIFOLDS.register("hyperbolic", HyperbolicDisc)
+
+# %%
+for space in (ProjectivePlane(), ProjectivePlane(2.0), HyperbolicDisc(3.0, -1.0), Product(ProjectivePlane(), HyperbolicDisc())):
+    test_eq(manifold(space.name), space)
+    print(space.name)
+
+# %% [markdown]
 # ## Alike in price
 #
 # Spaces of this chapter differ in size as well as in shape. As in the last chapter, `matched` scales each to the mean price of the torus.

@@ -36,7 +36,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from modreg.sparsity.regularizer import permuted
+from modreg.sparsity.weights import permuted
 
 # %%
 #| hide

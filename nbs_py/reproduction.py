@@ -90,13 +90,14 @@ test_eq(turned.sum().item(), 0)
 
 # %% [markdown]
 # So the row that is called L1 was trained without a penalty. And the row "no regularization" leaves the switches alone, whose defaults are the Klein bottle and $d^2$: it has one. In tables 1, 4 and 8 these
-# two columns may be read the other way round, or not at all. Here `control="l1"` has the same mean price as the geometry that it is compared with, and `control="none"` has none:
+# two columns may be read the other way round, or not at all. Here the penalty `l1` has the same mean price as the geometry that it is compared with, and `none` has none:
 
 # %%
-from modreg import RNN, ModuliRegularizer
+from modreg import RNN
+from modreg.sparsity.penalties import PENALTIES
 
 layer = RNN(2, 64, generator=generator)
-torus, l1, none = (ModuliRegularizer(layer, control=control, generator=torch.Generator().manual_seed(1)) for control in ("moduli", "l1", "none"))
+torus, l1, none = (PENALTIES[name](layer, generator=torch.Generator().manual_seed(1)) for name in ("moduli", "l1", "none"))
 test_close(l1.coefficients.mean(), torus.coefficients.mean(), eps=1e-4)
 test_eq(none.coefficients.abs().max().item(), 0)
 assert l1.coefficients.std() < 1e-4 < torus.coefficients.std()

@@ -36,8 +36,8 @@ import torch
 
 from modreg.geometry.inhibitors import inhibitor
 from modreg.geometry.manifolds import manifold
+from modreg.sparsity.penalties import PENALTIES
 from modreg.sparsity.pruning import REINITIALIZE, SCHEDULES
-from modreg.sparsity.regularizer import CONTROLS as PENALTIES
 
 # %%
 #| hide
@@ -122,7 +122,7 @@ class Config:
 
     manifold: str = "torus"  # where the hidden neurons live
     inhibitor: str = "difference_of_gaussians"  # price of a weight as a function of distance
-    penalty: str = setting("moduli", choices=PENALTIES)  # moduli (the method), none, l1, shuffled
+    penalty: str = setting("moduli", choices=PENALTIES)  # moduli (the method), none, l1, l2, shuffled, distance_shuffled, sernn
     train_embedding: bool = False  # learn the neurons' embedding together with the weights
     strength: float | None = None  # λ of eq. 6 in mean form
     sparsity: float = 0.9  # share of weights that is zero at the end

@@ -14,7 +14,7 @@
 # %% [markdown]
 # After this chapter you can
 #
-# - turn sound into a mel spectrogram, and say what each of its numbers means,
+# - say which numbers a network is given that hears (how they are made is told in [sound](sound.ipynb)),
 # - train a network on transcripts that do not say when each letter is spoken, and read its output in two ways,
 # - prune it on a manifold, and listen to what it gets wrong.
 #
@@ -28,25 +28,23 @@
 
 # %%
 #| export
-import csv
 import math
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cache
 from itertools import pairwise
-from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
 from modreg.layers.recurrent import RNN, Generators, Linear, near_identity_
 from modreg.lab.runs import fingerprint
 from modreg.lab.settings import Config, setting
 from modreg.lab.training import Task
+from modreg.tasks import sound
+from modreg.tasks.sound import Spectrograms, Utterance, collate, spec_augment, split, time_stretch
 
 # %%
 #| hide
@@ -62,17 +60,15 @@ from modreg.book.exercises import exercise
 from modreg.analysis.wiring import plot_wiring
 from modreg.lab.experiments import condition_table, load_model, load_results, plot_conditions, plot_learning, plot_sparsity, report, setting_name, train_three
 from modreg.lab.settings import from_parameters
+from modreg.tasks.sound import log_mel, tones
 
 plt.style.use("modreg.data.book")
 
 # %%
 #| code-fold: true
-from modreg.tasks.speech import log_mel as mel_spectrogram
-from modreg.tasks.speech import tones as made_up
-
 fig, axes = plt.subplots(1, 3, figsize=(8, 2.6), layout="constrained", sharey=True)
-for ax, utterance in zip(axes, (u for u in made_up() if (u.text, u.speaker) in (("fed", "ann"), ("fed", "dan"), ("had", "dan"))), strict=True):
-    picture = mel_spectrogram(*utterance.sound(), 40)
+for ax, utterance in zip(axes, (u for u in tones() if (u.text, u.speaker) in (("fed", "ann"), ("fed", "dan"), ("had", "dan"))), strict=True):
+    picture = log_mel(*utterance.sound(), 40)
     ax.imshow(picture.T, origin="lower", aspect="auto", extent=(0, utterance.seconds(), 0, 40), cmap="magma")
     ax.set(xlabel="time (s)", title=f"{utterance.speaker}: {utterance.text}")
 axes[0].set(ylabel="pitch (mel band)")
@@ -89,7 +85,7 @@ plt.show()
 # %% tags=["parameters"]
 manifold = "torus"  # circle, sphere, torus, klein, torus6, r3, r9, s3
 inhibitor = "difference_of_gaussians"  # ricker, diffusion, sinusoid, gaussian, constant
-penalty = "moduli"  # moduli (the method), none, l1, shuffled
+penalty = "moduli"  # moduli (the method), none, l1, l2, shuffled, distance_shuffled, sernn
 train_embedding = False  # learn the neurons' places together with the weights
 strength = None  # λ of eq. 6 in mean form
 sparsity = 0.9  # share of weights that is zero at the end
@@ -150,270 +146,16 @@ class SpeechConfig(Config):
 config = from_parameters(SpeechConfig, globals())
 config
 
-
 # %% [markdown]
-# ## Utterances
-#
-# An utterance is a sound, its transcript and its speaker. The loaders read the folders as their publishers laid them out, sound by sound when it is needed, so memory holds no more than a batch.
+# What it hears: one utterance, of the speakers whom it will never hear in training.
 
 # %%
-#| export
-@cache
-def duration(path: Path) -> float:  # s
-    "Length of a sound, which a task asks for several times; the file is opened once"
-    import soundfile
-
-    return soundfile.info(path).duration
-
-
-# %%
-#| export
-ALPHABET = "' abcdefghijklmnopqrstuvwxyz"  # the characters of a transcript
-BLANK = len(ALPHABET)  # the 29th class: nothing new
-DIGITS = "zero one two three four five six seven eight nine".split()
-
-
-@dataclass(frozen=True)
-class Utterance:
-    "A sound with its transcript"
-
-    name: str
-    text: str  # of characters in ALPHABET
-    speaker: str
-    path: Path | None = None  # of the sound; None for made-up tones
-
-    def sound(self) -> tuple[Tensor, int]:  # samples (n,) between -1 and 1, and how many there are in a second
-        "Decode the sound"
-        if self.path is None:
-            return _tones(self), 8000
-        import soundfile
-
-        samples, rate = soundfile.read(self.path, dtype="float32", always_2d=True)
-        return torch.from_numpy(samples).mean(1), rate
-
-    def seconds(self) -> float:
-        "Its length, without decoding it"
-        if self.path is None:
-            return 0.08 * len(self.text)
-        return duration(self.path)
-
-
-# %% [markdown]
-# The sounds lie below one folder. What is missing there is said with what to do about it.
-
-# %%
-#| export
-#| fold Loaders
-def _root() -> Path:
-    "The data folder; FileNotFoundError if it is not there"
-    root = os.environ.get("MODREG_DATA")
-    if root is None or not Path(root).is_dir():
-        raise FileNotFoundError(
-            f"no speech data: the environment variable MODREG_DATA {'is not set' if root is None else f'names {root}, which is no folder'}. Set it to a folder that holds "
-            "free-spoken-digit-dataset/recordings/ or LibriSpeech/, as their publishers lay them out; data='tones' needs no data")
-    return Path(root)
-
-
-def digits() -> list[Utterance]:
-    "The spoken digits, `{digit}_{speaker}_{index}.wav` (or .flac), as words"
-    folder = _root() / "free-spoken-digit-dataset" / "recordings"
-    paths = sorted(path for path in folder.glob("*_*_*.*") if path.suffix in (".wav", ".flac"))
-    if not paths:
-        raise FileNotFoundError(f"{folder} holds no recordings such as 7_george_3.wav; get the Free Spoken Digit Dataset, or use data='tones'")
-    return [Utterance(path.stem, DIGITS[int(path.stem[0])], path.stem.split("_")[1], path) for path in paths]
-
-
-# %%
-#| export
-#| fold Loaders
-def librispeech() -> list[Utterance]:
-    "Every subset of LibriSpeech that is there, `{subset}/{speaker}/{chapter}/{utterance}.flac` (or .mp3)"
-    folder, texts = _root() / "LibriSpeech", {}
-    for listing in sorted(folder.glob("*/*/*/*.trans.txt")):
-        texts |= dict(line.split(" ", 1) for line in listing.read_text(encoding="utf-8").splitlines())
-    if not texts and (folder / "manifest.tsv").exists():  # a copy whose transcripts stand in one table
-        with (folder / "manifest.tsv").open(encoding="utf-8", newline="") as table:
-            texts = {row["id"]: row["text"] for row in csv.DictReader(table, delimiter="\t")}
-    sounds = {path.stem: path for suffix in ("mp3", "flac") for path in folder.glob(f"*/*/*/*.{suffix}")}
-    found = [Utterance(name, text.lower(), name.split("-")[0], sounds[name]) for name, text in sorted(texts.items()) if name in sounds]
-    if not found:
-        raise FileNotFoundError(f"{folder} holds no utterances with transcripts, such as dev-clean/1272/128104/1272-128104.trans.txt; get a subset of LibriSpeech")
-    return found
-
-
-# %% [markdown]
-# Without data there are tones: each letter sounds for 80 ms at a pitch of its own, and each speaker is tuned a little higher. They stand in where a test has no data, and for nothing else.
-
-# %%
-#| export
-#| fold Tones
-def tones() -> list[Utterance]:
-    "Made-up utterances: words of four speakers, each letter a tone"
-    words = "aha bad cab dab fed gag had jab".split()
-    return [Utterance(f"{word}_{speaker}", word, speaker) for speaker in ("ann", "ben", "cleo", "dan") for word in words]
-
-
-def _tones(utterance: Utterance) -> Tensor:
-    "The sound of a made-up utterance at 8000 samples a second"
-    pitch = 1 + 0.04 * (ord(utterance.speaker[0]) - ord("a"))
-    hertz = torch.tensor([200 + 180 * ALPHABET.index(c) for c in utterance.text]) * pitch
-    return 0.3 * torch.sin(2 * math.pi * (hertz / 8000).repeat_interleave(640).cumsum(0))
-
-
-SOURCES = {"digits": digits, "librispeech": librispeech, "tones": tones}
-
-
-def split(
-    utterances: list[Utterance],
-) -> tuple[list[Utterance], list[Utterance]]:  # for training, and of speakers that training never hears
-    "Every third speaker is kept for testing; by name, so that it is the same each time"
-    speakers = sorted({u.speaker for u in utterances})
-    unseen = set(speakers[2::3])
-    return [u for u in utterances if u.speaker not in unseen], [u for u in utterances if u.speaker in unseen]
-
-
-# %%
-utterances = SOURCES[config.data]()
-train, test = split(utterances)
-assert not {u.speaker for u in train} & {u.speaker for u in test} and len(train) + len(test) == len(utterances)
-assert all(set(u.text) <= set(ALPHABET) for u in utterances)
-print(f"{len(train)} utterances of {len({u.speaker for u in train})} speakers to learn from, {len(test)} of {len({u.speaker for u in test})} others to be tested on")
-
-
-# %% [markdown]
-# ## From sound to pictures
-#
-# Cut the sound into windows of 25 ms, one every 12.5 ms. In each, a Fourier transform tells how strong each frequency is. The ear hears low frequencies finely and high ones coarsely; the mel scale,
-#
-# $$m = 2595 \,\log_{10}(1 + f/700),$$
-#
-# imitates that. Triangles that are evenly spaced in mel gather the powers into bands, and a logarithm turns loudness into something near what we perceive.
-# What is a thousand times weaker than the loudest moment counts as silence, so that a quiet room and a noisy one look alike.
-
-# %%
-#| export
-def _mel(hertz: Tensor) -> Tensor:
-    return 2595 * torch.log10(1 + hertz / 700)
-
-
-def _hertz(mel: Tensor) -> Tensor:
-    return 700 * (10 ** (mel / 2595) - 1)
-
-
-def mel_filters(
-    bands: int,  # number of triangles
-    size: int,  # of the Fourier transform
-    rate: int,  # samples a second
-) -> Tensor:  # weights (size // 2 + 1, bands)
-    "Triangles with height 1, evenly spaced in mel between 0 and half the rate"
-    edges = _hertz(torch.linspace(0, _mel(torch.tensor(rate / 2)).item(), bands + 2))
-    frequency = torch.linspace(0, rate / 2, size // 2 + 1)[:, None]
-    up, down = (frequency - edges[:-2]) / (edges[1:-1] - edges[:-2]), (edges[2:] - frequency) / (edges[2:] - edges[1:-1])
-    return torch.minimum(up, down).clamp(min=0)
-
-
-# %%
-#| export
-def log_mel(
-    samples: Tensor,  # (n,)
-    rate: int,  # samples a second
-    bands: int,
-) -> Tensor:  # (frames, bands), each band with mean 0 and the whole with deviation 1
-    "Logarithm of the mel spectrogram, a frame every 12.5 ms; what is 30 dB below the loudest counts as silence"
-    window = round(0.025 * rate)
-    size = 2 ** math.ceil(math.log2(window))
-    spectrum = torch.stft(samples, size, window // 2, window, torch.hann_window(window), center=True, pad_mode="constant", return_complex=True)
-    filters = mel_filters(bands, size, rate)
-    power = spectrum.abs().square().mT @ (filters / filters.sum(0).clamp(min=1e-3))
-    mel = torch.log(power / power.max().clamp(min=1e-6) + 1e-3)
-    mel = mel - mel.mean(0)
-    return mel / mel.std().clamp(min=1e-3)
-
-
-# %%
+train, test = split(sound.SOURCES[config.data]())
 utterance = test[len(test) // 2]
 samples, rate = utterance.sound()
 picture = log_mel(samples, rate, config.bands)
-fig, ax = plt.subplots(figsize=(6, 2.6), layout="constrained")
-image = ax.imshow(picture.T, origin="lower", aspect="auto", extent=(0, len(samples) / rate, 0, config.bands), cmap="magma")
-ax.set(xlabel="time (s)", ylabel="mel band", title=f"{utterance.speaker} says: {utterance.text}")
-fig.colorbar(image, ax=ax, label="log power")
-plt.show()
-display(Audio(samples.numpy(), rate=rate))
-
-# %% [markdown]
-# A pure tone must light one band, the one whose triangle holds its frequency; and one frame must be what the definition of the Fourier transform gives, sum by sum.
-
-# %%
-second = torch.arange(8000) / 8000
-tone = log_mel(torch.sin(2 * math.pi * 1000 * second) + 0.01 * torch.sin(2 * math.pi * 3000 * second), 8000, 32)
-expected = mel_filters(32, 256, 8000)[32].argmax().item()  # bin 32 of 256 at 8000 Hz is 1000 Hz
-frame = torch.sin(2 * math.pi * 1000 * second)[3900:4100] * torch.hann_window(200)
-k, n = torch.arange(129)[:, None], torch.arange(200)
-power = (frame * torch.cos(2 * math.pi * k * n / 256)).sum(1) ** 2 + (frame * torch.sin(2 * math.pi * k * n / 256)).sum(1) ** 2
-test_eq((power @ mel_filters(32, 256, 8000)).argmax().item(), expected)
-stft = torch.stft(torch.sin(2 * math.pi * 1000 * second), 256, 100, 200, torch.hann_window(200), center=True, pad_mode="constant", return_complex=True).abs()[:, 40] ** 2
-test_close(stft.max(), power.max(), eps=0.02 * power.max().item())
-
-
-# %% [markdown]
-# ## Variety
-#
-# Six speakers are few. While training, each utterance is played a little faster or slower and at another pitch, by stretching its picture in both directions; then a strip of frames and a strip of bands
-# are blotted out (Park et al. 2019). So each epoch hears other speakers, and no one detail can be relied on.
-
-# %%
-#| export
-#| fold
-def time_stretch(
-    pictures: Tensor,  # (n, T, bands)
-    lengths: Tensor,  # frames of each (n,)
-    speed: Tensor,  # (n,); 1 leaves it
-    pitch: Tensor,  # (n,); 1 leaves it
-    least: Tensor,  # frames that each must keep (n,)
-    rate: int,  # samples a second; the bands reach up to half of it
-) -> tuple[Tensor, Tensor]:  # pictures (n, T', bands) and lengths (n,)
-    "Play utterances at another speed and pitch"
-    bands = pictures.shape[-1]
-    longer = torch.maximum((lengths / speed).round().long(), least)
-    frame = torch.arange(int(longer.max())) * ((lengths - 1) / (longer - 1).clamp(min=1))[:, None]
-    centre = torch.linspace(0, 1, bands + 2)[1:-1]  # of the bands, in mel, as a share of the range
-    top = _mel(torch.tensor(rate / 2))
-    band = (_mel(_hertz(centre * top)[None] * pitch[:, None]) / top - centre[0]) / (centre[1] - centre[0])
-    x, y = 2 * band / (bands - 1) - 1, 2 * frame / max(1, pictures.shape[1] - 1) - 1
-    grid = torch.stack([x[:, None].expand(-1, y.shape[1], -1), y[:, :, None].expand(-1, -1, bands)], -1)
-    stretched = functional.grid_sample(pictures[:, None], grid, align_corners=True, padding_mode="border")[:, 0]
-    return stretched * (torch.arange(y.shape[1]) < longer[:, None])[..., None], longer
-
-
-# %%
-#| export
-#| fold
-def spec_augment(
-    pictures: Tensor,  # (n, T, bands)
-    share: float,  # up to this share of frames, and of bands
-    draws: Tensor,  # (n, 4) between 0 and 1: width and place of the strip of frames, and of bands
-) -> Tensor:  # (n, T, bands)
-    "Set a strip of frames and a strip of bands to zero"
-    for dim, (width, place) in ((1, draws[:, :2].unbind(1)), (2, draws[:, 2:].unbind(1))):
-        size = pictures.shape[dim]
-        width = share * size * width
-        start = place * (size - width)
-        at = torch.arange(size)
-        strip = (at >= start[:, None]) & (at < (start + width)[:, None])
-        pictures = pictures.masked_fill(strip[:, :, None] if dim == 1 else strip[:, None, :], 0)
-    return pictures
-
-
-# %%
-one, length, least = picture[None], torch.tensor([len(picture)]), torch.tensor([2])
-same, frames = time_stretch(one, length, torch.ones(1), torch.ones(1), least, rate)
-test_eq(frames, length)
-test_close(same, one, eps=1e-4)
-test_eq(time_stretch(one, length, torch.tensor([0.5]), torch.ones(1), least, rate)[1], 2 * length)
-test_eq(time_stretch(one, length, torch.tensor([1e9]), torch.ones(1), length // 2, rate)[1], length // 2)
-blotted = spec_augment(torch.ones(500, 10, 10), 0.2, torch.rand(500, 4, generator=torch.Generator().manual_seed(0)))
-assert 0.05 < (blotted == 0).float().mean() < 0.36 and (blotted == 0).flatten(1).float().mean(1).max() <= 0.36
+print(f"{len(train)} utterances of {len({u.speaker for u in train})} speakers to learn from, {len(test)} of {len({u.speaker for u in test})} others to be tested on")
+print(f"{utterance.speaker} says {utterance.text!r}: {len(samples)} samples become {len(picture)} frames of {config.bands} bands")
 
 
 # %% [markdown]
@@ -422,7 +164,7 @@ assert 0.05 < (blotted == 0).float().mean() < 0.36 and (blotted == 0).flatten(1)
 # A convolution halves the number of frames. Residual blocks of two convolutions see which shapes the spectrogram has; a recurrent layer carries what was heard; two linear layers score 29 classes at each frame: 28
 # characters, and *blank*. The layer hears from left to right, so at the last sound of a word it would have to write the last letter at once. A little silence behind each utterance (`tail`) gives it time.
 #
-# All convolutions of all seeds are one grouped convolution. Frames behind the end of an utterance are set to zero after each layer, so that its neighbours in a batch cannot reach it.
+# A norm's gain is a vector for each seed, so a matrix in memory; pruning must not take it for one. All convolutions of all seeds are one grouped convolution. Frames behind the end of an utterance are set to zero after each layer, so that its neighbours in a batch cannot reach it.
 
 # %%
 #| export
@@ -453,12 +195,17 @@ class LayerNorm(nn.Module):
         return (normed * self.gain[:, None, None] + self.shift[:, None, None]).flatten(1, 2)
 
 
-# %% [markdown]
-# A norm's gain is a vector for each seed, so a matrix in memory; pruning must not take it for one. It is told which weights are matrices by their dimensions, and a replica's vector has two.
-
 # %%
 #| export
 #| fold
+BLANK = len(sound.ALPHABET)  # the 29th class: nothing new
+
+
+def halved(frames):  # a whole number, or a tensor of them
+    "Frames after the first convolution"
+    return (frames - 1) // 2 + 1
+
+
 def dropout(
     x: Tensor,  # (S, …)
     share: float,  # of the numbers that are set to zero
@@ -472,11 +219,6 @@ def dropout(
 
 # %%
 #| export
-def halved(frames):  # a whole number, or a tensor of them
-    "Frames after the first convolution"
-    return (frames - 1) // 2 + 1
-
-
 class SpeechModel(nn.Module):
     "Spectrogram to scores of characters, for several seeds at once"
 
@@ -528,7 +270,7 @@ sizes = replace(config, seeds=2)
 network = SpeechModel(sizes, [torch.Generator().manual_seed(s) for s in (0, 1)])
 lone = SpeechModel(replace(config, seeds=1), [torch.Generator().manual_seed(1)])
 heard, frames = network(picture.expand(2, 1, -1, -1), torch.full((2, 1), len(picture)))
-test_close(lone(picture[None, None], length[None])[0][0], heard[1], eps=1e-5)  # a seed hears the same alone as in company
+test_close(lone(picture[None, None], torch.tensor([[len(picture)]]))[0][0], heard[1], eps=1e-5)  # a seed hears the same alone as in company
 padded = functional.pad(picture, (0, 0, 0, 30)).expand(2, 1, -1, -1)
 test_close(network(padded, torch.full((2, 1), len(picture)))[0][:, : frames[0, 0]], heard, eps=1e-5)  # and silence behind the end does not count
 
@@ -545,7 +287,7 @@ test_close(network(padded, torch.full((2, 1), len(picture)))[0][:, : frames[0, 0
 #| export
 def collapse(path: list[int]) -> str:
     "The text that a path of classes says"
-    return "".join(ALPHABET[c] for k, c in enumerate(path) if c != BLANK and (k == 0 or path[k - 1] != c))
+    return "".join(sound.ALPHABET[c] for k, c in enumerate(path) if c != BLANK and (k == 0 or path[k - 1] != c))
 
 
 def greedy(
@@ -555,14 +297,14 @@ def greedy(
     return collapse(scores.argmax(-1).tolist())
 
 
-# %%
-#| export
-#| fold
 def _log_add(a: float, b: float) -> float:
     high, low = max(a, b), min(a, b)
     return high if low == -math.inf else high + math.log1p(math.exp(low - high))
 
 
+# %%
+#| export
+#| fold
 def beam(
     scores: Tensor,  # log-probabilities (T, 29)
     width: int = 16,  # prefixes that are kept
@@ -588,7 +330,7 @@ def beam(
                     add((*prefix, c), 1, either + row[c])
         best = sorted(longer.items(), key=lambda item: -_log_add(*item[1]))[:width]
         prefixes = {prefix: tuple(pair) for prefix, pair in best}
-    return "".join(ALPHABET[c] for c in max(prefixes, key=lambda p: _log_add(*prefixes[p])))
+    return "".join(sound.ALPHABET[c] for c in max(prefixes, key=lambda p: _log_add(*prefixes[p])))
 
 
 # %% [markdown]
@@ -699,40 +441,6 @@ def one_cycle(
 
 
 # %% [markdown]
-# Spectrograms of short sounds are kept in memory once they were made; those of long ones are made anew each time.
-
-# %%
-#| export
-#| fold
-class Spectrograms(Dataset):
-    "Spectrograms of utterances, each with its characters"
-
-    def __init__(self, utterances: list[Utterance], config: SpeechConfig):
-        self.utterances, self.config = utterances, config
-        self.kept: dict[int, tuple[Tensor, Tensor]] | None = None if config.data == "librispeech" else {}
-
-    def __len__(self) -> int:
-        return len(self.utterances)
-
-    def __getitem__(self, k: int) -> tuple[Tensor, Tensor]:
-        if self.kept is not None and k in self.kept:
-            return self.kept[k]
-        utterance = self.utterances[k]
-        picture = functional.pad(log_mel(*utterance.sound(), self.config.bands), (0, 0, 0, self.config.tail))
-        item = picture, torch.tensor([ALPHABET.index(c) for c in utterance.text])
-        if self.kept is not None:
-            self.kept[k] = item
-        return item
-
-
-def collate(items: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    "Spectrograms (n, T, bands) and their lengths (n,), characters of all in a row, and how many each has (n,)"
-    pictures, texts = zip(*items, strict=True)
-    lengths = torch.tensor([len(p) for p in pictures])
-    return nn.utils.rnn.pad_sequence(pictures, batch_first=True), lengths, torch.cat(texts), torch.tensor([len(t) for t in texts])
-
-
-# %% [markdown]
 # The test is read a hundred utterances at a time.
 
 # %%
@@ -744,7 +452,7 @@ def transcribe(
     read: Callable[[Tensor], str] = greedy,  # from log-probabilities (T, 29) to a text: `greedy` or `beam`
 ) -> list[list[str]]:
     "What each seed writes down of each utterance"
-    seeds, device = data.config.seeds, data.config.device
+    seeds, device = len(model.out.weight), model.out.weight.device
     written: list[list[str]] = [[] for _ in range(seeds)]
     for first in range(0, len(data), 100):
         pictures, lengths, *_ = collate([data[k] for k in range(first, min(first + 100, len(data)))])
@@ -759,7 +467,32 @@ def transcribe(
 
 # %%
 #| export
+#| fold Loading
+def load_utterances(
+    config: SpeechConfig,
+) -> tuple[list[Utterance], list[Utterance], list[Utterance]]:
+    "Utterances to learn from and to be tested on, sorted by length, and those that were left out since their transcripts do not fit"
+    train, test = (sorted(part, key=lambda u: (u.seconds(), u.name)) for part in split(sound.SOURCES[config.data]()))
+    left_out = too_short(train, config.tail)
+    unfit = {u.name for u in left_out}
+    train = [u for u in train if u.name not in unfit]
+    if len(train) < config.batch:
+        raise ValueError(f"batch={config.batch}; there are {len(train)} utterances to learn from, so a batch holds at most that many")
+    return train, test[:: max(1, len(test) // config.tested)][: config.tested], left_out
+
+
+# %%
+#| export
 #| fold
+def fingerprint_of(
+    utterances: list[Utterance],
+    contents: bool,  # of the files, else their sizes alone
+) -> str:
+    "What changes when a recording or its transcript does; empty for made-up tones"
+    heard = [u for u in utterances if u.path]
+    return fingerprint(*(f"{u.name} {u.speaker} {u.text}" for u in heard), *(u.path for u in heard), contents=contents) if heard else ""
+
+
 def deal(
     count: int,  # utterances, sorted by length
     batch: int,  # utterances a batch
@@ -788,7 +521,7 @@ def vary(
     draws = torch.cat([torch.rand(config.batch, 6, generator=g) for g in generators])
     if config.speed or config.pitch:
         speed, pitch = ((2 * draws[:, :2] - 1) * torch.tensor([config.speed, config.pitch])).exp().unbind(-1)
-        least = torch.tensor([2 * frames_needed("".join(ALPHABET[k] for k in text)) for text in characters.split(counts.tolist())])
+        least = torch.tensor([2 * frames_needed("".join(sound.ALPHABET[k] for k in text)) for text in characters.split(counts.tolist())])
         pictures, lengths = time_stretch(pictures, lengths, speed, pitch, least, rate)
     if config.masked:
         pictures = spec_augment(pictures, config.masked, draws[:, 2:])
@@ -805,20 +538,15 @@ class Speech(Task):
 
     def __init__(self, config: SpeechConfig):
         super().__init__(config)
-        train, test = split(SOURCES[config.data]())
-        self.too_short = too_short(train, config.tail)
-        unfit = {u.name for u in self.too_short}
-        self.train = sorted((u for u in train if u.name not in unfit), key=lambda u: (u.seconds(), u.name))
-        self.test = sorted(test, key=lambda u: (u.seconds(), u.name))[:: max(1, len(test) // config.tested)][: config.tested]
-        self.pictures, self.tests = Spectrograms(self.train, config), Spectrograms(self.test, config)
-        if len(self.train) < config.batch:
-            raise ValueError(f"batch={config.batch}; there are {len(self.train)} utterances to learn from, so a batch holds at most that many")
+        self.train, self.test, self.too_short = load_utterances(config)
+        self.pictures, self.tests = self.spectrograms(self.train), self.spectrograms(self.test)
         _, self.rate = self.train[0].sound()
 
+    def spectrograms(self, utterances: list[Utterance]) -> Spectrograms:
+        return Spectrograms(utterances, self.config.bands, self.config.tail, keep=self.config.data != "librispeech")
+
     def fingerprint(self) -> str:
-        heard = [u for u in (*self.train, *self.test) if u.path]
-        texts, files = [f"{u.name} {u.speaker} {u.text}" for u in heard], [u.path for u in heard]
-        return fingerprint(*texts, *files, contents=self.config.data != "librispeech") if heard else ""
+        return fingerprint_of([*self.train, *self.test], contents=self.config.data != "librispeech")
 
     def model(self, generators: list[torch.Generator]) -> SpeechModel:
         return SpeechModel(self.config, generators)
@@ -907,7 +635,7 @@ def plot_hearing(
     time = torch.linspace(0, span, len(scores))
     below.plot(time, scores[:, BLANK].exp(), color="0.7", label="blank")
     for c in scores[:, :BLANK].max(0).values.topk(8).indices.sort().values.tolist():
-        below.plot(time, scores[:, c].exp(), label=repr(ALPHABET[c]))
+        below.plot(time, scores[:, c].exp(), label=repr(sound.ALPHABET[c]))
     below.set(xlabel="time (s)", ylabel="probability", xlim=(0, span), ylim=(0, 1))
     below.legend(frameon=False, ncols=9, fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.25))
     aligned = jiwer.visualize_alignment(jiwer.process_characters(utterance.text, greedy(scores) or " "), show_measures=False)
@@ -923,7 +651,7 @@ fig.savefig(folder / "hearing.png", dpi=150)
 plt.show()
 samples, rate = task.test[k].sound()
 display(Audio(samples.numpy(), rate=rate))
-few = Spectrograms(task.test[:: max(1, len(task.test) // 60)][:60], config)
+few = task.spectrograms(task.test[:: max(1, len(task.test) // 60)][:60])
 texts = [u.text for u in few.utterances]
 for read in (greedy, beam):
     written = transcribe(model, few, read)[0]
@@ -972,7 +700,7 @@ display(Markdown("\n".join(lines)))
 # Its errors with each speaker, a number for each seed, and what it most often writes wrongly of the voices that it knows:
 
 # %%
-plain, familiar = load_model(task, runs["plain"]), Spectrograms(task.train[:: max(1, len(task.train) // config.tested)], config)
+plain, familiar = load_model(task, runs["plain"]), task.spectrograms(task.train[:: max(1, len(task.train) // config.tested)])
 lines, mistakes = ["| speaker | heard in training | characters wrong (%) |", "|---|---|---|"], Counter()
 for side, heard in ((familiar, "yes"), (task.tests, "no")):
     written = transcribe(plain, side)
@@ -1019,7 +747,7 @@ if "none" in rows:
 # A network need not hear anything to do better than one that says nothing: the dotted line is what one gets that always writes the same letter.
 
 # %%
-deaf, letter = min((error_rates(DIGITS, [letter] * len(DIGITS))["cer"], letter) for letter in ALPHABET.strip("' "))  # every speaker says each digit as often
+deaf, letter = min((error_rates(sound.DIGITS, [letter] * len(sound.DIGITS))["cer"], letter) for letter in sound.ALPHABET.strip("' "))  # every speaker says each digit as often
 swept = [row for row in results if row["condition"] in {other["condition"] for other in results if other["setting"]}]
 if swept:
     fig, ax = plt.subplots(figsize=(5.5, 3.4), layout="constrained")
@@ -1050,36 +778,7 @@ if books:
 
 
 # %% [markdown]
-# ## Exercise 1: how much silence?
-#
-# A batch is padded to its longest utterance. Write the share of it that is padding.
-
-# %%
-def padding(lengths):
-    raise NotImplementedError("lengths (n,) in frames; the share of n · max(lengths) that belongs to nobody")
-
-
-# %% [markdown]
-# <details><summary>Solution</summary>
-#
-# ```python
-# def padding(lengths):
-#     return 1 - (lengths.sum() / (len(lengths) * lengths.max())).item()
-# ```
-#
-# Batches of about equal length keep it small.
-#
-# </details>
-
-# %%
-with exercise("what is used is the sum of the lengths; what is paid for is the longest, n times"):
-    test_close(padding(torch.tensor([2, 4, 4, 2])), 0.25)
-    (pictures, lengths, *_), *_ = Speech(replace(config, batches=1)).batches(task.generators("data", "exercise"))
-    print(f"padding in a batch of this task: {padding(lengths[0].cpu()):.0%}")
-
-
-# %% [markdown]
-# ## Exercise 2: paths that say a word
+# ## Exercise 1: paths that say a word
 #
 # In how many ways can $T$ frames say a word of one letter? That many paths share its probability.
 
@@ -1104,6 +803,40 @@ def ways(frames):
 with exercise("choose the first and the last frame of the run"):
     counted = [sum(collapse(list(path)) == "a" for path in product((2, BLANK), repeat=t)) for t in (1, 2, 3, 4, 5)]
     test_eq([ways(t) for t in (1, 2, 3, 4, 5)], counted)
+
+
+# %% [markdown]
+# ## Exercise 2: how wrong is a word?
+#
+# The error rates above count the letters that must be changed, put in or taken out, and as few of them as possible. Count them.
+
+# %%
+def edits(said, written):
+    raise NotImplementedError("least number of letters to change, put in or take out that makes `written` from `said`")
+
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# ```python
+# def edits(said, written):
+#     row = list(range(len(written) + 1))  # from nothing to the first j letters
+#     for i, a in enumerate(said, 1):
+#         corner, row[0] = row[0], i
+#         for j, b in enumerate(written, 1):
+#             corner, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, corner + (a != b))
+#     return row[-1]
+# ```
+#
+# After its $i$-th round, `row[j]` holds what it takes from the first $i$ letters said to the first $j$ written.
+#
+# </details>
+
+# %%
+with exercise("the last letters are equal or not; if one is taken out or put in, what is left is a smaller question of the same kind"):
+    test_eq([edits("three", "tree"), edits("two", "too"), edits("", "one"), edits("nine", "nine")], [1, 1, 3, 0])
+    for said, heard_as in product(sound.DIGITS, repeat=2):
+        test_close(100 * edits(said, heard_as) / len(said), error_rates([said], [heard_as])["cer"])
 
 # %% [markdown]
 # ## What broke, and what the paper did

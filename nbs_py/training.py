@@ -49,6 +49,7 @@ from modreg.lab.runs import Run, begin, load_state, save_state, write_whole
 from modreg.lab.settings import Config
 from modreg.layers.recurrent import RNN, Linear
 from modreg.layers.sparse import geometric_blocks, use_sparse_products
+from modreg.sparsity.penalties import PENALTIES
 from modreg.sparsity.pruning import MagnitudePruner, reinitialize
 from modreg.sparsity.regularizer import ModuliRegularizer
 
@@ -549,8 +550,8 @@ def penalty_of(
     config = task.config
     space = manifold(config.manifold)
     embedding = [space.sample(config.hidden, g) for g in task.generators("embedding", k)]
-    return ModuliRegularizer(
-        layer, space, inhibitor(config.inhibitor), config.strength, control=config.penalty,
+    return PENALTIES[config.penalty](
+        layer, space, inhibitor(config.inhibitor), config.strength,
         train_embedding=config.train_embedding, weight=weight, embedding=torch.stack(embedding).to(config.device),
         generator=stream(config.seed, "shuffle", k))
 

@@ -1,6 +1,7 @@
 """A chapter run whole, as papermill runs it, and runs that are broken off."""
 
 import json
+import os
 from pathlib import Path
 
 import papermill
@@ -13,10 +14,12 @@ CHAPTERS = Path(__file__).resolve().parent.parent / "nbs"
 
 
 def run(chapter: str, folder: Path, **parameters) -> dict[Path, dict]:
-    "Run an experiment at its tiny scale in `folder`; the results of its runs, by run folder"
-    papermill.execute_notebook(
-        CHAPTERS / f"{chapter}.ipynb", folder / "out.ipynb", parameters={"scale": "tiny", "out": str(folder / "runs"), **parameters},
-        progress_bar=False, cwd=folder)
+    "Run an experiment at its tiny scale in `folder`, with the package that stands beside these tests; the results of its runs, by run folder"
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(CHAPTERS.parent), os.environ.get("PYTHONPATH")])))
+        papermill.execute_notebook(
+            CHAPTERS / f"{chapter}.ipynb", folder / "out.ipynb", parameters={"scale": "tiny", "out": str(folder / "runs"), **parameters},
+            progress_bar=False, cwd=folder)
     return {path.parent: json.loads(path.read_text()) for path in (folder / "runs").glob("*/result.json")}
 
 

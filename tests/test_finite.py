@@ -28,7 +28,7 @@ from modreg.geometry.finite import (
     triangle_excess,
 )
 from modreg.geometry.inhibitors import DifferenceOfGaussians, matched, mean_coefficient
-from modreg.geometry.manifolds import Circle, Sphere, Torus
+from modreg.geometry.manifolds import Circle, Sphere, Torus, manifold
 from modreg.geometry.products import Modules, Product
 
 
@@ -280,6 +280,21 @@ def test_mesh_from_a_file(tmp_path, suffix):
     space = Mesh(path)
     torch.testing.assert_close(space.matrix, Mesh(vertices, faces).matrix, rtol=1e-4, atol=1e-4)
     assert str(path) in space.name
+
+
+def test_names_of_files_make_the_spaces_again(tmp_path):
+    potpourri3d.write_mesh(*ball(60), str(tmp_path / "a, b (1).obj"))
+    potpourri3d.write_point_cloud(ball(60)[0], str(tmp_path / "cloud.ply"))
+    (tmp_path / "edges.csv").write_text("0, 1\n1, 2")
+    (tmp_path / "matrix.txt").write_text("0 1 5\n1 0 1\n5 1 0")
+    for space in (Mesh(tmp_path / "a, b (1).obj", landmarks=20, scale=2.), PointCloud(tmp_path / "cloud.ply"), Graph(tmp_path / "edges.csv").scaled(.3),
+                  DistanceMatrix(tmp_path / "matrix.txt", repair=True), Product(Graph(tmp_path / "edges.csv"), Graph(tmp_path / "edges.csv"))):
+        assert manifold(space.name) == space
+    for text, error, word in (("mesh(no/such/cortex.ply)", FileNotFoundError, "there is no file 'no/such/cortex.ply'"), ("mesh", ValueError, "vertices"),
+                              (f"distance_matrix({tmp_path / 'matrix.txt'})", ValueError, "repair=True")):
+        with pytest.raises(error, match=word):
+            manifold(text)
+    assert manifold(f"graph({tmp_path / 'edges.csv'})").diameter == 2 and "points" in Graph([(0, 1)]).name
 
 
 def test_cloud_from_a_file(tmp_path):

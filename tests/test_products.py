@@ -9,7 +9,7 @@ import torch
 from test_manifolds import all_pairs, geomstats, kolmogorov, seeded
 
 from modreg.geometry.inhibitors import INHIBITORS, Diffusion, matched, mean_coefficient
-from modreg.geometry.manifolds import Circle, Euclidean, KleinBottle, Sphere, Torus
+from modreg.geometry.manifolds import MANIFOLDS, Circle, Euclidean, KleinBottle, Sphere, Torus, manifold
 from modreg.geometry.products import HyperbolicDisc, Modules, ProjectivePlane, Product
 from modreg.sparsity.regularizer import ModuliRegularizer
 
@@ -130,6 +130,35 @@ def test_matched_in_price(space):
     assert mean_coefficient(alike, f, 20_000, seeded(1)) == pytest.approx(60., abs=1.5)
 
 
+# --- as text ----------------------------------------------------------------------------------------------------------
+
+@spaces
+def test_the_name_makes_the_space_again(space):
+    assert manifold(space.name) == space and manifold(space.scaled(.37).name) == space.scaled(.37) and manifold(space.scaled(1e-9).name) == space.scaled(1e-9)
+
+
+@pytest.mark.parametrize(("text", "space"), [
+    ("torus*circle", Product(Torus(), Circle())), ("torus * 2 circle(radius=3)", Product(Torus(), Circle(3.), weights=(1, 2))),
+    ("product(torus, sphere(radius=2), weights=[1, .5])", Product(Torus(), Sphere(radius=2.), weights=(1, .5))), ("torus+sphere", Modules(Torus(), Sphere())),
+    ("3torus+circle*circle", Modules(Torus(), Product(Circle(), Circle()), sizes=(3, 1))), ("(torus+sphere)*circle", Product(Modules(Torus(), Sphere()), Circle())),
+    ("modules(torus, sphere, between=20)", Modules(Torus(), Sphere(), between=20)), ("projective(radius=2)", ProjectivePlane(2.)),
+    ("hyperbolic(radius=3, curvature=-1)", HyperbolicDisc(3., -1.))])
+def test_text_is_read(text, space):
+    assert manifold(text) == space
+
+
+@pytest.mark.parametrize(("text", "word"), [
+    ("torus*donut", "donut"), ("torus*", "part is missing"), ("product(torus, weights=[1, 2])", "give 1 numbers"), ("modules(torus, sphere, between=1)", "at least"),
+    ("hyperbolic(curvature=1)", "negative"), ("hyperbolic(dim=3)", "dim"), ("projective(dim=3)", "dim"), ("product()", "space")])
+def test_text_that_makes_no_space(text, word):
+    with pytest.raises(ValueError, match=word):
+        manifold(text)
+
+
+def test_names_that_stand_alone():
+    assert {"projective", "hyperbolic"} <= set(MANIFOLDS) and not {"product", "modules", "mesh", "graph"} & set(MANIFOLDS)
+
+
 # --- products ---------------------------------------------------------------------------------------------------------
 
 @dtypes
@@ -156,7 +185,7 @@ def test_product_is_uniform():
 
 
 @pytest.mark.parametrize(("make", "word"), [
-    (lambda: Product(), "at least one"), (lambda: Product("torus", "circle", weights=(1,)), "give 2 numbers"), (lambda: Product("torus", weights=(0,)), "positive"),
+    (lambda: Product("torus", "circle", weights=(1,)), "give 2 numbers"), (lambda: Product("torus", weights=(0,)), "positive"),
     (lambda: Product("torus", weights=2), "give 1 numbers"), (lambda: Modules("torus", "sphere", sizes=(1, -1)), r"sizes\[1\]"),
     (lambda: Modules("torus", "sphere", between=1), "at least 7.85398"), (lambda: Modules("torus", between=math.inf), "positive finite"),
     (lambda: Modules("r3", "r2"), "between is not given"), (lambda: HyperbolicDisc(0), "radius"), (lambda: HyperbolicDisc(1, 0), "curvature"),

@@ -8,7 +8,8 @@ import torch
 from headless import break_off, run
 from papermill.exceptions import PapermillExecutionError
 
-from modreg.tasks.speech import BLANK, Speech, SpeechConfig, Utterance, digits, dropout, error_rates, frames_of, librispeech, too_short, split, tones
+from modreg.tasks.sound import Utterance, digits, librispeech, split, tones
+from modreg.tasks.speech import BLANK, Speech, SpeechConfig, dropout, error_rates, frames_of, too_short
 from modreg.lab.training import Phase, fit
 
 needs_data = pytest.mark.skipif("MODREG_DATA" not in os.environ, reason="the recordings are not here: MODREG_DATA names no folder")

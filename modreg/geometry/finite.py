@@ -16,7 +16,8 @@ import numpy
 import torch
 from torch import Tensor
 
-from .manifolds import Manifold, check_points, check_positive, check_whole, draw
+from .manifolds import MANIFOLDS, Manifold, check_points, check_positive, check_whole, draw
+from .specs import written
 
 # %% ../../nbs/finite.ipynb #1b6aa58d
 TOLERANCE = 1e-6  # share of the diameter that is taken for rounding
@@ -127,6 +128,23 @@ def _indices(space: "FiniteSpace", x: Tensor, name: str) -> Tensor:
     return x[..., 0]
 
 
+def _text(space: "FiniteSpace") -> str:
+    "How a space from a file is written in a spec"
+    names = [name for name, maker in MANIFOLDS.makers.items() if maker is type(space)]
+    if space.source is None or not names:
+        return repr(space)
+    options = space.options | ({"scale": space.scale} if space.scale != 1 else {})
+    return f"{names[0]}({', '.join([written(space.source), *[f'{key}={written(option)}' for key, option in options.items()]])})"
+
+# %% ../../nbs/finite.ipynb #4391167e
+def _larger(space: "FiniteSpace", factor: float) -> "FiniteSpace":
+    "A copy whose distances and flat coordinates are multiplied by a factor"
+    check_positive(factor=factor)
+    larger = copy.copy(space)
+    larger.matrix, larger.flat, larger.scale = space.matrix * factor, space.flat * factor, space.scale * factor
+    return larger
+
+
 def _metric(matrix: Tensor, repair: bool) -> Tensor:
     "A symmetric matrix that has no shorter detours; those that it has are refused, or mended"
     excess, (i, k, j) = triangle_excess(matrix)
@@ -137,10 +155,10 @@ def _metric(matrix: Tensor, repair: bool) -> Tensor:
                          "mend it, or give repair=True to take the lengths of shortest paths")
     return shortest_paths(matrix)
 
-# %% ../../nbs/finite.ipynb #4391167e
+# %% ../../nbs/finite.ipynb #a01f73be
 class FiniteSpace(Manifold):
     "Finitely many points with given distances; a point is an index, int64 (..., 1)"
-    trainable, coordinates, dim = False, 1, 0
+    trainable, coordinates, dim, options = False, 1, 0, {}  # options: other arguments that its text has to give
 
     def __init__(
         self,
@@ -167,7 +185,7 @@ class FiniteSpace(Manifold):
     def __hash__(self):
         return hash((type(self), len(self), self.matrix.sum().item()))
 
-    name = property(repr)
+    name = property(lambda self: _text(self))
     diameter = property(lambda self: self.matrix.max().item())
     flat = cached_property(lambda self: classical_scaling(self.matrix))
 
@@ -191,10 +209,7 @@ class FiniteSpace(Manifold):
 
     def scaled(self, factor):
         "The same points with all distances multiplied by a factor"
-        check_positive(factor=factor)
-        larger = copy.copy(self)
-        larger.matrix, larger.flat, larger.scale = self.matrix * factor, self.flat * factor, self.scale * factor
-        return larger
+        return _larger(self, factor)
 
 # %% ../../nbs/finite.ipynb #f8579135
 class DistanceMatrix(FiniteSpace):
@@ -202,12 +217,13 @@ class DistanceMatrix(FiniteSpace):
 
     def __init__(
         self,
-        matrix,  # distances (n, n): a tensor, an array, or a file (.npy, or text)
+        matrix: str | Path | Tensor | numpy.ndarray,  # distances (n, n), or a file of them (.npy, or text)
         *,
         repair: bool = False,  # where a detour is shorter, take it, rather than raise
         scale: float = 1.0,  # multiplies all distances
     ):
         super().__init__(_metric(_symmetric(_square(matrix)), repair), matrix, scale)
+        self.options = {"repair": True} if repair else {}
 
 # %% ../../nbs/finite.ipynb #ebf299c8
 def _need(module: str):
@@ -254,7 +270,7 @@ class Graph(FiniteSpace):
 
     def __init__(
         self,
-        edges,  # (E, 2) pairs of nodes, or (E, 3) with lengths: a tensor, an array, or a file (.npy, or text with an edge a line)
+        edges: str | Path | Tensor | numpy.ndarray,  # (E, 2) pairs of nodes, (E, 3) with lengths, or a file (.npy, or text with an edge a line)
         *,
         scale: float = 1.0,  # multiplies all distances
     ):
@@ -350,8 +366,8 @@ class Mesh(FiniteSpace):
 
     def __init__(
         self,
-        vertices,  # corners (V, 3), or a file (.ply, .obj, .off, .stl)
-        faces=None,  # triangles (F, 3), indices of corners; None with a file
+        vertices: str | Path | Tensor | numpy.ndarray,  # corners (V, 3), or a file (.ply, .obj, .off, .stl)
+        faces: Tensor | numpy.ndarray | None = None,  # triangles (F, 3), indices of corners; None with a file
         *,
         landmarks: int = 1000,  # at most so many corners become points, farthest first
         scale: float = 1.0,  # multiplies all distances
@@ -367,6 +383,7 @@ class Mesh(FiniteSpace):
         solver = _need("potpourri3d").MeshHeatMethodDistanceSolver(vertices, _triangles(faces, len(vertices)))
         matrix, self.chosen, self.asymmetry = _from_heat(solver.compute_distance, vertices, landmarks)
         super().__init__(matrix, source, scale, torch.from_numpy(vertices[self.chosen, :2]))
+        self.options = {"landmarks": landmarks} if landmarks != 1000 else {}
 
 # %% ../../nbs/finite.ipynb #8565f5f5
 class PointCloud(FiniteSpace):
@@ -375,7 +392,7 @@ class PointCloud(FiniteSpace):
 
     def __init__(
         self,
-        points,  # (V, 3), or a file (.ply, .obj)
+        points: str | Path | Tensor | numpy.ndarray,  # (V, 3), or a file (.ply, .obj)
         *,
         landmarks: int = 1000,  # at most so many become points of the space, farthest first
         scale: float = 1.0,  # multiplies all distances
@@ -388,6 +405,7 @@ class PointCloud(FiniteSpace):
         solver = _need("potpourri3d").PointCloudHeatSolver(points)
         matrix, self.chosen, self.asymmetry = _from_heat(solver.compute_distance, points, landmarks)
         super().__init__(matrix, source, scale, torch.from_numpy(points[self.chosen, :2]))
+        self.options = {"landmarks": landmarks} if landmarks != 1000 else {}
 
 # %% ../../nbs/finite.ipynb #0f08b417
 def _check_cloud(points: numpy.ndarray, near: int = 30) -> None:
@@ -397,3 +415,7 @@ def _check_cloud(points: numpy.ndarray, near: int = 30) -> None:
     _, nearest = _need("scipy.spatial").cKDTree(points).query(points, near)
     links = (numpy.ones(nearest.size), (numpy.repeat(numpy.arange(len(points)), near), nearest.ravel()))
     _check_connected(_need("scipy.sparse").coo_array(links, shape=(len(points), len(points))), "the point cloud")
+
+# %% ../../nbs/finite.ipynb #0fb312d9
+for _name, _space in {"distance_matrix": DistanceMatrix, "graph": Graph, "mesh": Mesh, "point_cloud": PointCloud}.items():
+    MANIFOLDS.register(_name, _space)

@@ -40,6 +40,7 @@ def check_points(
     return x
 
 # %% ../../nbs/manifolds.ipynb #c0721195
+#| code-fold: true
 def _check_pair(manifold: "Manifold", x: Tensor, y: Tensor | None) -> tuple[Tensor, Tensor]:
     "Two arrays of points of one dtype, the second the first itself if it is not given"
     check_points(manifold, x, "x", 2)
@@ -61,6 +62,7 @@ def _why_not(manifold: "Manifold", x: Tensor) -> str:
     return f"{outside} points of {x[..., 0].numel()} are not on {manifold}; call project" if outside else ""
 
 # %% ../../nbs/manifolds.ipynb #12626070
+#| code-fold: true
 def _vjp(manifold: "Manifold", x: Tensor, y: Tensor) -> tuple[Tensor, Callable]:
     "Distances and their backward pass by automatic differentiation"
     with torch.enable_grad():
@@ -137,6 +139,7 @@ class Manifold(ABC):
         return _flattened(check_points(self, x))
 
 # %% ../../nbs/manifolds.ipynb #2aa62686
+#| code-fold: true
 def check_whole(**values: int) -> None:
     "Raise ValueError unless each value is a whole number of 1 or more"
     for name, value in values.items():
@@ -178,7 +181,8 @@ def wrap(
     "The short way round: a difference less the nearest multiple of the period"
     return torch.sub(delta, (delta * (1 / period)).round_(), alpha=period)
 
-
+# %% ../../nbs/manifolds.ipynb #3b69cfb8
+#| code-fold: true
 def _over(a: Tensor, b: Tensor) -> Tensor:
     "a / b, and a where b is 0"
     return a / torch.where(b == 0, torch.ones_like(b), b)
@@ -192,7 +196,8 @@ def _norm(deltas) -> Tensor:
         square = torch.addcmul(square, delta, delta)
     return square.sqrt()
 
-# %% ../../nbs/manifolds.ipynb #3b69cfb8
+# %% ../../nbs/manifolds.ipynb #ce23d6d9
+#| code-fold: true
 class _FlatDistance(torch.autograd.Function):
     "Length of the shortest difference; O(n·m) memory; gradient 0 where the distance is 0"
     generate_vmap_rule = True
@@ -298,6 +303,7 @@ class Circle(_Flat):
         return self.radius * torch.cat([angle.cos(), angle.sin()], -1)
 
 # %% ../../nbs/manifolds.ipynb #2fba4c43
+#| code-fold: true
 def _turn_home(x: Tensor, period: float) -> Tensor:
     "Bring points to the square [0, period)² by the gluing of the Klein bottle"
     across, up = x.unbind(-1)
@@ -361,7 +367,8 @@ class Euclidean(_Flat):
     def contains(self, x):
         return torch.ones_like(x[..., 0], dtype=torch.bool)
 
-# %% ../../nbs/manifolds.ipynb #6253f61b
+# %% ../../nbs/manifolds.ipynb #d29c175c
+#| code-fold: true
 def _chords(u: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
     "Lengths |u - v| and |u + v| of all pairs, one coordinate at a time"
     pairs = [(u[..., :, None, k], v[..., None, :, k]) for k in range(u.shape[-1])]
@@ -393,6 +400,7 @@ class _SphereDistance(torch.autograd.Function):
         return torch.stack(to_u, -1).sum_to_size(u.shape), torch.stack(to_v, -1).sum_to_size(v.shape)
 
 # %% ../../nbs/manifolds.ipynb #6872659e
+#| code-fold: true
 def _unit(x: Tensor) -> Tensor:
     "Points divided by their length; the origin, which has no direction, goes to the first axis"
     size = x.detach().abs().amax(-1, keepdim=True)
@@ -506,6 +514,7 @@ def plot_from_point(
     return colours
 
 # %% ../../nbs/manifolds.ipynb #612a000f
+#| code-fold: true
 def _grid(manifold: Manifold, resolution: int) -> Tensor:
     "A grid of points (rows, columns, coordinates) that covers a manifold with a flat picture"
     side = torch.linspace(0, 1, resolution)

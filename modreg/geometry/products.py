@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from modreg.geometry.manifolds import (
+    MANIFOLDS,
     Manifold,
     Sphere,
     _chords,
@@ -27,6 +28,7 @@ from modreg.geometry.manifolds import (
     draw,
     manifold,
 )
+from .specs import written
 
 # %% ../../nbs/products.ipynb #438dfb6f
 class _Hypotenuse(torch.autograd.Function):
@@ -55,8 +57,6 @@ def _shares(sides: list[Tensor], d: Tensor, grad: Tensor) -> list[Tensor]:
 # %% ../../nbs/products.ipynb #f379d5c0
 def _spaces(spaces: tuple) -> tuple[Manifold, ...]:
     "Spaces, given by name or as they are; all smooth or all finite"
-    if not spaces:
-        raise ValueError("no spaces are given; give at least one, such as 'torus' or Circle()")
     spaces = tuple(manifold(space) for space in spaces)
     if len({space.trainable for space in spaces}) > 1:
         finite = next(space for space in spaces if not space.trainable)
@@ -72,6 +72,17 @@ def _numbers(name: str, values: tuple | None, count: int) -> tuple[float, ...]:
         raise ValueError(f"{name} is {values!r}; give {count} numbers, one for each space")
     check_positive(**{f"{name}[{k}]": value for k, value in enumerate(values)})
     return tuple(float(value) for value in values)
+
+# %% ../../nbs/products.ipynb #4962f935
+def _text(sign: str, name: str, spaces: tuple[Manifold, ...], between: float | None = None, **numbers: tuple[float, ...]) -> str:
+    "How spaces that are put together are written"
+    (key, values), = numbers.items()
+    before = [written(value) for value in values]
+    parts = [f"({space.name})" if isinstance(space, (Product, Modules)) else space.name for space in spaces]
+    if between in (None, _between(spaces, None)) and len(spaces) > 1 and not any("e" in number for number in before):
+        return sign.join(part if number == "1" else number + part for number, part in zip(before, parts, strict=True))
+    rest = [f"{key}={written(values)}", *([] if between is None else [f"between={written(between)}"])]
+    return f"{name}({', '.join([*parts, *rest])})"
 
 # %% ../../nbs/products.ipynb #62ff441f
 def _product_vjp(spaces, weights, parts: list[tuple], diameter: float) -> tuple:
@@ -93,15 +104,15 @@ class Product(Manifold):
     spaces: tuple[Manifold, ...]
     weights: tuple[float, ...]
 
-    def __init__(self, *spaces: str | Manifold, weights: tuple[float, ...] | None = None):
-        object.__setattr__(self, "spaces", _spaces(spaces))
-        object.__setattr__(self, "weights", _numbers("weights", weights, len(spaces)))
+    def __init__(self, space: str | Manifold, *others: str | Manifold, weights: tuple[float, ...] | None = None):
+        object.__setattr__(self, "spaces", _spaces((space, *others)))
+        object.__setattr__(self, "weights", _numbers("weights", weights, 1 + len(others)))
 
     dim = property(lambda self: sum(space.dim for space in self.spaces))
     coordinates = property(lambda self: sum(space.coordinates for space in self.spaces))
     trainable = property(lambda self: self.spaces[0].trainable)
     diameter = property(lambda self: math.hypot(*[w * space.diameter for space, w in zip(self.spaces, self.weights, strict=True)]))
-    name = property(lambda self: "*".join(space.name for space in self.spaces))
+    name = property(lambda self: _text("*", "product", self.spaces, weights=self.weights))
 
     def split(self, x: Tensor) -> tuple[Tensor, ...]:
         "The part (..., c) of points (..., coordinates) that lies in each factor"
@@ -220,16 +231,16 @@ class Modules(Manifold):
     sizes: tuple[float, ...]  # shares of the neurons, as proportions
     between: float  # distance between neurons of different modules
 
-    def __init__(self, *spaces: str | Manifold, sizes: tuple[float, ...] | None = None, between: float | None = None):
-        object.__setattr__(self, "spaces", _spaces(spaces))
-        object.__setattr__(self, "sizes", _numbers("sizes", sizes, len(spaces)))
+    def __init__(self, space: str | Manifold, *others: str | Manifold, sizes: tuple[float, ...] | None = None, between: float | None = None):
+        object.__setattr__(self, "spaces", _spaces((space, *others)))
+        object.__setattr__(self, "sizes", _numbers("sizes", sizes, 1 + len(others)))
         object.__setattr__(self, "between", _between(self.spaces, between))
 
     dim = property(lambda self: max(space.dim for space in self.spaces))
     coordinates = property(lambda self: 1 + max(space.coordinates for space in self.spaces))
     trainable = property(lambda self: self.spaces[0].trainable)
     diameter = property(lambda self: max(self.between, *[space.diameter for space in self.spaces]))
-    name = property(lambda self: "+".join(space.name for space in self.spaces))
+    name = property(lambda self: _text("+", "modules", self.spaces, sizes=self.sizes, between=self.between))
 
     def pairwise(self, x, y):
         d = self.between
@@ -268,6 +279,12 @@ class Modules(Manifold):
         flat = torch.stack([torch.cat([chart[..., :1] + shift, chart[..., 1:]], -1) for chart, shift in charts])
         return flat.take_along_dim(check_points(self, x)[None, ..., :1].round().long().expand(1, *flat.shape[1:]), 0)[0]
 
+# %% ../../nbs/products.ipynb #e6c09306
+MANIFOLDS.register("product", Product)
+MANIFOLDS.register("modules", Modules)
+MANIFOLDS.operators["+"] = lambda parts, sizes: Modules(*parts, sizes=sizes)
+MANIFOLDS.operators["*"] = lambda parts, weights: Product(*parts, weights=weights)
+
 # %% ../../nbs/products.ipynb #83aa77ed
 class _LineAngle(_SphereDistance):
     "Angles between the lines of unit vectors; gradient 0 at equal lines"
@@ -288,7 +305,6 @@ class ProjectivePlane(Sphere):
     "The sphere with opposite points made one: lines through the origin, and the angles between them"
     dim: ClassVar[int] = 2
     radius: float = 5.0  # of the sphere
-    name = "projective"
 
     @property
     def diameter(self):
@@ -353,7 +369,7 @@ class HyperbolicDisc(Manifold):
     "A disc of the hyperbolic plane; a point is its direction from the centre times its distance from there"
     radius: float = 5.0  # geodesic, from the centre to the rim
     curvature: float = -0.25  # -1/L², where lengths well below L look flat
-    dim, coordinates, name = 2, 2, "hyperbolic"
+    dim = coordinates = 2
 
     def __post_init__(self):
         check_positive(radius=self.radius)
@@ -397,3 +413,7 @@ class HyperbolicDisc(Manifold):
         "Poincaré's disc (..., n, 2): angles are kept, and lengths at the centre"
         rho = torch.hypot(*check_points(self, x).unbind(-1))[..., None]
         return 2 * self.unit * (rho / self.unit / 2).tanh() * _unit(x)
+
+# %% ../../nbs/products.ipynb #91f9c995
+MANIFOLDS.register("projective", ProjectivePlane)
+MANIFOLDS.register("hyperbolic", HyperbolicDisc)

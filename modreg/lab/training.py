@@ -33,10 +33,11 @@ from .runs import Run, begin, load_state, save_state, write_whole
 from .settings import Config
 from ..layers.recurrent import RNN, Linear
 from ..layers.sparse import geometric_blocks, use_sparse_products
+from ..sparsity.penalties import PENALTIES
 from ..sparsity.pruning import MagnitudePruner, reinitialize
 from ..sparsity.regularizer import ModuliRegularizer
 
-# %% ../../nbs/training.ipynb #c1b10fed
+# %% ../../nbs/training.ipynb #9b56d722
 class Callback:
     "Something that happens while a `Trainer` works; each method does nothing unless a subclass says otherwise"
 
@@ -77,7 +78,7 @@ def checked_loss(
         raise ValueError("the loss has no gradient: it does not depend on a weight that is trained, or was computed under torch.no_grad() or with .detach()")
     return loss
 
-# %% ../../nbs/training.ipynb #5d6003bc
+# %% ../../nbs/training.ipynb #c9dbc6b4
 def counted(
     batches: Iterable[Any],
     count: int | None,  # how many there must be; None: at least one
@@ -91,7 +92,7 @@ def counted(
     if seen < (count or 1):
         raise ValueError(f"an epoch has {count or 'at least 1'} batches, and batches() ended after {seen}: let it yield as many, or set `batches` to their number")
 
-# %% ../../nbs/training.ipynb #4f72b90a
+# %% ../../nbs/training.ipynb #cb77349a
 def call(trainer: "Trainer", moment: str) -> None:
     "Have all callbacks act"
     for callback in trainer.callbacks:
@@ -107,7 +108,7 @@ def parts_of(trainer: "Trainer") -> dict[str, Any]:
         parts[f"{kind} {same + 1}" if same else kind] = callback
     return parts
 
-# %% ../../nbs/training.ipynb #b495d19e
+# %% ../../nbs/training.ipynb #f8acb88b
 class Trainer:
     "Trains a model; what is not loss, backward pass and step is done by callbacks, in their order"
 
@@ -215,7 +216,7 @@ class Sparsify(Callback):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.sparsifier.load_state_dict(state)
 
-# %% ../../nbs/training.ipynb #05bea725
+# %% ../../nbs/training.ipynb #8bb2e5eb-1
 class SparseProducts(Callback):
     "Multiplies by surviving weights alone where that is measured to be quicker; stands after `Sparsify`"
 
@@ -229,7 +230,7 @@ class SparseProducts(Callback):
     def before_epoch(self, trainer: Trainer) -> None:
         self.chosen = use_sparse_products(trainer.model, self.sparsifier.masks, self.batch)
 
-# %% ../../nbs/training.ipynb #8bb2e5eb-1
+# %% ../../nbs/training.ipynb #8bb2e5eb-2
 @torch.no_grad()
 def clip_(
     parameters: Iterable[nn.Parameter],  # each led by the seeds
@@ -254,7 +255,7 @@ class Clip(Callback):
         clip = nn.utils.clip_grad_norm_ if trainer.replicas is None else clip_
         clip(trainer.model.parameters(), self.limit)
 
-# %% ../../nbs/training.ipynb #a02b39f1
+# %% ../../nbs/training.ipynb #fb0c31f8
 class LearningRate(Callback):
     "Steps one of torch's schedules after each step of the optimizer"
 
@@ -270,7 +271,7 @@ class LearningRate(Callback):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.schedule.load_state_dict(state)
 
-# %% ../../nbs/training.ipynb #abf29105
+# %% ../../nbs/training.ipynb #05ccced7
 class Checkpoint(Callback):
     "Writes after each epoch all that is needed to go on, and reads it at the first; stands last"
 
@@ -304,7 +305,7 @@ def stream(
     name = json.dumps([seed, *purpose]).encode()
     return torch.Generator().manual_seed(int.from_bytes(hashlib.sha256(name).digest()[:8], "big") >> 1)
 
-# %% ../../nbs/training.ipynb #eab26358
+# %% ../../nbs/training.ipynb #e6ceec38
 class Task(ABC):
     "Data, model, loss and metrics of one experiment; each method handles all seeds at once"
 
@@ -370,8 +371,8 @@ def penalty_of(
     config = task.config
     space = manifold(config.manifold)
     embedding = [space.sample(config.hidden, g) for g in task.generators("embedding", k)]
-    return ModuliRegularizer(
-        layer, space, inhibitor(config.inhibitor), config.strength, control=config.penalty,
+    return PENALTIES[config.penalty](
+        layer, space, inhibitor(config.inhibitor), config.strength,
         train_embedding=config.train_embedding, weight=weight, embedding=torch.stack(embedding).to(config.device),
         generator=stream(config.seed, "shuffle", k))
 
@@ -402,7 +403,7 @@ def redrawn(task: Task, model: nn.Module, tickets: dict[str, Tensor]) -> Magnitu
     masks = reinitialize(model, named(tickets, "mask."), mode, init=lambda model: None, generator=stream(config.seed, "ticket"), replicas=config.seeds)
     return MagnitudePruner.from_masks(model, masks, replicas=config.seeds)
 
-# %% ../../nbs/training.ipynb #c5eb9170
+# %% ../../nbs/training.ipynb #debe0783
 class Phase(Trainer):
     "The trainer of one phase of a task, `train` or `lottery`"
 

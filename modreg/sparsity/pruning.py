@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .regularizer import permuted
+from .weights import permuted
 
 # %% ../../nbs/pruning.ipynb #496c7933
 SCHEDULES = {  # share of the target after a share of the epochs
@@ -242,7 +242,7 @@ def erk_shares(
         dense |= full
     return dict.fromkeys(weights, 0.0)
 
-# %% ../../nbs/pruning.ipynb #2d8005e1
+# %% ../../nbs/pruning.ipynb #962cc0d6
 SHARES = ("global", "layer", "erk")
 
 
@@ -299,7 +299,7 @@ def _rows(values: Iterable[Tensor], replicas: int | None) -> list[Tensor]:
     "Tensors as matrices with a row for each replica"
     return [value.reshape(replicas or 1, -1) for value in values]
 
-# %% ../../nbs/pruning.ipynb #612dcc32
+# %% ../../nbs/pruning.ipynb #6503b3ee
 class _Masked:
     "What all sparsifiers have from their masks"
 
@@ -347,7 +347,7 @@ class _Masked:
             raise ValueError(f"no mask is given for {', '.join(missing)}; give the state_dict of a pruner of the same weights")
         self.held.set(state)
 
-# %% ../../nbs/pruning.ipynb #1298e2d4
+# %% ../../nbs/pruning.ipynb #0f8c4371
 def _parts(rows: Tensor, like: Collection[Tensor]) -> list[Tensor]:
     "Rows (S, n) as tensors of these shapes, side by side"
     parts = rows.split([t.numel() // len(rows) for t in like], 1)
@@ -377,7 +377,7 @@ def cut(
         after |= zip(names, lefts, strict=True)
     return after
 
-# %% ../../nbs/pruning.ipynb #9867e19c
+# %% ../../nbs/pruning.ipynb #f7d504ee
 class Sparsifier(_Masked, ABC):
     "Decides which weights are there: masks before the first step, and from each epoch on"
 
@@ -431,7 +431,7 @@ class Sparsifier(_Masked, ABC):
         "A sparsifier that keeps to given masks (True where a weight stays) and changes nothing any more"
         return FixedMasks(model, 0.0, replicas=replicas, parameters=masks, allowed=masks)
 
-# %% ../../nbs/pruning.ipynb #a74ef633
+# %% ../../nbs/pruning.ipynb #a6cf34b7
 class FixedMasks(Sparsifier):
     "Masks that stay as they are"
 
@@ -440,7 +440,7 @@ class FixedMasks(Sparsifier):
     def update(self, epoch: int) -> None:
         "Nothing changes"
 
-# %% ../../nbs/pruning.ipynb #897f34e4
+# %% ../../nbs/pruning.ipynb #29eba165
 def block_magnitudes(
     weight: Tensor,  # (..., N, N)
     groups: Tensor,  # the block of each neuron (..., N)
@@ -455,7 +455,7 @@ def block_magnitudes(
     means = (sums / (sizes[:, :, None] * sizes[:, None])).sqrt_()
     return means.gather(2, columns).gather(1, rows).view_as(weight)
 
-# %% ../../nbs/pruning.ipynb #3dbd4cf5
+# %% ../../nbs/pruning.ipynb #e9276c1b
 class MagnitudePruner(Sparsifier):
     "Magnitude pruning on a schedule: the smallest weights become, and stay, exactly zero (section 4)"
 

@@ -1,0 +1,455 @@
+# ---
+# jupyter:
+#   kernelspec:
+#     display_name: python3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Sound
+#
+# > How speech becomes pictures that a network can read, and how few speakers become many
+
+# %% [markdown]
+# After this chapter you can
+#
+# - turn sound into a mel spectrogram, and say what each of its numbers means,
+# - change the speed and the pitch of a recording by stretching its picture,
+# - load recordings of your own for the chapter [speech](speech.ipynb).
+#
+# The question: *a second of sound is thousands of numbers, and the same word is never the same numbers twice. What must be kept of it for a network that reads, and what can go?*
+
+# %%
+#| default_exp tasks.sound
+
+# %%
+#| export
+import csv
+import math
+import os
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.utils.data import Dataset
+
+# %%
+#| hide
+import matplotlib.pyplot as plt
+from fastcore.test import test_close, test_eq
+from IPython.display import Audio, display
+
+from modreg.book.exercises import exercise
+
+plt.style.use("modreg.data.book")
+
+# %%
+#| code-fold: true
+from modreg.tasks.sound import tones as made_up
+
+fig, axes = plt.subplots(1, 3, figsize=(8, 2.2), layout="constrained", sharey=True)
+for ax, utterance in zip(axes, (u for u in made_up() if (u.text, u.speaker) in (("fed", "ann"), ("fed", "dan"), ("had", "dan"))), strict=True):
+    samples, rate = utterance.sound()
+    ax.plot(torch.arange(400) / rate * 1000, samples[:400], linewidth=0.8)
+    ax.set(xlabel="time (ms)", title=f"{utterance.speaker}: {utterance.text}")
+axes[0].set(ylabel="air pressure")
+plt.show()
+
+
+# %% [markdown]
+# The first twentieth of a second of three made-up words, in which each letter is a tone and each speaker is tuned a little differently. As air pressure, the same letter of two speakers has not one number in common.
+#
+# *Predict:* which of these are the same word? What would you have to compute to see it?
+#
+# ## Utterances
+#
+# An utterance is a sound, its transcript and its speaker. The loaders read the folders as their publishers laid them out, sound by sound when it is needed, so memory holds no more than a batch.
+
+# %%
+#| export
+@cache
+def duration(path: Path) -> float:  # s
+    "Length of a sound, which a task asks for several times; the file is opened once"
+    import soundfile
+
+    return soundfile.info(path).duration
+
+
+# %%
+#| export
+ALPHABET = "' abcdefghijklmnopqrstuvwxyz"  # the characters of a transcript
+DIGITS = "zero one two three four five six seven eight nine".split()
+
+
+@dataclass(frozen=True)
+class Utterance:
+    "A sound with its transcript"
+
+    name: str
+    text: str  # of characters in ALPHABET
+    speaker: str
+    path: Path | None = None  # of the sound; None for made-up tones
+
+    def sound(self) -> tuple[Tensor, int]:  # samples (n,) between -1 and 1, and how many there are in a second
+        "Decode the sound"
+        if self.path is None:
+            return _tones(self), 8000
+        import soundfile
+
+        samples, rate = soundfile.read(self.path, dtype="float32", always_2d=True)
+        return torch.from_numpy(samples).mean(1), rate
+
+    def seconds(self) -> float:
+        "Its length in seconds, without decoding it"
+        if self.path is None:
+            return 0.08 * len(self.text)
+        return duration(self.path)
+
+
+# %% [markdown]
+# The sounds lie below one folder. What is missing there is said with what to do about it.
+
+# %%
+#| export
+#| fold Loaders
+def _root() -> Path:
+    "The data folder; FileNotFoundError if it is not there"
+    root = os.environ.get("MODREG_DATA")
+    if root is None or not Path(root).is_dir():
+        raise FileNotFoundError(
+            f"no speech data: the environment variable MODREG_DATA {'is not set' if root is None else f'names {root}, which is no folder'}. Set it to a folder that holds "
+            "free-spoken-digit-dataset/recordings/ or LibriSpeech/, as their publishers lay them out; data='tones' needs no data")
+    return Path(root)
+
+
+def digits() -> list[Utterance]:
+    "The spoken digits, `{digit}_{speaker}_{index}.wav` (or .flac), as words"
+    folder = _root() / "free-spoken-digit-dataset" / "recordings"
+    paths = sorted(path for path in folder.glob("*_*_*.*") if path.suffix in (".wav", ".flac"))
+    if not paths:
+        raise FileNotFoundError(f"{folder} holds no recordings such as 7_george_3.wav; get the Free Spoken Digit Dataset, or use data='tones'")
+    return [Utterance(path.stem, DIGITS[int(path.stem[0])], path.stem.split("_")[1], path) for path in paths]
+
+
+# %%
+#| export
+#| fold Loaders
+def librispeech() -> list[Utterance]:
+    "Every subset of LibriSpeech that is there, `{subset}/{speaker}/{chapter}/{utterance}.flac` (or .mp3)"
+    folder, texts = _root() / "LibriSpeech", {}
+    for listing in sorted(folder.glob("*/*/*/*.trans.txt")):
+        texts |= dict(line.split(" ", 1) for line in listing.read_text(encoding="utf-8").splitlines())
+    if not texts and (folder / "manifest.tsv").exists():  # a copy whose transcripts stand in one table
+        with (folder / "manifest.tsv").open(encoding="utf-8", newline="") as table:
+            texts = {row["id"]: row["text"] for row in csv.DictReader(table, delimiter="\t")}
+    sounds = {path.stem: path for suffix in ("mp3", "flac") for path in folder.glob(f"*/*/*/*.{suffix}")}
+    found = [Utterance(name, text.lower(), name.split("-")[0], sounds[name]) for name, text in sorted(texts.items()) if name in sounds]
+    if not found:
+        raise FileNotFoundError(f"{folder} holds no utterances with transcripts, such as dev-clean/1272/128104/1272-128104.trans.txt; get a subset of LibriSpeech")
+    return found
+
+
+# %% [markdown]
+# Without data there are tones: each letter sounds for 80 ms at a pitch of its own, and each speaker is tuned a little higher. They stand in where a test has no data, and for nothing else.
+
+# %%
+#| export
+#| fold Tones
+def tones() -> list[Utterance]:
+    "Made-up utterances: words of four speakers, each letter a tone"
+    words = "aha bad cab dab fed gag had jab".split()
+    return [Utterance(f"{word}_{speaker}", word, speaker) for speaker in ("ann", "ben", "cleo", "dan") for word in words]
+
+
+def _tones(utterance: Utterance) -> Tensor:
+    "The sound of a made-up utterance at 8000 samples a second"
+    pitch = 1 + 0.04 * (ord(utterance.speaker[0]) - ord("a"))
+    hertz = torch.tensor([200 + 180 * ALPHABET.index(c) for c in utterance.text]) * pitch
+    return 0.3 * torch.sin(2 * math.pi * (hertz / 8000).repeat_interleave(640).cumsum(0))
+
+
+SOURCES = {"digits": digits, "librispeech": librispeech, "tones": tones}
+
+
+def split(
+    utterances: list[Utterance],
+) -> tuple[list[Utterance], list[Utterance]]:  # for training, and of speakers that training never hears
+    "Every third speaker is kept for testing; by name, so that it is the same each time"
+    speakers = sorted({u.speaker for u in utterances})
+    unseen = set(speakers[2::3])
+    return [u for u in utterances if u.speaker not in unseen], [u for u in utterances if u.speaker in unseen]
+
+
+# %%
+try:
+    utterances = digits()
+except FileNotFoundError as missing:
+    print(f"Made-up tones stand in: {missing}")
+    utterances = tones()
+train, test = split(utterances)
+assert not {u.speaker for u in train} & {u.speaker for u in test} and len(train) + len(test) == len(utterances)
+assert all(set(u.text) <= set(ALPHABET) for u in utterances)
+print(f"{len(train)} utterances of {len({u.speaker for u in train})} speakers to learn from, {len(test)} of {len({u.speaker for u in test})} others to be tested on")
+
+
+# %% [markdown]
+# ## From sound to pictures
+#
+# Cut the sound into windows of 25 ms, one every 12.5 ms. In each, a Fourier transform tells how strong each frequency is. The ear hears low frequencies finely and high ones coarsely; the mel scale,
+#
+# $$m = 2595 \,\log_{10}(1 + f/700),$$
+#
+# imitates that. Triangles that are evenly spaced in mel gather the powers into bands, and a logarithm turns loudness into something near what we perceive.
+# What is a thousand times weaker than the loudest moment counts as silence, so that a quiet room and a noisy one look alike.
+
+# %%
+#| export
+def _mel(hertz: Tensor) -> Tensor:
+    return 2595 * torch.log10(1 + hertz / 700)
+
+
+def _hertz(mel: Tensor) -> Tensor:
+    return 700 * (10 ** (mel / 2595) - 1)
+
+
+def mel_filters(
+    bands: int,  # number of triangles
+    size: int,  # of the Fourier transform
+    rate: int,  # samples a second
+) -> Tensor:  # weights (size // 2 + 1, bands)
+    "Triangles with height 1, evenly spaced in mel between 0 and half the rate"
+    edges = _hertz(torch.linspace(0, _mel(torch.tensor(rate / 2)).item(), bands + 2))
+    frequency = torch.linspace(0, rate / 2, size // 2 + 1)[:, None]
+    up, down = (frequency - edges[:-2]) / (edges[1:-1] - edges[:-2]), (edges[2:] - frequency) / (edges[2:] - edges[1:-1])
+    return torch.minimum(up, down).clamp(min=0)
+
+
+# %%
+#| export
+def log_mel(
+    samples: Tensor,  # (n,)
+    rate: int,  # samples a second
+    bands: int,
+) -> Tensor:  # (frames, bands), each band with mean 0 and the whole with deviation 1
+    "Logarithm of the mel spectrogram, a frame every 12.5 ms; what is 30 dB below the loudest counts as silence"
+    window = round(0.025 * rate)
+    size = 2 ** math.ceil(math.log2(window))
+    spectrum = torch.stft(samples, size, window // 2, window, torch.hann_window(window), center=True, pad_mode="constant", return_complex=True)
+    filters = mel_filters(bands, size, rate)
+    power = spectrum.abs().square().mT @ (filters / filters.sum(0).clamp(min=1e-3))
+    mel = torch.log(power / power.max().clamp(min=1e-6) + 1e-3)
+    mel = mel - mel.mean(0)
+    return mel / mel.std().clamp(min=1e-3)
+
+
+# %%
+utterance = test[len(test) // 2]
+samples, rate = utterance.sound()
+picture = log_mel(samples, rate, 40)
+fig, ax = plt.subplots(figsize=(6, 2.6), layout="constrained")
+image = ax.imshow(picture.T, origin="lower", aspect="auto", extent=(0, len(samples) / rate, 0, 40), cmap="magma")
+ax.set(xlabel="time (s)", ylabel="mel band", title=f"{utterance.speaker} says: {utterance.text}")
+fig.colorbar(image, ax=ax, label="log power")
+plt.show()
+display(Audio(samples.numpy(), rate=rate))
+
+# %% [markdown]
+# A pure tone must light one band, the one whose triangle holds its frequency; and one frame must be what the definition of the Fourier transform gives, sum by sum.
+
+# %%
+second = torch.arange(8000) / 8000
+tone = log_mel(torch.sin(2 * math.pi * 1000 * second) + 0.01 * torch.sin(2 * math.pi * 3000 * second), 8000, 32)
+expected = mel_filters(32, 256, 8000)[32].argmax().item()  # bin 32 of 256 at 8000 Hz is 1000 Hz
+frame = torch.sin(2 * math.pi * 1000 * second)[3900:4100] * torch.hann_window(200)
+k, n = torch.arange(129)[:, None], torch.arange(200)
+power = (frame * torch.cos(2 * math.pi * k * n / 256)).sum(1) ** 2 + (frame * torch.sin(2 * math.pi * k * n / 256)).sum(1) ** 2
+test_eq((power @ mel_filters(32, 256, 8000)).argmax().item(), expected)
+stft = torch.stft(torch.sin(2 * math.pi * 1000 * second), 256, 100, 200, torch.hann_window(200), center=True, pad_mode="constant", return_complex=True).abs()[:, 40] ** 2
+test_close(stft.max(), power.max(), eps=0.02 * power.max().item())
+
+
+# %% [markdown]
+# ## Variety
+#
+# Six speakers are few. While training, each utterance is played a little faster or slower and at another pitch, by stretching its picture in both directions; then a strip of frames and a strip of bands
+# are blotted out (Park et al. 2019). So each epoch hears other speakers, and no one detail can be relied on.
+
+# %%
+#| export
+#| fold
+def time_stretch(
+    pictures: Tensor,  # (n, T, bands)
+    lengths: Tensor,  # frames of each (n,)
+    speed: Tensor,  # (n,); 1 leaves it
+    pitch: Tensor,  # (n,); 1 leaves it
+    least: Tensor,  # frames that each must keep (n,)
+    rate: int,  # samples a second; the bands reach up to half of it
+) -> tuple[Tensor, Tensor]:  # pictures (n, T', bands) and lengths (n,)
+    "Play utterances at another speed and pitch"
+    bands = pictures.shape[-1]
+    longer = torch.maximum((lengths / speed).round().long(), least)
+    frame = torch.arange(int(longer.max())) * ((lengths - 1) / (longer - 1).clamp(min=1))[:, None]
+    centre = torch.linspace(0, 1, bands + 2)[1:-1]  # of the bands, in mel, as a share of the range
+    top = _mel(torch.tensor(rate / 2))
+    band = (_mel(_hertz(centre * top)[None] * pitch[:, None]) / top - centre[0]) / (centre[1] - centre[0])
+    x, y = 2 * band / (bands - 1) - 1, 2 * frame / max(1, pictures.shape[1] - 1) - 1
+    grid = torch.stack([x[:, None].expand(-1, y.shape[1], -1), y[:, :, None].expand(-1, -1, bands)], -1)
+    stretched = functional.grid_sample(pictures[:, None], grid, align_corners=True, padding_mode="border")[:, 0]
+    return stretched * (torch.arange(y.shape[1]) < longer[:, None])[..., None], longer
+
+
+# %%
+#| export
+#| fold
+def spec_augment(
+    pictures: Tensor,  # (n, T, bands)
+    share: float,  # up to this share of frames, and of bands
+    draws: Tensor,  # (n, 4) between 0 and 1: width and place of the strip of frames, and of bands
+) -> Tensor:  # (n, T, bands)
+    "Set a strip of frames and a strip of bands to zero"
+    for dim, (width, place) in ((1, draws[:, :2].unbind(1)), (2, draws[:, 2:].unbind(1))):
+        size = pictures.shape[dim]
+        width = share * size * width
+        start = place * (size - width)
+        at = torch.arange(size)
+        strip = (at >= start[:, None]) & (at < (start + width)[:, None])
+        pictures = pictures.masked_fill(strip[:, :, None] if dim == 1 else strip[:, None, :], 0)
+    return pictures
+
+
+# %%
+one, length, least = picture[None], torch.tensor([len(picture)]), torch.tensor([2])
+same, frames = time_stretch(one, length, torch.ones(1), torch.ones(1), least, rate)
+test_eq(frames, length)
+test_close(same, one, eps=1e-4)
+test_eq(time_stretch(one, length, torch.tensor([0.5]), torch.ones(1), least, rate)[1], 2 * length)
+test_eq(time_stretch(one, length, torch.tensor([1e9]), torch.ones(1), length // 2, rate)[1], length // 2)
+blotted = spec_augment(torch.ones(500, 10, 10), 0.2, torch.rand(500, 4, generator=torch.Generator().manual_seed(0)))
+assert 0.05 < (blotted == 0).float().mean() < 0.36 and (blotted == 0).flatten(1).float().mean(1).max() <= 0.36
+
+
+# %% [markdown]
+# ## A set to learn from
+#
+# Spectrograms of short sounds are kept in memory once they were made; those of long ones are made anew each time. Behind each stands a little silence, in which a network that hears from left to right may still write.
+
+# %%
+#| export
+class Spectrograms(Dataset):
+    "Spectrograms of utterances, each with its characters"
+
+    def __init__(
+        self,
+        utterances: list[Utterance],
+        bands: int,  # mel bands
+        tail: int = 0,  # frames of silence behind each
+        keep: bool = True,  # in memory, once they were made
+    ):
+        self.utterances, self.bands, self.tail = utterances, bands, tail
+        self.kept: dict[int, tuple[Tensor, Tensor]] | None = {} if keep else None
+
+    def __len__(self) -> int:
+        return len(self.utterances)
+
+    def __getitem__(self, k: int) -> tuple[Tensor, Tensor]:
+        if self.kept is not None and k in self.kept:
+            return self.kept[k]
+        utterance = self.utterances[k]
+        picture = functional.pad(log_mel(*utterance.sound(), self.bands), (0, 0, 0, self.tail))
+        item = picture, torch.tensor([ALPHABET.index(c) for c in utterance.text])
+        if self.kept is not None:
+            self.kept[k] = item
+        return item
+
+
+# %%
+#| export
+#| fold
+def collate(items: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    "Spectrograms (n, T, bands) and their lengths (n,), characters of all in a row, and how many each has (n,)"
+    pictures, texts = zip(*items, strict=True)
+    lengths = torch.tensor([len(p) for p in pictures])
+    return nn.utils.rnn.pad_sequence(pictures, batch_first=True), lengths, torch.cat(texts), torch.tensor([len(t) for t in texts])
+
+
+# %%
+data = Spectrograms(train, 40, tail=12)
+pictures, lengths, characters, counts = collate([data[k] for k in (0, 1, len(data) - 1)])
+test_eq(list(pictures.shape), [3, int(lengths.max()), 40])
+test_eq("".join(ALPHABET[c] for c in characters[: counts[0]]), train[0].text)
+assert (pictures[0, lengths[0] - 12 :] == 0).all() and data[0][0] is data[0][0]
+
+
+# %% [markdown]
+# ## Exercise 1: how much silence?
+#
+# A batch is padded to its longest utterance. Write the share of it that is padding.
+
+# %%
+def padding(lengths):
+    raise NotImplementedError("lengths (n,) in frames; the share of n · max(lengths) that belongs to nobody")
+
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# ```python
+# def padding(lengths):
+#     return 1 - (lengths.sum() / (len(lengths) * lengths.max())).item()
+# ```
+#
+# Batches of about equal length keep it small.
+#
+# </details>
+
+# %%
+with exercise("what is used is the sum of the lengths; what is paid for is the longest, n times"):
+    test_close(padding(torch.tensor([2, 4, 4, 2])), 0.25)
+    by_length = sorted(range(len(train)), key=lambda k: train[k].seconds())
+    for name, batch in (("as they come", range(0, len(train), max(1, len(train) // 16))), ("of about equal length", by_length[:16])):
+        print(f"padding in a batch of utterances {name}: {padding(collate([data[k] for k in batch])[1]):.0%}")
+
+
+# %% [markdown]
+# ## Exercise 2: a band in hertz
+#
+# Forty bands that are evenly spaced in mel between 0 and 4000 Hz: how wide, from foot to foot, is each triangle in hertz?
+
+# %%
+def widths(bands, rate):
+    raise NotImplementedError("(bands,) in Hz; band k begins at edge k and ends at edge k + 2 of bands + 2 edges")
+
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# ```python
+# def widths(bands, rate):
+#     edges = _hertz(torch.linspace(0, _mel(torch.tensor(rate / 2)).item(), bands + 2))
+#     return edges[2:] - edges[:-2]
+# ```
+#
+# The highest is many times as wide as the lowest: what the ear tells apart at 200 Hz it takes for one at 3000 Hz.
+#
+# </details>
+
+# %%
+with exercise("`mel_filters` computes the edges in its first line"):
+    wide = widths(40, 8000)
+    filters = mel_filters(40, 8192, 8000)
+    test_close(wide, (filters > 0).sum(0) * 8000 / 8192, eps=2)
+    print(f"the lowest band is {wide[0]:.0f} Hz wide, the highest {wide[-1]:.0f} Hz")
+
+# %% [markdown]
+# ## What broke, and what the paper did
+#
+# - Silence that is digital zero has a logarithm of minus infinity, and recordings end in it. What lies 30 dB below the loudest moment counts as silence, whatever it is.
+# - The mean of each band is taken over the whole utterance, so the silence in front already carries the word's average spectrum. A network can write a letter before it is spoken ([speech](speech.ipynb) shows where).
+# - Speed and pitch are changed on the picture, not on the sound: it is cheaper by far, and blurs it a little.
+# - The paper's network reads 128 bands and its code follows a tutorial's; it splits by utterance. Here the speakers of the test are never heard in training, which is harder and is what "recognizing speech" means.
+#
+# **References.** Park et al., *SpecAugment* (2019). Panayotov et al., *LibriSpeech* (2015). Jackson et al., *Free Spoken Digit Dataset*. Appendix A.4 of the paper.
