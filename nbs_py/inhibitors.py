@@ -549,7 +549,7 @@ for name in ("torus", "klein", "circle", "sphere", "s3", "torus6"):
     price = dog(_random_distances(manifold(name), 100_000, torch.Generator().manual_seed(0)))
     print(f"{name:8} mean {price.mean():5.1f}    at nearly full price {(price > 0.9 * dog.maximum).double().mean():4.0%}")
     if name in (shown := ["circle", "torus", "torus6"]):
-        axes[shown.index(name)].hist(price, bins=40, range=(0, 80), weights=torch.full_like(price, 100 / len(price)), color="#31688e")
+        axes[shown.index(name)].hist(price, bins=41, range=(0, 82), weights=torch.full_like(price, 100 / len(price)), color="#31688e")
         axes[shown.index(name)].set(title=name, xlabel="price")
 axes[0].set_ylabel("pairs of neurons (%)")
 plt.show()

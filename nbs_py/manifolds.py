@@ -330,8 +330,25 @@ class Manifold(ABC):
         return _flattened(check_points(self, x))
 
 
+# %%
+fig, axes = plt.subplots(1, 2, figsize=(8, 3.8), layout="constrained")
+for ax, name in zip(axes, ("torus", "klein"), strict=True):
+    space = finished.manifold(name)
+    home = space.sample(60, torch.Generator().manual_seed(1))
+    strays = 5 + 7 * torch.randn(12, 2, generator=torch.Generator().manual_seed(2))
+    ax.add_patch(plt.Rectangle((0, 0), 10, 10, fc="0.95", zorder=0))
+    ax.plot(*home.T, ".", color="0.7")
+    for stray, back, inside in zip(strays, space.project(strays), space.contains(strays), strict=True):
+        if not inside:
+            ax.annotate("", back, stray, arrowprops=dict(arrowstyle="-|>", color="#31688e"))
+    ax.set(title=name, aspect="equal", xlim=(-5, 15), ylim=(-5, 15), xlabel="x", ylabel="y")
+plt.show()
+
+
 # %% [markdown]
-# Then two guards for the fields of a manifold, and a way to draw random numbers on the device where the generator lives, since a
+# Gray points are drawn by `sample`. Arrows lead from strays, which `contains` denies, to where `project` puts them: by whole periods on the torus, and on the Klein bottle sometimes upside down.
+#
+# Last come two guards for the fields of a manifold, and a way to draw random numbers on the device where the generator lives, since a
 # generator can't serve another.
 
 # %%
@@ -365,14 +382,6 @@ def draw(
     return x if device is None else x.to(device)
 
 
-# %%
-#| export
-def patch(method):
-    "Make a function a method of the class that annotates its `self`, so that a long class can be told in pieces"
-    setattr(method.__annotations__["self"], method.__name__, method)
-    return method
-
-
 # %% [markdown]
 # ## Flat spaces, one gradient for all
 #
@@ -394,9 +403,6 @@ def wrap(
     return torch.sub(delta, (delta * (1 / period)).round_(), alpha=period)
 
 
-# %%
-#| export
-#| code-fold: true
 def _over(a: Tensor, b: Tensor) -> Tensor:
     "a / b, and a where b is 0"
     return a / torch.where(b == 0, torch.ones_like(b), b)
@@ -454,6 +460,7 @@ def _flat_vjp(differences, d: Tensor, grad: Tensor) -> tuple[Tensor, Tensor]:
 
 # %%
 #| export
+#| code-fold: true
 class _Flat(Manifold):
     "What spaces with flat coordinates share; `period` is None for a line that never comes back"
     period = None
@@ -560,7 +567,7 @@ star = torch.tensor([[6.0, 4.0]])
 d = torus.distance(grid, star)
 (away,) = torch.autograd.grad(d.sum(), grid)
 fig, ax = plt.subplots(figsize=(4.4, 4), layout="constrained")
-arrows = ax.quiver(*grid.detach().T, *away.T, d.detach()[:, 0])
+arrows = ax.quiver(*grid.detach().T, *away.T, d.detach()[:, 0], scale=28, width=0.006)
 fig.colorbar(arrows, ax=ax, label="distance")
 ax.plot(*star[0], "*", color="white", markeredgecolor="black", markersize=15)
 ax.set(aspect="equal", xlabel="x", ylabel="y", title="gradient of the distance to a star")
@@ -575,7 +582,7 @@ plt.show()
 #
 # Glue the top of the square to the bottom as on the torus, but the right edge to the left *upside down*:
 # $(x, y) \sim (x + 10, 10 - y)$. Whoever leaves on the right at height 2 comes in on the left at height 8. That answers the question
-# at the top.
+# at the top; and who walks on to the right comes home with left and right exchanged.
 #
 # Lay out copies of the square, each with its image of the point. The distance is that to the nearest image:
 
@@ -682,6 +689,7 @@ test_eq(klein.check(moved)[0], False)
 
 # %%
 #| export
+#| code-fold: true
 @dataclass(frozen=True)
 class Euclidean(_Flat):
     "Euclidean space R^dim, with points drawn from the cube [0, side]^dim; for trained embeddings"
@@ -718,7 +726,26 @@ class Euclidean(_Flat):
 # $$\theta = 2\,\operatorname{atan2}(|u - v|,\ |u + v|).$$
 #
 # A small angle comes from a small chord, an angle near $\pi$ from a small chord to the antipode. Neither comes from a number near 1,
-# which is where the arccosine lost its digits. In the figure of errors it is the curve that stays at the rounding of a single number.
+# which is where the arccosine lost its digits.
+
+# %%
+#| code-fold: true
+turn, angle = torch.linspace(0, 2 * math.pi, 200), torch.tensor(1.1)
+u, v = torch.tensor([1.0, 0.0]), torch.stack([angle.cos(), angle.sin()])
+fig, ax = plt.subplots(figsize=(4, 3.6), layout="constrained")
+ax.plot(turn.cos(), turn.sin(), color="0.7")
+for end, label, colour in ((u, "$|u - v| = 2\\,\\sin(θ/2)$", "#440154"), (-u, "$|u + v| = 2\\,\\cos(θ/2)$", "#35b779")):
+    ax.plot([v[0], end[0]], [v[1], end[1]], color=colour, lw=2, label=label)
+for point, name in ((u, "$u$"), (v, "$v$"), (-u, "$-u$")):
+    ax.plot(*point, "k.", markersize=9)
+    ax.annotate(name, 1.13 * point, ha="center", va="center")
+ax.set(aspect="equal", xlim=(-1.4, 1.4), ylim=(-1.7, 1.25), title="two chords of an angle", xlabel="first axis", ylabel="second axis")
+ax.legend(loc="lower center")
+plt.show()
+
+
+# %% [markdown]
+# The two chords stand at a right angle, and their quotient is the tangent of half the angle. In the figure of errors it is the curve that stays at the rounding of a single number.
 #
 # The gradient by hand again. With $D = |u - v|$ and $S = |u + v|$,
 #
@@ -847,7 +874,6 @@ d.sum().backward()
 assert x.grad.isfinite().all()
 test_eq(sphere.check(sphere.project(torch.zeros(1, 3))), (True, ""))
 
-# %%
 points = {"uniform": sphere.sample(1500, torch.Generator().manual_seed(5))}
 turns, heights = torch.rand(2, 1500, generator=torch.Generator().manual_seed(6)) * torch.tensor([[2 * math.pi], [math.pi]])
 points["uniform in latitude and longitude"] = 5 * torch.stack(
@@ -900,6 +926,7 @@ def register_manifold(
 
 # %%
 #| export
+#| code-fold: true
 def manifolds_of(
     specs: str | Manifold | Sequence[str | Manifold],  # one for all, or one for each; in one text with commas between them
     count: int,  # how many are wanted
@@ -920,14 +947,23 @@ test_eq(manifold("s2").name, "sphere")
 test_eq(manifolds_of("torus, sphere", 2), [Torus(), Sphere()])
 test_fail(lambda: manifold("donut"), contains="circle, sphere, torus, klein")
 
-
 # %% [markdown]
 # ## What a neuron sees
 #
-# The picture at the top, as a function: colour every place by its distance from one point, or by any function of that distance.
+# The picture at the top, as a function: colour each point by its distance from one, or by any function of that distance. The Klein bottle once more, a
+# larger torus, and a smaller sphere, with all that is nearer than 2:
+
+# %%
+fig, axes = plt.subplots(1, 3, figsize=(10, 3), layout="constrained")
+for ax, text, star in zip(axes, ("klein", "torus(period=20)", "sphere(radius=2)"), ([9.5, 2.0], [9.5, 2.0], [1.6, 0.0, 1.2]), strict=True):
+    finished.plot_from_point(finished.manifold(text), torch.tensor(star), ax, lambda d: d.clamp(max=2))
+    ax.set_title(text)
+plt.show()
+
 
 # %%
 #| export
+#| code-fold: true
 def plot_from_point(
     manifold: Manifold,  # circle, sphere, torus or Klein bottle
     point: Tensor,  # one point (coordinates,)
