@@ -387,8 +387,7 @@ class _SphereDistance(torch.autograd.Function):
         u, v = ctx.saved_tensors
         near, far = _chords(u, v)
         grad, to_u, to_v = 2 * grad / (near**2 + far**2), [], []
-        for k in range(u.shape[-1]):
-            a, b = u[..., :, None, k], v[..., None, :, k]
+        for a, b in ((u[..., :, None, k], v[..., None, :, k]) for k in range(u.shape[-1])):
             apart, along = grad * far * _over(a - b, near), grad * near * _over(a + b, far)
             to_u.append((apart - along).sum(-1))
             to_v.append((-apart - along).sum(-2))
