@@ -1027,14 +1027,15 @@ plt.show()
 # ## A manifold of your own: a checklist
 #
 # 1. A frozen dataclass that inherits from `Manifold`; its fields in `__post_init__` refuse impossible values.
-# 2. `dim`, `coordinates`, `diameter`, `name`, and `scale_field`, the name of the field that is a length.
+# 2. `dim`, `coordinates`, `diameter`, and `scale_field`, the name of the field that is a length.
 # 3. `sample`: uniform, drawn from the given generator only, in the given dtype, and for a tuple `(s, n)` too.
-# 4. `pairwise(x, y)`: (..., n, coordinates) and (..., m, coordinates) to (..., n, m). Exactly 0 for equal points, exactly symmetric,
+# 4. `pairwise(x, y)`: (..., n, coordinates) and (..., m, coordinates) to (..., n, m). 0 for equal points, symmetric,
 #    never above the diameter, gradients finite everywhere. Glued from flat pieces? Then give `_differences` and no more.
 # 5. `project` lands on the manifold and leaves alone what is there; `contains` agrees with it.
 # 6. `chart`, if the first two coordinates make no good picture.
-# 7. One line in `SPACES` of `tests/test_manifolds.py`: it then meets the same tests as the spaces above.
-# 8. An *independent* oracle: brute force over images, or another library. A test that repeats your formula repeats your mistake.
+# 7. `check_manifold(space)` says in words which of these it doesn't keep, and what rounding may excuse ([checks](checks.ipynb)).
+# 8. `register_manifold("band", Band)` gives it a name: `"band(length=30)"` then works in every task and notebook.
+# 9. An *independent* oracle: brute force over images, or another library. A test that repeats your formula repeats your mistake.
 #
 # ## Exercise 1: a space of your own
 #

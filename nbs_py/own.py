@@ -144,7 +144,7 @@ print(*f.trainable)
 #
 # ## A manifold of your own
 #
-# It says how far apart two neurons are. The base class wants five facts and four methods (the checklist is in [manifolds](manifolds.ipynb)): how to draw points, put
+# It says how far apart two neurons are. The base class wants three facts, `dim`, `coordinates` and `diameter`, and four methods (the checklist is in [manifolds](manifolds.ipynb)): how to draw points, put
 # a stray one back, tell whether one lies on it, and the distance. Lay copies of the strip end to end, every other one turned over, and the shortest way is a straight line to the
 # point itself or to one of its two next copies, whichever is nearer. The copies to the right and the left have the same height, so one formula serves for both.
 
