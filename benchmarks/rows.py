@@ -54,7 +54,7 @@ TOY = Sizes((16,), (2,), 4, 3, 8, 24, 12, 16, 8, (3, 4), (2,), (8, 16), (1, 2))
 
 def navigation_config(hidden: int, z: Sizes, batches: int, **options) -> NavigationConfig:
     return NavigationConfig(scale="paper", device="cpu", seeds=1, hidden=hidden, batch=z.batch, steps=z.steps, place_cells=z.cells,
-                            batches=batches, epochs=30, strength=STRENGTH, **options)
+                            batches=batches, epochs=30, strength=STRENGTH, **{"sparse_products": "off"} | options)
 
 
 def epochs_of(phase: Phase, epoch: int = 1) -> Call:
@@ -151,7 +151,7 @@ def pruned(hidden: int, batches: int, z: Sizes) -> Row:
     "A whole step of training at 90 % zeros, by the surviving weights where that is quicker, beside the same in the first epoch, when all weights are there"
     return Row("pruned", f"H={hidden}, 90 %", {
         "plain": Side(partial(_ours_navigation, hidden, z, batches, 0), batches),
-        "ours": Side(partial(_ours_navigation, hidden, z, batches, 29, sparse_products=True), batches),
+        "ours": Side(partial(_ours_navigation, hidden, z, batches, 29, sparse_products="on"), batches),
         "floor": Side(partial(_navigation_products, hidden, z)),
     }, {"plain": 2})
 

@@ -112,7 +112,7 @@ test_close(target(figure3[:, None]), 1.3)
 manifold = "torus"  # circle, sphere, torus, klein, torus6, r3, r9, s3
 inhibitor = "difference_of_gaussians"  # ricker, diffusion, sinusoid, gaussian, constant
 penalty = "moduli"  # moduli (the method), none, l1, l2, shuffled, distance_shuffled, sernn
-train_embedding = False  # learn the neurons' places together with the weights
+train_embedding = False  # learn the neurons' embedding together with the weights
 strength = None  # λ of eq. 6 in mean form
 sparsity = 0.95  # share of weights that is zero at the end
 lottery = True  # train again from new weights under the same masks

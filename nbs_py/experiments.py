@@ -64,7 +64,6 @@ from modreg.lab.experiments import plot_conditions as finished_plot
 finished_plot(finished_results("head_direction_small"), "angular error (degrees)", plt.figure(layout="constrained"))
 plt.show()
 
-
 # %% [markdown]
 # Networks that keep track of a heading ([head_direction](head_direction.ipynb)), each dot a seed, pruned to 90 % zeros under seven conditions. *Predict:* somebody shows you `circle` beside `none` alone. What would you believe, and what do
 # the other five say to that?
@@ -74,18 +73,22 @@ plt.show()
 # A pruned network that was trained with a penalty differs from a plain one in two things. So it is never run alone: beside it stand a dense network with the same penalty, which
 # tells what the penalty costs, and a dense one without, which tells what the task allows.
 #
-# *Predict:* which of the three will have the least error?
+# Neither hangs on how the third is made sparse, so both are found again, not trained again, when another sparsifier is tried. *Predict:* which of the three will have the least error?
 
 # %%
 #| export
+DENSE = dict(sparsity=0.0, lottery=False, sparsifier="magnitude", schedule="linear", shares="global", heal=0, block=None, order=None, ticket="redraw", redrawn="dense")
+PLAIN = dict(penalty="none", power=1.0, strength=0.0, ramp="constant", train_embedding=False, embedding_lr=None)
+
+
 def train_three(
     task: type[Task],
     config: Config,
     progress: bool = True,  # show progress bars
 ) -> dict[str, Run]:  # `plain`: dense without a penalty; `dense`: dense with it; `sparse`: as `config` says
     "The run of `config`, and the two that it is measured against"
-    dense = replace(config, sparsity=0.0, lottery=False)
-    plain = replace(dense, penalty="none", train_embedding=False)
+    dense = replace(config, **DENSE)
+    plain = replace(dense, **PLAIN)
     return {name: fit(task(c), progress) for name, c in {"plain": plain, "dense": dense, "sparse": config}.items()}
 
 
@@ -203,6 +206,11 @@ def paper_tables() -> dict[str, dict[str, Any]]:
     return json.loads((files("modreg") / "data" / "paper_tables.json").read_text(encoding="utf-8"))["tables"]
 
 
+def _tried(config: Config) -> bool:
+    "Whether the paper's method made this network sparse, or none did"
+    return config.sparsifier == "magnitude" and config.shares == "global" and config.power == 1 and config.ramp == "constant" and not config.heal and config.block is None
+
+
 def _column(config: Config) -> tuple[str, str]:
     "How the caption begins of the paper's table that has this setting, and its column there"
     if config.penalty != "moduli":
@@ -220,7 +228,9 @@ def _column(config: Config) -> tuple[str, str]:
 def paper_row(
     config: Config,
 ) -> dict[str, dict[str, float]]:  # the paper's `mean` and `std` by result: "plain", "dense", "train", "lottery"; what it has not is left out
-    "What the paper reports for this task, manifold, control and sparsity"
+    "What the paper reports for this task, manifold, penalty and sparsity; nothing for what it has not tried"
+    if not _tried(config):
+        return {}
     caption, column = _column(config)
     percent = f"{100 * config.sparsity:g}%"
     labels = {"train": f"{percent} Sparse", "lottery": f"{percent} Lottery"} if config.sparsity else {}
@@ -261,10 +271,15 @@ test_eq(summary([None]), "– (diverged)")
 
 
 # %% [markdown]
-# One table for every experiment. It is also written to the run's folder.
+# One table for every experiment. It is also written to the run's folder. Beside each result stands what it costs: multiplications by weights, of one example and of the whole training.
 
 # %%
 #| export
+def _mean(values: list[float | None]) -> float:
+    "Mean, infinite if a seed diverged"
+    return math.inf if None in values else sum(values) / len(values)
+
+
 def _printed(cell: dict[str, float | None] | None) -> str:
     "A cell of the paper's tables; some have no deviation"
     if cell is None:
@@ -272,6 +287,29 @@ def _printed(cell: dict[str, float | None] | None) -> str:
     return f"{cell['mean']}" if cell["std"] is None else f"{cell['mean']} ± {cell['std']}"
 
 
+def large(number: float) -> str:
+    "As in `4.3 M`"
+    for power, prefix in ((12, "T"), (9, "G"), (6, "M"), (3, "k")):
+        if number >= 10**power:
+            return f"{number / 10**power:.3g} {prefix}"
+    return f"{number:.3g}"
+
+
+def costs(
+    last: dict[str, Any],  # a phase's result
+) -> str:
+    "Multiplications of an example and of training, mean over the seeds"
+    if "inference" not in last:
+        return "not known"
+    return f"{large(_mean(last['inference']))}, {large(_mean(last['training']))}"
+
+
+# %%
+test_eq([large(number) for number in (12.0, 4300, 5.25e6)], ["12", "4.3 k", "5.25 M"])
+
+
+# %%
+#| export
 def report(
     task: Task,
     runs: dict[str, Run],  # of `train_three`
@@ -282,10 +320,11 @@ def report(
     config, paper, names = task.config, paper_row(task.config), result_names(task.config)
     results = {name: runs[name].result["phases"]["train"] for name in ("plain", "dense")} | runs["sparse"].result["phases"]
     method = config.manifold if config.penalty == "moduli" else f"{config.penalty} ({config.manifold})"
-    settings = ", ".join(filter(None, [method, f"N={config.hidden}", f"λ={config.strength:g}", note]))
-    lines = [f"{task.label}: {settings}", "", "| | ours: mean ± sd (each seed) | paper: mean ± sd |", "|---|---|---|"]
+    sparsifier = "" if config.sparsifier == "magnitude" else config.sparsifier
+    settings = ", ".join(filter(None, [method, sparsifier, f"N={config.hidden}", f"λ={config.strength:g}", note]))
+    lines = [f"{task.label}: {settings}", "", "| | ours: mean ± sd (each seed) | paper: mean ± sd | multiplications: an example, training |", "|---|---|---|---|"]
     for name, last in results.items():
-        lines.append(f"| {names[name]} | {summary(last[task.metric], digits)} | {_printed(paper.get(name))} |")
+        lines.append(f"| {names[name]} | {summary(last[task.metric], digits)} | {_printed(paper.get(name))} | {costs(last)} |")
     limits = ", ".join(f"{name}: {value:.{digits}f}" for name, value in task.limits().items())
     text = "\n".join(lines) + (f"\n\n{limits}\n" if limits else "\n")
     (runs["sparse"].path / "table.md").write_text(text, encoding="utf-8")
@@ -301,7 +340,9 @@ assert (runs["sparse"].path / "table.md").exists()
 #
 # One run with a geometry says nothing about geometry. These conditions do: no penalty, a uniform one, one with shuffled prices, and some manifolds.
 #
-# Each has a strength to be chosen. A condition for which more strengths were tried, or whose strength was chosen on the seeds that are reported, has an unfair lead.
+# Besides, two networks that are sparse from birth, without any penalty: weights drawn by lot, and the weights that are cheapest by the geometry. And neurons in other places, so that prices keep their pattern and lose their partners.
+#
+# Each penalty has a strength to be chosen. A condition for which more strengths were tried, or whose strength was chosen on the seeds that are reported, has an unfair lead.
 # So each gets the **same** grid, tried on a seed of its own; the strength with the least error there is run on other seeds, and those are reported.
 
 # %%
@@ -314,17 +355,15 @@ CONDITIONS = {
     "sphere": {"manifold": "sphere"},
     "klein": {"manifold": "klein"},
     "circle": {"manifold": "circle"},
+    "distance_shuffled": {"penalty": "distance_shuffled"},  # the same prices between other neurons
+    "random": {"penalty": "none", "sparsifier": "random"},  # sparse from birth, by lot
+    "geometric": {"penalty": "none", "sparsifier": "geometric"},  # sparse from birth, the cheapest weights
 }
 
 
 def _results(task: type[Task], config: Config) -> dict[str, dict[str, Any]]:
     "The metrics at the end of each phase"
     return fit(task(config), progress=False).result["phases"]
-
-
-def _mean(values: list[float | None]) -> float:
-    "Mean, infinite if a seed diverged"
-    return math.inf if None in values else sum(values) / len(values)
 
 
 # %%
@@ -341,16 +380,17 @@ def study(
     if selection in reported:
         raise ValueError(f"selection={selection} is one of the reported seeds {list(reported)}; choose another")
     base = replace(config, **CONDITIONS[condition])
-    grid = (0.0,) if condition == "none" else strengths
+    grid = (0.0,) if base.penalty == "none" else strengths
     alone = {s: replace(base, strength=s, seed=selection, seeds=1, lottery=False) for s in grid}
     tried = {f"{s:g}": _results(task, c)["train"][task.chosen_by or task.metric] for s, c in alone.items()}
     chosen = replace(base, strength=float(min(tried, key=lambda s: _mean(tried[s]))))
     results = _results(task, chosen)
     row = {"condition": condition, "strength": chosen.strength, "selection": tried, "sparse": results["train"][task.metric]}
+    row |= {f"sparse_{name}": results["train"][name] for name in ("inference", "training") if name in results["train"]}
     if config.lottery:
         row["lottery"] = results["lottery"][task.metric]
     if condition == "none":
-        row["dense"] = _results(task, replace(chosen, sparsity=0.0, lottery=False))["train"][task.metric]
+        row["dense"] = _results(task, replace(chosen, **DENSE))["train"][task.metric]
     return row
 
 
@@ -363,14 +403,14 @@ test_fail(lambda: study(Remember, small, "none", (), selection=1), contains="rep
 
 
 # %% [markdown]
-# `benchmarks/conditions.py` does this for a whole task at its small scale, and its rows ship with the package. A row's `setting` says what differs from the small scale's defaults,
+# `python -m modreg.lab.studies conditions TASK` does this for a whole task at its small scale, and its rows ship with the package. A row's `setting` says what differs from the small scale's defaults,
 # such as the sparsity.
 
 # %%
 #| export
 def load_results(
     name: str,  # "navigation_small", "navigation_dense", …
-) -> list[dict[str, Any]]:  # rows as a script in benchmarks/ wrote them; empty if it was not run
+) -> list[dict[str, Any]]:  # rows as a study wrote them; empty if it was not run
     "Results that ship with the package"
     path = files("modreg") / "data" / f"{name}.json"
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []

@@ -724,20 +724,26 @@ faces = torch.cat([torch.stack([corner, ahead, both], -1), torch.stack([corner, 
 whole, neurons = Mesh(ring, faces, landmarks=2000), Mesh(ring, faces, landmarks=300)
 print(f"there and back differed by up to {neurons.asymmetry:.1%}; the diameter is {neurons.diameter:.2f}")
 
-price = DifferenceOfGaussians()(neurons.distance(torch.arange(300)[:, None]))
+rnn = torch.nn.RNN(2, 300)
+reg = ModuliRegularizer(rnn, neurons, "difference_of_gaussians", embedding=torch.arange(300)[:, None])
+star = neurons.chosen[10]
 fig = plt.figure(figsize=(9.5, 3.8), layout="constrained")
 left, right = (fig.add_subplot(1, 2, k, projection="3d") for k in (1, 2))
-fig.colorbar(show_surface(left, ring, faces, whole.matrix[8], linewidth=0), ax=left, label="distance", shrink=0.7)
-spots = right.scatter(*ring[neurons.chosen].T, c=price[10], s=14)
+fig.colorbar(show_surface(left, ring, faces, whole.matrix[star], linewidth=0), ax=left, label="distance", shrink=0.7)
+spots = right.scatter(*ring[neurons.chosen].T, c=reg.coefficients[10], s=14)
 right.set_axis_off()
 right.set_box_aspect((1, 1, 0.4), zoom=1.4)
 left.set_box_aspect((1, 1, 0.4), zoom=1.4)
+right.plot(*ring[star], "*", color="white", markeredgecolor="black", markersize=13)
 left.set_title("distance from a corner")
 right.set_title("what one neuron pays")
 fig.colorbar(spots, ax=right, label="price", shrink=0.7)
 plt.show()
 
 # %%
+pairs = [(u, v, neurons.matrix[u, v].item()) for u in range(0, 300, 60) for v in range(0, 300, 60)]
+test_close([reg.coefficients[u, v] for u, v, _ in pairs], [DifferenceOfGaussians()(torch.tensor(d)) for *_, d in pairs], eps=1e-3)
+test_fail(lambda: ModuliRegularizer(rnn, neurons, train_embedding=True), contains="train_embedding=False")
 test_eq(len(neurons), 300)
 test_close(neurons.scaled(2.0).diameter, 2 * neurons.diameter)
 assert (numpy.linalg.norm(ring[neurons.chosen[:, None]] - ring[neurons.chosen], axis=-1) <= neurons.matrix.numpy() + 1e-9).all()

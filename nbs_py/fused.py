@@ -79,7 +79,9 @@ for n in sizes:
 fig, ax = plt.subplots(figsize=(5, 3), layout="constrained")
 for name, each in times.items():
     ax.plot(sizes, each, "o-", label=name)
-ax.set(xlabel="neurons", ylabel="penalty and gradient (ms)", xscale="log", yscale="log", xticks=sizes, xticklabels=sizes)
+ax.set(xlabel="neurons", ylabel="penalty and gradient (ms)", xscale="log", yscale="log")
+ax.set_xticks(sizes, sizes, minor=False)
+ax.minorticks_off()
 ax.legend(frameon=False)
 plt.show()
 
@@ -477,7 +479,7 @@ def penalty_of(
 @torch.no_grad()
 def add_gradient_to(part: PenalizedWeight, scale: float) -> None:
     "Add the penalty's gradient to that of a weight, or of what it is computed from, and of a trained embedding"
-    with torch.enable_grad():
+    with torch.set_grad_enabled(bool(part.slot.computed)):
         weight = part.weight
     stored = isinstance(weight, nn.Parameter)
     grad = _gradient(weight) if stored and weight.requires_grad else torch.zeros_like(weight, dtype=part.dtype)
@@ -554,8 +556,8 @@ test_eq(norms[1][:, 2].max().item(), 0)
 # Fixed and trained, beside automatic differentiation of the formula as it stands:
 
 # %%
-n = 512
-layer, space = RNN(1, n, generator=generator), manifolds.Sphere()
+n, space = 1024, torus
+layer = RNN(1, n, generator=generator)
 fixed = ModuliRegularizer(layer, space, generator=generator)
 trained = ModuliRegularizer(layer, space, embedding=fixed.embedding, train_embedding=True)
 points = fixed.embedding.clone().requires_grad_()

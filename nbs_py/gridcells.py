@@ -42,7 +42,7 @@ from IPython.display import Markdown, display
 
 from modreg.book.exercises import exercise
 from modreg.lab.experiments import load_model, load_results, recurrent_weights, result_names, summary, train_three
-from modreg.geometry.manifolds import manifold as space_called
+from modreg.geometry.manifolds import manifolds_of
 from modreg.tasks.navigation import NavigationConfig
 from modreg.lab.settings import from_parameters
 
@@ -98,7 +98,7 @@ plt.show()
 manifold = "torus"  # circle, sphere, torus, klein, torus6, r3, r9, s3
 inhibitor = "difference_of_gaussians"  # ricker, diffusion, sinusoid, gaussian, constant
 penalty = "moduli"  # moduli (the method), none, l1, l2, shuffled, distance_shuffled, sernn
-train_embedding = False  # learn the neurons' places together with the weights
+train_embedding = False  # learn the neurons' embedding together with the weights
 strength = None  # λ of eq. 6 in mean form
 sparsity = 0.9  # share of weights that is zero at the end
 lottery = True  # train again from new weights under the same masks
@@ -237,9 +237,9 @@ def _polar(correlograms: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     bins = (correlograms.shape[-1] + 1) // 2
     radius = torch.arange(INNER * bins, bins + 1e-6, 0.5, device=correlograms.device)
     angle = torch.arange(ANGLES, device=correlograms.device) * math.pi / ANGLES
-    places = radius[:, None, None] * torch.stack([angle.cos(), angle.sin()], -1) / (bins - 1)
+    spots = radius[:, None, None] * torch.stack([angle.cos(), angle.sin()], -1) / (bins - 1)
     both = torch.stack([correlograms.nan_to_num(0), correlograms.isfinite().to(correlograms.dtype)], 1)
-    values = grid_sample(both, places.to(both.dtype).expand(len(both), -1, -1, -1), align_corners=True)
+    values = grid_sample(both, spots.to(both.dtype).expand(len(both), -1, -1, -1), align_corners=True)
     return values[:, 0], values[:, 1] > 0.999, radius
 
 
@@ -493,8 +493,8 @@ def judge_table(rows):
     return "\n".join(lines) + "\n"
 
 
-places = torch.stack([recurrent_weights(task, runs["sparse"], k)[0][2] for k in range(config.seeds)])
-distances = space_called(config.manifold).distance(places).cpu()
+embeddings = torch.stack([recurrent_weights(task, runs["sparse"], k)[0][2] for k in range(config.seeds)])
+distances = manifolds_of(config.manifold, 1)[0].distance(embeddings).cpu()
 g = torch.Generator().manual_seed(config.seed)
 table = judge_table((name, judge(some.cpu(), distances, g)) for name, some in maps.items())
 (folder / "gridcells.md").write_text(table, encoding="utf-8")

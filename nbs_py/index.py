@@ -129,6 +129,7 @@ assert error < 0.25  # it has learned
 # | Method | [regularizer](regularizer.ipynb) | the penalty: what a connection costs, on the weights of any layer |
 # | | [penalties](penalties.ipynb) | what it is compared with: no price, one price, the same prices elsewhere, and a rival |
 # | | [pruning](pruning.ipynb) | masks, schedules, lottery tickets |
+# | | [rivals](rivals.ipynb) | sparse from birth, or rewired while it learns: SET, RigL and others, and what each costs |
 # | | [own](own.ipynb) | a manifold and an inhibitor of your own, in your own training loop |
 # | Experiments | [experiments](experiments.ipynb) | three runs, their pictures, and all conditions on equal terms |
 # | | [navigation](navigation.ipynb) | a rat in the dark: data, model, run, and the paper's numbers |
@@ -147,10 +148,12 @@ assert error < 0.25  # it has learned
 # | The paper | [reproduction](reproduction.ipynb) | what a faithful reproduction must know |
 # | Machinery | [specs](specs.ipynb) | spaces and inhibitors as text with arguments, read and never run |
 # | | [weights](weights.ipynb) | which parameters are weights, and which neurons their entries join |
+# | | [masks](masks.ipynb) | masks that hold, whatever the loop does |
 # | | [fused](fused.ipynb) | the penalty's arithmetic: one pass over a weight, tiles of distances |
 # | | [recurrent](recurrent.ipynb) | a recurrent layer that trains fast, many replicas at once |
 # | | [kernels](kernels.ipynb) | loops that keep a processor's registers full, compiled at hand |
 # | | [sparse](sparse.ipynb) | products that cost what is left of a matrix, and blocks that follow the geometry |
+# | | [edges](edges.ipynb) | a recurrent layer that is born sparse, and never makes a matrix of all pairs |
 # | | [settings](settings.ipynb) | an experiment as checked values |
 # | | [runs](runs.ipynb) | folders that are found again, never half written |
 # | | [training](training.ipynb) | one loop for networks of your own and for all tasks |

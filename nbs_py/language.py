@@ -81,7 +81,7 @@ plt.style.use("modreg.data.book")
 manifold = "torus"  # circle, sphere, torus, klein, torus6, r3, r9, s3
 inhibitor = "difference_of_gaussians"  # ricker, diffusion, sinusoid, gaussian, constant
 penalty = "moduli"  # moduli (the method), none, l1, l2, shuffled, distance_shuffled, sernn
-train_embedding = False  # learn the neurons' places together with the weights
+train_embedding = False  # learn the neurons' embedding together with the weights
 strength = None  # λ of eq. 6 in mean form
 sparsity = 0.9  # share of weights that is zero at the end
 lottery = True  # train again from new weights under the same masks
@@ -406,6 +406,10 @@ class WordEmbedding(nn.Module):
         first = count * torch.arange(seeds, device=words.device)
         return nn.functional.embedding(words + first.view(-1, 1, 1), self.weight.flatten(0, 1))
 
+    def weight_uses(self, inputs: tuple, output: Tensor) -> dict[str, float]:
+        "A look-up multiplies nothing"
+        return {"weight": 0.0}
+
 
 # %%
 #| export
@@ -453,6 +457,7 @@ class LanguageModel(nn.Module):
 
 # %%
 #| export
+#| fold
 class SeedSGD(torch.optim.Optimizer):
     "Gradient descent with a rate for each seed"
 
@@ -474,6 +479,7 @@ class SeedSGD(torch.optim.Optimizer):
 
 # %%
 #| export
+#| fold
 class AnnealOnPlateau:
     "Divides a seed's rate by `factor` after each epoch whose `metric` is no new best for that seed"
 

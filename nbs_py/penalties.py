@@ -239,18 +239,23 @@ test_fail(lambda: PENALTIES["l1"](layer, train_embedding=True), contains="only M
 # %%
 start = torch.randn(60, 60, generator=generator) / 60**0.5
 fig, axes = plt.subplots(1, 6, figsize=(12, 2.4), layout="constrained")
+distance, length = Circle().distance(ring), {}
 for ax, name in zip(axes, ("moduli", "l1", "l2", "shuffled", "distance_shuffled", "sernn"), strict=True):
     weight = nn.Parameter(start.clone())
     reg = PENALTIES[name](weight, "circle", embedding=ring, strength=1.0, generator=torch.Generator().manual_seed(1))
     reg.strength = 0.5 / reg().item()  # so that all begin at the same penalty
     optimizer = torch.optim.SGD([weight], lr=1.0)
-    for _ in range(60):
+    for _ in range(150):
         optimizer.zero_grad()
         reg.add_gradient_()
         optimizer.step()
-    ax.imshow(weight.detach().abs(), cmap="Greys", vmax=0.3)
+    size = weight.detach().abs()
+    length[name] = ((size * distance).sum() / size.sum()).item()
+    ax.imshow(size, cmap="Greys", vmax=0.2)
     ax.set(title=name, xticks=[], yticks=[])
 plt.show()
+print("mean distance, weighted by |weight|:", {name: f"{each:.1f}" for name, each in length.items()})
+assert max(length["moduli"], length["sernn"]) < 0.7 * min(length[name] for name in ("l1", "l2", "shuffled", "distance_shuffled"))
 
 
 # %% [markdown]

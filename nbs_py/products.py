@@ -38,10 +38,10 @@ from modreg.geometry.manifolds import (
     MANIFOLDS,
     Manifold,
     Sphere,
+    _angle_vjp,
     _chords,
     _norm,
     _over,
-    _SphereDistance,
     _unit,
     check_points,
     check_positive,
@@ -539,8 +539,9 @@ assert error.quantile(0.9) > 1e-3
 
 # %%
 #| export
-class _LineAngle(_SphereDistance):
+class _LineAngle(torch.autograd.Function):
     "Angles between the lines of unit vectors; gradient 0 at equal lines"
+    generate_vmap_rule = True
 
     @staticmethod
     def forward(u, v):
@@ -548,9 +549,14 @@ class _LineAngle(_SphereDistance):
         return 2 * torch.atan2(torch.minimum(near, far), torch.maximum(near, far))
 
     @staticmethod
+    def setup_context(ctx, inputs, output):
+        ctx.save_for_backward(*inputs)
+
+    @staticmethod
     def backward(ctx, grad):
-        near, far = _chords(*ctx.saved_tensors)
-        return _SphereDistance.backward(ctx, torch.where(near > far, -grad, grad))
+        u, v = ctx.saved_tensors
+        near, far = _chords(u, v)
+        return _angle_vjp(u, v, near, far, torch.where(near > far, -grad, grad))
 
 
 # %%
@@ -683,7 +689,7 @@ def _polar_gradient(x, y, rho, sigma, fall, angle, grad) -> tuple[Tensor, Tensor
     u, v = _unit(x), _unit(y)
     u = torch.where((rho == 0)[..., None], v, u)  # seen from the centre, each point lies straight ahead
     outward = grad * (fall.sinh() / 2 + rho.cosh() * sigma.sinh() * (angle / 2).sin() ** 2)
-    aside = grad * _over(rho.sinh(), rho) * sigma.sinh() * angle.sin() / 2
+    aside = grad * (_over(rho.sinh(), rho) * sigma.sinh() * angle.sin() / 2)
     return outward * u[..., 0] + aside * u[..., 1], outward * u[..., 1] - aside * u[..., 0]
 
 
@@ -765,13 +771,13 @@ fig, axes = plt.subplots(1, 3, figsize=(11, 3.7), layout="constrained")
 turn, out = torch.meshgrid(torch.linspace(0, 2 * math.pi, 181), torch.linspace(0, 1, 61), indexing="ij")
 rays = torch.stack([turn.cos() * out, turn.sin() * out], -1)
 tilt = torch.cat([rays * (1.57 * out[..., None]).sin() / out[..., None].clamp(min=1e-9), (1.57 * out[..., None]).cos()], -1)
-for ax, space, grid, star in ((axes[0], plane, 5 * tilt, [4.0, -1.5, 2.6]), (axes[1], disc, 4.9999 * rays, [3.2, -1.4])):
+for ax, title, space, grid, star in ((axes[0], "projective", plane, 5 * tilt, [4.0, -1.5, 2.6]), (axes[1], "hyperbolic", disc, 4.9999 * rays, [3.2, -1.4])):
     seen = space.distance(torch.tensor([[star]]), grid)[:, 0]
     flat, spot = space.chart(grid), space.chart(torch.tensor([star]))[0]
     colours = ax.pcolormesh(flat[..., 0], flat[..., 1], seen, shading="gouraud")
     ax.contour(flat[..., 0], flat[..., 1], seen, levels=8, colors="white", linewidths=0.6)
     ax.plot(*spot, "*", color="white", markeredgecolor="black", markersize=15)
-    ax.set(title=space.name, aspect="equal", xlabel="chart x", ylabel="chart y")
+    ax.set(title=title, aspect="equal", xlabel="chart x", ylabel="chart y")
     fig.colorbar(colours, ax=ax, shrink=0.8, label="distance")
 axes[2].plot(*disc.chart(disc.sample(1500, torch.Generator().manual_seed(10))).T, ".", markersize=2.5, color="#31688e")
 axes[2].set(title="hyperbolic, uniform", aspect="equal", xlabel="chart x", ylabel="chart y")

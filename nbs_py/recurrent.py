@@ -352,7 +352,7 @@ class ElmanWeights(nn.Module):
         generator: Generators = None,  # source of the initial weights
     ):
         super().__init__()
-        if nonlinearity not in _ACTIVATIONS:
+        if not isinstance(nonlinearity, str) or nonlinearity not in _ACTIVATIONS:
             raise ValueError(f"nonlinearity {nonlinearity!r} is not one of {sorted(_ACTIVATIONS)}")
         self.input_size, self.hidden_size, self.num_layers = _checked_sizes(input_size=input_size, hidden_size=hidden_size, num_layers=num_layers)
         _check_flags(bias=bias, batch_first=batch_first, bidirectional=bidirectional)
@@ -418,13 +418,14 @@ def _stack(
     h0: Tensor,  # (S, layers · directions, batch, hidden)
     weights: list[list],  # for each layer and direction: input weight, recurrent weight and two biases or None, each led by S
     layer: ElmanWeights,
+    products: list[tuple[Callable, Callable]] | None = None,  # projection and recurrence of each, if not the layer's own
 ) -> tuple[Tensor, Tensor]:  # states of the last layer (S, steps, batch, hidden · directions), last states (S, layers · directions, batch, hidden)
     last, directions = [], 1 + layer.bidirectional
     for k in range(layer.num_layers):
         both, final = [], k == layer.num_layers - 1
         for way in range(directions):
             n = k * directions + way
-            (w_x, w_h, b_x, b_h), (project, recur) = weights[n], layer.products[n]
+            (w_x, w_h, b_x, b_h), (project, recur) = weights[n], (products or layer.products)[n]
             drive = project(x.flip(1) if way else x, w_x, None if b_x is None else b_x + b_h)
             states, end = recur(drive, h0[:, n], w_h, layer.nonlinearity, final and directions == 1)
             both.append(states.flip(1) if way else states)
@@ -442,8 +443,8 @@ def _stack(
 #
 # cuDNN wants all weights in one piece of memory and copies them there at each call, with a warning. That is one copy of what the steps read once each, so the warning is not passed on.
 #
-# The same kernel serves wherever torch does more with a layer than to run it: where it casts (autocast, half precision), exports, traces, or transforms it (`torch.func`).
-# Our functions are opaque to all of these.
+# The same kernel serves wherever torch does more with a layer than to run it: where it casts (autocast, half precision), compiles, exports or traces it. Our functions are opaque to all of these.
+# Only the transforms of `torch.func`, such as `vmap`, don't know the kernel either; for them there is a loop of plain operations.
 
 # %%
 #| export
@@ -462,6 +463,21 @@ def _cudnn(x: Tensor, h0: Tensor, weights: list[list], layer: ElmanWeights) -> t
         return _torch_kernel(x, h0, weights, layer)
 
 
+def _plain_loop(projected: Tensor, h0: Tensor, weight: Tensor, nonlinearity: str, handed_out: bool = False) -> tuple[Tensor, Tensor]:
+    "What `ElmanFunction` computes, by operations that torch can transform"
+    states, activation = [h0], torch.relu if nonlinearity == "relu" else torch.tanh
+    for drive in projected.unbind(1):
+        states.append(activation(drive + states[-1] @ weight.mT))
+    return torch.stack(states[1:], 1), states[-1]
+
+
+def _transformed(x: Tensor, h0: Tensor, weights: list[list], layer: ElmanWeights) -> tuple[Tensor, Tensor]:
+    "What `_stack` computes, within transforms of torch.func"
+    return _stack(x, h0, weights, layer, [(_linear, _plain_loop)] * len(weights))
+
+
+# %%
+#| export
 def _is_plain(x: Tensor) -> bool:
     "Whether a hand-written function may take a tensor: torch neither compiles, exports, traces, transforms nor casts, and it is not of a subclass"
     if torch.compiler.is_compiling() or torch.jit.is_tracing() or torch._C._are_functorch_transforms_active():
@@ -471,6 +487,8 @@ def _is_plain(x: Tensor) -> bool:
 
 def _fastest(x: Tensor) -> Callable:
     "The fastest way to run inputs (S, steps, batch, input) of those that there are for them"
+    if torch._C._are_functorch_transforms_active() and not torch.compiler.is_compiling():
+        return _transformed
     if not _is_plain(x):
         return _torch_kernel
     if x.is_cuda:
@@ -487,10 +505,12 @@ def _expect(name: str, tensor: Tensor, shape: tuple, weight: Tensor) -> None:
     "Raise unless `tensor` has `shape`, in which `batch` stands for any size and `steps` for any of at least 1, and can be multiplied by `weight`"
     if not isinstance(tensor, Tensor):
         raise TypeError(f"{name} is of type {type(tensor).__name__}; it is a tensor")
+    if torch.jit.is_tracing():  # sizes are tensors then
+        return
     fits = tensor.dim() == len(shape) and all(
         want == "batch" or (size > 0 if want == "steps" else size == want) for size, want in zip(tensor.shape, shape, strict=True))
     if not fits:
-        raise ValueError(f"{name} has shape {tuple(tensor.shape)}; expected ({', '.join(map(str, shape))})")
+        raise ValueError(f"{name} has shape {tuple(tensor.shape)}; expected ({', '.join(map(str, shape))}){', with at least one step' if 'steps' in shape and 0 in tensor.shape else ''}")
     if tensor.device != weight.device:
         raise ValueError(f"{name} is on {tensor.device} and the layer on {weight.device}; move one of them")
     if tensor.dtype != weight.dtype and not (tensor.is_floating_point() and torch.is_autocast_enabled(weight.device.type)):
@@ -651,11 +671,28 @@ for s in range(3):
         torch.testing.assert_close(mine, oracle, atol=1e-12, rtol=1e-12)
 
 # %% [markdown]
-# A wrong shape says what was expected:
+# What is done to a layer of torch's can be done to this one: sequences of different lengths go in as a `PackedSequence`, outputs are padded or dropped in place, `autocast` casts, `torch.export` exports.
+
+# %%
+theirs = nn.RNN(5, 7, 2, bidirectional=True)
+ours = RNN(5, 7, 2, bidirectional=True)
+ours.load_state_dict(theirs.state_dict())
+packed = nn.utils.rnn.pack_sequence([torch.randn(n, 5, generator=generator) for n in (2, 6, 3)], enforce_sorted=False)
+test_close(ours(packed)[0].data.detach(), theirs(packed)[0].data.detach(), eps=1e-5)
+with torch.autocast("cpu", torch.bfloat16):
+    out, last = ours(torch.randn(4, 3, 5, generator=generator))
+nn.functional.dropout(out, 0.5, inplace=True)
+test_eq(out.dtype, torch.bfloat16)
+
+# %% [markdown]
+# What can't be is refused by name, and a wrong shape says what was expected. The hand-written backward pass cannot be differentiated again; who needs second derivatives, or `torch.jit.script`, takes `layer.as_torch()`, a `torch.nn.RNN` with the same parameters.
 
 # %%
 test_fail(lambda: many(x[:2]), contains="expected (3, steps, batch, 5)")
+test_fail(lambda: many(packed), contains="without replicas")
 test_fail(lambda: RNN(5, 7, nonlinearity="sigmoid"), contains="'relu', 'tanh'")
+test_fail(lambda: RNN(5, 7, bias="no"), contains="True or False")
+assert ours.as_torch().weight_hh_l0 is ours.weight_hh_l0
 
 # %% [markdown]
 # ## What does a replica cost?
@@ -740,6 +777,8 @@ with exercise("take logarithms of a**t = 1/2, and then the next whole number"):
 # ## What broke, and what the paper did
 #
 # - The layer hands out all states and the last one. A task that reads the last state alone once sent a gradient of zeros back through every step; now the last state has a way of its own.
+# - The outputs were once views of the states that the backward pass reads, so padding or dropout in place raised an error about views, from deep inside.
+# - `RNN` once took seven of torch's arguments, of which the paper needs no more. Code that names `bidirectional=False`, as torch's own tests do, could not use it at all.
 # - Drawn as torch draws it, a recurrent matrix forgets within fifty steps (see *A start near the identity*). The layer is then right and its networks still don't learn what takes longer: the chapter [adding](adding.ipynb) shows both starts.
 #
 # The published scripts loop over time in Python under automatic differentiation and train one network after another. The mathematics is the same.

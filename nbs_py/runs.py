@@ -86,7 +86,7 @@ class WaitConfig(Config):
 
 config = WaitConfig(scale="tiny", device="cpu")
 print(digest(config), digest(replace(config, lr=5.1e-3)), digest(config, data="another text"))
-test_eq(digest(config), digest(replace(config, out="elsewhere", sparse_products=True)))
+test_eq(digest(config), digest(replace(config, out="elsewhere", sparse_products="off")))
 
 # %% [markdown]
 # Change one setting, and about half of the bits change with it: no two names are near each other by being near in settings.

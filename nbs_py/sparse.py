@@ -42,7 +42,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from modreg.layers.recurrent import _ACTIVATIONS, _SLOPES, ElmanFunction, ElmanWeights, Linear, _expect, _is_plain, _linear, _suffixes
+from modreg.layers.recurrent import _ACTIVATIONS, _SLOPES, ElmanFunction, ElmanWeights, Linear, _checked_sizes, _expect, _is_plain, _linear, _suffixes
 
 # %%
 #| hide
@@ -178,27 +178,30 @@ class Pattern:
         replicas: int = 1,  # the matrix consists of so many of one shape along its diagonal
     ) -> "Pattern":
         "The pattern of a list of edges in any order, each but once; its memory grows with the edges. ValueError if they are not such a list"
-        i, j, (height, width) = _checked_edges(rows, columns, shape, transposed, rows_per_set, replicas)
-        width //= replicas
-        sets = torch.arange(height)[:, None] if rows_per_set == 1 else _similar_rows(i, j, height, width, replicas).view(-1, rows_per_set)
-        columns, belongs, index = _stored(i, j, sets, width)
+        i, columns, (height, width) = _checked_edges(rows, columns, shape, transposed, rows_per_set, replicas)
+        edges, width, belongs, index, sets = len(i), width // replicas, i, torch.arange(len(i))[:, None], torch.arange(height)[:, None]
+        if rows_per_set > 1:
+            sets = _similar_rows(i, columns, height, width, replicas).view(-1, rows_per_set)
+            columns, belongs, index = _blocks(i, columns, sets, width)
         panel = PANEL if len(columns) * PANEL >= FEW * len(sets) * width else 2 * PANEL
-        stretch = columns % max(1, width) // panel * len(sets) + belongs
-        if width > panel:
-            order = stretch.argsort(stable=True)
-            columns, index = columns[order], index[order]
+        within = columns % max(1, width)
+        stretch = within // panel * len(sets) + belongs
+        key, order = (stretch * max(1, width) + within).sort()
+        if not (key.diff() > 0).all() or (rows_per_set > 1 and (index < edges).sum() < edges):
+            raise ValueError("an edge is in the list more than once; add up its values, and name it once")
         counts = torch.bincount(stretch, minlength=max(1, -(-width // panel)) * len(sets))
         start = torch.cat([counts.new_zeros(1), counts.cumsum(0)]).int()
-        return cls((height, width * replicas), sets, start, columns.int(), index, len(i), panel * (replicas == 1 and width > panel), replicas)
+        return cls((height, width * replicas), sets, start, columns[order].int(), index[order], edges, panel * (replicas == 1 and width > panel), replicas)
 
 
 # %% [markdown]
-# Edges come in any order. They are sorted by sets of rows, and then by columns; an edge that is there twice has no place of its own.
+# Edges come in any order. They are sorted by panels, then by sets of rows, then by columns. In 4×1 blocks a column is stored once for four rows, some of which may have no edge there.
 
 # %%
 #| export
 def _checked_edges(rows: Tensor, columns: Tensor, shape: tuple, transposed: bool, rows_per_set: int, replicas: int) -> tuple[Tensor, Tensor, tuple[int, int]]:
     "Rows, columns and shape, of the transposed matrix if that is wanted; ValueError if they do not fit together"
+    rows, columns = torch.as_tensor(rows), torch.as_tensor(columns)
     if rows.dim() != 1 or rows.shape != columns.shape or any(t.is_floating_point() or t.dtype == torch.bool for t in (rows, columns)):
         raise ValueError(f"edges are two tensors (n,) of whole numbers; these have shapes {tuple(rows.shape)} and {tuple(columns.shape)}, and are of {rows.dtype} and {columns.dtype}")
     ends, (height, width) = (rows.cpu().long(), columns.cpu().long()), map(int, shape)
@@ -214,18 +217,15 @@ def _checked_edges(rows: Tensor, columns: Tensor, shape: tuple, transposed: bool
     return i, j, (height, width)
 
 
-def _stored(i: Tensor, j: Tensor, sets: Tensor, width: int) -> tuple[Tensor, Tensor, Tensor]:
-    "Columns (n,) sorted by the sets of rows that they are stored for, these sets (n,), and the edge of each row of the set (n, 1 or 4), if it has one"
+def _blocks(i: Tensor, j: Tensor, sets: Tensor, width: int) -> tuple[Tensor, Tensor, Tensor]:
+    "Columns that sets of rows have (n,), these sets (n,), and the edge of each row of the set, or the number of edges where it has none (n, rows of a set)"
     place = sets.flatten().argsort()[i]
     belongs, slot = place // sets.shape[1], place % sets.shape[1]
-    key = belongs * max(1, width) + j % max(1, width)
-    order = torch.arange(len(key)) if bool((key.diff() > 0).all()) else key.argsort(stable=True)
+    key, order = (belongs * max(1, width) + j % max(1, width)).sort()
     new = torch.ones_like(order, dtype=torch.bool)
-    new[1:] = key[order].diff() != 0
+    new[1:] = key.diff() != 0
     index = torch.full((int(new.sum()), sets.shape[1]), len(i))
     index[new.cumsum(0) - 1, slot[order]] = order
-    if index.numel() - index.eq(len(i)).sum() < len(i):
-        raise ValueError("an edge is in the list more than once; add up its values, and name it once")
     return j[order][new], belongs[order][new], index
 
 
@@ -339,7 +339,8 @@ class SparseMatrix:
         if weight.numel() != pattern.size:
             raise ValueError(f"the weight has shape {tuple(weight.shape)}; the pattern is of {pattern.size} values")
         values = weight.detach().reshape(-1)
-        return cls(pattern, (nn.functional.pad(values, (0, 1)) if pattern.has_gaps else values)[pattern.index])
+        values = nn.functional.pad(values, (0, 1)) if pattern.has_gaps else values
+        return cls(pattern, values.index_select(0, pattern.index.flatten()).view(pattern.index.shape))
 
     @classmethod
     def of(
@@ -574,6 +575,7 @@ print(f"1024 neurons, 98 % zeros, batch 100: {theirs / ours:.1f} times as fast a
 # ## A small file
 #
 # Weights are written as `safetensors`: a matrix that is mostly zeros as its values and where they stand, everything else as it is. It can be read without this package, too: `NAME.start` and `NAME.columns` are the usual compressed rows.
+# What stands under two names, such as a decoder that shares the matrix of an embedding, is written once, and is one tensor again when it is read.
 
 # %%
 #| export
@@ -582,23 +584,44 @@ PARTS = ("start", "columns", "values")
 
 def save_sparse(
     path: str | Path,
-    weights: dict[str, Tensor],  # a state dict
+    weights: dict[str, Tensor],  # a state dict; dense, or sparse tensors of torch
 ) -> None:
-    "Write weights to a safetensors file, matrices with more than half zeros as compressed rows"
+    "Write weights to a safetensors file, matrices with more than half zeros as compressed rows; TypeError for what is no tensor, ValueError if parts of a matrix would take another's name"
     from safetensors.torch import save_file
 
-    tensors, shapes = {}, {}
+    first, tied, tensors, shapes = {}, {}, {}, {}
     for name, weight in weights.items():
-        weight = weight.detach().cpu().contiguous()
-        if weight.dim() != 2 or weight.count_nonzero() > weight.numel() / 2:
-            tensors[name] = weight
+        if not isinstance(weight, Tensor):
+            raise TypeError(f"{name} is of type {type(weight).__name__}; a file of weights holds tensors: leave it out")
+        memory = _memory(weight)
+        if memory in first:
+            tied[name] = first[memory]
             continue
-        with _beta():
-            rows = weight.to_sparse_csr()
-        parts = rows.crow_indices().int(), rows.col_indices().int(), rows.values()
-        tensors |= {f"{name}.{part}": tensor for part, tensor in zip(PARTS, parts, strict=True)}
-        shapes[name] = weight.shape
-    save_file(tensors, str(path), {"sparse": json.dumps(shapes)})
+        first[memory] = name
+        parts = _compressed_rows(weight.detach().cpu())
+        shapes |= {name: weight.shape} if len(parts) > 1 else {}
+        for part, tensor in parts.items():
+            if f"{name}{part}" in tensors or (part and f"{name}{part}" in weights):
+                raise ValueError(f"{name}{part} is a part of {name} and the name of another tensor; rename one of them")
+            tensors[f"{name}{part}"] = tensor
+    save_file(tensors, str(path), {"sparse": json.dumps(shapes), "tied": json.dumps(tied)})
+
+
+def _memory(weight: Tensor) -> tuple:
+    "What two names of one tensor have in common"
+    strided = weight.layout == torch.strided and weight.numel() > 0 and weight.device.type != "meta"
+    return (weight.device, weight.data_ptr(), weight.dtype, weight.shape, weight.stride()) if strided else (id(weight),)
+
+
+def _compressed_rows(weight: Tensor) -> dict[str, Tensor]:
+    "A matrix that is mostly zeros in its parts, anything else as it is, in memory of its own"
+    weight = weight if weight.layout == torch.strided else weight.to_dense()
+    if weight.dim() != 2 or weight.count_nonzero() > weight.numel() / 2:
+        return {"": weight.clone(memory_format=torch.contiguous_format)}
+    with _beta():
+        rows = weight.to_sparse_csr()
+    parts = rows.crow_indices().int(), rows.col_indices().int(), rows.values()
+    return {f".{part}": tensor for part, tensor in zip(PARTS, parts, strict=True)}
 
 
 # %%
@@ -611,16 +634,16 @@ def load_sparse(
 
     try:
         with safe_open(str(path), "pt") as file:
-            shapes, tensors = json.loads((file.metadata() or {}).get("sparse", "null")), {name: file.get_tensor(name) for name in file.keys()}
-        if shapes is None:
+            facts, tensors = file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}
+        if "sparse" not in facts:
             raise ValueError("it has no list of sparse matrices; write it with save_sparse")
-        for name, shape in shapes.items():
+        for name, shape in json.loads(facts["sparse"]).items():
             parts = [tensors.pop(f"{name}.{part}") for part in PARTS]
             with _beta():
                 tensors[name] = torch.sparse_csr_tensor(*parts, shape, check_invariants=True)
+        return tensors | {name: tensors[first] for name, first in json.loads(facts.get("tied", "{}")).items()}
     except (SafetensorError, ValueError, KeyError, RuntimeError) as error:
         raise ValueError(f"{path} is not a file of sparse weights: {error}") from error
-    return tensors
 
 
 # %%
@@ -640,7 +663,7 @@ test_fail(lambda: SparseRNN({}), contains="weight_ih_l0")
 # %% [markdown]
 # ## Training with what is left
 #
-# A mask is known while a network trains, and the gradient of a weight that is gone is not wanted. So forward, backward and gradient need the survivors alone. All replicas are one matrix with theirs along its diagonal, so a step of forty small networks is one call.
+# A mask is known while a network trains, and the gradient of a pruned weight is not wanted. So forward, backward and gradient need the survivors alone. All replicas are one matrix with theirs along its diagonal, so a step of forty small networks is one call.
 
 # %%
 #| export
@@ -760,14 +783,17 @@ for nonlinearity in ("relu", "tanh"):
         out, last = recurrence(linear(x, weight, bias), h0, weight, nonlinearity)
         out = linear(out, weight, None)
         results.append([out, last, *torch.autograd.grad(out.sin().sum() + last.square().sum(), (weight, x, h0, bias))])
-    results[0][2] = results[0][2] * (masked != 0)  # what is gone has no gradient
+    results[0][2] = results[0][2] * (masked != 0)  # what is pruned has no gradient
     for dense_result, sparse_result in zip(*results, strict=True):
         test_close(dense_result.detach(), sparse_result.detach(), eps=1e-10)
 
 
 # %% [markdown]
-# When does it pay? When there are enough neurons, and enough of their weights are gone. Again the machine is asked: when the masks change, some steps of each layer are run both ways, and the quicker stays. Once the survivors have won they are not asked again, since from then on they only
-# become fewer. To change over is to set one attribute.
+# When does it pay? When there are enough neurons, and enough of their weights are pruned. Again the machine is asked: when the masks change, some steps of each layer are run both ways, and the faster stays. Once sparse products have won they are not asked again, since from then on weights only
+# become fewer. What was chosen is returned, and given back as `chosen` it is chosen again without a clock.
+#
+# A pattern is made once, and weights change. Whoever loads others, moves or converts them, or writes one where there was none must not get the product of the old pattern. So each product counts first whether all weights that are not zero are in it, and if they are not, all are multiplied.
+# Only a *gradient* cannot tell: outside of the masks it is zero, so after the masks are let go, call it once more with `{}`.
 
 # %%
 #| export
@@ -789,7 +815,7 @@ class SparseProduct:
         pattern, weight = self.patterns[0], weight.detach()
         if weight.device.type != "cpu" or weight.dtype not in PRECISIONS or weight.numel() != pattern.size:
             return False
-        return len(pattern.columns) == pattern.size or bool(weight.count_nonzero() == weight.reshape(-1)[pattern.index].count_nonzero())
+        return len(pattern.columns) == pattern.size or bool(weight.count_nonzero() == weight.reshape(-1).index_select(0, pattern.index[:, 0]).count_nonzero())
 
 
 # %%
@@ -801,6 +827,7 @@ def use_sparse_products(
     chosen: dict[str, bool] | None = None,  # what an earlier call returned, to choose the same without a clock
 ) -> dict[str, bool]:  # by name of each mask: whether its weight is multiplied sparsely; never in layers that are not of this package
     "Let each layer of a model multiply by its surviving weights alone, where that is faster here; call it whenever masks have changed. ValueError or TypeError for a mask that does not fit"
+    _checked_sizes(batch=batch)
     _check_masks(model, masks)
     used, chosen = dict.fromkeys(masks, False), chosen or {}
     for path, layer in model.named_modules():
@@ -880,7 +907,7 @@ def _recurrent_products(layer: ElmanWeights, k: int, end: str, mask_ih: Tensor |
 
 
 # %% [markdown]
-# A step of training, 1,024 neurons, nine weights in ten gone:
+# A step of training, 1,024 neurons, nine weights in ten pruned:
 
 # %%
 layer = RNN(2, 1024, nonlinearity="relu", bias=False, generator=generator)
@@ -904,7 +931,7 @@ print(f"{used}; {dense_time / left_time:.1f} times as fast as dense")
 
 
 # %% [markdown]
-# In the experiments this is `-p sparse_products True`. It is not the default: a sum in another order rounds otherwise, and a run that was killed and goes on might then choose otherwise than before.
+# In the experiments this is so by itself for matrices of at least 2¹⁶ weights, once half of them are gone; `-p sparse_products off` (or `on`, for small ones too) says otherwise. A sum in another order rounds otherwise, so what was chosen is kept with the run, and a run that goes on chooses as before.
 #
 # ## Whole blocks
 #
@@ -919,8 +946,9 @@ def geometric_blocks(
     size: int,  # neurons in a block; the last may have fewer
 ) -> Tensor:  # the block of each neuron (N,), numbered so that blocks of similar numbers are near each other
     "Blocks of neighbours: halve the neurons along their widest coordinate, again and again (a k-d tree)"
-    if size < 1:
-        raise ValueError(f"size={size}; a block has at least 1 neuron, such as 16")
+    if points.dim() != 2:
+        raise ValueError(f"the points have shape {tuple(points.shape)}; expected (neurons, coordinates)")
+    _checked_sizes(size=size)
     blocks, number, left = torch.empty(len(points), dtype=torch.long), 0, [torch.arange(len(points))]
     while left:
         some = left.pop()
@@ -942,6 +970,8 @@ def filled_blocks(
     blocks: Tensor,  # the block of each neuron (N,)
 ) -> float:  # share of pairs of blocks
     "How many of the pairs of blocks have a weight between them"
+    if weight.shape != (len(blocks), len(blocks)):
+        raise ValueError(f"the weight has shape {tuple(weight.shape)}, and there are blocks of {len(blocks)} neurons; it is a square matrix of as many")
     count = int(blocks.max()) + 1
     filled = torch.zeros(count, count, dtype=torch.bool)
     i, j = weight.cpu().nonzero(as_tuple=True)
@@ -1064,6 +1094,7 @@ with exercise("let a share z be zeros: 8 (1 - z) against 4"):
 #
 # - Compressed rows alone were quick for 1,024 neurons and slow for 4,096: the states no longer fit into the cache, and every weight waited for one of them. Panels gave a half of the time back.
 # - States as (batch, neurons), as torch has them, make each product pick single numbers from memory far apart. Most of the gain was to turn them once.
+# - A network that was loaded with dense weights went on to multiply by the pattern of the old ones, and said nothing. So the weights are counted at each call now.
 # - numba and torch share one pool of threads. The first kernel that ran set it to all cores, for torch as well, behind the back of whoever had asked for one thread.
 # - torch's sparse rows have indices of 64 bits, and each product with them first makes 32 bits of each. With a single state, that took half of the time.
 # - torch's own block-sparse product is slower than the dense one on a processor, whatever the share of blocks.

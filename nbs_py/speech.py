@@ -86,7 +86,7 @@ plt.show()
 manifold = "torus"  # circle, sphere, torus, klein, torus6, r3, r9, s3
 inhibitor = "difference_of_gaussians"  # ricker, diffusion, sinusoid, gaussian, constant
 penalty = "moduli"  # moduli (the method), none, l1, l2, shuffled, distance_shuffled, sernn
-train_embedding = False  # learn the neurons' places together with the weights
+train_embedding = False  # learn the neurons' embedding together with the weights
 strength = None  # λ of eq. 6 in mean form
 sparsity = 0.9  # share of weights that is zero at the end
 lottery = True  # train again from new weights under the same masks
@@ -182,6 +182,10 @@ class Conv2d(nn.Module):
     def forward(self, x: Tensor) -> Tensor:  # (batch, S·inputs, T, bands) to (batch, S·outputs, T', bands')
         return functional.conv2d(x, self.weight.flatten(0, 1), self.bias.flatten(), self.stride, 1, 1, len(self.weight))
 
+    def weight_uses(self, inputs: tuple, output: Tensor) -> dict[str, float]:
+        "Each weight is used at each position of the output, for counting multiplications"
+        return {"weight": output.numel() / self.bias.numel()}
+
 
 class LayerNorm(nn.Module):
     "Layer norm over bands, with a gain and a shift for each replica"
@@ -193,6 +197,10 @@ class LayerNorm(nn.Module):
     def forward(self, x: Tensor) -> Tensor:  # (batch, S·channels, T, bands)
         normed = functional.layer_norm(x, x.shape[-1:]).unflatten(1, (len(self.gain), -1))
         return (normed * self.gain[:, None, None] + self.shift[:, None, None]).flatten(1, 2)
+
+    def weight_uses(self, inputs: tuple, output: Tensor) -> dict[str, float]:
+        "Gains multiply what is normed"
+        return {"gain": output.numel() / self.gain.numel()}
 
 
 # %%

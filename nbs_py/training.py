@@ -39,19 +39,21 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 import modreg
 from modreg.geometry.inhibitors import inhibitor
-from modreg.geometry.manifolds import manifold
+from modreg.geometry.manifolds import Manifold, manifolds_of
 from modreg.lab.runs import Run, begin, load_state, save_state, write_whole
-from modreg.lab.settings import Config
+from modreg.lab.settings import SHARES, Config
 from modreg.layers.recurrent import RNN, Linear
 from modreg.layers.sparse import geometric_blocks, use_sparse_products
 from modreg.sparsity.penalties import PENALTIES
-from modreg.sparsity.pruning import MagnitudePruner, reinitialize
-from modreg.sparsity.regularizer import ModuliRegularizer
+from modreg.sparsity.pruning import MagnitudePruner, Sparsifier, reinitialize
+from modreg.sparsity.regularizer import Penalty, ramp
+from modreg.sparsity.rivals import enlarge_, multiplications, sparsifier, weight_uses
 
 # %%
 #| hide
@@ -61,7 +63,9 @@ from dataclasses import replace
 import matplotlib.pyplot as plt
 from fastcore.test import test_close, test_eq, test_fail
 
+from modreg import ModuliRegularizer
 from modreg.book.exercises import exercise
+from modreg.sparsity.regularizer import RAMPS
 
 plt.style.use("modreg.data.book")
 
@@ -230,33 +234,25 @@ class Trainer:
 # %% [markdown]
 # ## Penalties
 #
-# A penalty's gradient is added once the loss has left its own; after the step, a trained embedding goes back to its manifold. The strength may be ramped over training: at full strength from the first epoch on (the paper), rising, or late.
+# A penalty's gradient is added once the loss has left its own; after the step, a trained embedding goes back to its manifold. The strength may be ramped over training: full from the first epoch on (the paper), or rising.
 
 # %%
 #| export
-RAMPS: dict[str, Callable[[float], float]] = {  # share of λ, by the share of epochs that will be done after this one
-    "constant": lambda done: 1.0,
-    "linear": lambda done: done,
-    "cubic": lambda done: 1 - (1 - done) ** 3,
-    "late": lambda done: float(done > 0.5),
-}
-
-
 class Penalize(Callback):
     "Adds the gradients of penalties"
 
     def __init__(
         self,
-        *penalties: ModuliRegularizer,
-        ramp: str = "constant",  # a name in RAMPS
-        epochs: int = 1,  # until the full strength is reached
+        *penalties: Penalty,
+        kind: str = "constant",  # of `ramp`
+        epochs: int = 1,  # in the last of which the strength is full
     ):
         self.penalties, self.strengths = nn.ModuleList(penalties), [penalty.strength for penalty in penalties]
-        self.ramp, self.count = RAMPS[ramp], epochs
+        self.kind, self.last = kind, max(1, epochs - 1)
 
     def before_epoch(self, trainer: Trainer) -> None:
         for penalty, strength in zip(self.penalties, self.strengths, strict=True):
-            penalty.strength = strength * self.ramp(min(1.0, (trainer.epochs + 1) / self.count))
+            penalty.strength = strength * ramp(min(1.0, trainer.epochs / self.last), self.kind)
 
     def after_backward(self, trainer: Trainer) -> None:
         for penalty in self.penalties:
@@ -275,8 +271,8 @@ class Penalize(Callback):
 
 # %%
 fig, ax = plt.subplots(figsize=(5, 2.2), layout="constrained")
-for name, ramp in RAMPS.items():
-    ax.step(range(1, 21), [ramp(epoch / 20) for epoch in range(1, 21)], where="mid", label=name)
+for kind in RAMPS:
+    ax.step(range(1, 21), [ramp(epoch / 19, kind) for epoch in range(20)], where="mid", label=kind)
 ax.set(xlabel="epoch of 20", ylabel="share of λ")
 ax.legend(frameon=False, ncols=2)
 plt.show()
@@ -286,24 +282,29 @@ plt.show()
 # ## Masks
 #
 # A sparsifier is asked once an epoch. Once most weights are gone, it may be quicker to multiply by those that are left. Whether it is, a measurement tells, and what it told is kept: the sums round differently, so a run
-# that goes on after it was killed must choose as before.
+# that goes on after it was killed must choose as before. A sparsifier that asks where a missing weight's gradient is largest needs the dense product, and keeps it.
 
 # %%
 #| export
 class Sparsify(Callback):
     "Has a sparsifier renew its masks before each epoch"
 
-    def __init__(self, sparsifier: MagnitudePruner):
+    def __init__(self, sparsifier: Sparsifier):
         self.sparsifier = sparsifier
 
     def before_epoch(self, trainer: Trainer) -> None:
         self.sparsifier.step(trainer.epochs, trainer.optimizer)
 
     def state_dict(self) -> dict[str, Any]:
-        return self.sparsifier.state_dict()
+        gradients = self.sparsifier.gradients if self.sparsifier.needs_gradient else {}
+        return {"masks": self.sparsifier.state_dict(), "gradients": {name: gradient.clone() for name, gradient in gradients.items()}}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.sparsifier.load_state_dict(state)
+        self.sparsifier.load_state_dict(state["masks"])
+        for name, gradient in state["gradients"].items():
+            weight = self.sparsifier.weights[name]
+            (weight * gradient).sum().backward()  # as if the last backward pass had been a moment ago
+            weight.grad = None
 
 
 # %%
@@ -313,13 +314,23 @@ class SparseProducts(Callback):
 
     def __init__(
         self,
-        sparsifier: MagnitudePruner,
+        sparsifier: Sparsifier,
         batch: int,  # samples a step
+        least: int = 2**16,  # weights of a matrix from which on a measurement is worth its time
     ):
-        self.sparsifier, self.batch, self.chosen = sparsifier, batch, {}
+        self.sparsifier, self.batch, self.least, self.chosen = sparsifier, batch, least, {}
 
     def before_epoch(self, trainer: Trainer) -> None:
-        self.chosen = use_sparse_products(trainer.model, self.sparsifier.masks, self.batch)
+        masks = {name: mask for name, mask in self.sparsifier.masks.items() if mask.is_cpu and mask.shape[-2:].numel() >= self.least}
+        if masks and not self.sparsifier.needs_gradient and self.sparsifier.sparsity().min() >= 0.5:
+            kept = {name: True for name, sparse in self.chosen.items() if sparse}  # once faster, with fewer weights still faster
+            self.chosen = use_sparse_products(trainer.model, masks, self.batch, chosen=kept)
+
+    def state_dict(self) -> dict[str, Any]:
+        return dict(self.chosen)
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.chosen = dict(state)
 
 
 # %% [markdown]
@@ -545,34 +556,76 @@ def penalty_of(
     k: int,  # index of the recurrent weight: each has an embedding of its own
     layer: nn.Module,
     weight: str,  # the weight's name in `layer`
-) -> ModuliRegularizer:
-    "The penalty on a task's k-th recurrent weight"
-    config = task.config
-    space = manifold(config.manifold)
-    embedding = [space.sample(config.hidden, g) for g in task.generators("embedding", k)]
-    return PENALTIES[config.penalty](
-        layer, space, inhibitor(config.inhibitor), config.strength,
-        train_embedding=config.train_embedding, weight=weight, embedding=torch.stack(embedding).to(config.device),
-        generator=stream(config.seed, "shuffle", k))
+    space: Manifold,
+    embedding: Tensor | None = None,  # (S, N, c), as a phase before has left it; None: drawn
+) -> Penalty:
+    "The penalty on a task's k-th recurrent weight; an embedding that was left by another phase does not learn any more"
+    config, learns = task.config, task.config.train_embedding and embedding is None
+    if embedding is None:
+        embedding = torch.stack([space.sample(getattr(layer, weight).shape[-1], g) for g in task.generators("embedding", k)])
+    return PENALTIES[config.penalty](layer, space, config.inhibitor, config.strength, power=config.power, train_embedding=learns,
+                                     weight=weight, embedding=embedding.to(config.device), generator=stream(config.seed, "shuffle", k))
+
+
+def groups_of(config: Config, model: nn.Module, penalties: nn.ModuleList) -> list:
+    "What is trained, as an optimizer takes it: parameters, or groups if embeddings have a learning rate of their own"
+    weights, points = ([p for p in part.parameters() if p.requires_grad] for part in (model, penalties))
+    if config.embedding_lr is None or not points:
+        return [*weights, *points]
+    return [{"params": weights}, {"params": points, "lr": config.embedding_lr}]
 
 
 # %% [markdown]
-# If blocks are asked for, the same embedding says which neurons belong together; the control puts them together at random.
+# A sparsifier is told the geometry, whether it asks for it or not: blocks of neurons, prices of weights, and where a price is infinite. Where the penalty asks one price of all weights, or none, the prices are those of the geometry.
 
 # %%
 #| export
-def blocks_of(task: Task, model: nn.Module, penalties: Sequence[ModuliRegularizer]) -> dict[str, Tensor]:
-    "The block of each neuron (S, N), by name of the recurrent weight"
+def prices_of(penalty: Penalty, config: Config) -> Tensor:
+    "Prices of a weight (S, N, N), for sparsifiers that ask what is cheap"
+    if config.penalty in ("none", "l1", "l2"):
+        return inhibitor(config.inhibitor)(penalty.manifold.distance(penalty.embedding)).to(penalty.weight)
+    return penalty.coefficients.detach()
+
+
+def shares_of(config: Config) -> str | dict[str, float]:
+    "How zeros are shared out among the matrices: the rule's name, or each matrix' share in another run"
+    if config.shares in SHARES:
+        return config.shares
+    masks = named(load_file(Path(config.shares) / "train.safetensors"), "mask.")
+    return {name: 1 - mask.double().mean().item() for name, mask in masks.items()}
+
+
+def blocks_of(task: Task, k: int, penalty: Penalty) -> Tensor:
+    "The block of each neuron (S, N)"
+    embedding = penalty.embedding
+    if task.config.order == "random":
+        embedding = torch.stack([torch.rand(embedding.shape[1], 1, generator=g) for g in task.generators("order", k)])
+    return torch.stack([geometric_blocks(points, task.config.block) for points in embedding])
+
+
+# %%
+#| export
+def sparsifier_of(task: Task, model: nn.Module, penalties: Sequence[Penalty]) -> Sparsifier:
+    "The sparsifier of the phase `train`"
+    config, names = task.config, {id(p): name for name, p in model.named_parameters()}
+    weights = [names[id(penalty.weight)] for penalty in penalties]
+    allowed = {name: mask for name, penalty in zip(weights, penalties, strict=True) for mask in penalty.masks().values()}
+    return sparsifier(config.sparsifier)(
+        model, config.sparsity, config.epochs, config.schedule, shares=shares_of(config), heal=config.heal, replicas=config.seeds,
+        blocks={name: blocks_of(task, k, penalty) for k, (name, penalty) in enumerate(zip(weights, penalties, strict=True))} if config.block else None,
+        prices={name: prices_of(penalty, config) for name, penalty in zip(weights, penalties, strict=True)},
+        allowed=allowed, generator=stream(config.seed, "sparsifier"))
+
+
+def redrawn(task: Task, model: nn.Module, tickets: dict[str, Tensor]) -> Sparsifier:
+    "A sparsifier that keeps to the masks of `tickets`, permuted if the config says so; the model's weights are drawn already"
     config = task.config
-    if config.block is None:
-        return {}
-    names, blocks = {id(p): name for name, p in model.named_parameters()}, {}
-    for k, penalty in enumerate(penalties):
-        embedding = penalty.embedding
-        if config.order == "random":
-            embedding = torch.stack([torch.rand(config.hidden, 1, generator=g) for g in task.generators("order", k)])
-        blocks[names[id(penalty.weight)]] = torch.stack([geometric_blocks(points, config.block) for points in embedding])
-    return blocks
+    mode = "shuffled" if config.ticket == "shuffled" else "redraw"
+    masks = reinitialize(model, named(tickets, "mask."), mode, init=lambda model: None, generator=stream(config.seed, "ticket"), replicas=config.seeds)
+    fixed = MagnitudePruner.from_masks(model, masks, replicas=config.seeds)
+    if config.redrawn == "left":
+        enlarge_(fixed)
+    return fixed
 
 
 # %% [markdown]
@@ -583,14 +636,6 @@ def blocks_of(task: Task, model: nn.Module, penalties: Sequence[ModuliRegularize
 def named(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     "The entries whose names begin with `prefix`, without it"
     return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
-
-
-def redrawn(task: Task, model: nn.Module, tickets: dict[str, Tensor]) -> MagnitudePruner:
-    "A pruner that keeps to the masks of `tickets`, permuted if the config says so; the model's weights are drawn already"
-    config = task.config
-    mode = "shuffled" if config.ticket == "shuffled" else "redraw"
-    masks = reinitialize(model, named(tickets, "mask."), mode, init=lambda model: None, generator=stream(config.seed, "ticket"), replicas=config.seeds)
-    return MagnitudePruner.from_masks(model, masks, replicas=config.seeds)
 
 
 # %%
@@ -606,41 +651,59 @@ class Phase(Trainer):
         callbacks: Iterable[Callback] = (),  # that act after the task's own
     ):
         config = task.config
-        self.task, self.name = task, name
+        self.task, self.name, self.uses = task, name, None
         model = task.model(task.generators("weights", "train" if config.ticket == "original" else name)).to(config.device)
-        self.penalties = nn.ModuleList(penalty_of(task, k, *where) for k, where in enumerate(task.recurrent(model)))
-        if tickets is None:
-            self.sparsifier = MagnitudePruner(model, config.sparsity, config.epochs, config.schedule, replicas=config.seeds,
-                                              blocks=blocks_of(task, model, self.penalties))
-        else:
-            self.penalties.load_state_dict(named(tickets, "regularizer."))
-            for penalty in self.penalties:
-                penalty.freeze()
-            self.sparsifier = redrawn(task, model, tickets)
-        optimizer, self.schedule = task.optimizer([p for p in (*model.parameters(), *self.penalties.parameters()) if p.requires_grad])
+        where = task.recurrent(model)
+        spaces = manifolds_of(config.manifold, len(where))
+        left = [named(tickets or {}, f"regularizer.{k}.").get("embedding") for k in range(len(where))]
+        self.penalties = nn.ModuleList(penalty_of(task, k, *where[k], spaces[k], left[k]) for k in range(len(where)))
+        self.sparsifier = sparsifier_of(task, model, self.penalties) if tickets is None else redrawn(task, model, tickets)
+        optimizer, self.schedule = task.optimizer(groups_of(config, model, self.penalties))
         super().__init__(model, task.loss, optimizer, [*self.own_callbacks(), *callbacks], replicas=config.seeds, accumulate=task.accumulate)
 
     def own_callbacks(self) -> Iterator[Callback]:
+        "Those that the config asks for"
         task, config = self.task, self.task.config
-        yield Penalize(*self.penalties)
+        yield Penalize(*self.penalties, kind=config.ramp, epochs=config.epochs)
         if task.clip is not None:
             yield Clip(task.clip)
         yield Sparsify(self.sparsifier)
-        if config.sparse_products:
-            yield SparseProducts(self.sparsifier, config.batch)
+        if config.sparse_products != "off" and config.sparsity:
+            yield SparseProducts(self.sparsifier, config.batch, 2**16 if config.sparse_products == "auto" else 1)
         if self.schedule is not None:
             yield LearningRate(self.schedule)
 
     def next_epoch(self) -> Tensor:  # (S,)
         "One epoch on the task's data; the mean loss of each seed"
         config, batches = self.task.config, self.task.batches(self.task.generators("data", self.name, self.epochs))
+        chance = stream(config.seed, "chance", self.name, self.epochs).initial_seed()
+        if self.sparsifier.generator is not None:
+            self.sparsifier.generator.manual_seed(chance)
         with torch.random.fork_rng([] if config.device == "cpu" else None):
-            torch.manual_seed(stream(config.seed, "layers", self.name, self.epochs).initial_seed())  # for layers that draw, such as dropout
+            torch.manual_seed(chance)  # for layers that draw, such as dropout
             return self.epoch(batches if config.device == "cpu" else prefetch(batches), config.batches)
 
 
 # %% [markdown]
-# What is known of an epoch, and what is left of a phase:
+# What is known of an epoch, and what is left of a phase. Multiplications are counted, since zeros that cost as much as weights would be no gain: those of one example at inference, and those of the epoch's training.
+
+# %%
+#| export
+def costs_of(phase: Phase) -> dict[str, Tensor]:
+    "Multiplications by weights of each seed: `inference` for an example, `training` for an epoch, and the dense network's; {} if a layer's are not known"
+    config, task = phase.task.config, phase.task
+    if phase.uses is None:
+        batch = next(iter(task.batches(task.generators("uses"))))
+        try:
+            phase.uses = weight_uses(phase.model, lambda: task.loss(phase.model, batch), config.batch)
+        except ValueError:  # a layer that nothing is known of
+            phase.uses = {}
+    if not phase.uses:
+        return {}
+    dense_gradients = 1 / config.batches if phase.sparsifier.needs_gradient else 0.0
+    each = multiplications(phase.model, phase.uses, phase.sparsifier.masks, dense_gradients, config.seeds)
+    return {name: cost * (config.batch * config.batches if "training" in name else 1) for name, cost in each.items()}
+
 
 # %%
 #| export
@@ -649,7 +712,7 @@ def metrics_of(phase: Phase) -> dict[str, Any]:
     "One line of metrics.jsonl; a value that is not finite is written as null"
     phase.model.eval()
     penalty = sum(penalty.penalty() for penalty in phase.penalties)
-    values = {"loss": phase.mean_loss, "penalty": penalty, "sparsity": phase.sparsifier.sparsity(), **phase.task.evaluate(phase.model)}
+    values = {"loss": phase.mean_loss, "penalty": penalty, "sparsity": phase.sparsifier.sparsity(), **phase.task.evaluate(phase.model), **costs_of(phase)}
     lists = {name: [x if math.isfinite(x) else None for x in value.tolist()] for name, value in values.items()}
     return {"phase": phase.name, "epoch": phase.epochs - 1, **lists}
 
@@ -717,6 +780,15 @@ class Record(Callback):
 
 # %%
 #| export
+def last_of(phase: str, history: list[dict[str, Any]]) -> dict[str, Any]:
+    "The metrics that a phase ends with; multiplications of training are those of all its epochs"
+    lines = [{name: value for name, value in line.items() if name != "phase"} for line in history if line["phase"] == phase]
+    trained = {name: [sum(seed) for seed in zip(*(line[name] for line in lines), strict=True)] for name in ("training", "dense_training") if name in lines[-1]}
+    return lines[-1] | trained
+
+
+# %%
+#| export
 def fit(
     task: Task,
     progress: bool = True,  # show a progress bar
@@ -736,8 +808,7 @@ def fit(
             while phase.epochs < config.epochs:
                 phase.next_epoch()
             run.write_weights(name, tensors_of(phase))
-    last = {line["phase"]: {k: v for k, v in line.items() if k != "phase"} for line in record.state["history"]}
-    run.write_json("result.json", {"phases": {name: last[name] for name in names}, "seconds": round(record.seconds(), 1),
+    run.write_json("result.json", {"phases": {name: last_of(name, record.state["history"]) for name in names}, "seconds": round(record.seconds(), 1),
                                    "torch": torch.__version__, "modreg": modreg.__version__})
     (run.path / "state.pt").unlink()
     return run

@@ -2,10 +2,11 @@
 
 import json
 import math
+import re
 
 import pytest
 import torch
-from browser import FIGURES, Watched
+from browser import FIGURES, ROOT, Watched
 
 from modreg.book import explore
 from modreg.book.explore import _source
@@ -133,6 +134,34 @@ def test_rounds_until_a_walk_is_back(page, tmp_path, base, rounds):
         below = space.project(torch.tensor([state["at"]], dtype=torch.float64))
         assert space.distance(below, torch.tensor([state["below"]], dtype=torch.float64)).item() < 1e-6
         assert (math.dist(state["below"], begin) < 1e-6 and not state["over"]) == (counted == rounds)
+
+
+TAUGHT = {"glued_square": "manifolds", "inhibitor_shapes": "inhibitors", "embedding_training": "inhibitors", "neighbourhoods": "regularizer",
+          "pruning_steps": "pruning", "path_integration": "navigation", "covering": "coverings"}
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_a_figure_stands_where_its_idea_is_taught(name):
+    """And in `explore`, from one source: a chapter calls the function that makes it."""
+    for chapter in (TAUGHT[name], "explore"):
+        text = (ROOT / "nbs_py" / f"{chapter}.py").read_text(encoding="utf-8")
+        assert re.search(rf"^{name}\(\)$", text, re.MULTILINE), f"{chapter} does not show {name}"
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_a_figure_stands_on_a_page_twice(page, tmp_path, name):
+    """Each of the two is drawn, and moves alone."""
+    path, text = tmp_path / "twice.html", getattr(explore, name)().page()
+    path.write_text(f"<!doctype html><html><meta charset='utf-8'><body>{text}<p>between</p>{text}</body></html>", encoding="utf-8")
+    page.goto(path.as_uri())
+    page.wait_for_function("[...document.querySelectorAll('.modreg-explore')].every((figure) => figure.dataset.state)")
+    first, second = page.locator(".modreg-explore").all()
+    still = pictures(first)
+    before = pictures(second)
+    target = second.get_by_role("button", name="20 steps").or_(second.locator("input[type=range]")).or_(second.locator("canvas")).first
+    target.press("Enter" if target.evaluate("e => e.tagName") == "BUTTON" else "ArrowRight")
+    page.wait_for_timeout(300)
+    assert pictures(second) != before and pictures(first) == still
 
 
 def test_without_javascript_a_picture_stands_there(chromium, tmp_path):

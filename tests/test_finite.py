@@ -30,6 +30,7 @@ from modreg.geometry.finite import (
 from modreg.geometry.inhibitors import DifferenceOfGaussians, matched, mean_coefficient
 from modreg.geometry.manifolds import Circle, Sphere, Torus, manifold
 from modreg.geometry.products import Modules, Product
+from modreg.sparsity.regularizer import ModuliRegularizer
 
 
 def ball(n, bumps=0.):
@@ -121,6 +122,27 @@ def test_matched_in_price():
     for space in (GRAPH, MESH, Modules(MESH, GRAPH)):
         alike = matched(space, f, 60., 20_000, seeded())
         assert mean_coefficient(alike, f, 20_000, seeded(1)) == pytest.approx(60., abs=1.5)
+
+
+@spaces
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float32", "float64"])
+def test_in_the_regularizer(space, dtype):
+    "Drawn or given, in the dtype of the weights, beside a plain double loop; never trained"
+    layer, f, n = torch.nn.GRU(2, 7, dtype=dtype), DifferenceOfGaussians(), 7
+    given = torch.arange(7)[:, None] % len(space)
+    for reg in (ModuliRegularizer(layer, space, f, .3, generator=seeded()), ModuliRegularizer(layer, space, f, .3, embedding=given)):
+        weight, x = layer.weight_hh_l0, reg.embedding[:, 0].tolist()
+        price = [[f(torch.tensor(space.matrix[x[u], x[v]].item(), dtype=dtype)) for v in range(n)] for u in range(n)]
+        plain = .3 * sum(price[u][v] * weight[g * n + u, v].abs() for g in range(3) for u in range(n) for v in range(n)) / (3 * n * n)
+        assert reg.embedding.dtype == torch.int64 and reg().dtype == dtype and reg.coefficients.dtype == dtype
+        torch.testing.assert_close(reg(), plain, rtol=1e-4, atol=1e-6)
+        wanted, = torch.autograd.grad(plain, weight)
+        torch.testing.assert_close(torch.autograd.grad(reg(), weight)[0], wanted, rtol=1e-4, atol=1e-6)
+        reg.project_()
+        assert reg.embedding[:, 0].tolist() == x
+    assert torch.equal(reg.embedding, given)
+    with pytest.raises(ValueError, match="train_embedding"):
+        ModuliRegularizer(layer, space, train_embedding=True)
 
 
 def test_in_products_and_modules():

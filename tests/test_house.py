@@ -269,6 +269,15 @@ def test_top_level_names():
 # --- all texts ---------------------------------------------------------------------------------------------------------
 
 
+def test_files_that_a_text_names_are_there():
+    "A script, a test or a chapter that prose, a comment or an error message points to"
+    named = re.compile(r"(?<![\w/.])((?:benchmarks|tools|tests|docs|nbs|nbs_py|modreg)/[a-z_/-]+\.(?:py|ipynb|md|json|css|bib))\b")
+    for path in sources():
+        if path.suffix in (".py", ".md", ".yml", ".toml", ".ini") or path.name == "Makefile":
+            for name in named.findall(path.read_text(encoding="utf-8")):
+                assert (ROOT / name).exists(), f"{path.relative_to(ROOT)} names {name}"
+
+
 def test_no_path_or_host_of_one_machine():
     "No file holds an absolute path of somebody's machine, or says where packages come from"
     roots = "work|root|home|Users|opt|mnt|tmp|private|scratch"

@@ -27,6 +27,7 @@ def lab(tmp_path_factory):
     settings["IPYTHONDIR"] = settings.pop("IPYTHON_DIR")
     cells = [nbformat.v4.new_code_cell("from modreg.book import explore")]
     cells += [nbformat.v4.new_code_cell(f"{name} = explore.{name}()\n{name}") for name in FIGURES]
+    cells.append(nbformat.v4.new_code_cell("glued_square"))  # the same figure once more
     cells.append(nbformat.v4.new_code_cell("print('states', [bool(figure.state) for figure in (" + ", ".join(FIGURES) + ",)])"))
     (folder / "book").mkdir()
     kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
@@ -99,9 +100,23 @@ def test_figure_moves(notebook, name):
     cell.screenshot(path=SCREENSHOTS / f"lab-{name}.png")
 
 
+def test_a_figure_stands_in_a_notebook_twice(notebook):
+    "Both views of one figure are drawn, and both answer"
+    for k in (1 + FIGURES.index("glued_square"), 1 + len(FIGURES)):
+        cell = notebook.locator(".jp-Notebook-cell").nth(k)
+        canvas = cell.locator("canvas").first
+        canvas.wait_for(state="attached")
+        cell.scroll_into_view_if_needed()
+        canvas.wait_for(state="visible")
+        before = canvas.evaluate("c => c.toDataURL()")
+        canvas.press("ArrowRight")
+        notebook.wait_for_timeout(500)
+        assert canvas.evaluate("c => c.toDataURL()") != before
+
+
 def test_python_knows_the_state(notebook):
     "What a figure shows is there for the next cell"
-    last = notebook.locator(".jp-Notebook-cell").nth(1 + len(FIGURES))
+    last = notebook.locator(".jp-Notebook-cell").nth(2 + len(FIGURES))
     last.scroll_into_view_if_needed()
     last.locator(".jp-OutputArea-output").first.wait_for()
     last.click()

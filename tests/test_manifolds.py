@@ -14,7 +14,7 @@ from modreg.geometry.checks import check_manifold
 from modreg.geometry.manifolds import MANIFOLDS, Circle, Euclidean, KleinBottle, Manifold, Sphere, Torus, draw, manifold, register_manifold
 from modreg.sparsity.regularizer import ModuliRegularizer
 
-SPACES = [*MANIFOLDS.values(), Circle(.7), Torus(1, 3.), Torus(3, .01), KleinBottle(1.), Sphere(1, 2.), Sphere(2, 1e3), Euclidean(1)]
+SPACES = [*(space for space in MANIFOLDS.values() if type(space).__module__ == "modreg.geometry.manifolds"), Circle(.7), Torus(1, 3.), Torus(3, .01), KleinBottle(1.), Sphere(1, 2.), Sphere(2, 1e3), Euclidean(1)]
 DTYPES = [torch.float32, torch.float64]
 dtypes = pytest.mark.parametrize("dtype", DTYPES, ids=["float32", "float64"])
 spaces = pytest.mark.parametrize("space", SPACES, ids=str)

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from modreg import RNN
+from modreg.geometry.finite import DistanceMatrix
 from modreg.geometry.inhibitors import Inhibitor, inhibitor
 from modreg.layers.recurrent import Linear
 from modreg.sparsity.fused import _Penalty
@@ -179,8 +180,27 @@ def test_a_space_for_each_weight_or_layer():
     names = [part.manifold.name for part in make(lstm, ["torus", "sphere"]).parts]
     assert names == ["torus", "torus", "sphere", "sphere"]
     assert [part.manifold.name for part in make(lstm, ["torus", "sphere", "circle", "klein"]).parts] == ["torus", "sphere", "circle", "klein"]
+    assert [part.manifold.name for part in make(lstm, "torus(period=20),sphere").parts][1:3] == ["torus(period=20)", "sphere"]
     with pytest.raises(ValueError, match="4 weights in 2 layers"):
         make(lstm, ["torus"] * 3)
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_points_of_a_finite_space(dtype):
+    torch.manual_seed(0)
+    x = torch.randn(30, 3, dtype=torch.float64)
+    d = torch.cdist(x, x)
+    layer = nn.Linear(4, 5).to(dtype)
+    reg = make(layer, DistanceMatrix(d), "diffusion")
+    rows, columns = (points.flatten() for points in reg.parts[0].points)
+    assert rows.dtype == torch.int64 and reg().dtype == dtype
+    total = sum(d[rows[u], columns[v]].item() ** 2 * abs(layer.weight[u, v].item()) for u in range(5) for v in range(4))
+    assert math.isclose(reg().item(), 0.1 * total / 20, rel_tol=1e-5)
+    reg.add_gradient_(), reg.project_()
+    with pytest.raises(ValueError, match="nothing lies between"):
+        make(layer, DistanceMatrix(d), train_embedding=True)
+    given = make(nn.RNN(2, 3), DistanceMatrix(d), embedding=torch.tensor([[0], [7], [29]]))
+    torch.testing.assert_close(given.coefficients, given.inhibitor(d[[0, 7, 29]][:, [0, 7, 29]]).float())
 
 
 @pytest.mark.parametrize(("layer", "weight", "message"), [

@@ -4,8 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from modreg.sparsity.pruning import SAMPLE, MagnitudePruner, reinitialize, scheduled_sparsity, smallest, sparsity
 from modreg.layers.recurrent import RNN, Linear
+from modreg.sparsity.masks import SAMPLE, smallest
+from modreg.sparsity.pruning import MagnitudePruner, reinitialize, scheduled_sparsity, sparsity
 
 OPTIMIZERS = {
     "adam": lambda p: torch.optim.Adam(p, lr=1e-2),
@@ -95,7 +96,7 @@ def test_a_bracket_that_misses_costs_time_and_no_weight(monkeypatch):
     values = torch.rand(1, 5 * SAMPLE, generator=torch.Generator().manual_seed(1))
     expected = smallest([values], 1000)
     for bracket in ((0, 1), (2**30, 2**30 + 1)):  # far below and far above
-        monkeypatch.setattr("modreg.sparsity.pruning._bracket", lambda parts, zeros, first, b=bracket: b)
+        monkeypatch.setattr("modreg.sparsity.masks._bracket", lambda parts, zeros, first, b=bracket: b)
         assert torch.equal(smallest([values], 1000), expected)
 
 
@@ -247,7 +248,7 @@ def test_lottery_tickets(mode, replicas):
 @pytest.mark.parametrize(("options", "message"), [
     ({"target": 1.0}, "less than 1"), ({"target": -0.1}, "less than 1"), ({"epochs": 0}, "at least 1"),
     ({"epochs": 2.5}, "whole number"), ({"target": "0.9"}, "less than 1"), ({"target": float("nan")}, "less than 1"),
-    ({"schedule": "stairs"}, "'linear', 'cubic'"), ({"parameters": ["rnn.bias_hh_l0"]}, "this model has"), ({"replicas": 4}, "must be 4"),
+    ({"schedule": "stairs"}, "'linear', 'cubic'"), ({"parameters": ["rnn.bias_hh_l0"]}, "weight matrices are"), ({"replicas": 4}, "must be 4"),
 ])
 def test_mistakes(options, message):
     with pytest.raises(ValueError, match=message):

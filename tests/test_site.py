@@ -146,11 +146,11 @@ def test_figures_move(site, chromium, page):
         figures = watched.page.locator(".modreg-explore")
         assert figures.count()
         for figure in figures.all():
-            name, state = figure.get_attribute("data-name"), figure.get_attribute("data-state")
+            name, state, this = figure.get_attribute("data-name"), figure.get_attribute("data-state"), figure.element_handle()
             target = figure.get_by_role("button", name="20 steps").or_(figure.locator("input[type=range]")).or_(figure.locator("canvas")).first
             target.press("Enter" if target.evaluate("e => e.tagName") == "BUTTON" else "ArrowRight")
-            watched.page.wait_for_function("([name, old]) => document.querySelector(`.modreg-explore[data-name=${name}]`).dataset.state !== old", arg=[name, state])
-            figure.screenshot(path=SCREENSHOTS / f"figure-{name}.png")
+            watched.page.wait_for_function("([figure, old]) => figure.dataset.state !== old", arg=[this, state])  # this one, also where the same stands twice
+            figure.screenshot(path=SCREENSHOTS / f"figure-{page}-{name}.png")
 
 
 # --- what moves --------------------------------------------------------------------------------------------------------

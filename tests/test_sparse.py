@@ -1,6 +1,8 @@
 """Products, networks and training with surviving weights agree with the dense ones, on shapes that a chapter has no room for."""
 
+import copy
 import os
+import pickle
 import subprocess
 import sys
 from dataclasses import replace
@@ -342,9 +344,106 @@ def test_a_network_trains_alike(always, replicas):
         assert torch.equal(a == 0, b == 0)
 
 
+def pruned_stack(**options):
+    "A model whose layers all multiply sparsely, and its pruner"
+    torch.manual_seed(0)
+    network = Stack(Linear(4, 3), RNN(3, 20, **options), Linear(20 * (1 + options.get("bidirectional", False)), 5)).double()
+    pruner = MagnitudePruner(network, 0.8, epochs=1)
+    pruner.step(0)
+    assert all(use_sparse_products(network, pruner.masks, 4).values())
+    return network, pruner
+
+
+def by_torch(network, x):
+    "What torch's layers say with the same weights"
+    rnn = network.rnn
+    theirs = nn.RNN(3, 20, rnn.num_layers, bidirectional=rnn.bidirectional, dtype=x.dtype)
+    theirs.load_state_dict(rnn.state_dict())
+    return nn.functional.linear(theirs(nn.functional.linear(x, network.encoder.weight, network.encoder.bias))[0], network.decoder.weight, network.decoder.bias)
+
+
+CHANGES = {
+    "loaded": lambda network: network.load_state_dict({name: torch.randn_like(w) for name, w in network.state_dict().items()}),
+    "assigned": lambda network: network.load_state_dict({name: torch.randn_like(w) for name, w in network.state_dict().items()}, assign=True),
+    "written behind torch's back": lambda network: [w.data.fill_(0.01) for w in network.parameters()],
+    "one weight more": lambda network: network.rnn.weight_hh_l0.copy_(network.rnn.weight_hh_l0.masked_fill(network.rnn.weight_hh_l0.eq(0).flatten().cumsum(0).view(20, 20) == 1, 0.5)),
+    "converted": lambda network: network.float(),
+    "copied and changed": lambda network: copy.deepcopy(network).load_state_dict({name: torch.randn_like(w) for name, w in network.state_dict().items()}),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("options", [{}, {"num_layers": 2, "bidirectional": True}])
+def test_no_change_makes_a_wrong_product(always, change, options):
+    network, _ = pruned_stack(**options)
+    x = draw(6, 4, 4, zeros=0)
+    torch.testing.assert_close(network(x), by_torch(network, x))
+    with torch.no_grad():
+        CHANGES[change](network)
+    for each in (network, copy.deepcopy(network), pickle.loads(pickle.dumps(network))):
+        y = x.to(each.encoder.weight.dtype)
+        torch.testing.assert_close(each(y), by_torch(each, y))
+
+
+def test_sparse_layers_where_torch_does_more_than_run_them(always):
+    network, _ = pruned_stack()
+    network, x = network.float(), draw(6, 4, 4, zeros=0, dtype=torch.float32)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert network(x).dtype == torch.bfloat16
+    torch.testing.assert_close(torch.export.export(network.eval(), (x,)).module()(x), network(x))
+    assert network.to("meta")(x.to("meta")).shape == (6, 4, 5)
+
+
+def test_without_masks_all_is_dense_again(always):
+    network, pruner = pruned_stack()
+    pruner.remove()
+    assert use_sparse_products(network, {}) == {}
+    network(draw(6, 4, 4, zeros=0)).square().sum().backward()
+    assert all(w.grad.all() for w in (network.rnn.weight_hh_l0, network.decoder.weight))  # also of what had been pruned
+
+
+def test_outputs_of_sparse_layers_may_be_changed_in_place(always):
+    network, _ = pruned_stack()
+    x, found = draw(5, 4, 3, zeros=0), []
+    for own in (False, True):
+        out, last = network.rnn(x)
+        out = out.clone() if own else out
+        out.mul_(2)
+        found.append([out.detach(), *torch.autograd.grad(out.square().sum() + last.sum(), list(network.rnn.parameters()))])
+    for a, b in zip(*found, strict=True):
+        torch.testing.assert_close(a, b)
+
+
+def test_what_was_chosen_is_chosen_again(always, monkeypatch):
+    network, pruner = pruned_stack()
+    chosen = use_sparse_products(network, pruner.masks, 4) | {"decoder.weight": False}
+    other = copy.deepcopy(network)
+    use_sparse_products(other, {})
+    monkeypatch.setattr(sparse, "median_time", lambda *calls: pytest.fail("there is nothing to measure"))
+    assert use_sparse_products(other, pruner.masks, 4, chosen) == chosen
+
+
+def test_other_layers_are_left_alone_and_said_to_be():
+    model = nn.ModuleDict({"a": nn.RNN(3, 8), "b": nn.Linear(8, 8), "c": nn.GRU(3, 8), "d": nn.Embedding(5, 8)})
+    before = {name: w.clone() for name, w in model.state_dict().items()}
+    masks = {name: w != 0 for name, w in model.named_parameters() if w.dim() == 2}
+    assert use_sparse_products(model, masks) == dict.fromkeys(masks, False)
+    assert all(torch.equal(w, before[name]) for name, w in model.state_dict().items())
+
+
+def test_masks_that_do_not_fit_are_refused(always):
+    network, _ = pruned_stack()
+    with pytest.raises(ValueError, match="has shape"):
+        use_sparse_products(network, {"rnn.weight_hh_l0": torch.ones(3, 3, dtype=torch.bool)})
+    with pytest.raises(TypeError, match=r"convert it by \.bool"):
+        use_sparse_products(network, {"rnn.weight_hh_l0": torch.ones(20, 20)})
+    left_out = torch.zeros(20, 20, dtype=torch.bool)
+    assert use_sparse_products(network, {"rnn.weight_hh_l0": left_out}) == {"rnn.weight_hh_l0": False}  # the weights outside are not zero
+
+
 def test_an_experiment_trains_alike(always, tmp_path):
     config = HeadDirectionConfig(scale="tiny", device="cpu", seeds=2, sparsity=0.8, out=str(tmp_path / "dense"))
-    runs = [fit(HeadDirection(c), progress=False) for c in (config, replace(config, sparse_products=True, out=str(tmp_path / "sparse")))]
+    runs = [fit(HeadDirection(c), progress=False) for c in (config, replace(config, sparse_products="on", out=str(tmp_path / "sparse")))]
     dense, left = (run.result["phases"] for run in runs)
     assert runs[0].path.name == runs[1].path.name
     for phase in ("train", "lottery"):
@@ -372,6 +471,46 @@ def test_sparse_network_and_its_file(tmp_path, dtype, layers, nonlinearity, bias
             torch.testing.assert_close(ours, theirs.detach(), rtol=0, atol=DTYPES[dtype])
 
 
+def test_two_directions(tmp_path):
+    layer = nn.RNN(4, 12, 2, bidirectional=True)
+    x, h0 = draw(5, 7, 4, zeros=0, dtype=torch.float32), draw(4, 7, 12, zeros=0, dtype=torch.float32)
+    for ours, theirs in zip(SparseRNN(layer.state_dict(), batch=7)(x, h0), layer(x, h0), strict=True):
+        torch.testing.assert_close(ours, theirs.detach())
+
+
+def read_again(path, weights):
+    "Weights after a file, dense"
+    save_sparse(path, weights)
+    return {name: w if w.layout == torch.strided else w.to_dense() for name, w in load_sparse(path).items()}
+
+
+def test_tied_matrices_are_written_once(tmp_path):
+    model = nn.ModuleDict({"a": nn.Embedding(50, 16), "b": nn.Linear(16, 50)})
+    model["b"].weight = model["a"].weight
+    for zeros in (0.0, 0.9):
+        with torch.no_grad():
+            model["a"].weight.mul_(draw(50, 16, zeros=zeros) != 0)
+        save_sparse(tmp_path / "tied", model.state_dict())
+        save_sparse(tmp_path / "alone", {name: w for name, w in model.state_dict().items() if name != "b.weight"})
+        assert (tmp_path / "tied").stat().st_size < (tmp_path / "alone").stat().st_size + 200
+        read = load_sparse(tmp_path / "tied")
+        assert read["a.weight"] is read["b.weight"]
+        assert all(torch.equal(w, model.state_dict()[name]) for name, w in read_again(tmp_path / "file", read).items())
+
+
+def test_files_of_every_kind_of_tensor(tmp_path):
+    w = torch.randn(6, 6)
+    weights = {"w": w, "transposed": w.T, "part": w[:3], "step": torch.tensor(3), "flag": torch.eye(4).bool(), "half": torch.eye(4).half(), "bfloat16": torch.eye(4).bfloat16(),
+               "whole": torch.eye(5, dtype=torch.int64), "empty": torch.empty(0, 3), "zeros": torch.zeros(3, 3), "stack": torch.zeros(2, 3, 3)}
+    for name, read in read_again(tmp_path / "file", weights).items():
+        assert torch.equal(read, weights[name]) and read.dtype == weights[name].dtype
+    with pytest.raises(TypeError, match="extra is of type dict"):
+        save_sparse(tmp_path / "other", {"extra": {}})
+    with pytest.raises(ValueError, match="rename"):
+        save_sparse(tmp_path / "other", {"w": torch.eye(4), "w.start": torch.ones(3)})
+    assert not (tmp_path / "other").exists()
+
+
 @pytest.mark.parametrize("damage", [
     lambda bytes_: b"",
     lambda bytes_: bytes_[: len(bytes_) // 2],
@@ -394,10 +533,26 @@ def test_a_damaged_file_is_refused(tmp_path, damage):
     ({"weight_hh_l0": torch.eye(3)}, "relu", "weight_ih_l0"),
     ({"weight_hh_l0": torch.ones(2, 3, 3), "weight_ih_l0": torch.ones(2, 3, 3)}, "relu", "without replicas"),
     ({"weight_hh_l0": torch.eye(3), "weight_ih_l0": torch.eye(3)}, "gelu", "'tanh' or 'relu'"),
+    (nn.GRU(3, 8).state_dict(), "tanh", "a GRU has three"),
+    (nn.LSTM(3, 8).state_dict(), "tanh", "an LSTM four"),
+    (nn.LSTM(3, 8, proj_size=4).state_dict(), "tanh", "weight_hr_l0"),
+    (nn.RNN(3, 8, 2).state_dict() | {"weight_ih_l1": torch.ones(8, 3)}, "tanh", "weight_ih_l1 has shape"),
+    (nn.RNN(3, 8).state_dict() | {"bias_ih_l0": torch.ones(7)}, "tanh", "bias_ih_l0 has shape"),
+    (nn.RNN(3, 8).state_dict() | {"other": torch.ones(7)}, "tanh", "nothing besides"),
 ])
 def test_bad_weights_are_refused(weights, nonlinearity, message):
     with pytest.raises(ValueError, match=message):
         SparseRNN(weights, nonlinearity)
+
+
+def test_bad_inputs_of_a_sparse_network_are_refused():
+    runs = SparseRNN(nn.RNN(3, 8).state_dict())
+    for given, message in [((torch.ones(5, 4, 4),), "the input has shape"), ((torch.ones(5, 3),), "the input has shape"), ((torch.ones(5, 4, 3).double(),), "torch.float64"),
+                           ((torch.ones(5, 4, 3), torch.ones(1, 3, 8)), "initial state")]:
+        with pytest.raises(ValueError, match=message):
+            runs(*given)
+    with pytest.raises(TypeError, match="convert them"):
+        SparseRNN(nn.RNN(3, 8).half().state_dict())
 
 
 @pytest.mark.parametrize("n", [1, 15, 16, 17, 100])

@@ -370,6 +370,18 @@ def _chords(u: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
     return _norm(a - b for a, b in pairs), _norm(a + b for a, b in pairs)
 
 
+def _angle_vjp(u: Tensor, v: Tensor, near: Tensor, far: Tensor, grad: Tensor) -> tuple[Tensor, Tensor]:
+    "Carry the gradient (..., n, m) of angles back to both unit vectors"
+    grad, to_u, to_v = 2 * grad / (near**2 + far**2), [], []
+    for k in range(u.shape[-1]):
+        a, b = u[..., :, None, k], v[..., None, :, k]
+        apart, along = grad * far * _over(a - b, near), grad * near * _over(a + b, far)
+        to_u.append((apart - along).sum(-1))
+        to_v.append((-apart - along).sum(-2))
+    return torch.stack(to_u, -1).sum_to_size(u.shape), torch.stack(to_v, -1).sum_to_size(v.shape)
+
+# %% ../../nbs/manifolds.ipynb #36b7c57a
+#| code-fold: true
 class _SphereDistance(torch.autograd.Function):
     "Angles between unit vectors; O(n·m) memory; gradient 0 at equal points and at antipodes"
     generate_vmap_rule = True
@@ -385,13 +397,7 @@ class _SphereDistance(torch.autograd.Function):
     @staticmethod
     def backward(ctx, grad):
         u, v = ctx.saved_tensors
-        near, far = _chords(u, v)
-        grad, to_u, to_v = 2 * grad / (near**2 + far**2), [], []
-        for a, b in ((u[..., :, None, k], v[..., None, :, k]) for k in range(u.shape[-1])):
-            apart, along = grad * far * _over(a - b, near), grad * near * _over(a + b, far)
-            to_u.append((apart - along).sum(-1))
-            to_v.append((-apart - along).sum(-2))
-        return torch.stack(to_u, -1).sum_to_size(u.shape), torch.stack(to_v, -1).sum_to_size(v.shape)
+        return _angle_vjp(u, v, *_chords(u, v), grad)
 
 # %% ../../nbs/manifolds.ipynb #6872659e
 #| code-fold: true

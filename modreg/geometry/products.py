@@ -18,10 +18,10 @@ from modreg.geometry.manifolds import (
     MANIFOLDS,
     Manifold,
     Sphere,
+    _angle_vjp,
     _chords,
     _norm,
     _over,
-    _SphereDistance,
     _unit,
     check_points,
     check_positive,
@@ -286,8 +286,9 @@ MANIFOLDS.operators["+"] = lambda parts, sizes: Modules(*parts, sizes=sizes)
 MANIFOLDS.operators["*"] = lambda parts, weights: Product(*parts, weights=weights)
 
 # %% ../../nbs/products.ipynb #83aa77ed
-class _LineAngle(_SphereDistance):
+class _LineAngle(torch.autograd.Function):
     "Angles between the lines of unit vectors; gradient 0 at equal lines"
+    generate_vmap_rule = True
 
     @staticmethod
     def forward(u, v):
@@ -295,9 +296,14 @@ class _LineAngle(_SphereDistance):
         return 2 * torch.atan2(torch.minimum(near, far), torch.maximum(near, far))
 
     @staticmethod
+    def setup_context(ctx, inputs, output):
+        ctx.save_for_backward(*inputs)
+
+    @staticmethod
     def backward(ctx, grad):
-        near, far = _chords(*ctx.saved_tensors)
-        return _SphereDistance.backward(ctx, torch.where(near > far, -grad, grad))
+        u, v = ctx.saved_tensors
+        near, far = _chords(u, v)
+        return _angle_vjp(u, v, near, far, torch.where(near > far, -grad, grad))
 
 # %% ../../nbs/products.ipynb #517ed3d1
 @dataclass(frozen=True)
@@ -360,7 +366,7 @@ def _polar_gradient(x, y, rho, sigma, fall, angle, grad) -> tuple[Tensor, Tensor
     u, v = _unit(x), _unit(y)
     u = torch.where((rho == 0)[..., None], v, u)  # seen from the centre, each point lies straight ahead
     outward = grad * (fall.sinh() / 2 + rho.cosh() * sigma.sinh() * (angle / 2).sin() ** 2)
-    aside = grad * _over(rho.sinh(), rho) * sigma.sinh() * angle.sin() / 2
+    aside = grad * (_over(rho.sinh(), rho) * sigma.sinh() * angle.sin() / 2)
     return outward * u[..., 0] + aside * u[..., 1], outward * u[..., 1] - aside * u[..., 0]
 
 # %% ../../nbs/products.ipynb #5c02f4f5

@@ -193,7 +193,7 @@ class ElmanWeights(nn.Module):
         generator: Generators = None,  # source of the initial weights
     ):
         super().__init__()
-        if nonlinearity not in _ACTIVATIONS:
+        if not isinstance(nonlinearity, str) or nonlinearity not in _ACTIVATIONS:
             raise ValueError(f"nonlinearity {nonlinearity!r} is not one of {sorted(_ACTIVATIONS)}")
         self.input_size, self.hidden_size, self.num_layers = _checked_sizes(input_size=input_size, hidden_size=hidden_size, num_layers=num_layers)
         _check_flags(bias=bias, batch_first=batch_first, bidirectional=bidirectional)
@@ -249,13 +249,14 @@ def _stack(
     h0: Tensor,  # (S, layers · directions, batch, hidden)
     weights: list[list],  # for each layer and direction: input weight, recurrent weight and two biases or None, each led by S
     layer: ElmanWeights,
+    products: list[tuple[Callable, Callable]] | None = None,  # projection and recurrence of each, if not the layer's own
 ) -> tuple[Tensor, Tensor]:  # states of the last layer (S, steps, batch, hidden · directions), last states (S, layers · directions, batch, hidden)
     last, directions = [], 1 + layer.bidirectional
     for k in range(layer.num_layers):
         both, final = [], k == layer.num_layers - 1
         for way in range(directions):
             n = k * directions + way
-            (w_x, w_h, b_x, b_h), (project, recur) = weights[n], layer.products[n]
+            (w_x, w_h, b_x, b_h), (project, recur) = weights[n], (products or layer.products)[n]
             drive = project(x.flip(1) if way else x, w_x, None if b_x is None else b_x + b_h)
             states, end = recur(drive, h0[:, n], w_h, layer.nonlinearity, final and directions == 1)
             both.append(states.flip(1) if way else states)
@@ -281,6 +282,19 @@ def _cudnn(x: Tensor, h0: Tensor, weights: list[list], layer: ElmanWeights) -> t
         return _torch_kernel(x, h0, weights, layer)
 
 
+def _plain_loop(projected: Tensor, h0: Tensor, weight: Tensor, nonlinearity: str, handed_out: bool = False) -> tuple[Tensor, Tensor]:
+    "What `ElmanFunction` computes, by operations that torch can transform"
+    states, activation = [h0], torch.relu if nonlinearity == "relu" else torch.tanh
+    for drive in projected.unbind(1):
+        states.append(activation(drive + states[-1] @ weight.mT))
+    return torch.stack(states[1:], 1), states[-1]
+
+
+def _transformed(x: Tensor, h0: Tensor, weights: list[list], layer: ElmanWeights) -> tuple[Tensor, Tensor]:
+    "What `_stack` computes, within transforms of torch.func"
+    return _stack(x, h0, weights, layer, [(_linear, _plain_loop)] * len(weights))
+
+# %% ../../nbs/recurrent.ipynb #26e139de
 def _is_plain(x: Tensor) -> bool:
     "Whether a hand-written function may take a tensor: torch neither compiles, exports, traces, transforms nor casts, and it is not of a subclass"
     if torch.compiler.is_compiling() or torch.jit.is_tracing() or torch._C._are_functorch_transforms_active():
@@ -290,6 +304,8 @@ def _is_plain(x: Tensor) -> bool:
 
 def _fastest(x: Tensor) -> Callable:
     "The fastest way to run inputs (S, steps, batch, input) of those that there are for them"
+    if torch._C._are_functorch_transforms_active() and not torch.compiler.is_compiling():
+        return _transformed
     if not _is_plain(x):
         return _torch_kernel
     if x.is_cuda:
@@ -301,10 +317,12 @@ def _expect(name: str, tensor: Tensor, shape: tuple, weight: Tensor) -> None:
     "Raise unless `tensor` has `shape`, in which `batch` stands for any size and `steps` for any of at least 1, and can be multiplied by `weight`"
     if not isinstance(tensor, Tensor):
         raise TypeError(f"{name} is of type {type(tensor).__name__}; it is a tensor")
+    if torch.jit.is_tracing():  # sizes are tensors then
+        return
     fits = tensor.dim() == len(shape) and all(
         want == "batch" or (size > 0 if want == "steps" else size == want) for size, want in zip(tensor.shape, shape, strict=True))
     if not fits:
-        raise ValueError(f"{name} has shape {tuple(tensor.shape)}; expected ({', '.join(map(str, shape))})")
+        raise ValueError(f"{name} has shape {tuple(tensor.shape)}; expected ({', '.join(map(str, shape))}){', with at least one step' if 'steps' in shape and 0 in tensor.shape else ''}")
     if tensor.device != weight.device:
         raise ValueError(f"{name} is on {tensor.device} and the layer on {weight.device}; move one of them")
     if tensor.dtype != weight.dtype and not (tensor.is_floating_point() and torch.is_autocast_enabled(weight.device.type)):

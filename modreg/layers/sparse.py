@@ -25,7 +25,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from .recurrent import _ACTIVATIONS, _SLOPES, ElmanFunction, ElmanWeights, Linear, _expect, _is_plain, _linear, _suffixes
+from .recurrent import _ACTIVATIONS, _SLOPES, ElmanFunction, ElmanWeights, Linear, _checked_sizes, _expect, _is_plain, _linear, _suffixes
 
 # %% ../../nbs/sparse.ipynb #78ea655b
 PANEL = 512  # columns of a panel: the states that it wants stay in a processor's second cache
@@ -82,22 +82,25 @@ class Pattern:
         replicas: int = 1,  # the matrix consists of so many of one shape along its diagonal
     ) -> "Pattern":
         "The pattern of a list of edges in any order, each but once; its memory grows with the edges. ValueError if they are not such a list"
-        i, j, (height, width) = _checked_edges(rows, columns, shape, transposed, rows_per_set, replicas)
-        width //= replicas
-        sets = torch.arange(height)[:, None] if rows_per_set == 1 else _similar_rows(i, j, height, width, replicas).view(-1, rows_per_set)
-        columns, belongs, index = _stored(i, j, sets, width)
+        i, columns, (height, width) = _checked_edges(rows, columns, shape, transposed, rows_per_set, replicas)
+        edges, width, belongs, index, sets = len(i), width // replicas, i, torch.arange(len(i))[:, None], torch.arange(height)[:, None]
+        if rows_per_set > 1:
+            sets = _similar_rows(i, columns, height, width, replicas).view(-1, rows_per_set)
+            columns, belongs, index = _blocks(i, columns, sets, width)
         panel = PANEL if len(columns) * PANEL >= FEW * len(sets) * width else 2 * PANEL
-        stretch = columns % max(1, width) // panel * len(sets) + belongs
-        if width > panel:
-            order = stretch.argsort(stable=True)
-            columns, index = columns[order], index[order]
+        within = columns % max(1, width)
+        stretch = within // panel * len(sets) + belongs
+        key, order = (stretch * max(1, width) + within).sort()
+        if not (key.diff() > 0).all() or (rows_per_set > 1 and (index < edges).sum() < edges):
+            raise ValueError("an edge is in the list more than once; add up its values, and name it once")
         counts = torch.bincount(stretch, minlength=max(1, -(-width // panel)) * len(sets))
         start = torch.cat([counts.new_zeros(1), counts.cumsum(0)]).int()
-        return cls((height, width * replicas), sets, start, columns.int(), index, len(i), panel * (replicas == 1 and width > panel), replicas)
+        return cls((height, width * replicas), sets, start, columns[order].int(), index[order], edges, panel * (replicas == 1 and width > panel), replicas)
 
 # %% ../../nbs/sparse.ipynb #4756ea9f
 def _checked_edges(rows: Tensor, columns: Tensor, shape: tuple, transposed: bool, rows_per_set: int, replicas: int) -> tuple[Tensor, Tensor, tuple[int, int]]:
     "Rows, columns and shape, of the transposed matrix if that is wanted; ValueError if they do not fit together"
+    rows, columns = torch.as_tensor(rows), torch.as_tensor(columns)
     if rows.dim() != 1 or rows.shape != columns.shape or any(t.is_floating_point() or t.dtype == torch.bool for t in (rows, columns)):
         raise ValueError(f"edges are two tensors (n,) of whole numbers; these have shapes {tuple(rows.shape)} and {tuple(columns.shape)}, and are of {rows.dtype} and {columns.dtype}")
     ends, (height, width) = (rows.cpu().long(), columns.cpu().long()), map(int, shape)
@@ -113,18 +116,15 @@ def _checked_edges(rows: Tensor, columns: Tensor, shape: tuple, transposed: bool
     return i, j, (height, width)
 
 
-def _stored(i: Tensor, j: Tensor, sets: Tensor, width: int) -> tuple[Tensor, Tensor, Tensor]:
-    "Columns (n,) sorted by the sets of rows that they are stored for, these sets (n,), and the edge of each row of the set (n, 1 or 4), if it has one"
+def _blocks(i: Tensor, j: Tensor, sets: Tensor, width: int) -> tuple[Tensor, Tensor, Tensor]:
+    "Columns that sets of rows have (n,), these sets (n,), and the edge of each row of the set, or the number of edges where it has none (n, rows of a set)"
     place = sets.flatten().argsort()[i]
     belongs, slot = place // sets.shape[1], place % sets.shape[1]
-    key = belongs * max(1, width) + j % max(1, width)
-    order = torch.arange(len(key)) if bool((key.diff() > 0).all()) else key.argsort(stable=True)
+    key, order = (belongs * max(1, width) + j % max(1, width)).sort()
     new = torch.ones_like(order, dtype=torch.bool)
-    new[1:] = key[order].diff() != 0
+    new[1:] = key.diff() != 0
     index = torch.full((int(new.sum()), sets.shape[1]), len(i))
     index[new.cumsum(0) - 1, slot[order]] = order
-    if index.numel() - index.eq(len(i)).sum() < len(i):
-        raise ValueError("an edge is in the list more than once; add up its values, and name it once")
     return j[order][new], belongs[order][new], index
 
 
@@ -213,7 +213,8 @@ class SparseMatrix:
         if weight.numel() != pattern.size:
             raise ValueError(f"the weight has shape {tuple(weight.shape)}; the pattern is of {pattern.size} values")
         values = weight.detach().reshape(-1)
-        return cls(pattern, (nn.functional.pad(values, (0, 1)) if pattern.has_gaps else values)[pattern.index])
+        values = nn.functional.pad(values, (0, 1)) if pattern.has_gaps else values
+        return cls(pattern, values.index_select(0, pattern.index.flatten()).view(pattern.index.shape))
 
     @classmethod
     def of(
@@ -368,23 +369,44 @@ PARTS = ("start", "columns", "values")
 
 def save_sparse(
     path: str | Path,
-    weights: dict[str, Tensor],  # a state dict
+    weights: dict[str, Tensor],  # a state dict; dense, or sparse tensors of torch
 ) -> None:
-    "Write weights to a safetensors file, matrices with more than half zeros as compressed rows"
+    "Write weights to a safetensors file, matrices with more than half zeros as compressed rows; TypeError for what is no tensor, ValueError if parts of a matrix would take another's name"
     from safetensors.torch import save_file
 
-    tensors, shapes = {}, {}
+    first, tied, tensors, shapes = {}, {}, {}, {}
     for name, weight in weights.items():
-        weight = weight.detach().cpu().contiguous()
-        if weight.dim() != 2 or weight.count_nonzero() > weight.numel() / 2:
-            tensors[name] = weight
+        if not isinstance(weight, Tensor):
+            raise TypeError(f"{name} is of type {type(weight).__name__}; a file of weights holds tensors: leave it out")
+        memory = _memory(weight)
+        if memory in first:
+            tied[name] = first[memory]
             continue
-        with _beta():
-            rows = weight.to_sparse_csr()
-        parts = rows.crow_indices().int(), rows.col_indices().int(), rows.values()
-        tensors |= {f"{name}.{part}": tensor for part, tensor in zip(PARTS, parts, strict=True)}
-        shapes[name] = weight.shape
-    save_file(tensors, str(path), {"sparse": json.dumps(shapes)})
+        first[memory] = name
+        parts = _compressed_rows(weight.detach().cpu())
+        shapes |= {name: weight.shape} if len(parts) > 1 else {}
+        for part, tensor in parts.items():
+            if f"{name}{part}" in tensors or (part and f"{name}{part}" in weights):
+                raise ValueError(f"{name}{part} is a part of {name} and the name of another tensor; rename one of them")
+            tensors[f"{name}{part}"] = tensor
+    save_file(tensors, str(path), {"sparse": json.dumps(shapes), "tied": json.dumps(tied)})
+
+
+def _memory(weight: Tensor) -> tuple:
+    "What two names of one tensor have in common"
+    strided = weight.layout == torch.strided and weight.numel() > 0 and weight.device.type != "meta"
+    return (weight.device, weight.data_ptr(), weight.dtype, weight.shape, weight.stride()) if strided else (id(weight),)
+
+
+def _compressed_rows(weight: Tensor) -> dict[str, Tensor]:
+    "A matrix that is mostly zeros in its parts, anything else as it is, in memory of its own"
+    weight = weight if weight.layout == torch.strided else weight.to_dense()
+    if weight.dim() != 2 or weight.count_nonzero() > weight.numel() / 2:
+        return {"": weight.clone(memory_format=torch.contiguous_format)}
+    with _beta():
+        rows = weight.to_sparse_csr()
+    parts = rows.crow_indices().int(), rows.col_indices().int(), rows.values()
+    return {f".{part}": tensor for part, tensor in zip(PARTS, parts, strict=True)}
 
 # %% ../../nbs/sparse.ipynb #bdc97251
 def load_sparse(
@@ -395,16 +417,16 @@ def load_sparse(
 
     try:
         with safe_open(str(path), "pt") as file:
-            shapes, tensors = json.loads((file.metadata() or {}).get("sparse", "null")), {name: file.get_tensor(name) for name in file.keys()}
-        if shapes is None:
+            facts, tensors = file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}
+        if "sparse" not in facts:
             raise ValueError("it has no list of sparse matrices; write it with save_sparse")
-        for name, shape in shapes.items():
+        for name, shape in json.loads(facts["sparse"]).items():
             parts = [tensors.pop(f"{name}.{part}") for part in PARTS]
             with _beta():
                 tensors[name] = torch.sparse_csr_tensor(*parts, shape, check_invariants=True)
+        return tensors | {name: tensors[first] for name, first in json.loads(facts.get("tied", "{}")).items()}
     except (SafetensorError, ValueError, KeyError, RuntimeError) as error:
         raise ValueError(f"{path} is not a file of sparse weights: {error}") from error
-    return tensors
 
 # %% ../../nbs/sparse.ipynb #13d84723
 def _in_rows(x: Tensor, replicas: int) -> Tensor:
@@ -517,7 +539,7 @@ class SparseProduct:
         pattern, weight = self.patterns[0], weight.detach()
         if weight.device.type != "cpu" or weight.dtype not in PRECISIONS or weight.numel() != pattern.size:
             return False
-        return len(pattern.columns) == pattern.size or bool(weight.count_nonzero() == weight.reshape(-1)[pattern.index].count_nonzero())
+        return len(pattern.columns) == pattern.size or bool(weight.count_nonzero() == weight.reshape(-1).index_select(0, pattern.index[:, 0]).count_nonzero())
 
 # %% ../../nbs/sparse.ipynb #dcc87751
 def use_sparse_products(
@@ -527,6 +549,7 @@ def use_sparse_products(
     chosen: dict[str, bool] | None = None,  # what an earlier call returned, to choose the same without a clock
 ) -> dict[str, bool]:  # by name of each mask: whether its weight is multiplied sparsely; never in layers that are not of this package
     "Let each layer of a model multiply by its surviving weights alone, where that is faster here; call it whenever masks have changed. ValueError or TypeError for a mask that does not fit"
+    _checked_sizes(batch=batch)
     _check_masks(model, masks)
     used, chosen = dict.fromkeys(masks, False), chosen or {}
     for path, layer in model.named_modules():
@@ -604,8 +627,9 @@ def geometric_blocks(
     size: int,  # neurons in a block; the last may have fewer
 ) -> Tensor:  # the block of each neuron (N,), numbered so that blocks of similar numbers are near each other
     "Blocks of neighbours: halve the neurons along their widest coordinate, again and again (a k-d tree)"
-    if size < 1:
-        raise ValueError(f"size={size}; a block has at least 1 neuron, such as 16")
+    if points.dim() != 2:
+        raise ValueError(f"the points have shape {tuple(points.shape)}; expected (neurons, coordinates)")
+    _checked_sizes(size=size)
     blocks, number, left = torch.empty(len(points), dtype=torch.long), 0, [torch.arange(len(points))]
     while left:
         some = left.pop()
@@ -625,6 +649,8 @@ def filled_blocks(
     blocks: Tensor,  # the block of each neuron (N,)
 ) -> float:  # share of pairs of blocks
     "How many of the pairs of blocks have a weight between them"
+    if weight.shape != (len(blocks), len(blocks)):
+        raise ValueError(f"the weight has shape {tuple(weight.shape)}, and there are blocks of {len(blocks)} neurons; it is a square matrix of as many")
     count = int(blocks.max()) + 1
     filled = torch.zeros(count, count, dtype=torch.bool)
     i, j = weight.cpu().nonzero(as_tuple=True)

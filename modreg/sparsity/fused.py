@@ -332,7 +332,7 @@ def penalty_of(
 @torch.no_grad()
 def add_gradient_to(part: PenalizedWeight, scale: float) -> None:
     "Add the penalty's gradient to that of a weight, or of what it is computed from, and of a trained embedding"
-    with torch.enable_grad():
+    with torch.set_grad_enabled(bool(part.slot.computed)):
         weight = part.weight
     stored = isinstance(weight, nn.Parameter)
     grad = _gradient(weight) if stored and weight.requires_grad else torch.zeros_like(weight, dtype=part.dtype)

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from ..geometry import inhibitors, manifolds
 from ..geometry.inhibitors import Inhibitor
 from ..geometry.manifolds import Manifold
+from ..geometry.specs import split
 from .fused import Given, PenalizedWeight, add_gradient_to, coefficient_view, distances_of, embed_, given_coefficients, mask_of, penalty_of
 from .fused import place_, shrink_, size_of
 from .weights import Slot, find_weights, for_each, layout
@@ -190,10 +191,10 @@ class Penalty(PenaltyValue):
 
 # %% ../../nbs/regularizer.ipynb #cd1b6579
 def _spaces(manifold: Any, chosen: list[Slot]) -> list[Manifold]:
-    "A space for each weight"
-    if isinstance(manifold, (list, tuple)):
-        return for_each([manifolds.manifold(space) for space in manifold], chosen, "manifold")
-    return [manifolds.manifold(manifold)] * len(chosen)
+    "A space for each weight: from one, from a list, or from a text with commas"
+    found = split(manifold, ",") if isinstance(manifold, str) else manifold if isinstance(manifold, (list, tuple)) else [manifold]
+    found = [manifolds.manifold(space) for space in found]
+    return found * len(chosen) if len(found) == 1 else for_each(found, chosen, "manifold")
 
 
 def _each(value: Any, chosen: list[Slot], what: str) -> list:
@@ -252,7 +253,7 @@ def _check_training(penalty: "ModuliRegularizer") -> None:
     if type(penalty).price is not ModuliRegularizer.price:
         raise ValueError(f"train_embedding with {type(penalty).__name__}: its prices are not those of the inhibitor, so they have no points to train; only ModuliRegularizer trains")
     for part in penalty.parts:
-        if not getattr(part.manifold, "trainable", True):
+        if not part.manifold.trainable:
             raise ValueError(f"train_embedding on {part.manifold}: its points are given one by one, and nothing lies between them; use train_embedding=False")
     f = penalty.inhibitor
     ok, reason = f.trainable
@@ -271,7 +272,7 @@ class ModuliRegularizer(Penalty):
     def __init__(
         self,
         layer: nn.Module | nn.Parameter,  # has the weights: an RNN, a linear layer, a convolution, a model; or one parameter
-        manifold: str | Manifold | list = "torus",  # where the neurons live; a list has one for each weight or each layer
+        manifold: str | Manifold | list = "torus",  # where the neurons live; a list, or a text with commas, has one for each weight or each layer
         inhibitor: str | Inhibitor = "difference_of_gaussians",  # price of a weight, by distance
         strength: float = 0.1,  # λ of the mean form
         *,

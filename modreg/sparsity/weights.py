@@ -60,10 +60,12 @@ def slots(
     "All that may be a weight matrix: parameters of two or more dimensions, and computed weights; no bias, no normalization, no embedding of a regularizer"
     found = {}
     for prefix, owner in _owners(model):
+        computed = _computed(owner)
+        sources = {f"{name}_{of}" for name in computed for of in ("orig", "g", "v")}
         for name, p in owner._parameters.items():
-            if p is not None and (isinstance(p, nn.UninitializedParameter) or p.dim() >= 2):
+            if p is not None and name not in sources and (isinstance(p, nn.UninitializedParameter) or p.dim() >= 2):
                 found[prefix + name] = Slot(owner, name, prefix + name)
-        found |= {prefix + name: Slot(owner, name, prefix + name, how) for name, how in _computed(owner).items()}
+        found |= {prefix + name: Slot(owner, name, prefix + name, how) for name, how in computed.items()}
     return {name: slot for name, slot in found.items() if not (slot.attribute.startswith("bias") or slot.attribute.endswith("bias"))}
 
 # %% ../../nbs/weights.ipynb #8b063c27

@@ -232,6 +232,10 @@ class WordEmbedding(nn.Module):
         first = count * torch.arange(seeds, device=words.device)
         return nn.functional.embedding(words + first.view(-1, 1, 1), self.weight.flatten(0, 1))
 
+    def weight_uses(self, inputs: tuple, output: Tensor) -> dict[str, float]:
+        "A look-up multiplies nothing"
+        return {"weight": 0.0}
+
 # %% ../../nbs/language.ipynb #40e2aba1
 class LanguageModel(nn.Module):
     "Word vectors, three recurrent layers and a linear decoder (appendix A.2), for several seeds at once"

@@ -171,10 +171,11 @@ def plot_sparsities(
     ax,  # matplotlib axes
 ) -> None:
     "Error against sparsity: a line through the means of each condition, a dot a seed"
-    for k, condition in enumerate(experiments.CONDITIONS):
+    conditions = [name for name in experiments.CONDITIONS if any(row.get("condition") == name for row in rows)]
+    for k, condition in enumerate(conditions):
         errors = {row["sparsity"]: torch.tensor(row["error"][name]) for row in rows if row.get("condition") == condition}
         at = sorted(errors)
-        place = [100 * s + 0.6 * (k - (len(experiments.CONDITIONS) - 1) / 2) for s in at]
+        place = [100 * s + 0.6 * (k - (len(conditions) - 1) / 2) for s in at]
         ax.plot(place, [errors[s].mean() for s in at], color=f"C{k}", linewidth=1, label=condition)
         ax.plot([x for x, s in zip(place, at, strict=True) for _ in errors[s]], [e for s in at for e in errors[s]], "o", color=f"C{k}", markersize=3)
     for row in rows:

@@ -75,6 +75,10 @@ class Conv2d(nn.Module):
     def forward(self, x: Tensor) -> Tensor:  # (batch, S·inputs, T, bands) to (batch, S·outputs, T', bands')
         return functional.conv2d(x, self.weight.flatten(0, 1), self.bias.flatten(), self.stride, 1, 1, len(self.weight))
 
+    def weight_uses(self, inputs: tuple, output: Tensor) -> dict[str, float]:
+        "Each weight is used at each position of the output, for counting multiplications"
+        return {"weight": output.numel() / self.bias.numel()}
+
 
 class LayerNorm(nn.Module):
     "Layer norm over bands, with a gain and a shift for each replica"
@@ -86,6 +90,10 @@ class LayerNorm(nn.Module):
     def forward(self, x: Tensor) -> Tensor:  # (batch, S·channels, T, bands)
         normed = functional.layer_norm(x, x.shape[-1:]).unflatten(1, (len(self.gain), -1))
         return (normed * self.gain[:, None, None] + self.shift[:, None, None]).flatten(1, 2)
+
+    def weight_uses(self, inputs: tuple, output: Tensor) -> dict[str, float]:
+        "Gains multiply what is normed"
+        return {"gain": output.numel() / self.gain.numel()}
 
 # %% ../../nbs/speech.ipynb #332aca07
 BLANK = len(sound.ALPHABET)  # the 29th class: nothing new
