@@ -29,7 +29,7 @@ import difflib
 import importlib
 import inspect
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any
 
@@ -374,9 +374,9 @@ def _called(registry: Registry, name: str, texts: list[str]) -> Any:
 
 def _unknown(registry: Registry, name: str) -> str:
     "What to say of a name that nobody registered"
-    numbered = "".join(f", {name}N" for name in registry.numbered)
+    known = [*registry, *(f"{name}N" for name in registry.numbered), *(f"{name}(…)" for name in registry.makers if name not in set(registry))]
     what = f"unknown {registry.label} {name!r}; {nearest(name, list(registry.makers))}" if name else f"the {registry.label} is an empty text; "
-    return f"{what}choose one of {', '.join(registry)}{numbered}, with arguments in parentheses"
+    return f"{what}choose one of {', '.join(known)}; arguments stand in parentheses"
 
 
 # %% [markdown]
@@ -431,18 +431,7 @@ def call_text(
     return f"{name}({', '.join(f'{key}={written(thing)}' for key, thing in changed.items())})" if changed else name
 
 
-def joined(
-    symbol: str,  # the operator
-    names: Sequence[str],  # of the parts
-    weights: Sequence[float],  # of the parts
-) -> str:  # such as "torus*2 circle"
-    "Parts with an operator between them as they are written in a spec; a part that has operators itself is put in parentheses"
-    parts = [f"({name})" if len(split(name, "+") + split(name, "*")) > 2 else name for name in names]
-    return symbol.join(part if weight == 1 else f"{written(weight)} {part}" for part, weight in zip(parts, weights, strict=True))
-
-
 # %%
-test_eq(joined("*", ["torus", "circle+sphere"], [1, 2.0]), "torus*2 (circle+sphere)")
 for text in ("torus", "torus6", "torus(period=20)", "torus6(period=0.1)", "s4(radius=2)", "r3", "r2(side=5)", "klein(period=5)", "circle(radius=1)"):
     test_eq(manifold(text).name, text)
 test_eq(manifold("torus( 2 , 10.0 )").name, "torus")
