@@ -10,17 +10,21 @@ __all__ = ['SHARES', 'ORDERS', 'suggestion', 'setting', 'about', 'Config', 'fill
 import difflib
 import math
 import os
+import warnings
 from collections.abc import Iterable
 from dataclasses import MISSING, Field, asdict, dataclass, field, fields
+from pathlib import Path
 from typing import Any, ClassVar, get_args, get_type_hints
 
 import torch
 
-from ..geometry.inhibitors import inhibitor
-from ..geometry.manifolds import manifold
+from ..geometry.manifolds import manifolds_of
+from ..geometry.specs import split
+from ..layers.recurrent import RNN
 from ..sparsity.penalties import PENALTIES
-from ..sparsity.pruning import REINITIALIZE, SCHEDULES
-from ..sparsity.regularizer import check_trainable
+from ..sparsity.pruning import REINITIALIZE, SCHEDULES, scheduled_sparsity
+from ..sparsity.regularizer import RAMPS
+from ..sparsity.rivals import sparsifier
 
 # %% ../../nbs/settings.ipynb #dc035a8d
 def suggestion(
@@ -42,7 +46,7 @@ def setting(
     neutral: Any = MISSING,  # the value with which all is as if there were no such setting; the default, if not given
 ) -> Any:
     "A field of a `Config`"
-    about = {"decides": decides, "choices": tuple(choices), "optional": optional, "least": least}
+    about = {"decides": decides, "choices": choices, "optional": optional, "least": least}
     return field(default=default, metadata=about | {"neutral": default if neutral is MISSING else neutral})
 
 
@@ -55,7 +59,7 @@ def about(
     return field.metadata.get(name, plain[name])
 
 # %% ../../nbs/settings.ipynb #45257396
-SHARES = ("global", "layer")
+SHARES = ("global", "layer", "erk")
 ORDERS = ("geometric", "random")
 
 
@@ -63,18 +67,25 @@ ORDERS = ("geometric", "random")
 class Config:
     "All settings of an experiment"
 
-    manifold: str = "torus"  # where the hidden neurons live
-    inhibitor: str = "difference_of_gaussians"  # price of a weight as a function of distance
+    manifold: str = "torus"  # circle, sphere(radius=2), torus6, torus*circle, …; one for each recurrent weight: torus,sphere,klein
+    inhibitor: str = "difference_of_gaussians"  # ricker, diffusion, sinusoid, gaussian, constant, difference_of_gaussians(b=3), …
     penalty: str = setting("moduli", choices=PENALTIES)  # moduli (the method), none, l1, l2, shuffled, distance_shuffled, sernn
-    train_embedding: bool = False  # learn the neurons' embedding together with the weights
+    power: float = setting(1.0, least=1)  # n of eq. 6
     strength: float | None = None  # λ of eq. 6 in mean form
+    ramp: str = setting("constant", choices=RAMPS)  # λ in the course of training: constant (the paper), linear, cubic, late
+    train_embedding: bool = False  # learn the neurons' embedding together with the weights
+    embedding_lr: float | None = setting(None, optional=True)  # learning rate of a trained embedding; None: that of the weights
+    sparsifier: str = "magnitude"  # magnitude (the paper), random, geometric, set, rigl, regrow; rigl(share=0.1), …
     sparsity: float = 0.9  # share of weights that is zero at the end
-    schedule: str = setting("linear", choices=SCHEDULES)  # how sparsity rises: linear, cubic
+    schedule: str = setting("linear", choices=SCHEDULES)  # how sparsity rises: linear (the paper), cubic, one_shot
+    shares: str = "global"  # zeros of each matrix: global (one threshold), layer (the same share), erk, or as in another run, by its folder
+    heal: int = 0  # epochs at the end that follow the last cut
     block: int | None = setting(None, optional=True)  # prune the recurrent weights between groups of so many neurons as one; None: each alone
     order: str | None = setting(None, optional=True, choices=ORDERS)  # neurons of a group: geometric (neighbours, the default with blocks), random
-    sparse_products: bool = setting(False, decides=False)  # multiply by surviving weights alone where a measurement says that it is quicker
+    sparse_products: str = setting("auto", decides=False, choices=("auto", "on", "off"))  # multiply by surviving weights alone where that is measured to be quicker: auto (large layers), on, off
     lottery: bool = True  # train again from new weights under the same masks
     ticket: str = setting("redraw", choices=REINITIALIZE)  # new weights: redraw, original, shuffled (redraw, masks permuted)
+    redrawn: str = setting("dense", choices=("dense", "left"))  # their size: dense (as in a dense matrix), left (each row times √(columns ÷ weights left))
     hidden: int | None = None  # number of hidden neurons N
     batch: int | None = None  # samples a step
     batches: int | None = None  # steps an epoch
@@ -132,10 +143,11 @@ def check_values(config: Config) -> None:
     "ValueError unless each value is possible, and they are possible together"
     for one in fields(config):
         _check_value(one, getattr(config, one.name))
-    manifold(config.manifold), inhibitor(config.inhibitor)  # both raise, listing what there is
     if config.sparsity >= 1:
         raise ValueError(f"sparsity={config.sparsity}; it is the share of zeros, at least 0 and less than 1 (0.9 is 90 %)")
-    _check_together(config)
+    scheduled_sparsity(0, config.sparsity, config.epochs, config.schedule, config.heal)
+    _check_penalty(config)
+    _check_sparse(config)
     try:
         torch.empty(0, device=config.device)
     except (RuntimeError, AssertionError) as error:
@@ -143,7 +155,7 @@ def check_values(config: Config) -> None:
 
 
 def _check_value(one: Field, value: Any) -> None:
-    choices = about(one, "choices")
+    choices = tuple(about(one, "choices"))
     if choices and value is not None and value not in choices:
         raise ValueError(f"{one.name}={value!r}; it is one of {', '.join(map(repr, choices))}.{suggestion(value, choices)}")
     least = about(one, "least")
@@ -153,15 +165,27 @@ def _check_value(one: Field, value: Any) -> None:
         raise ValueError(f"{one.name}={value}; it must be finite and at least {least}")
 
 # %% ../../nbs/settings.ipynb #43978a61
-def _check_together(config: Config) -> None:
-    if config.train_embedding:
-        if config.penalty != "moduli":
-            raise ValueError(f"train_embedding=True with penalty={config.penalty!r}: only penalty='moduli' has an embedding to train")
-        check_trainable(inhibitor(config.inhibitor))
+def _check_penalty(config: Config) -> None:
+    kind, layer = PENALTIES[config.penalty], RNN(1, 2, generator=torch.Generator())
+    with warnings.catch_warnings(action="ignore"):  # what is said there is said when the run's penalty is made
+        for space in manifolds_of(config.manifold, len(split(config.manifold, ","))):
+            kind(layer, space, config.inhibitor, config.strength, power=config.power, train_embedding=config.train_embedding, generator=torch.Generator())
+    if config.embedding_lr is not None and not config.train_embedding:
+        raise ValueError(f"embedding_lr={config.embedding_lr} with train_embedding=False: a fixed embedding does not learn; set train_embedding=True, or leave embedding_lr out")
+
+
+def _check_sparse(config: Config) -> None:
+    kind = sparsifier(config.sparsifier)  # raises, listing what there is
     if config.order is not None and config.block is None:
         raise ValueError(f"order={config.order!r} without blocks; set block to the number of neurons in a group, such as 16")
     if config.block is not None and config.train_embedding:
         raise ValueError(f"block={config.block} with train_embedding=True: blocks are of neurons that are neighbours, and these move; use a fixed embedding")
+    if config.redrawn == "left" and config.ticket == "original":
+        raise ValueError("redrawn='left' with ticket='original': original weights keep their size; use ticket='redraw', or redrawn='dense'")
+    if config.shares not in SHARES and not (Path(config.shares) / "train.safetensors").is_file():
+        raise ValueError(f"shares={config.shares!r}; it is one of {', '.join(map(repr, SHARES))}, or the folder of a run that has ended its phase train.{suggestion(config.shares, SHARES)}")
+    if config.sparse_products == "on" and getattr(kind, "func", kind).needs_gradient:
+        raise ValueError(f"sparse_products='on' with sparsifier={config.sparsifier!r}, which needs the gradients of weights that are zero: use 'auto' or 'off'")
 
 # %% ../../nbs/settings.ipynb #e95f6471
 def decisive(
