@@ -36,7 +36,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from modreg.sparsity.masks import GUARDS, Masks, as_masks, guards_of, mask_, smallest
+from modreg.sparsity.masks import GUARDS, Masks, as_masks, check_names, guards_of, mask_, smallest
 from modreg.sparsity.weights import find_weights, permuted, slots, weight_matrices
 
 # %%
@@ -185,21 +185,24 @@ SHARES = ("global", "layer", "erk")
 
 
 def check_blocks(blocks: dict[str, Tensor], weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    check_names(blocks, weights, "blocks are given")
     for name, groups in blocks.items():
-        if name not in weights:
-            raise ValueError(f"blocks are given for {name!r}, but there is no such weight; there are {', '.join(weights)}")
         shape = tuple(weights[name].shape)
         if shape != (*groups.shape, groups.shape[-1]):
             raise ValueError(f"blocks of {name} have shape {tuple(groups.shape)}; a square weight of shape {shape} needs {shape[:-1]}")
     return blocks
 
 
+# %%
+#| export
 def shares_by_threshold(
-    sparsifier: "Sparsifier",
+    shares: str | dict[str, float],  # "global", "layer", "erk", or by name
+    weights: dict[str, Tensor],  # by name
+    target: float,  # share of zeros of all of them together
+    replicas: int | None = None,  # S if dimension 0 is that of replicas
 ) -> dict[tuple[str, ...], float]:  # by the names of the matrices that have a threshold in common
     "Share of zeros in the end; ValueError if `shares` are not those of these weights"
-    shares, target, replicas = sparsifier.shares, sparsifier.target, sparsifier.replicas
-    weights = {name: w[0] if replicas else w for name, w in sparsifier.weights.items()}
+    weights = {name: w[0] if replicas else w for name, w in weights.items()}
     if shares == "global":
         return {tuple(weights): target}
     if isinstance(shares, str):
@@ -331,7 +334,7 @@ def cut(
 ) -> dict[str, Tensor]:  # by name; those that need no cut are left out
     "Masks with as many zeros as the shares want in an epoch: what is gone stays gone, and the smallest go with it"
     done, replicas, after = progress(epoch, sparsifier.epochs, sparsifier.schedule, sparsifier.heal), sparsifier.replicas, {}
-    for names, share in shares_by_threshold(sparsifier).items():
+    for names, share in shares_by_threshold(sparsifier.shares, sparsifier.weights, sparsifier.target, replicas).items():
         masks = [sparsifier.masks[name] for name in names]
         left = rows(masks, replicas)
         gone = [sum(part[s].numel() - _count(part[s]) for part in left) for s in range(len(left[0]))]
@@ -379,9 +382,10 @@ class Sparsifier(_Masked, ABC):
         scheduled_sparsity(0, target, epochs, schedule, heal)  # refuses what makes no sense
         self.target, self.epochs, self.schedule, self.heal, self.replicas = target, epochs, schedule, heal, replicas
         weights = weight_matrices(model, replicas, parameters)
-        self.blocks, self.prices, self.generator = check_blocks(blocks or {}, weights), prices or {}, generator
-        self.held, self.shares = Masks(model, weights, allowed or {}, self.needs_gradient), shares
-        shares_by_threshold(self)
+        shares_by_threshold(shares, weights, target, replicas)
+        check_names(prices or {}, weights, "a price is given")
+        self.shares, self.blocks, self.prices, self.generator = shares, check_blocks(blocks or {}, weights), prices or {}, generator
+        self.held = Masks(model, weights, allowed or {}, self.needs_gradient)
         self.begin()
 
     def begin(self) -> None:

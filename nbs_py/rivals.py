@@ -53,9 +53,11 @@ plt.style.use("modreg.data.book")
 # A network of 144 neurons on a torus adds up two marked numbers out of eight, under the moduli penalty. Nine in ten of its recurrent weights are zero, by one of six methods. Each picture shows one neuron (star) and whom it listens to when training is over:
 
 # %%
-#| echo: false
-import modreg.sparsity.rivals as finished  # noqa: E402 - the chapter's own module, so that its pictures come first
+#| hide
+import modreg.sparsity.rivals as finished  # the chapter's own module, so that its pictures come first
 
+# %%
+#| echo: false
 POINTS = Torus().sample(144, torch.Generator().manual_seed(1))
 
 
@@ -74,6 +76,8 @@ def task_loss(model, batch=32, steps=8):
     return (model["readout"](states[-1])[:, 0] - (numbers * marks).sum(0)).square().mean()
 
 
+# %%
+#| echo: false
 def learn(make, epochs=8, batches=12, **options):
     "Train, and keep the mask of the recurrent weights of every epoch"
     model, penalty = network()
@@ -93,6 +97,8 @@ def learn(make, epochs=8, batches=12, **options):
     return error, masks
 
 
+# %%
+#| echo: false
 runs = {name: learn(make, **({} if name == "magnitude" else {"scale": "left"})) for name, make in finished.SPARSIFIERS.items()}
 fig, axes = plt.subplots(2, 3, figsize=(8, 5.4), layout="constrained", sharex=True, sharey=True)
 for ax, (name, (_, masks)) in zip(axes.flat, runs.items(), strict=True):
@@ -345,6 +351,8 @@ class Rewiring(Random):
         return None
 
 
+# %%
+#| export
 class SET(Rewiring):
     "Sparse evolutionary training: weights grow by lot (Mocanu et al., 2018)"
 

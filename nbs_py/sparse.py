@@ -184,6 +184,7 @@ class Pattern:
             sets = _similar_rows(i, columns, height, width, replicas).view(-1, rows_per_set)
             columns, belongs, index = _blocks(i, columns, sets, width)
         panel = PANEL if len(columns) * PANEL >= FEW * len(sets) * width else 2 * PANEL
+        panel = max(panel, 4 * len(sets) * width // max(1, len(columns)))  # 4 weights of a set in each panel, lest `start` grow faster than the edges
         within = columns % max(1, width)
         stretch = within // panel * len(sets) + belongs
         key, order = (stretch * max(1, width) + within).sort()

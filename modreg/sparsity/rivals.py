@@ -189,7 +189,7 @@ class Rewiring(Random):
             return exchange(self, self.share_in(epoch), self.scores(), self.allowed)
         return None
 
-
+# %% ../../nbs/rivals.ipynb #bb8bab30
 class SET(Rewiring):
     "Sparse evolutionary training: weights grow by lot (Mocanu et al., 2018)"
 
