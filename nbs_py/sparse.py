@@ -820,7 +820,7 @@ for nonlinearity in ("relu", "tanh"):
 # become fewer. What was chosen is returned, and given back as `chosen` it is chosen again without a clock.
 #
 # A pattern is made once, and weights change. Whoever loads others, moves or converts them, or writes one where there was none must not get the product of the old pattern. So each product counts first whether all weights that are not zero are in it, and if they are not, all are multiplied.
-# Only a *gradient* cannot tell: outside of the masks it is zero, so after the masks are let go, call it once more with `{}`.
+# Only a *gradient* cannot tell: outside of the pattern it is zero. So masks that are let go, or take in more weights, make their layers dense, until they are measured again.
 
 # %%
 #| export
@@ -847,6 +847,16 @@ class SparseProduct:
 
 # %%
 #| export
+def use_dense_products(
+    module: nn.Module,
+    unless: Callable[[], bool] = lambda: False,  # asked only if it multiplies sparsely
+) -> None:
+    "Let a single layer multiply by all its weights again; masks that are let go, or take in more weights, call it"
+    ways = [way for pair in getattr(module, "products", ()) for way in pair] if isinstance(module, ElmanWeights) else [getattr(module, "product", None)]
+    if any(isinstance(way, SparseProduct) for way in ways) and not unless():
+        use_sparse_products(module, {})
+
+
 def _check_masks(model: nn.Module, masks: dict[str, Tensor]) -> None:
     "Refuse a mask that is not one of its weight"
     shapes = {name: weight.shape for name, weight in model.named_parameters(remove_duplicate=False)}

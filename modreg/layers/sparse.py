@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['PANEL', 'FEW', 'PRECISIONS', 'PARTS', 'STEPS', 'DENSE', 'Pattern', 'SparseMatrix', 'median_time', 'fastest',
            'SparseRNN', 'save_sparse', 'load_sparse', 'patterns_of', 'SparseLinearFunction', 'SparseElmanFunction',
-           'SparseProduct', 'use_sparse_products', 'geometric_blocks', 'filled_blocks']
+           'SparseProduct', 'use_dense_products', 'use_sparse_products', 'geometric_blocks', 'filled_blocks']
 
 # %% ../../nbs/sparse.ipynb #d1624480
 import json
@@ -561,6 +561,16 @@ class SparseProduct:
         return len(pattern.columns) == pattern.size or bool(weight.count_nonzero() == weight.reshape(-1).index_select(0, pattern.index[:, 0]).count_nonzero())
 
 # %% ../../nbs/sparse.ipynb #dcc87751
+def use_dense_products(
+    module: nn.Module,
+    unless: Callable[[], bool] = lambda: False,  # asked only if it multiplies sparsely
+) -> None:
+    "Let a single layer multiply by all its weights again; masks that are let go, or take in more weights, call it"
+    ways = [way for pair in getattr(module, "products", ()) for way in pair] if isinstance(module, ElmanWeights) else [getattr(module, "product", None)]
+    if any(isinstance(way, SparseProduct) for way in ways) and not unless():
+        use_sparse_products(module, {})
+
+
 def _check_masks(model: nn.Module, masks: dict[str, Tensor]) -> None:
     "Refuse a mask that is not one of its weight"
     shapes = {name: weight.shape for name, weight in model.named_parameters(remove_duplicate=False)}
