@@ -141,6 +141,9 @@ class Inhibitor(ABC):
         if "evaluate" in vars(cls) and "value_and_grad" not in vars(cls):  # a parent's would be that of another formula
             cls.value_and_grad = Inhibitor.value_and_grad
 
+    def __repr__(self):
+        return f"{type(self).__name__}()"
+
     @property
     def name(self) -> str:
         "The text that makes it again, as in `inhibitor(text)`, if its class is registered"
