@@ -716,7 +716,7 @@ print(f"table.md, sample.md, learning.png, surprisal.png and wiring.png lie in {
 # ## How the small scale was chosen
 #
 # On dense networks alone, without a penalty, and on a seed that no result below uses; each row changes one thing
-# (`python benchmarks/dense.py language lr=2 lr=8 steps=35,batches=57 batch=20,batches=50 hidden=200 vocabulary=4000 anneal=1`).
+# (`python -m modreg.lab.studies dense language lr=2 lr=8 steps=35,batches=57 batch=20,batches=50 hidden=200 vocabulary=4000 anneal=1`).
 # What was looked for: a perplexity well below the unigram model's in a minute or two on a laptop.
 
 # %%
@@ -734,7 +734,7 @@ display(Markdown("\n".join(lines)))
 # *Predict:* which row will be best, and by how much: no penalty, a uniform one, a shuffled one, or a geometric one?
 #
 # Each condition tried the same strengths on one seed, and the one with the least perplexity on the *validation* text was then run on three other seeds
-# (`python benchmarks/conditions.py language -p sparsity 0.9`, and the same with 0.98). Reported is the test text. Against sparsity, the dense network without a penalty is where
+# (`python -m modreg.lab.studies conditions language -p sparsity 0.9`, and the same with 0.98). Reported is the test text. Against sparsity, the dense network without a penalty is where
 # all conditions begin.
 
 # %%
