@@ -5,6 +5,7 @@ This file holds the names that a library user needs. nbdev writes the version, a
 
 __version__ = "0.1.0"
 
+from modreg.geometry.checks import check_inhibitor, check_manifold
 from modreg.geometry.finite import DistanceMatrix, FiniteSpace, Graph, Mesh, PointCloud
 from modreg.geometry.inhibitors import (
     INHIBITORS,
@@ -12,12 +13,14 @@ from modreg.geometry.inhibitors import (
     DifferenceOfGaussians,
     Diffusion,
     Gaussian,
+    Independent,
     Inhibitor,
     Ricker,
     Sinusoid,
     inhibitor,
+    register_inhibitor,
 )
-from modreg.geometry.manifolds import MANIFOLDS, Circle, Euclidean, KleinBottle, Manifold, Sphere, Torus, manifold
+from modreg.geometry.manifolds import MANIFOLDS, Circle, Euclidean, KleinBottle, Manifold, Sphere, Torus, manifold, register_manifold
 from modreg.geometry.products import HyperbolicDisc, Modules, Product, ProjectivePlane
 from modreg.sparsity.pruning import MagnitudePruner, reinitialize
 from modreg.layers.recurrent import RNN
@@ -37,6 +40,7 @@ __all__ = [
     "Gaussian",
     "Graph",
     "HyperbolicDisc",
+    "Independent",
     "Inhibitor",
     "KleinBottle",
     "MagnitudePruner",
@@ -51,8 +55,12 @@ __all__ = [
     "Sinusoid",
     "Sphere",
     "Torus",
+    "check_inhibitor",
+    "check_manifold",
     "equal_pull",
     "inhibitor",
     "manifold",
+    "register_inhibitor",
+    "register_manifold",
     "reinitialize",
 ]

@@ -36,8 +36,8 @@ from modreg.geometry.inhibitors import Inhibitor
 from modreg.geometry.inhibitors import inhibitor as find_inhibitor
 from modreg.geometry.manifolds import Circle, Euclidean, KleinBottle, Manifold, Sphere, Torus
 from modreg.geometry.manifolds import manifold as find_manifold
-from modreg.layers.recurrent import _ACTIVATIONS, _expect
-from modreg.layers.sparse import FEW, PANEL, PRECISIONS, Pattern, SparseElmanFunction, SparseMatrix
+from modreg.layers.recurrent import _ACTIVATIONS
+from modreg.layers.sparse import PRECISIONS, Pattern, SparseElmanFunction, SparseMatrix
 
 # %%
 #| hide
@@ -237,41 +237,18 @@ naive, tree = median_time(
     lambda: list(_all_pairs(Torus(), points.double(), dog, torch.arange(200), 20, PAIRS)), lambda: geometric_edges("torus", points, dog, 20), rounds=1)
 print(f"8,000 neurons, 20 partners: {40 * naive:.1f} s by all pairs, {tree:.1f} s by the tree")
 
-
 # %% [markdown]
 # ## A matrix from a list
 #
-# The chapter [sparse](sparse.ipynb) multiplies by the places where a mask is true. Its `Pattern` keeps the places panel by panel and row by row, and never asks for the mask again. So a pattern can as well be made of a list of edges, with the edge's number as the place of its weight.
+# The chapter [sparse](sparse.ipynb) multiplies by the weights of a `Pattern`: columns panel by panel and row by row, and for each the place of its weight. A pattern can be made of a list of edges, with the edge's number as the place of its weight, and no mask is ever asked for.
 #
-# One thing must not be taken over. A panel is some hundreds of columns, so their number grows with $N$, and a pattern notes where each row begins in each panel: that grows with $N^2$ again. With few weights in a row, panels must be few: at least as many weights in a row and panel as `FEW`, on average.
+# One thing must be watched. A panel is some hundreds of columns, so their number grows with $N$, and a pattern notes where each row begins in each panel: that would grow with $N^2$ again. With few weights in a row panels must be few, so that each holds some weights of a row.
 
 # %%
-#| export
-def edge_pattern(
-    rows: Tensor,  # of each edge (E,)
-    columns: Tensor,  # of each edge (E,)
-    shape: tuple[int, int],
-) -> Pattern:  # whose places are the numbers of the edges
-    "The pattern of a matrix that is given by its edges; memory grows with edges and rows"
-    height, width = shape
-    panels = max(1, min(-(-width // PANEL), len(rows) // (FEW * height)))
-    panel = -(-width // panels)
-    order = ((columns // panel * height + rows) * width + columns).argsort()
-    counts = torch.bincount(columns // panel * height + rows, minlength=panels * height)
-    start = torch.cat([counts.new_zeros(1), counts.cumsum(0)]).int()
-    return Pattern((height, width), torch.arange(height)[:, None], start, columns[order].int(), order[:, None], panel if panels > 1 else 0)
-
-
-# %%
-mask = torch.rand(60, 1300, generator=generator) < 0.3
-for one in (mask, mask.mT, mask & False):
-    rows, columns = one.nonzero(as_tuple=True)
-    weight, states = torch.randn(len(rows), generator=generator, dtype=torch.float64), torch.randn(one.shape[1], 8, generator=generator, dtype=torch.float64)
-    matrix = SparseMatrix.at(edge_pattern(rows, columns, tuple(one.shape)), weight)
-    dense = torch.zeros(one.shape, dtype=torch.float64)
-    dense[rows, columns] = weight
-    test_eq(matrix.dense(), dense)
-    test_close(matrix.add_(states, torch.zeros(len(one), 8, dtype=torch.float64)), dense @ states, eps=1e-10)
+n = torch.tensor([500, 1000, 2000, 4000, 8000])
+patterns = [Pattern.from_edges(torch.arange(m).repeat_interleave(20), torch.randint(m // 20, (20 * m,), generator=generator) + torch.arange(20).repeat(m) * (m // 20), (m, m)) for m in n.tolist()]
+print("entries for each edge:", [round(len(pattern.start) / len(pattern.columns), 2) for pattern in patterns])
+assert all(len(pattern.start) < len(pattern.columns) for pattern in patterns)
 
 
 # %% [markdown]
@@ -293,8 +270,8 @@ class EdgeRNN(nn.Module):
         hidden_size: int,  # number of hidden neurons N
         edges: Tensor,  # the neuron that listens and the one it listens to (2, E), each pair once
         nonlinearity: str = "tanh",  # "tanh" or "relu"
-        bias: bool = True,
         *,
+        bias: bool = True,
         scale: str = "left",  # first weights within 1/√(edges of the row), or "dense": 1/√N
         generator: torch.Generator | None = None,  # source of the initial weights
     ):
@@ -304,27 +281,26 @@ class EdgeRNN(nn.Module):
         if scale not in ("left", "dense"):
             raise ValueError(f"scale={scale!r}; it is 'left', the size that suits the edges of each row, or 'dense'")
         self.input_size, self.hidden_size, self.nonlinearity, self.scale = input_size, hidden_size, nonlinearity, scale
-        self.register_buffer("edges", _check_edges(edges, hidden_size).clone())
+        self.register_buffer("edges", edges.clone())
         self.weight_ih = nn.Parameter(torch.empty(hidden_size, input_size))
         self.weight_hh = nn.Parameter(torch.empty(edges.shape[1]))  # one for each edge
         self.bias = nn.Parameter(torch.empty(hidden_size)) if bias else None
-        self._patterns = None  # made when they are first wanted
-        self.register_load_state_dict_post_hook(lambda layer, keys: setattr(layer, "_patterns", None))  # other edges may have come
+        self._patterns = patterns_of_edges(edges, hidden_size)
+        self.register_load_state_dict_post_hook(_forget)
         self.reset_parameters(generator)
 
     @torch.no_grad()
     def reset_parameters(self, generator: torch.Generator | None = None) -> None:
         "Draw all weights anew"
-        fan = self.edges[0].bincount(minlength=self.hidden_size)[self.edges[0]] if self.scale == "left" else torch.tensor(self.hidden_size)
-        for parameter, inputs in ((self.weight_ih, torch.tensor(self.hidden_size)), (self.weight_hh, fan), (self.bias, torch.tensor(self.hidden_size))):
-            if parameter is not None:
-                parameter.uniform_(-1, 1, generator=generator).div_(inputs.to(parameter.dtype).sqrt())
+        for parameter in self.parameters():
+            parameter.uniform_(-1, 1, generator=generator).div_(math.sqrt(self.hidden_size))
+        if self.scale == "left":
+            self.weight_hh.mul_((self.hidden_size / self.edges[0].bincount()[self.edges[0]]).sqrt())
 
     def patterns(self) -> tuple[Pattern, Pattern]:
         "Of the recurrent matrix, and of the transposed one"
         if self._patterns is None:
-            rows, columns = _check_edges(self.edges, self.hidden_size).cpu()
-            self._patterns = tuple(edge_pattern(*pair, (self.hidden_size,) * 2) for pair in ((rows, columns), (columns, rows)))
+            self._patterns = patterns_of_edges(self.edges, self.hidden_size)
         return self._patterns
 
     def dense(self) -> Tensor:  # (N, N)
@@ -339,23 +315,24 @@ class EdgeRNN(nn.Module):
         return _run(self, x, h0)
 
     def extra_repr(self) -> str:
-        return f"{self.input_size}, {self.hidden_size}, edges={self.edges.shape[1]}, nonlinearity={self.nonlinearity!r}, bias={self.bias is not None}"
+        return f"{self.input_size}, {self.hidden_size}, edges={self.edges.shape[1]}, nonlinearity={self.nonlinearity!r}"
 
 
 # %% [markdown]
-# Edges are checked before anything is made of them, and again when they were loaded.
+# Patterns are made when a layer is made, which checks its edges, and again after others were loaded. Products run on the processor, in the precision of the weights.
 
 # %%
 #| export
-def _check_edges(edges: Tensor, neurons: int) -> Tensor:
-    "The edges; ValueError if they are none of so many neurons, or one stands twice"
-    if edges.dtype != torch.int64 or edges.dim() != 2 or len(edges) != 2:
-        raise ValueError(f"edges are of shape {tuple(edges.shape)} and {edges.dtype}; give the neuron that listens and the one it listens to, (2, E), as int64")
-    if edges.numel() and not 0 <= edges.min() <= edges.max() < neurons:
-        raise ValueError(f"edges name neurons from {edges.min()} to {edges.max()}; there are 0 to {neurons - 1}")
-    if (edges[0] * neurons + edges[1]).sort().values.diff().eq(0).any():
-        raise ValueError("an edge stands twice; give each pair once")
-    return edges
+def patterns_of_edges(edges: Tensor, neurons: int) -> tuple[Pattern, Pattern]:
+    "Of a recurrent matrix, and of the transposed one; ValueError if the edges are none of so many neurons, or one stands twice"
+    if edges.dim() != 2 or len(edges) != 2:
+        raise ValueError(f"edges have shape {tuple(edges.shape)}; give the neuron that listens and the one it listens to, (2, E)")
+    return tuple(Pattern.from_edges(*edges, (neurons, neurons), transposed) for transposed in (False, True))
+
+
+def _forget(layer: EdgeRNN, keys) -> None:
+    "Patterns are made anew after loading, since other edges may have come"
+    layer._patterns = None
 
 
 def _run(layer: EdgeRNN, x: Tensor, h0: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -363,10 +340,12 @@ def _run(layer: EdgeRNN, x: Tensor, h0: Tensor | None) -> tuple[Tensor, Tensor]:
     weight = layer.weight_hh
     if weight.device.type != "cpu" or weight.dtype not in PRECISIONS:
         raise TypeError(f"the weights are {weight.dtype} on {weight.device}; a layer of edges multiplies on the processor, in {' and '.join(map(str, PRECISIONS))}")
-    _expect("the input, steps first,", x, ("steps", "batch", layer.input_size))
+    if x.dim() != 3 or x.shape[2] != layer.input_size or not len(x):
+        raise ValueError(f"the input has shape {tuple(x.shape)}; expected (steps, batch, {layer.input_size})")
+    if h0 is not None and h0.shape != (1, x.shape[1], layer.hidden_size):
+        raise ValueError(f"the initial state has shape {tuple(h0.shape)}; expected {(1, x.shape[1], layer.hidden_size)}")
     with torch.autocast("cpu", enabled=False):
-        h0 = x.new_zeros(1, x.shape[1], layer.hidden_size) if h0 is None else h0
-        _expect("the initial state", h0, (1, x.shape[1], layer.hidden_size))
+        h0 = weight.new_zeros(1, x.shape[1], layer.hidden_size) if h0 is None else h0
         drives = nn.functional.linear(x, layer.weight_ih, layer.bias)
         out, last = SparseElmanFunction.apply(layer.patterns(), drives[None], h0, weight[None], layer.nonlinearity)
     return out[0], last
@@ -509,14 +488,15 @@ with exercise("periods are [space.period, 0], and distances are what they are"):
 # %%
 test_fail(lambda: geometric_edges("torus", points, "diffusion", 81), contains="from 1 to 80")
 test_fail(lambda: geometric_edges("torus", points + 20, "diffusion", 3), contains="not on the space")
-test_fail(lambda: EdgeRNN(3, 80, edges.flip(1).repeat(1, 2)), contains="stands twice")
-test_fail(lambda: EdgeRNN(3, 40, edges), contains="there are 0 to 39")
+test_fail(lambda: EdgeRNN(3, 80, edges.flip(1).repeat(1, 2)), contains="more than once")
+test_fail(lambda: EdgeRNN(3, 40, edges), contains="from 0 to 39")
 test_fail(lambda: EdgeRNN(3, 80, edges).half()(torch.zeros(2, 1, 3).half()), contains="on the processor")
 
 # %% [markdown]
 # ## What broke, and what the paper did
 #
-# - The first pattern of a list took the panels of the chapter [sparse](sparse.ipynb) as they are. Where each row begins in each panel was then a table of $N^2/1024$ entries, most of them equal, and a row of 100 weights took its sums up and put them down in 49 panels.
+# - The first pattern of a list took panels of 1,024 columns at most. Where each row begins in each panel was then a table of $N^2/1024$ entries, most of them equal, and a row of 100 weights took its sums up and put them down in 49 panels.
+# - The search kept what it had found, block by block, between arrays that came and went. Memory fell to pieces, and 50,000 neurons took 2 GB. Now it is written to one array from the start.
 # - On the Klein bottle a neuron can be near another twice, by two images. It then stood twice among the partners, until pairs were made unique.
 # - Points on a sphere are compared by chords, which differ from arcs. The radius that the tree is asked for is a little larger, by rounding, than the one that is meant: whoever lies between is sorted out by price.
 #

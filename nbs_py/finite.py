@@ -27,6 +27,7 @@
 # %%
 #| export
 import copy
+import re
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
@@ -123,6 +124,7 @@ plt.show()
 
 # %%
 #| export
+#| fold
 TOLERANCE = 1e-6  # share of the diameter that is taken for rounding
 MOST_POINTS = 20_000  # of a finite space: their distances take 3.2 GB
 
@@ -146,6 +148,7 @@ def _check_room(points: int, what: str) -> None:
 
 # %%
 #| export
+#| fold
 def _read(path: str | Path, what: str) -> numpy.ndarray:
     "Numbers from a file: .npy, or text with blanks or commas between them"
     if not Path(path).is_file():
@@ -160,6 +163,7 @@ def _read(path: str | Path, what: str) -> numpy.ndarray:
 
 # %%
 #| export
+#| fold
 def _symmetric(matrix: Tensor) -> Tensor:
     "A square matrix with the rounding taken from its symmetry; ValueError if it is more than rounding, or can't be distances for another reason"
     for wrong, why in ((~matrix.isfinite(), "not finite"), (matrix < 0, "negative")):
@@ -231,6 +235,7 @@ test_close(triangle_excess(Torus().distance(Torus().sample(100, torch.Generator(
 
 # %%
 #| export
+#| fold
 def _deal(
     points: int,  # how many there are
     n: int | tuple[int, ...],  # how many are drawn; (s, n) for s sets
@@ -268,6 +273,7 @@ def classical_scaling(
 
 # %%
 #| export
+#| fold
 def _indices(space: "FiniteSpace", x: Tensor, name: str) -> Tensor:
     "Points (..., n, 1) as indices (..., n); ValueError if some are no points"
     if not space.contains(x).all():
@@ -286,6 +292,7 @@ def _text(space: "FiniteSpace") -> str:
 
 # %%
 #| export
+#| fold
 def _larger(space: "FiniteSpace", factor: float) -> "FiniteSpace":
     "A copy whose distances and flat coordinates are multiplied by a factor"
     check_positive(factor=factor)
@@ -404,6 +411,7 @@ test_eq(DistanceMatrix(steps, repair=True).diameter, 2)
 
 # %%
 #| export
+#| fold
 def _need(module: str):
     "Import a library of the extra `geometry`, or say how to get it"
     import importlib
@@ -426,6 +434,7 @@ def _check_connected(links, what: str) -> None:
 
 # %%
 #| export
+#| fold
 def _links(edges: numpy.ndarray):
     "A sparse matrix (n, n) of the lengths of edges (E, 2) or (E, 3), each once; of several between two nodes the shortest"
     if edges.ndim != 2 or edges.shape[1] not in (2, 3) or not len(edges):
@@ -611,6 +620,7 @@ def _from_heat(
 
 # %%
 #| export
+#| fold
 def _points(points, what: str) -> numpy.ndarray:
     "Points in space (V, 3), float64 in one piece"
     points = numpy.ascontiguousarray(points, dtype=numpy.float64)
@@ -633,6 +643,7 @@ def _load(path, what: str, reader: str):
 
 # %%
 #| export
+#| fold
 def _triangles(faces, n: int) -> numpy.ndarray:
     "Triangles (F, 3) of vertices 0 to n - 1, checked"
     faces = numpy.ascontiguousarray(faces)
@@ -701,6 +712,7 @@ class PointCloud(FiniteSpace):
 
 # %%
 #| export
+#| fold
 def _check_cloud(points: numpy.ndarray, near: int = 30) -> None:
     "ValueError if there are few points, or if their neighbourhoods of `near` points, which the heat method uses, don't hang together"
     if len(points) <= near:
@@ -754,19 +766,35 @@ test_fail(lambda: Mesh(ring, faces[:1000]), contains="pieces")
 # ## Clouds of points
 #
 # A laser scanner, or the states of a network, give points with no triangles. The heat method works on them too: each point and its nearest thirty neighbours make do for a small
-# piece of surface. Where points are as evenly spread as here, nothing is lost. And
-# all spaces from files have names: `mesh(path/to/cortex.ply)`, `graph(friends.csv)`.
-
-# %%
-#| export
-for _name, _space in {"distance_matrix": DistanceMatrix, "graph": Graph, "mesh": Mesh, "point_cloud": PointCloud}.items():
-    MANIFOLDS.register(_name, _space)
+# piece of surface. Where points are as evenly spread as here, nothing is lost.
 
 # %%
 cloud = PointCloud(vertices)
 report("cloud", cloud.matrix)
 report("mesh of the same points", Mesh(vertices, triangles).matrix)
 assert triangle_excess(cloud.matrix)[0] < 1e-9
+
+# %% [markdown]
+# All spaces from files have names: `mesh(path/to/cortex.ply)`, `point_cloud(scan.ply, landmarks=300)`, `graph(friends.csv)`, `distance_matrix(miles.csv)`.
+
+# %%
+#| export
+for _name, _space in {"distance_matrix": DistanceMatrix, "graph": Graph, "mesh": Mesh, "point_cloud": PointCloud}.items():
+    MANIFOLDS.register(_name, _space)
+
+
+# %% [markdown]
+# A run is named by its settings, and a path is only a path. So that a run on another mesh under the same path is another run, its name also hangs on what the files hold that are
+# named in a space's text.
+
+# %%
+#| export
+def named_files(
+    text: str,  # such as "mesh(cortex.ply)+graph(friends.csv)"
+) -> list[Path]:  # in the order in which they are named
+    "Files that are named in a space's text"
+    words = re.findall(r"""'[^']*'|"[^"]*"|[^(),='"]+""", text)
+    return [Path(word) for word in (word.strip(" '\"") for word in words) if word and Path(word).is_file()]
 
 
 # %% [markdown]

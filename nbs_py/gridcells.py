@@ -46,6 +46,7 @@ from IPython.display import Markdown, display
 
 from modreg.book.exercises import exercise
 from modreg.lab.experiments import load_model, load_results, recurrent_weights, result_names, summary, train_three
+from modreg.geometry.manifolds import manifolds_of
 from modreg.tasks.navigation import NavigationConfig
 from modreg.lab.settings import from_parameters
 
@@ -98,21 +99,25 @@ plt.show()
 # The networks are those of the chapter [navigation](navigation.ipynb), and so are the parameters. If its runs are in the same folder, this chapter trains none anew.
 
 # %% tags=["parameters"]
-manifold = "torus"  # circle, sphere, torus, klein, torus6, r3, r9, s3
-inhibitor = "difference_of_gaussians"  # ricker, diffusion, sinusoid, gaussian, constant
+manifold = "torus"  # circle, sphere(radius=2), torus6, torus*circle, …; one for each recurrent weight: torus,sphere,klein
+inhibitor = "difference_of_gaussians"  # ricker, diffusion, sinusoid, gaussian, constant, difference_of_gaussians(b=3), …
 penalty = "moduli"  # moduli (the method), none, l1, l2, shuffled, distance_shuffled, sernn
-train_embedding = False  # learn the neurons' places together with the weights
+power = 1.0  # n of eq. 6
 strength = None  # λ of eq. 6 in mean form
+train_embedding = False  # learn the neurons' embedding together with the weights
+sparsifier = "magnitude"  # magnitude (the paper), random, geometric, set, rigl, regrow; rigl(share=0.1), …
 sparsity = 0.9  # share of weights that is zero at the end
+schedule = "linear"  # how sparsity rises: linear (the paper), cubic, one_shot
 lottery = True  # train again from new weights under the same masks
-init = None  # initial recurrent matrix: paper (torch's default), identity (near the identity)
+ticket = "redraw"  # new weights: redraw, original, shuffled (redraw, masks permuted)
 hidden = None  # number of hidden neurons N
 epochs = None  # epochs a phase
-seeds = 3  # number of models
-seed = 0  # the first seed
+seeds = 3  # number of models, trained as one stacked computation
+seed = 0  # the first seed; the others follow it
 scale = "auto"  # small (minutes on two cores), paper (for a GPU)
 device = "auto"  # cpu, cuda
 out = "runs"  # folder that holds the run folders
+init = None  # initial recurrent matrix: paper (torch's default), identity (near the identity)
 
 # %%
 config = from_parameters(NavigationConfig, globals())
@@ -240,9 +245,9 @@ def _polar(correlograms: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     bins = (correlograms.shape[-1] + 1) // 2
     radius = torch.arange(INNER * bins, bins + 1e-6, 0.5, device=correlograms.device)
     angle = torch.arange(ANGLES, device=correlograms.device) * math.pi / ANGLES
-    places = radius[:, None, None] * torch.stack([angle.cos(), angle.sin()], -1) / (bins - 1)
+    spots = radius[:, None, None] * torch.stack([angle.cos(), angle.sin()], -1) / (bins - 1)
     both = torch.stack([correlograms.nan_to_num(0), correlograms.isfinite().to(correlograms.dtype)], 1)
-    values = grid_sample(both, places.to(both.dtype).expand(len(both), -1, -1, -1), align_corners=True)
+    values = grid_sample(both, spots.to(both.dtype).expand(len(both), -1, -1, -1), align_corners=True)
     return values[:, 0], values[:, 1] > 0.999, radius
 
 
@@ -519,8 +524,8 @@ def judge_table(rows):
     return "\n".join(lines) + "\n"
 
 
-places = torch.stack([recurrent_weights(task, runs["sparse"], k)[0][2] for k in range(config.seeds)])
-distances = manifolds.manifold(config.manifold).distance(places).cpu()
+embeddings = torch.stack([recurrent_weights(task, runs["sparse"], k)[0][2] for k in range(config.seeds)])
+distances = manifolds_of(config.manifold, 1)[0].distance(embeddings).cpu()
 g = torch.Generator().manual_seed(config.seed)
 table = judge_table((name, judge(some.cpu(), distances, g)) for name, some in maps.items())
 (folder / "gridcells.md").write_text(table, encoding="utf-8")

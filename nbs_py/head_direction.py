@@ -110,21 +110,25 @@ def direction(
 # They are those of every experiment. The default manifold is the circle.
 
 # %% tags=["parameters"]
-manifold = "circle"  # circle, sphere, torus, klein, torus6, r3, r9, s3
-inhibitor = "difference_of_gaussians"  # ricker, diffusion, sinusoid, gaussian, constant
+manifold = "circle"  # where the hidden neurons live
+inhibitor = "difference_of_gaussians"  # ricker, diffusion, sinusoid, gaussian, constant, difference_of_gaussians(b=3), …
 penalty = "moduli"  # moduli (the method), none, l1, l2, shuffled, distance_shuffled, sernn
-train_embedding = False  # learn the neurons' places together with the weights
+power = 1.0  # n of eq. 6
 strength = None  # λ of eq. 6 in mean form
+train_embedding = False  # learn the neurons' embedding together with the weights
+sparsifier = "magnitude"  # magnitude (the paper), random, geometric, set, rigl, regrow; rigl(share=0.1), …
 sparsity = 0.9  # share of weights that is zero at the end
+schedule = "linear"  # how sparsity rises: linear (the paper), cubic, one_shot
 lottery = True  # train again from new weights under the same masks
-steps = None  # turns of a head T
+ticket = "redraw"  # new weights: redraw, original, shuffled (redraw, masks permuted)
 hidden = None  # number of hidden neurons N
 epochs = None  # epochs a phase
-seeds = 3  # number of models
-seed = 0  # the first seed
-scale = "auto"  # small (a minute on two cores), paper (for a GPU)
+seeds = 3  # number of models, trained as one stacked computation
+seed = 0  # the first seed; the others follow it
+scale = "auto"  # small (minutes on two cores), paper (for a GPU)
 device = "auto"  # cpu, cuda
 out = "runs"  # folder that holds the run folders
+steps = None  # turns of a head T
 
 
 # %% [markdown]
@@ -164,11 +168,7 @@ config
 class HeadDirectionModel(nn.Module):
     "Encoder, recurrent layer and decoder, for several seeds at once"
 
-    def __init__(
-        self,
-        config: HeadDirectionConfig,
-        generators: Generators,  # a random stream for each seed
-    ):
+    def __init__(self, config: HeadDirectionConfig, generators: Generators):  # a random stream for each seed
         super().__init__()
         shared = dict(replicas=config.seeds, generator=generators)
         self.encoder = Linear(2, config.hidden, **shared)
@@ -351,9 +351,9 @@ fig.savefig(folder / "wiring.png", dpi=150)
 # of the dense network that felt no penalty; on the right, what pruning left of the one that did. On another manifold the lines join places on its chart.
 
 # %%
-def plot_connections(weights, places, keep, ax):
+def plot_connections(weights, embedding, keep, ax):
     "The `keep` largest weights between different neurons, as lines between their places"
-    flat = manifolds.manifold(config.manifold).chart(places)
+    flat = manifolds.manifold(config.manifold).chart(embedding)
     size = (weights - weights.diag().diag()).abs()
     ends = (size >= size.flatten().topk(keep).values[-1].clamp(min=1e-12)).nonzero()
     ax.add_collection(LineCollection(flat[ends].tolist(), colors="C0", linewidths=0.5, alpha=0.4))

@@ -125,6 +125,7 @@ assert error < 0.25  # it has learned
 # | | [inhibitors](inhibitors.ipynb) | functions of distance |
 # | | [products](products.ipynb) | products of spaces, modules of neurons, projective and hyperbolic planes |
 # | | [finite](finite.ipynb) | matrices of distances, graphs, meshes and clouds of points |
+# | | [checks](checks.ipynb) | whether a space or an inhibitor of your own is right, and if not, why |
 # | Method | [regularizer](regularizer.ipynb) | the penalty: what a connection costs, on the weights of any layer |
 # | | [penalties](penalties.ipynb) | what it is compared with: no price, one price, the same prices elsewhere, and a rival |
 # | | [pruning](pruning.ipynb) | masks, schedules, lottery tickets |

@@ -33,7 +33,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from modreg.geometry.manifolds import Manifold, check_positive, check_whole
+from modreg.geometry.manifolds import MANIFOLDS, Manifold, check_positive, check_whole
 from modreg.geometry.specs import Registry
 
 # %%
@@ -42,6 +42,7 @@ import matplotlib.pyplot as plt
 from fastcore.test import test_close, test_eq, test_fail
 
 from modreg.book.exercises import exercise
+from modreg.book.explore import embedding_training, inhibitor_shapes
 from modreg.geometry.manifolds import Torus, manifold, plot_from_point
 
 plt.style.use("modreg.data.book")
@@ -52,7 +53,8 @@ import modreg.geometry.inhibitors as finished
 
 d = torch.linspace(0, 7, 500)
 fig, axes = plt.subplots(2, 3, figsize=(10.5, 5), layout="constrained", sharex=True)
-for ax, (name, f) in zip(axes.flat, finished.INHIBITORS.items(), strict=True):
+for ax, name in zip(axes.flat, ("difference_of_gaussians", "ricker", "diffusion", "sinusoid", "gaussian", "constant"), strict=True):
+    f = finished.inhibitor(name)
     price = f(d)
     ax.plot(d, price, color="#440154", lw=2)
     ax.fill_between(d, price, where=price < price.max() / 4, color="#35b779", alpha=0.5, lw=0)
@@ -62,15 +64,22 @@ for ax in axes[-1]:
     ax.set_xlabel("geodesic distance $d$")
 plt.show()
 
-
 # %% [markdown]
 # Six inhibitors. Green marks the distances that cost less than a quarter of the highest price shown.
 #
 # *Predict, before you read on:* a network is trained under each, and the costly connections fade. Under which will a neuron keep
 # links to its nearest neighbours? Under which will it keep none? And if the neurons themselves may move to lower the bill, under
 # which do they all meet at one point?
+#
+# Move them yourself. The matrix is that of neurons on a circle, numbered along it.
+
+# %%
+inhibitor_shapes()
+
 
 # %% [markdown]
+# *Question:* the difference of Gaussians has a free ring, a bright band beside the diagonal of the matrix. Move its parameters until the ring closes. What do $b$ and $c$ have in common then?
+#
 # ## A function with manners
 #
 # In the penalty (eq. 6) the inhibitor turns distances to coefficients:
@@ -83,6 +92,7 @@ plt.show()
 
 # %%
 #| export
+#| fold The check of prices
 def _check_prices(f: "Inhibitor", d: Tensor, prices: Tensor) -> None:
     "ValueError unless the prices are like the distances, numbers, and not negative beyond rounding"
     if not isinstance(prices, Tensor) or prices.shape != d.shape or prices.dtype != d.dtype:
@@ -105,9 +115,12 @@ def _check_prices(f: "Inhibitor", d: Tensor, prices: Tensor) -> None:
 
 # %%
 #| export
+#| fold What is read off from a curve
 def _collapse(f: "Inhibitor") -> tuple[bool, str]:
     "Whether an embedding may be trained under `f`, and the reason, read off from its values at distances from 0 to 50"
     price = f(torch.linspace(0, 50, 5001, dtype=torch.float64))
+    if not price.isfinite().all():
+        return False, f"{f} has infinite prices, from which no gradient leads away"
     if price.min() == price.max():
         return False, f"{f} is constant, so it gives an embedding no gradient"
     least = price <= price.min() + 1e-5 * (price.max() - price.min())
@@ -122,6 +135,11 @@ def _collapse(f: "Inhibitor") -> tuple[bool, str]:
 class Inhibitor(ABC):
     "A function of distance: the price of a connection of that length; never negative, differentiable. A subclass gives `evaluate`"
     formula: ClassVar[str] = "f(d)"  # in LaTeX, for pictures
+
+    def __init_subclass__(cls, **options):
+        super().__init_subclass__(**options)
+        if "evaluate" in vars(cls) and "value_and_grad" not in vars(cls):  # a parent's would be that of another formula
+            cls.value_and_grad = Inhibitor.value_and_grad
 
     @property
     def name(self) -> str:
@@ -238,8 +256,24 @@ test_close(dog(torch.tensor([0.0, dog.free_distance, 50.0])), torch.tensor([dog.
 assert (dog(d.float()) >= 0).all()
 test_fail(lambda: DifferenceOfGaussians(b=0.1), contains="wider")
 
+# %%
+d = torch.linspace(0, 5, 400)
+wide, narrow = dog._gaussians(d)
+fig, (left, right) = plt.subplots(1, 2, figsize=(8.5, 3), layout="constrained")
+left.plot(d, dog.a * wide, color="#35b779", label="wide")
+left.plot(d, dog.a * narrow, color="#31688e", label="narrow")
+left.plot(d, dog.a * (wide - narrow), "k--", label="$g$, wide less narrow")
+right.plot(d, dog(d), color="#440154", lw=2)
+right.axvline(dog.free_distance, color="0.5", linestyle=":", label="free distance")
+for ax, title in ((left, "two Gaussians"), (right, "turned upside down: the price $f$")):
+    ax.set(title=title, xlabel="geodesic distance $d$", ylim=(0, None))
+    ax.legend()
+plt.show()
+
 
 # %% [markdown]
+# The ring closes where $bc = 1$: then the two Gaussians are one and the same. That answers the question under the moving figure.
+#
 # ## The others
 #
 # *Ricker*, the wavelet of eq. 7, is the wiring that theorists write down by hand for grid cells. Turned upside down it makes near
@@ -322,6 +356,32 @@ class Constant(Inhibitor):
 
 
 # %% [markdown]
+# The last one takes no part in the figure at the top, since its price is not a number that one can draw: nothing for a neuron's connection to
+# itself, and infinite for all others. It makes an *independently recurrent* network, in which each neuron hears only itself. As a penalty an
+# infinite price would be of no use. So the regularizer reads it as a mask: what costs infinitely much is zero from the start. Two neurons
+# that share a point are at distance 0, and so they may talk. With a `reach`, the mask leaves all that are near.
+
+# %%
+#| export
+@dataclass(frozen=True)
+class Independent(Inhibitor):
+    "0 up to `reach` and infinite beyond: with a reach of 0 each neuron is connected to itself alone, as in an IndRNN (appendix E)"
+    reach: float = 0.0  # distance up to which connections are free
+    formula = r"0\ (d \leq r),\ \infty\ (d > r)"
+
+    def __post_init__(self):
+        if isinstance(self.reach, bool) or not isinstance(self.reach, (int, float)) or not 0 <= self.reach < math.inf:
+            raise ValueError(f"reach is {self.reach!r}; give a finite number of 0 or more")
+
+    def evaluate(self, d):
+        return torch.where(d > self.reach, math.inf, 0 * d)
+
+
+# %%
+test_eq(Independent()(torch.tensor([0.0, 1e-30, 2.0])), torch.tensor([0.0, math.inf, math.inf]))
+print(Independent().trainable[1])
+
+# %% [markdown]
 # `inhibitor` reads one from text such as `ricker(s=2)`, passes objects through, and lists the names if it doesn't know one. One of your own
 # gets a name by `register_inhibitor`.
 
@@ -329,7 +389,7 @@ class Constant(Inhibitor):
 #| export
 INHIBITORS = Registry("inhibitor", Inhibitor)  # what can be written where an inhibitor is wanted
 for _name, _maker in {"difference_of_gaussians": DifferenceOfGaussians, "ricker": Ricker, "diffusion": Diffusion, "sinusoid": Sinusoid,
-                      "gaussian": Gaussian, "constant": Constant}.items():
+                      "gaussian": Gaussian, "constant": Constant, "independent": Independent}.items():
     INHIBITORS.register(_name, _maker)
 
 
@@ -356,6 +416,8 @@ test_fail(lambda: dog(0.5), contains="floating tensor")
 
 d = torch.tensor([0.1, 0.5, 1.5, 4.0], dtype=torch.float64, requires_grad=True)
 for f in INHIBITORS.values():
+    if isinstance(f, Independent):  # which has no derivative to speak of
+        continue
     assert torch.autograd.gradcheck(f, d)
     for mine, oracle in zip(f.value_and_grad(d), Inhibitor.value_and_grad(f, d), strict=True):
         torch.testing.assert_close(mine.detach(), oracle)
@@ -437,7 +499,15 @@ plt.show()
 # - The *difference of Gaussians* alone keeps neurons apart. Yet they draw together to one patch about as wide as the free distance, since
 #   elsewhere nobody is free. Nothing remains of the torus.
 #
-# Here all weights are equal and stay so. In training the weights pull against this, but it is a thing to watch. `trainable`
+# Random weights pull neurons hither and thither, and more so in a figure that moves.
+
+# %%
+embedding_training()
+
+# %% [markdown]
+# *Question:* under the difference of Gaussians, is there anything left of the torus when they have come to rest? And what becomes of a neuron that all others push away alike?
+#
+# In the picture further up all weights are equal and stay so. In training the weights pull against this, but it is a thing to watch. `trainable`
 # says what is certain beforehand, and no more:
 
 # %%
@@ -456,26 +526,33 @@ assert nearest(torus, settled["ricker"]) < nearest(torus, settled["difference_of
 
 # %%
 #| export
-def _random_distances(manifold: Manifold, pairs: int, generator: torch.Generator | None) -> Tensor:
+def _random_distances(space: Manifold, pairs: int, generator: torch.Generator | None) -> Tensor:
+    "Distances (pairs,) of random pairs of points"
     check_whole(pairs=pairs)
-    x, y = (manifold.sample((pairs, 1), generator, dtype=torch.float64) for _ in range(2))
-    return manifold.distance(x, y).flatten()
+    x, y = (space.sample((pairs, 1), generator, dtype=torch.float64) for _ in range(2))
+    return space.distance(x, y).flatten()
 
 
 def mean_coefficient(
-    manifold: Manifold,
-    inhibitor: Inhibitor,
+    manifold: str | Manifold,
+    inhibitor: str | Inhibitor,
     pairs: int = 100_000,  # random pairs of points to average over
     generator: torch.Generator | None = None,  # source of randomness
 ) -> float:  # mean price of a connection
     "Mean coefficient of two random neurons on a manifold"
-    return inhibitor(_random_distances(manifold, pairs, generator)).mean().item()
+    return INHIBITORS.make(inhibitor)(_random_distances(MANIFOLDS.make(manifold), pairs, generator)).mean().item()
 
 
 # %%
+fig, axes = plt.subplots(1, 3, figsize=(10, 2.6), layout="constrained", sharey=True)
 for name in ("torus", "klein", "circle", "sphere", "s3", "torus6"):
     price = dog(_random_distances(manifold(name), 100_000, torch.Generator().manual_seed(0)))
     print(f"{name:8} mean {price.mean():5.1f}    at nearly full price {(price > 0.9 * dog.maximum).double().mean():4.0%}")
+    if name in (shown := ["circle", "torus", "torus6"]):
+        axes[shown.index(name)].hist(price, bins=41, range=(0, 82), weights=torch.full_like(price, 100 / len(price)), color="#31688e")
+        axes[shown.index(name)].set(title=name, xlabel="price")
+axes[0].set_ylabel("pairs of neurons (%)")
+plt.show()
 
 
 # %% [markdown]
@@ -488,17 +565,18 @@ for name in ("torus", "klein", "circle", "sphere", "s3", "torus6"):
 # %%
 #| export
 def matched(
-    manifold: Manifold,  # to be scaled
-    inhibitor: Inhibitor,
+    manifold: str | Manifold,  # to be scaled
+    inhibitor: str | Inhibitor,
     mean: float,  # wanted mean coefficient, such as that of another manifold
     pairs: int = 100_000,  # random pairs of points to average over
     generator: torch.Generator | None = None,  # source of randomness
 ) -> Manifold:  # the same shape at another size
     "A larger or smaller copy of a manifold with a given mean coefficient; ValueError if no size has it"
-    d = _random_distances(manifold, pairs, generator)
+    space, f = MANIFOLDS.make(manifold), INHIBITORS.make(inhibitor)
+    d = _random_distances(space, pairs, generator)
 
     def too_dear(log_factor: float) -> bool:
-        return inhibitor(d * math.exp(log_factor)).mean().item() > mean
+        return f(d * math.exp(log_factor)).mean().item() > mean
 
     now = too_dear(0.0)
     for step in sorted((k / 10 for k in range(-60, 41) if k), key=abs):  # factors from e^-6 to e^4, nearest to 1 first
@@ -507,8 +585,8 @@ def matched(
             for _ in range(30):
                 middle = (inner + outer) / 2
                 inner, outer = (middle, outer) if too_dear(middle) == now else (inner, middle)
-            return manifold.scaled(math.exp(inner))
-    raise ValueError(f"no size of {manifold} has a mean coefficient of {mean} under {inhibitor}; give one that it reaches")
+            return space.scaled(math.exp(inner))
+    raise ValueError(f"no size of {space} has a mean coefficient of {mean} under {f}; give one that it reaches")
 
 
 # %%
@@ -525,7 +603,56 @@ test_fail(lambda: matched(torus, dog, 500.0, 1000, seeded()), contains="no size"
 
 
 # %% [markdown]
-# An honest comparison reports both: spaces as they come, and spaces of matched mean.
+# The other remedy asks how densely neurons stand. $N$ random neurons leave gaps; the *covering radius* is how far a point can be from the nearest neuron. Where it is large, few
+# neurons lie within reach of each other, whatever the inhibitor.
+
+# %%
+#| export
+def covering_radius(
+    manifold: str | Manifold,
+    n: int,  # how many neurons
+    generator: torch.Generator | None = None,  # source of randomness
+    draws: int = 8,  # sets of neurons to average over
+    probes: int = 2000,  # points of each draw whose nearest neuron is looked up
+) -> float:  # mean over draws of the greatest distance from a probe to its nearest neuron
+    "Radius within which every point of a space has one of `n` random neurons; a little less than in truth, since not every point is tried"
+    space = MANIFOLDS.make(manifold)
+    check_whole(n=n, draws=draws, probes=probes)
+    gaps = [space.distance(space.sample(probes, generator), space.sample(n, generator)).amin(-1).max().item() for _ in range(draws)]
+    return sum(gaps) / draws
+
+
+def matched_covering(
+    manifold: str | Manifold,  # to be scaled
+    radius: float,  # wanted covering radius, such as that of another space
+    n: int,  # how many neurons
+    generator: torch.Generator | None = None,  # source of randomness
+) -> Manifold:  # the same shape at another size
+    "A larger or smaller copy of a space on which `n` random neurons have a given covering radius"
+    check_positive(radius=radius)
+    space = MANIFOLDS.make(manifold)
+    return space.scaled(radius / covering_radius(space, n, generator))
+
+
+# %%
+sizes = [10, 30, 100, 300, 1000]
+fig, ax = plt.subplots(figsize=(6, 3.4), layout="constrained")
+for name, colour in zip(("circle", "torus", "sphere", "torus6"), plt.get_cmap("viridis")(torch.linspace(0, 0.85, 4)), strict=True):
+    radii = [covering_radius(name, n, seeded(), draws=4) for n in sizes]
+    ax.loglog(sizes, radii, "o-", color=colour, label=name)
+    print(f"{name:8} covering radius of 1000 neurons {radii[-1]:.2f}; it is 1 on {matched_covering(name, 1.0, 1000, seeded()).name}")
+ax.set(xlabel="neurons $N$", ylabel="covering radius")
+ax.legend()
+plt.show()
+
+small, large = (covering_radius(Torus(period=period), 100, seeded()) for period in (1.0, 10.0))
+test_close(large / small, 10, eps=1e-4)
+
+
+# %% [markdown]
+# On the circle ten times the neurons leave about a tenth of the gaps; in six dimensions they hardly matter, and most neurons have nobody near.
+#
+# An honest comparison reports all three: spaces as they come, of matched mean, and of matched covering radius. For each the regularizer takes the copy as it is: `ModuliRegularizer(rnn, matched("sphere", dog, wanted))`.
 #
 # ## Exercise 1: a ring
 #

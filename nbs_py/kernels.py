@@ -242,7 +242,7 @@ for count in (1, 8, 15, 16):
 #
 # Now the loop of above, for a strip of the batch as wide as `lanes`. The sums are loaded once and stored once. In between, each weight costs one read of states and nothing else.
 #
-# Where four rows have their weights in the same columns, even that read serves four times. Such rows are stored as *4×1 blocks*, with four values for each column.
+# A row that has no weight in a panel is passed over: a large network with local wiring has most of its panels empty. Where four rows have their weights in the same columns, even that read serves four times. Such rows are stored as *4×1 blocks*, with four values for each column.
 
 # %%
 #| export
@@ -251,6 +251,8 @@ def single_rows(first, last, rows, start, columns, values, states, origin, out, 
     "The sets of rows from first to last, one row in each: add to out[:, k : k + lanes] the product with states, which begin with those of the column and batch `origin`"
     column, at = origin
     for i in range(first, last):
+        if start[i] == start[i + 1]:
+            continue
         sums = load(out, rows[i, 0], k, lanes)
         for p in range(start[i], start[i + 1]):
             sums = multiply_add(values[p], load(states, columns[p] - column, k - at, lanes), sums)
@@ -262,6 +264,8 @@ def blocks_of_four(first, last, rows, start, columns, values, states, origin, ou
     "The same with four rows in each set"
     column, at = origin
     for i in range(first, last):
+        if start[i] == start[i + 1]:
+            continue
         q, r, s, t = rows[i]
         a, b, c, d = load(out, q, k, lanes), load(out, r, k, lanes), load(out, s, k, lanes), load(out, t, k, lanes)
         for p in range(start[i], start[i + 1]):

@@ -78,22 +78,26 @@ plt.style.use("modreg.data.book")
 # `None` stands for "as the scale says". A name that does not exist, or a value that makes no sense, stops the notebook before it computes anything.
 
 # %% tags=["parameters"]
-manifold = "torus"  # circle, sphere, torus, klein, torus6, r3, r9, s3
-inhibitor = "difference_of_gaussians"  # ricker, diffusion, sinusoid, gaussian, constant
+manifold = "torus"  # circle, sphere(radius=2), torus6, torus*circle, …; one for each recurrent weight: torus,sphere,klein
+inhibitor = "difference_of_gaussians"  # ricker, diffusion, sinusoid, gaussian, constant, difference_of_gaussians(b=3), …
 penalty = "moduli"  # moduli (the method), none, l1, l2, shuffled, distance_shuffled, sernn
-train_embedding = False  # learn the neurons' places together with the weights
+power = 1.0  # n of eq. 6
 strength = None  # λ of eq. 6 in mean form
+train_embedding = False  # learn the neurons' embedding together with the weights
+sparsifier = "magnitude"  # magnitude (the paper), random, geometric, set, rigl, regrow; rigl(share=0.1), …
 sparsity = 0.9  # share of weights that is zero at the end
+schedule = "linear"  # how sparsity rises: linear (the paper), cubic, one_shot
 lottery = True  # train again from new weights under the same masks
-vocabulary = None  # number of words
-anneal = 4.0  # divisor of a stalled seed's rate (the paper's); 1 keeps the rate
-hidden = None  # number of hidden neurons N of each layer
+ticket = "redraw"  # new weights: redraw, original, shuffled (redraw, masks permuted)
+hidden = None  # number of hidden neurons N
 epochs = None  # epochs a phase
-seeds = 3  # number of models
-seed = 0  # the first seed
+seeds = 3  # number of models, trained as one stacked computation
+seed = 0  # the first seed; the others follow it
 scale = "auto"  # small (minutes on two cores), paper (for a GPU)
 device = "auto"  # cpu, cuda
 out = "runs"  # folder that holds the run folders
+vocabulary = None  # number of words V: the most frequent; all others are read as <unk>
+anneal = 4.0  # a seed's rate is divided by it after an epoch without a new best on the validation text; 1 keeps the rate
 
 
 # %% [markdown]
@@ -457,6 +461,7 @@ class LanguageModel(nn.Module):
 
 # %%
 #| export
+#| fold
 class SeedSGD(torch.optim.Optimizer):
     "Gradient descent with a rate for each seed"
 
@@ -478,6 +483,7 @@ class SeedSGD(torch.optim.Optimizer):
 
 # %%
 #| export
+#| fold
 class AnnealOnPlateau:
     "Divides a seed's rate by `factor` after each epoch whose `metric` is no new best for that seed"
 

@@ -46,6 +46,7 @@ import matplotlib.pyplot as plt
 from fastcore.test import test_close, test_eq, test_fail
 
 from modreg.book.exercises import exercise
+from modreg.book.explore import glued_square
 
 plt.style.use("modreg.data.book")
 
@@ -61,15 +62,45 @@ for ax, (name, point) in zip(axes.flat, corner.items(), strict=True):
     ax.set(title=name)
 plt.show()
 
-
 # %% [markdown]
 # One neuron (the star) in each of four spaces. Colour is the geodesic distance to it, the length of the shortest path within the
 # space: bright is far. Lines join points at equal distance.
 #
 # *Predict, before you read on:* the star on the torus sits near the right edge, and its neighbourhood comes in again on the left,
 # at the same height. On the Klein bottle it also comes in on the left. At which height, and why?
+#
+# ## Neurons on a space
+#
+# Two calls are all that a network needs of a space: one draws a point for each neuron, and one says how far all are from all.
+
+# %%
+space = finished.manifold("torus(period=10)")
+neurons = space.sample(200, torch.Generator().manual_seed(0))
+neurons = neurons[neurons[:, 0].argsort()]  # numbered from left to right, for the picture's sake
+distances = space.distance(neurons)
+
+fig, (left, right) = plt.subplots(1, 2, figsize=(8.4, 3.4), layout="constrained")
+left.scatter(*space.chart(neurons).T, c=distances[100])
+left.plot(*neurons[100], "*", color="white", markeredgecolor="black", markersize=15)
+left.set(aspect="equal", xlabel="x", ylabel="y", title="200 neurons, seen from one of them")
+fig.colorbar(right.imshow(distances), ax=(left, right), label="distance")
+right.set(xlabel="neuron", ylabel="neuron", title="all distances")
+plt.show()
 
 # %% [markdown]
+# The matrix on the right is what the regularizer will turn into prices. Its upper right corner is dark: the first neurons and the last ones are neighbours, over the edge.
+#
+# ## Glue
+#
+# A torus and a Klein bottle are a square whose edges are glued in pairs. How they are glued makes the difference.
+
+# %%
+glued_square()
+
+
+# %% [markdown]
+# *Question:* the disc is one neighbourhood and stays one, however it is cut up on the square. On which of the two surfaces can a neuron that walks straight on come home with left and right exchanged?
+#
 # ## The obvious distance
 #
 # The flat torus is the square with opposite edges glued. To go from $x$ to $y$ one takes the short way round in each coordinate.
@@ -84,6 +115,17 @@ def naive_torus(x, y, period=10.0):
 
 
 test_close(naive_torus(torch.tensor([[9.5, 5.0]]), torch.tensor([[0.5, 5.0]])), 1.0)
+
+x = torch.linspace(0, 10, 400)
+fig, (left, right) = plt.subplots(1, 2, figsize=(8.4, 2.6), layout="constrained")
+for at, colour in ((2.0, "#440154"), (7.0, "#35b779")):
+    delta = x - at
+    left.plot(x, delta - 10 * torch.round(delta / 10), ".", markersize=2, color=colour, label=f"from {at:.0f}")
+    right.plot(x, naive_torus(torch.tensor([[at]]), x[:, None])[0], color=colour)
+left.set(xlabel="x", ylabel="shortest difference", title="the short way round")
+right.set(xlabel="x", ylabel="distance", title="its length")
+left.legend()
+plt.show()
 
 # %% [markdown]
 # The values are right. But an embedding can be *trained*, and then the gradient matters. Every neuron is at distance 0 from itself,
@@ -120,14 +162,30 @@ naive_sphere(close, close).sum().backward()
 print(f"{(~close.grad.isfinite()).any(-1).float().mean():.0%} of gradients are not finite")
 assert not close.grad.isfinite().all()
 
+# %%
+angles = torch.logspace(-7, 0, 200, dtype=torch.float64)
+north = torch.tensor([[0.0, 1.0]])
+tilted = torch.stack([angles.sin(), angles.cos()], -1).float()
+by_chords = 2 * torch.atan2((north - tilted).norm(dim=-1), (north + tilted).norm(dim=-1))
+by_arccosine = naive_sphere(north, tilted, 1.0)[0]
+
+fig, ax = plt.subplots(figsize=(6, 3.4), layout="constrained")
+for answer, label, style in ((by_arccosine, "arccosine", "--"), (by_chords, "two chords", "-")):
+    ax.loglog(angles, ((answer - angles).abs() / angles).clamp(min=1e-9), style, color="#440154" if style == "-" else "#35b779", label=label)
+ax.set(xlabel="true angle (radians)", ylabel="relative error", title="float32: angle between two unit vectors")
+ax.legend()
+plt.show()
+
 
 # %% [markdown]
+# Below some angle the arccosine answers 0 whatever you ask: the error is the whole angle. The other curve belongs to a better formula, which stands further down.
+#
 # The arccosine is infinitely steep at $\pm 1$, just where neighbours and antipodes are: the slightest rounding of the inner product
 # becomes a distance, and rounding beyond 1 becomes `nan` at once.
 #
 # So here is what a distance has to be:
 #
-# 1. exactly zero from a point to itself, and exactly symmetric,
+# 1. exactly zero from a point to itself, and symmetric,
 # 2. with finite gradients everywhere: at 0, near 0, and where two shortest paths meet,
 # 3. in float32 as in float64,
 # 4. in memory for the $N \times N$ answer, not for all coordinates of all pairs.
@@ -161,6 +219,7 @@ def check_points(
 
 # %%
 #| export
+#| fold Guards
 def _check_pair(manifold: "Manifold", x: Tensor, y: Tensor | None) -> tuple[Tensor, Tensor]:
     "Two arrays of points of one dtype, the second the first itself if it is not given"
     check_points(manifold, x, "x", 2)
@@ -182,6 +241,29 @@ def _why_not(manifold: "Manifold", x: Tensor) -> str:
     return f"{outside} points of {x[..., 0].numel()} are not on {manifold}; call project" if outside else ""
 
 
+# %%
+#| export
+#| fold What all spaces share
+def _vjp(manifold: "Manifold", x: Tensor, y: Tensor) -> tuple[Tensor, Callable]:
+    "Distances and their backward pass by automatic differentiation"
+    with torch.enable_grad():
+        x, y = x.detach().requires_grad_(), y.detach().requires_grad_()
+        d = manifold.distance(x, y)
+    return d.detach(), lambda grad: torch.autograd.grad(d, (x, y), grad)
+
+
+def _scaled(manifold: "Manifold", factor: float) -> "Manifold":
+    "A copy whose field of length is multiplied by a factor"
+    if manifold.scale_field is None:
+        raise NotImplementedError(f"{manifold} has no scale_field: name the field that is its length")
+    return replace(manifold, **{manifold.scale_field: getattr(manifold, manifold.scale_field) * factor})
+
+
+def _flattened(x: Tensor) -> Tensor:
+    "The first two coordinates, the second 0 if there is only one"
+    return x[..., :2] if x.shape[-1] > 1 else torch.cat([x, torch.zeros_like(x)], -1)
+
+
 # %% [markdown]
 # The base class. Who adds a space writes the four methods marked *abstract*; a class that lacks one can't be made. Who uses a space
 # calls `distance`, which checks what it is given and then asks `pairwise`.
@@ -197,6 +279,10 @@ class Manifold(ABC):
     chart_labels = ("x", "y")  # axis labels for `chart`
     scale_field = None  # name of the field that `scaled` multiplies
     trainable = True  # points can move by small steps; False where they are indices, of dtype int64
+
+    def __init_subclass__(cls):
+        if "pairwise" in vars(cls) and "distance_vjp" not in vars(cls):  # a parent's would be that of another distance
+            cls.distance_vjp = Manifold.distance_vjp
 
     @property
     def name(self) -> str:
@@ -229,34 +315,45 @@ class Manifold(ABC):
 
     def distance_vjp(self, x: Tensor, y: Tensor) -> tuple[Tensor, Callable]:
         "Distances (n, m), and a function that carries their gradient (n, m) back to `x` and `y`, to be called once"
-        with torch.enable_grad():
-            x, y = x.detach().requires_grad_(), y.detach().requires_grad_()
-            d = self.distance(x, y)
-        return d.detach(), lambda grad: torch.autograd.grad(d, (x, y), grad)
+        return _vjp(self, x, y)
 
     def check(self, x: Tensor) -> tuple[bool, str]:
         "Whether these (..., coordinates) are points of the manifold, and if not, why"
-        reason = _why_not(self, x)
-        return not reason, reason
+        return not (reason := _why_not(self, x)), reason
 
     def scaled(self, factor: float) -> "Manifold":
         "The same space with all its distances multiplied by a factor"
-        if self.scale_field is None:
-            raise NotImplementedError(f"{self} has no scale_field: name the field that is its length")
-        return replace(self, **{self.scale_field: getattr(self, self.scale_field) * factor})
+        return _scaled(self, factor)
 
     def chart(self, x: Tensor) -> Tensor:
         "Flat coordinates (..., n, 2) of points (..., n, coordinates) for pictures: the first two, unless a subclass has a better map"
-        check_points(self, x)
-        return x[..., :2] if self.coordinates > 1 else torch.cat([x, torch.zeros_like(x)], -1)
+        return _flattened(check_points(self, x))
+
+
+# %%
+fig, axes = plt.subplots(1, 2, figsize=(8, 3.8), layout="constrained")
+for ax, name in zip(axes, ("torus", "klein"), strict=True):
+    space = finished.manifold(name)
+    home = space.sample(60, torch.Generator().manual_seed(1))
+    strays = 5 + 7 * torch.randn(12, 2, generator=torch.Generator().manual_seed(2))
+    ax.add_patch(plt.Rectangle((0, 0), 10, 10, fc="0.95", zorder=0))
+    ax.plot(*home.T, ".", color="0.7")
+    for stray, back, inside in zip(strays, space.project(strays), space.contains(strays), strict=True):
+        if not inside:
+            ax.annotate("", back, stray, arrowprops=dict(arrowstyle="-|>", color="#31688e"))
+    ax.set(title=name, aspect="equal", xlim=(-5, 15), ylim=(-5, 15), xlabel="x", ylabel="y")
+plt.show()
 
 
 # %% [markdown]
-# Then two guards for the fields of a manifold, and a way to draw random numbers on the device where the generator lives, since a
+# Gray points are drawn by `sample`. Arrows lead from strays, which `contains` denies, to where `project` puts them: by whole periods on the torus, and on the Klein bottle sometimes upside down.
+#
+# Last come two guards for the fields of a manifold, and a way to draw random numbers on the device where the generator lives, since a
 # generator can't serve another.
 
 # %%
 #| export
+#| fold Guards for fields
 def check_whole(**values: int) -> None:
     "Raise ValueError unless each value is a whole number of 1 or more"
     for name, value in values.items():
@@ -283,14 +380,6 @@ def draw(
     shape = (*n, coordinates) if isinstance(n, (tuple, list)) else (n, coordinates)
     x = sampler(shape, generator=generator, dtype=dtype, device=device if generator is None else generator.device)
     return x if device is None else x.to(device)
-
-
-# %%
-#| export
-def patch(method):
-    "Make a function a method of the class that annotates its `self`, so that a long class can be told in pieces"
-    setattr(method.__annotations__["self"], method.__name__, method)
-    return method
 
 
 # %% [markdown]
@@ -330,6 +419,7 @@ def _norm(deltas) -> Tensor:
 
 # %%
 #| export
+#| fold Gradient by hand
 class _FlatDistance(torch.autograd.Function):
     "Length of the shortest difference; O(n·m) memory; gradient 0 where the distance is 0"
     generate_vmap_rule = True
@@ -370,6 +460,7 @@ def _flat_vjp(differences, d: Tensor, grad: Tensor) -> tuple[Tensor, Tensor]:
 
 # %%
 #| export
+#| fold What flat spaces share
 class _Flat(Manifold):
     "What spaces with flat coordinates share; `period` is None for a line that never comes back"
     period = None
@@ -470,13 +561,28 @@ quarter = circle.period / 4
 test_close(circle.distance(torch.tensor([[0.0]]), torch.tensor([[quarter], [2 * quarter], [3 * quarter]])),
            torch.tensor([[quarter, circle.diameter, quarter]]), eps=1e-5)
 
+# %%
+grid = torch.cartesian_prod(*[torch.linspace(0.25, 9.75, 20)] * 2).requires_grad_()
+star = torch.tensor([[6.0, 4.0]])
+d = torus.distance(grid, star)
+(away,) = torch.autograd.grad(d.sum(), grid)
+fig, ax = plt.subplots(figsize=(4.4, 4), layout="constrained")
+arrows = ax.quiver(*grid.detach().T, *away.T, d.detach()[:, 0], scale=28, width=0.006)
+fig.colorbar(arrows, ax=ax, label="distance")
+ax.plot(*star[0], "*", color="white", markeredgecolor="black", markersize=15)
+ax.set(aspect="equal", xlabel="x", ylabel="y", title="gradient of the distance to a star")
+plt.show()
+
 
 # %% [markdown]
+# Every arrow has length 1 and points straight away from the star; an embedding that is trained walks along such arrows. They meet head-on where two shortest paths are equally long, half a period away from the star. There the
+# distance has a ridge, and the gradient jumps, but it stays finite.
+#
 # ## The Klein bottle: nine images, then two
 #
 # Glue the top of the square to the bottom as on the torus, but the right edge to the left *upside down*:
 # $(x, y) \sim (x + 10, 10 - y)$. Whoever leaves on the right at height 2 comes in on the left at height 8. That answers the question
-# at the top.
+# at the top; and who walks on to the right comes home with left and right exchanged.
 #
 # Lay out copies of the square, each with its image of the point. The distance is that to the nearest image:
 
@@ -525,6 +631,7 @@ plt.show()
 
 # %%
 #| export
+#| fold The way home
 def _turn_home(x: Tensor, period: float) -> Tensor:
     "Bring points to the square [0, period)² by the gluing of the Klein bottle"
     across, up = x.unbind(-1)
@@ -582,6 +689,7 @@ test_eq(klein.check(moved)[0], False)
 
 # %%
 #| export
+#| fold Euclidean space
 @dataclass(frozen=True)
 class Euclidean(_Flat):
     "Euclidean space R^dim, with points drawn from the cube [0, side]^dim; for trained embeddings"
@@ -621,23 +729,23 @@ class Euclidean(_Flat):
 # which is where the arccosine lost its digits.
 
 # %%
-angles = torch.logspace(-7, 0, 200, dtype=torch.float64)
-north = torch.tensor([[0.0, 1.0]])
-tilted = torch.stack([angles.sin(), angles.cos()], -1).float()
-by_chords = 2 * torch.atan2((north - tilted).norm(dim=-1), (north + tilted).norm(dim=-1))
-by_arccosine = naive_sphere(north, tilted, 1.0)[0]
-
-fig, ax = plt.subplots(figsize=(6, 3.4), layout="constrained")
-for answer, label, style in ((by_arccosine, "arccosine", "--"), (by_chords, "two chords", "-")):
-    ax.loglog(angles, ((answer - angles).abs() / angles).clamp(min=1e-9), style, color="#440154" if style == "-" else "#35b779", label=label)
-ax.set(xlabel="true angle (radians)", ylabel="relative error", title="float32: angle between two unit vectors")
-ax.legend()
+#| code-fold: true
+turn, angle = torch.linspace(0, 2 * math.pi, 200), torch.tensor(1.1)
+u, v = torch.tensor([1.0, 0.0]), torch.stack([angle.cos(), angle.sin()])
+fig, ax = plt.subplots(figsize=(4, 3.6), layout="constrained")
+ax.plot(turn.cos(), turn.sin(), color="0.7")
+for end, label, colour in ((u, "$|u - v| = 2\\,\\sin(θ/2)$", "#440154"), (-u, "$|u + v| = 2\\,\\cos(θ/2)$", "#35b779")):
+    ax.plot([v[0], end[0]], [v[1], end[1]], color=colour, lw=2, label=label)
+for point, name in ((u, "$u$"), (v, "$v$"), (-u, "$-u$")):
+    ax.plot(*point, "k.", markersize=9)
+    ax.annotate(name, 1.13 * point, ha="center", va="center")
+ax.set(aspect="equal", xlim=(-1.4, 1.4), ylim=(-1.7, 1.25), title="two chords of an angle", xlabel="first axis", ylabel="second axis")
+ax.legend(loc="lower center")
 plt.show()
 
 
 # %% [markdown]
-# Below some angle the arccosine answers 0 whatever you ask: the error is the whole angle. With chords it stays at the rounding
-# of a single number.
+# The two chords stand at a right angle, and their quotient is the tangent of half the angle. In the figure of errors it is the curve that stays at the rounding of a single number.
 #
 # The gradient by hand again. With $D = |u - v|$ and $S = |u + v|$,
 #
@@ -647,12 +755,27 @@ plt.show()
 
 # %%
 #| export
+#| fold Two chords and their gradient
 def _chords(u: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
     "Lengths |u - v| and |u + v| of all pairs, one coordinate at a time"
     pairs = [(u[..., :, None, k], v[..., None, :, k]) for k in range(u.shape[-1])]
     return _norm(a - b for a, b in pairs), _norm(a + b for a, b in pairs)
 
 
+def _angle_vjp(u: Tensor, v: Tensor, near: Tensor, far: Tensor, grad: Tensor) -> tuple[Tensor, Tensor]:
+    "Carry the gradient (..., n, m) of angles back to both unit vectors"
+    grad, to_u, to_v = 2 * grad / (near**2 + far**2), [], []
+    for k in range(u.shape[-1]):
+        a, b = u[..., :, None, k], v[..., None, :, k]
+        apart, along = grad * far * _over(a - b, near), grad * near * _over(a + b, far)
+        to_u.append((apart - along).sum(-1))
+        to_v.append((-apart - along).sum(-2))
+    return torch.stack(to_u, -1).sum_to_size(u.shape), torch.stack(to_v, -1).sum_to_size(v.shape)
+
+
+# %%
+#| export
+#| fold Angles
 class _SphereDistance(torch.autograd.Function):
     "Angles between unit vectors; O(n·m) memory; gradient 0 at equal points and at antipodes"
     generate_vmap_rule = True
@@ -671,17 +794,6 @@ class _SphereDistance(torch.autograd.Function):
         return _angle_vjp(u, v, *_chords(u, v), grad)
 
 
-def _angle_vjp(u: Tensor, v: Tensor, near: Tensor, far: Tensor, grad: Tensor) -> tuple[Tensor, Tensor]:
-    "Carry the gradient (..., n, m) of angles back to both unit vectors"
-    grad, to_u, to_v = 2 * grad / (near**2 + far**2), [], []
-    for k in range(u.shape[-1]):
-        a, b = u[..., :, None, k], v[..., None, :, k]
-        apart, along = grad * far * _over(a - b, near), grad * near * _over(a + b, far)
-        to_u.append((apart - along).sum(-1))
-        to_v.append((-apart - along).sum(-2))
-    return torch.stack(to_u, -1).sum_to_size(u.shape), torch.stack(to_v, -1).sum_to_size(v.shape)
-
-
 # %% [markdown]
 # An optimizer's step leaves the sphere by a little. So `distance` looks only at the *direction* of each point, which makes the gradient
 # tangent to the sphere. One more trap: a library's `atan2` is computed several at a time, the odd ones at the end by other code, so
@@ -691,6 +803,7 @@ def _angle_vjp(u: Tensor, v: Tensor, near: Tensor, far: Tensor, grad: Tensor) ->
 
 # %%
 #| export
+#| fold Directions and Hammer's map
 def _unit(x: Tensor) -> Tensor:
     "Points divided by their length; the origin, which has no direction, goes to the first axis"
     size = x.detach().abs().amax(-1, keepdim=True)
@@ -768,7 +881,6 @@ d.sum().backward()
 assert x.grad.isfinite().all()
 test_eq(sphere.check(sphere.project(torch.zeros(1, 3))), (True, ""))
 
-# %%
 points = {"uniform": sphere.sample(1500, torch.Generator().manual_seed(5))}
 turns, heights = torch.rand(2, 1500, generator=torch.Generator().manual_seed(6)) * torch.tensor([[2 * math.pi], [math.pi]])
 points["uniform in latitude and longitude"] = 5 * torch.stack(
@@ -799,6 +911,8 @@ MANIFOLDS.register("r", Euclidean, numbered=True)
 MANIFOLDS.register("s", Sphere, numbered=True)
 
 
+# %%
+#| export
 def manifold(
     spec: str | Manifold,  # such as "torus", "torus6", "r3", "torus(period=20)"; or a manifold
 ) -> Manifold:  # the manifold
@@ -814,6 +928,12 @@ def register_manifold(
     MANIFOLDS.register(name, space)
 
 
+# %% [markdown]
+# Several spaces, such as one for each layer, stand in one text with commas between them.
+
+# %%
+#| export
+#| fold Several spaces
 def manifolds_of(
     specs: str | Manifold | Sequence[str | Manifold],  # one for all, or one for each; in one text with commas between them
     count: int,  # how many are wanted
@@ -834,14 +954,23 @@ test_eq(manifold("s2").name, "sphere")
 test_eq(manifolds_of("torus, sphere", 2), [Torus(), Sphere()])
 test_fail(lambda: manifold("donut"), contains="circle, sphere, torus, klein")
 
-
 # %% [markdown]
 # ## What a neuron sees
 #
-# The picture at the top, as a function: colour every place by its distance from one point, or by any function of that distance.
+# The picture at the top, as a function: colour each point by its distance from one, or by any function of that distance. The Klein bottle once more, a
+# larger torus, and a smaller sphere, with all that is nearer than 2:
+
+# %%
+fig, axes = plt.subplots(1, 3, figsize=(10, 3), layout="constrained")
+for ax, text, star in zip(axes, ("klein", "torus(period=20)", "sphere(radius=2)"), ([9.5, 2.0], [9.5, 2.0], [1.6, 0.0, 1.2]), strict=True):
+    finished.plot_from_point(finished.manifold(text), torch.tensor(star), ax, lambda d: d.clamp(max=2))
+    ax.set_title(text)
+plt.show()
+
 
 # %%
 #| export
+#| fold The picture's code
 def plot_from_point(
     manifold: Manifold,  # circle, sphere, torus or Klein bottle
     point: Tensor,  # one point (coordinates,)
@@ -866,6 +995,7 @@ def plot_from_point(
 
 # %%
 #| export
+#| fold Grids
 def _grid(manifold: Manifold, resolution: int) -> Tensor:
     "A grid of points (rows, columns, coordinates) that covers a manifold with a flat picture"
     side = torch.linspace(0, 1, resolution)
@@ -905,14 +1035,15 @@ plt.show()
 # ## A manifold of your own: a checklist
 #
 # 1. A frozen dataclass that inherits from `Manifold`; its fields in `__post_init__` refuse impossible values.
-# 2. `dim`, `coordinates`, `diameter`, `name`, and `scale_field`, the name of the field that is a length.
+# 2. `dim`, `coordinates`, `diameter`, and `scale_field`, the name of the field that is a length.
 # 3. `sample`: uniform, drawn from the given generator only, in the given dtype, and for a tuple `(s, n)` too.
-# 4. `pairwise(x, y)`: (..., n, coordinates) and (..., m, coordinates) to (..., n, m). Exactly 0 for equal points, exactly symmetric,
+# 4. `pairwise(x, y)`: (..., n, coordinates) and (..., m, coordinates) to (..., n, m). 0 for equal points, symmetric,
 #    never above the diameter, gradients finite everywhere. Glued from flat pieces? Then give `_differences` and no more.
 # 5. `project` lands on the manifold and leaves alone what is there; `contains` agrees with it.
 # 6. `chart`, if the first two coordinates make no good picture.
-# 7. One line in `SPACES` of `tests/test_manifolds.py`: it then meets the same tests as the spaces above.
-# 8. An *independent* oracle: brute force over images, or another library. A test that repeats your formula repeats your mistake.
+# 7. `check_manifold(space)` says in words which of these it doesn't keep, and what rounding may excuse ([checks](checks.ipynb)).
+# 8. `register_manifold("band", Band)` gives it a name: `"band(length=30)"` then works in every task and notebook.
+# 9. An *independent* oracle: brute force over images, or another library. A test that repeats your formula repeats your mistake.
 #
 # ## Exercise 1: a space of your own
 #

@@ -31,7 +31,7 @@ import functools
 import math
 import warnings
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from weakref import WeakSet
 
@@ -132,8 +132,8 @@ def bits(values: Tensor) -> Tensor:
 
 
 def _pieces(*tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
-    "The same pieces of tensors of one shape, a cache full at a time; the whole of them on a GPU or where they are not contiguous"
-    flat = all(t.is_cpu and t.is_contiguous() for t in tensors)
+    "The same pieces of tensors of one shape, a cache full at a time; the whole of them if they are small, on a GPU, or not contiguous"
+    flat = tensors[0].numel() > PIECE and all(t.is_cpu and t.is_contiguous() for t in tensors)
     return zip(*(t.view(-1).split(PIECE) if flat else [t] for t in tensors), strict=True)
 
 
@@ -159,17 +159,29 @@ for dtype in (torch.float64, torch.float32, torch.bfloat16, torch.float16, torch
 
 # %%
 #| export
+def check_names(
+    names: Iterable[str],
+    weights: dict[str, Tensor],  # by name
+    what: str,  # is given under these names
+) -> None:
+    "ValueError if one of the names is that of no weight; it says which comes nearest"
+    for name in names:
+        if name not in weights:
+            near = difflib.get_close_matches(str(name), weights, 1)
+            hint = f"; did you mean {near[0]!r}?" if near else ";"
+            raise ValueError(f"{what} for {name!r}, but there is no such weight{hint} there are {', '.join(weights)}")
+
+
+# %%
+#| export
 def as_masks(
     masks: dict[str, Tensor],  # by name; True or 1 where a weight stays, False or 0 where it is pruned
     weights: dict[str, Tensor],  # by name
 ) -> dict[str, Tensor]:  # of bool
     "Masks of these weights; ValueError if a name is unknown, a shape is another, or a value is neither 0 nor 1"
+    check_names(masks, weights, "a mask is given")
     checked = {}
     for name, mask in masks.items():
-        if name not in weights:
-            near = difflib.get_close_matches(str(name), weights, 1)
-            hint = f"; did you mean {near[0]!r}?" if near else ";"
-            raise ValueError(f"a mask is given for {name!r}, but there is no such weight{hint} there are {', '.join(weights)}")
         if not torch.is_tensor(mask):
             raise TypeError(f"mask of {name} is a {type(mask).__name__}; it is a tensor, True where a weight stays")
         if mask.shape != weights[name].shape:
@@ -311,21 +323,33 @@ class PrunedModule(MaskedModule):
         "Whether a pruned place holds something; on a GPU, where looking would have to wait, it is always said to"
         if name not in self.probes:
             self.probes[name] = _probe(self.mask(name))
-        weight = self.weights[name].detach()
-        return weight.is_cuda or bool(bits(weight).take(self.probes[name]).any())
+        weight, places = self.weights[name].detach(), self.probes[name]
+        if weight.is_cpu and weight.is_contiguous():  # numpy has less to ask before it looks
+            return bits(weight).numpy().reshape(-1)[places.numpy()].any()
+        return weight.is_cuda or bool(bits(weight).take(places).any())
 
     def set(self, masks: dict[str, Tensor]) -> None:
         "Other masks, for the weights, their gradients, and all optimizers that have stepped along them"
         for name, mask in masks.items():
-            self.masks[name].copy_(mask)
+            if self.masks[name] is not mask:
+                self.masks[name].copy_(mask)
             self.probes.pop(name, None)
         self.apply_()
+        if not masks:
+            return
         for name in masks:
             mask_gradient_(self.weights[name], self.mask(name))
         optimizers, self.optimizers = self.optimizers, WeakSet()
         for optimizer in optimizers:
             self.mask_optimizer_(optimizer)
         tell_copies(self, masks)
+
+    def after_step(self, optimizer: torch.optim.Optimizer) -> None:
+        "What an optimizer that holds the weights has done to them is undone where they are pruned"
+        self.source = None
+        self.apply_()
+        if optimizer not in self.optimizers:
+            self.mask_optimizer_(optimizer)
 
     @torch.no_grad()
     def mask_optimizer_(self, optimizer: torch.optim.Optimizer) -> None:
@@ -390,6 +414,11 @@ def mask_before_forward(
         guard.module._parameters[name] = masked(there, guard.masks[name].to(there.device))
 
 
+def _is_traced() -> bool:
+    "Whether a pass is compiled, exported or traced, and not run"
+    return torch.compiler.is_compiling() or torch.jit.is_tracing()
+
+
 def give_back(
     guard: "Guard",
     called: nn.Module,  # whose forward pass is over
@@ -425,6 +454,18 @@ def _watch_optimizers() -> None:
 
 # %%
 #| export
+def copy_guard(guard: "Guard", memo: dict) -> "Guard":
+    "What copy.deepcopy makes of a guard: one that stands at the copied module, and knows where it comes from"
+    memo[id(guard)] = copied = object.__new__(type(guard))
+    copied.__setstate__(copy.deepcopy(guard.__getstate__(), memo))
+    copied.stamps = {name: _stamp(weight) for name, weight in copied.weights.items()}
+    copied.source = weakref.ref(guard)
+    guard.copies.add(copied)
+    return copied
+
+
+# %%
+#| export
 class Guard(PrunedModule):
     "Keeps the weights of one module within their masks, whoever writes to them"
 
@@ -444,40 +485,36 @@ class Guard(PrunedModule):
     def __setstate__(self, state: dict) -> None:
         self.__dict__.update(state)
         self.gradients, self.stamps, self.probes, self.tensor_handles, self.lent = {}, {}, {}, {}, []
-        self.optimizers, self.copies, self.followers, self.source, self.written = WeakSet(), WeakSet(), WeakSet(), None, False
+        self.optimizers, self.copies, self.followers = WeakSet(), WeakSet(), WeakSet()
+        self.source, self.written, self.checked = None, False, False
         for name in self.masks:
             self.watch(name)
         GUARDS.add(self)
         _watch_optimizers()
 
-    def __deepcopy__(self, memo: dict) -> "Guard":
-        return copy_guard(self, memo)
+    __deepcopy__ = copy_guard
 
     def before_forward(self, module: nn.Module, args: tuple = ()) -> None:
-        if not torch.compiler.is_compiling() and module._parameters:  # there are none in the copies of torch.nn.DataParallel
+        if self.checked:  # by the model, a moment ago
+            self.checked = False
+        elif not _is_traced() and module._parameters:  # there are none in the copies of torch.nn.DataParallel
             for name in self.masks:
                 mask_before_forward(self, name, module)
 
     def after_forward(self, module: nn.Module, args: tuple, result: object) -> None:
         give_back(self, module)
 
-    def before_saving(self, module: nn.Module, prefix: str, keep_vars: bool) -> None:
+    def before_saving(self, *of_the_hook: object) -> None:
         self.apply_()
 
-    def after_loading(self, module: nn.Module, incompatible_keys: object) -> None:
+    def after_loading(self, *of_the_hook: object) -> None:
         self.source = None
         self.apply_()
-
-    def after_step(self, optimizer: torch.optim.Optimizer) -> None:
-        self.source = None
-        self.apply_()
-        if optimizer not in self.optimizers:
-            self.mask_optimizer_(optimizer)
 
     def remove(self) -> None:
         "Let go"
         GUARDS.discard(self)
-        for handle in (*self.handles, *(handle for pair in self.tensor_handles.values() for handle in pair)):
+        for handle in sum(self.tensor_handles.values(), self.handles):
             handle.remove()
         self.tensor_handles.clear()
 
@@ -488,16 +525,6 @@ class Guard(PrunedModule):
 
 # %%
 #| export
-def copy_guard(guard: "Guard", memo: dict) -> "Guard":
-    "What copy.deepcopy makes of a guard: one that stands at the copied module, and knows where it comes from"
-    memo[id(guard)] = copied = object.__new__(type(guard))
-    copied.__setstate__(copy.deepcopy(guard.__getstate__(), memo))
-    copied.stamps = {name: _stamp(weight) for name, weight in copied.weights.items()}
-    copied.source = weakref.ref(guard)
-    guard.copies.add(copied)
-    return copied
-
-
 def tell_copies(
     guard: PrunedModule,
     masks: dict[str, Tensor],  # by attribute
@@ -641,24 +668,26 @@ class Masks(_ByName):
 
     def before_forward(self, model: nn.Module, args: tuple) -> None:
         "Also what a model reads from modules that it does not call"
-        if not torch.compiler.is_compiling():
+        if not _is_traced():
             for guard in self.guards:
                 for name in guard.masks:
                     mask_before_forward(guard, name, model)
+                guard.checked = guard.module is not model
 
     def after_forward(self, model: nn.Module, args: tuple, result: object) -> None:
         for guard in self.guards:
+            guard.checked = False
             give_back(guard, model)
 
     def set(self, masks: dict[str, Tensor]) -> None:
         "Other masks for some of the weights; all are masked"
+        news: dict[Guard, dict[str, Tensor]] = {guard: {} for guard in self.guards}
         for name, mask in as_masks(masks, self.weights).items():
             self.masks[name].copy_(mask)
             for guard, attribute in self.places[name]:
-                guard.source = None
-                guard.set({attribute: mask})
-        for guard in self.guards:
-            guard.apply_()
+                news[guard][attribute], guard.source = self.masks[name], None
+        for guard, new in news.items():
+            guard.set(new)
 
     def remove(self) -> None:
         "Let go; the zeros stay zeros until something trains them"
@@ -687,9 +716,7 @@ layer, mask = nn.Linear(8, 8), torch.rand(8, 8) < 0.5
 held = hold(layer, mask)
 average = torch.optim.swa_utils.AveragedModel(layer)
 copied = copy.deepcopy(layer)
-with torch.no_grad():
-    copied.weight.normal_()
-copied(torch.ones(8))
+by_optimizer(copied, torch.optim.Adam(copied.parameters()), torch.randn(4, 8))
 test_eq(copied.weight != 0, mask)
 
 layer.load_state_dict({name: torch.randn_like(value) for name, value in layer.state_dict().items()}, assign=True)
@@ -892,7 +919,8 @@ test_fail(lambda: held.set({}), contains="no parameter any more")
 # A pruned weight whose gradient overflowed came back as NaN, as long as the hook multiplied floats by the mask. And numpy's `partition`, quick as it is
 # on weights that all differ, took twenty times as long on a network that was half pruned, since weights that are pruned all count the same. A bracket needs no such luck, and sorts only what lies in it.
 #
-# Two things no hook sees: an optimizer that is compiled together with its whole step under `fullgraph=True`, which torch refuses by name, and a write by `p.data` to a few places alone, between two forward passes.
+# What no hook sees: a write by `p.data` to a few places of a large matrix alone, between two forward passes. It is undone after the next step. And `torch.jit.script` compiles hooks as if they were layers:
+# call `remove()` first. Tracing, `torch.export` and `torch.compile` leave them out.
 #
 # `torch.nn.utils.prune`, which the paper's scripts use, multiplies by the mask in every forward pass, keeps a second copy of each weight (`weight_orig`), and lets it drift under the mask.
 #

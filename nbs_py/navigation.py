@@ -66,24 +66,28 @@ path_integration()
 #
 # ## The parameters
 #
-# `None` stands for "as the scale says". A name that does not exist, or a value that makes no sense, stops the notebook before it computes anything.
+# `None` stands for "as the scale says". A name that does not exist, or a value that makes no sense, stops the notebook before it computes anything. Any other field of the chapter [settings](settings.ipynb) may be set in the same way.
 
 # %% tags=["parameters"]
-manifold = "torus"  # circle, sphere, torus, klein, torus6, r3, r9, s3
-inhibitor = "difference_of_gaussians"  # ricker, diffusion, sinusoid, gaussian, constant
+manifold = "torus"  # circle, sphere(radius=2), torus6, torus*circle, …; one for each recurrent weight: torus,sphere,klein
+inhibitor = "difference_of_gaussians"  # ricker, diffusion, sinusoid, gaussian, constant, difference_of_gaussians(b=3), …
 penalty = "moduli"  # moduli (the method), none, l1, l2, shuffled, distance_shuffled, sernn
-train_embedding = False  # learn the neurons' places together with the weights
+power = 1.0  # n of eq. 6
 strength = None  # λ of eq. 6 in mean form
+train_embedding = False  # learn the neurons' embedding together with the weights
+sparsifier = "magnitude"  # magnitude (the paper), random, geometric, set, rigl, regrow; rigl(share=0.1), …
 sparsity = 0.9  # share of weights that is zero at the end
+schedule = "linear"  # how sparsity rises: linear (the paper), cubic, one_shot
 lottery = True  # train again from new weights under the same masks
-init = None  # initial recurrent matrix: paper (torch's default), identity (near the identity)
+ticket = "redraw"  # new weights: redraw, original, shuffled (redraw, masks permuted)
 hidden = None  # number of hidden neurons N
 epochs = None  # epochs a phase
-seeds = 3  # number of models
-seed = 0  # the first seed
+seeds = 3  # number of models, trained as one stacked computation
+seed = 0  # the first seed; the others follow it
 scale = "auto"  # small (minutes on two cores), paper (for a GPU)
 device = "auto"  # cpu, cuda
 out = "runs"  # folder that holds the run folders
+init = None  # initial recurrent matrix: paper (torch's default), identity (near the identity)
 
 
 # %% [markdown]
@@ -188,6 +192,7 @@ free = walks[:-1].abs().amax(-1) < BOX / 2 - 0.1
 test_close(moved[free].mean(), SPEED * math.sqrt(math.pi / 2), eps=0.01)
 test_eq(paths(3, 4, torch.Generator().manual_seed(1)), paths(3, 4, torch.Generator().manual_seed(1)))
 
+
 # %% [markdown]
 # ## Place cells
 #
@@ -195,13 +200,19 @@ test_eq(paths(3, 4, torch.Generator().manual_seed(1)), paths(3, 4, torch.Generat
 #
 # $$\mathrm{softmax}(-d^2/2\sigma^2)_i - \mathrm{softmax}(-d^2/4\sigma^2)_i, \qquad \sigma = 0.12\,\mathrm{m},$$
 #
-# shifted until none is negative and scaled to sum to 1. Three remarks make this cheap.
-#
-# - Of $|x - c|^2 = |x|^2 - 2\,x \cdot c + |c|^2$ a softmax does not feel $|x|^2$, so one matrix product gives what the wide softmax needs.
-# - The narrow one is the square of the wide one, normalized anew: no second exponential.
-# - Both sum to 1, so their differences sum to 0; shifted by the least of them, $m$, they sum to $-Pm$.
-#
-# What is left are a few passes over the activities. They are made for a few positions at a time, which never leave the processor's cache.
+# shifted until none is negative and scaled to sum to 1. As the formula reads, for one rat:
+
+# %%
+def plain_activity(position, centres, sigma=0.12):
+    "Activity (P,) of place cells at `centres` (P, 2) of a rat at `position` (2,), both in m"
+    squares = (position - centres).square().sum(-1)
+    activity = torch.softmax(-squares / (2 * sigma**2), -1) - torch.softmax(-squares / (4 * sigma**2), -1)
+    activity = activity - activity.min()
+    return activity / activity.sum()
+
+
+# %% [markdown]
+# And for all rats of all seeds at once, in fewer passes over the numbers (*What makes it quick*, at the end, says how). Read backwards, the three most active cells say where the rat is.
 
 # %%
 #| export
@@ -258,13 +269,10 @@ fig.colorbar(dots, ax=ax, label="activity (%)")
 plt.show()
 
 # %% [markdown]
-# Against the formula, cell by cell:
+# Both ways to compute it agree, cell by cell:
 
 # %%
-squares = ((place[0] - cells.centres[0]) ** 2).sum(-1)
-plain = torch.softmax(-squares / (2 * SIGMA**2), -1) - torch.softmax(-squares / (4 * SIGMA**2), -1)
-plain = plain - plain.min()
-test_close(activity, plain / plain.sum(), eps=1e-6)
+test_close(activity, plain_activity(place[0], cells.centres[0]), eps=1e-6)
 test_close(activity.sum(), 1, eps=1e-5)
 
 
@@ -343,8 +351,7 @@ class PathIntegrator(nn.Module):
 # %% [markdown]
 # ## The task
 #
-# The loss is the cross entropy between true activity and the softmax of the scores, at every step. Paths are drawn in blocks of thousands, and on a GPU a thread draws the next block while
-# the network trains.
+# The loss is the cross entropy between true activity and the softmax of the scores, at every step. Paths are drawn in blocks of thousands.
 
 # %%
 #| export
@@ -397,16 +404,6 @@ class Navigation(Task):
 
 
 # %% [markdown]
-# *Predict:* would such a thread gain anything where the network trains on the processor itself? (`python benchmarks/ahead.py`)
-
-# %%
-for row in load_results("ahead"):
-    middle, low, high = row["gain"]
-    print(f"N={row['hidden']}, training on {row['threads']} of {row['cores']} cores: a step is {middle:.2f} times as fast ({low:.2f}–{high:.2f}) with a thread that draws ahead")
-
-# %% [markdown]
-# Where products keep all cores busy the thread is in their way, and where a core is idle there is little to gain, since paths take so small a part of a step. So on a processor the loop does without.
-#
 # Each seed has its own rats, so a batch is the same whoever shares the computation:
 
 # %%
@@ -599,7 +596,30 @@ with exercise("the length of each step, over its time"):
 # %% [markdown]
 # With `init="identity"` the off-diagonal recurrent weights begin as the smallest of all, so they go first, whatever the penalty says about them; the diagonal, which
 # remembers, stays. What is left is close to one memory a neuron. The geometry can speak only through the few recurrent weights that outgrow the rest.
+
+# %% [markdown]
+# ## What makes it quick
 #
+# <details><summary>Three remarks on place cells, and a thread that draws ahead</summary>
+#
+# *Place cells.* Of $|x - c|^2 = |x|^2 - 2\,x \cdot c + |c|^2$ a softmax does not feel $|x|^2$, so one matrix product gives what the wide softmax needs.
+# The narrow one is the square of the wide one, normalized anew: no second exponential. Both sum to 1, so their differences sum to 0; shifted by the least of them, $m$, they sum to $-Pm$.
+# What is left are a few passes over the activities. They are made for a few positions at a time, which never leave the processor's cache.
+#
+# *Paths.* On a GPU a thread draws the next block of paths while the network trains. Where the network trains on the processor itself, products keep all cores busy and the thread is in their way; where a core is idle there is little to gain,
+# since paths take so small a part of a step. So on a processor the loop does without.
+#
+# </details>
+#
+# How much a step gained from such a thread on a processor, when it was tried (`python benchmarks/ahead.py`):
+
+# %%
+#| code-fold: true
+for row in load_results("ahead"):
+    middle, low, high = row["gain"]
+    print(f"N={row['hidden']}, training on {row['threads']} of {row['cores']} cores: a step is {middle:.2f} times as fast ({low:.2f}–{high:.2f}) with a thread that draws ahead")
+
+# %% [markdown]
 # ## What broke, and what the paper did
 #
 # - Nothing is seeded in the published scripts; here a run is found again by its settings.

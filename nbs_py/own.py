@@ -96,7 +96,7 @@ print(f"error {task_loss(rnn, readout, 1000).sqrt().item():.3f}, where always sa
 
 # %%
 def train(sparsity=0.9, epochs=10, penalty=ModuliRegularizer, **geometry):
-    "Recurrent weights, the neurons' places, and the error of a network that was pruned while it learned"
+    "Recurrent weights, the neurons' embedding, and the error of a network that was pruned while it learned"
     torch.manual_seed(0)
     rnn, readout = nn.RNN(1, 100, batch_first=True), nn.Linear(100, 1)
     optimizer = torch.optim.Adam([*rnn.parameters(), *readout.parameters()], lr=2e-3)
@@ -112,7 +112,7 @@ def train(sparsity=0.9, epochs=10, penalty=ModuliRegularizer, **geometry):
     return rnn.weight_hh_l0.detach(), reg.embedding, task_loss(rnn, readout, 1000).sqrt().item()
 
 
-weight, places, error = train(manifold="torus", inhibitor="difference_of_gaussians", strength=0.2)
+weight, embedding, error = train(manifold="torus", inhibitor="difference_of_gaussians", strength=0.2)
 print(f"torus: error {error:.3f} with {(weight == 0).float().mean():.0%} of the recurrent weights at zero")
 
 
@@ -144,8 +144,8 @@ print(*f.trainable)
 #
 # ## A manifold of your own
 #
-# It says how far apart two neurons are. The base class wants five facts and four methods (the checklist is in [manifolds](manifolds.ipynb)): how to draw points, put
-# a stray one back, tell whether one lies on it, and the distance. Lay copies of the strip end to end, every other one turned over, and the shortest way is a straight line to the
+# It says how far apart two neurons are. The base class wants a few facts, and hooks without which it makes no object (the checklist is in [manifolds](manifolds.ipynb)): how to draw points, put
+# a stray one back, tell whether one lies on it, and the distances of all pairs. Lay copies of the strip end to end, every other one turned over, and the shortest way is a straight line to the
 # point itself or to one of its two next copies, whichever is nearer. The copies to the right and the left have the same height, so one formula serves for both.
 
 # %%
@@ -186,6 +186,7 @@ class MoebiusBand(Manifold):
 # nothing. Last an oracle that knows nothing of the formula: the least distance to seven copies.
 
 # %%
+print("hooks that a manifold must have:", *sorted(Manifold.__abstractmethods__))
 band = MoebiusBand()
 points = band.sample(200, torch.Generator().manual_seed(2), dtype=torch.float64)
 d = band.distance(points)
@@ -209,21 +210,21 @@ for name, (weight, _, error) in networks.items():
 
 
 # %%
-def plot_connections(weight, places, ax):
+def plot_connections(weight, embedding, ax):
     "The surviving weights between different neurons as lines on the flat band; those over the seam leave by the ends"
     u, v = weight.clone().fill_diagonal_(0).nonzero().T
-    a, b = places[u], places[v]
+    a, b = embedding[u], embedding[v]
     for side in (-1, 0, 1):
         copy = b * torch.tensor([1.0, -1.0 if side else 1.0]) + torch.tensor([side * band.length, 0.0])
-        near = (a - copy).norm(dim=1) <= band.distance(places)[u, v] + 1e-4
+        near = (a - copy).norm(dim=1) <= band.distance(embedding)[u, v] + 1e-4
         ax.plot(*torch.stack([a[near], copy[near]]).unbind(-1), color="C0", linewidth=0.6, alpha=0.5)
-    ax.plot(*places.T, ".", color="black", markersize=4)
+    ax.plot(*embedding.T, ".", color="black", markersize=4)
     ax.set(xlim=(0, band.length), ylim=(-band.width / 2, band.width / 2), aspect="equal", ylabel="y")
 
 
 fig, axes = plt.subplots(3, 1, figsize=(7, 6), layout="constrained", sharex=True)
-for ax, (name, (weight, places, _)) in zip(axes, networks.items(), strict=True):
-    plot_connections(weight, places, ax)
+for ax, (name, (weight, embedding, _)) in zip(axes, networks.items(), strict=True):
+    plot_connections(weight, embedding, ax)
     ax.set(title={"none": "no penalty", "shuffled": "your prices, dealt out at random", "moduli": "your manifold and inhibitor"}[name])
 axes[-1].set(xlabel="x")
 plt.show()
@@ -233,7 +234,7 @@ plt.show()
 # The number of lines is about the same in all three; the middle one has the same prices as the last, but for other pairs, so it shows what the prices do without the shape.
 
 # %%
-beyond = {name: (weight[band.distance(places) > 4] != 0).float().mean().item() for name, (weight, places, _) in networks.items()}
+beyond = {name: (weight[band.distance(embedding) > 4] != 0).float().mean().item() for name, (weight, embedding, _) in networks.items()}
 print("share of weights left between neurons more than 4 apart:", {name: f"{share:.1%}" for name, share in beyond.items()})
 assert beyond["moduli"] < 0.02 < beyond["shuffled"]
 
@@ -278,8 +279,8 @@ class SmallWorld(Inhibitor):
 # %%
 with exercise("two comparisons, joined by &, and turned into numbers of d's own type"):
     test_eq(SmallWorld()(torch.tensor([0.5, 3.0, 8.5])), torch.tensor([0.0, 80.0, 0.0]))
-    weight, places, error = train(manifold=band, inhibitor=SmallWorld(), strength=0.2)
-    length = band.distance(places)[(weight != 0) & ~torch.eye(100, dtype=torch.bool)]
+    weight, embedding, error = train(manifold=band, inhibitor=SmallWorld(), strength=0.2)
+    length = band.distance(embedding)[(weight != 0) & ~torch.eye(100, dtype=torch.bool)]
     assert ((length < 1) | (length > 8)).float().mean() > 0.8
     print(f"error {error:.3f}; {(length < 1).float().mean():.0%} of the connections are short and {(length > 8).float().mean():.0%} are long")
 
@@ -309,7 +310,7 @@ class Cylinder(MoebiusBand):
 #         return torch.hypot(torch.minimum(along, self.length - along), x[..., :, None, 1] - y[..., None, :, 1])
 # ```
 #
-# `project` and `diameter` are still those of the band, and wrong for the cylinder: a space is right when all of its facts are. Mend them too before you let places move.
+# `project` and `diameter` are still those of the band, and wrong for the cylinder: a space is right when all of its facts are. Mend them too before you let neurons move.
 #
 # </details>
 

@@ -145,6 +145,7 @@ def _shares(sides: list[Tensor], d: Tensor, grad: Tensor) -> list[Tensor]:
 
 # %%
 #| export
+#| fold
 def _spaces(spaces: tuple) -> tuple[Manifold, ...]:
     "Spaces, given by name or as they are; all smooth or all finite"
     spaces = tuple(manifold(space) for space in spaces)
@@ -170,6 +171,7 @@ def _numbers(name: str, values: tuple | None, count: int) -> tuple[float, ...]:
 
 # %%
 #| export
+#| fold
 def _text(sign: str, name: str, spaces: tuple[Manifold, ...], between: float | None = None, **numbers: tuple[float, ...]) -> str:
     "How spaces that are put together are written"
     (key, values), = numbers.items()
@@ -182,10 +184,15 @@ def _text(sign: str, name: str, spaces: tuple[Manifold, ...], between: float | N
 
 
 # %% [markdown]
+# <details><summary>How gradients find their way back</summary>
+#
 # For the regularizer's fast way, distances come with a function that carries their gradient back. Each factor has its own.
+#
+# </details>
 
 # %%
 #| export
+#| fold
 def _product_vjp(spaces, weights, parts: list[tuple], diameter: float) -> tuple:
     "Distances in a product and their backward pass, from the parts of `x` and `y` in each factor"
     found = [space.distance_vjp(*part) for space, part in zip(spaces, parts, strict=True)]
@@ -311,11 +318,11 @@ plt.show()
 # module costs $2b$. So $b \ge D/2$ for the largest $D$; that is all. Less is refused, and the default is the largest diameter itself:
 # a neuron of another module is as far as the farthest of one's own.
 #
-# A point is the number of its module and then its coordinates, with zeros behind them if another module has more. `_members` finds
-# the neurons of one module, and puts something harmless in the place of all others.
+# A point is the number of its module and then its coordinates, with zeros behind them if another module has more.
 
 # %%
 #| export
+#| fold
 def _members(space: Manifold, k: int, x: Tensor) -> tuple[Tensor, Tensor]:
     "Which points are of module `k` (...), and the coordinates of each point in its space, some point of the space for the others"
     mine, inside = x[..., 0].round() == k, x[..., 1 : 1 + space.coordinates]
@@ -347,6 +354,7 @@ def _between(spaces: tuple[Manifold, ...], between: float | None) -> float:
 
 # %%
 #| export
+#| fold
 def _assign(
     sizes: tuple[float, ...],  # proportions
     n: int | tuple[int, ...],  # how many neurons; (s, n) for s sets
@@ -364,6 +372,7 @@ def _assign(
 
 # %%
 #| export
+#| fold
 def _modules_vjp(spaces, between: float, x: Tensor, y: Tensor) -> tuple:
     "Distances between the points of modules and their backward pass; only pairs of one module are computed"
     d, found = x.new_full((len(x), len(y)), between), []
@@ -385,6 +394,7 @@ def _modules_vjp(spaces, between: float, x: Tensor, y: Tensor) -> tuple:
 
 # %%
 #| export
+#| fold
 def _to_modules(spaces, x: Tensor) -> Tensor:
     "Round the module of each point and put its coordinates back on its space"
     x = torch.cat([x[..., :1].round().clamp(0, len(spaces) - 1), x[..., 1:]], -1)
@@ -639,6 +649,7 @@ plt.show()
 
 # %%
 #| export
+#| fold
 def _polar(x: Tensor, y: Tensor) -> tuple[Tensor, ...]:
     "Lengths ρ (..., n, 1) and σ (..., 1, m) of points, and for all pairs (..., n, m) their difference and the angle from x to y"
     rho, sigma = (torch.hypot(*p.unbind(-1)) for p in (x, y))
@@ -650,14 +661,19 @@ def _polar(x: Tensor, y: Tensor) -> tuple[Tensor, ...]:
 
 
 # %% [markdown]
+# <details><summary>How its gradient is found</summary>
+#
 # The gradient by hand, once more since both $d = 0$ and the centre, which has no direction, are traps for automatic differentiation. Along the
 # ray and across it,
 #
 # $$\frac{\partial d}{\partial\rho} = \frac{\frac12\sinh\Delta + \cosh\rho\,\sinh\sigma\,\sin^2\frac\theta2}{\frac12\sinh d}, \qquad
 # \frac1\rho\frac{\partial d}{\partial\theta} = \frac{\frac12\,\frac{\sinh\rho}{\rho}\,\sinh\sigma\,\sin\theta}{\frac12\sinh d}.$$
+#
+# </details>
 
 # %%
 #| export
+#| fold
 class _HyperbolicDistance(torch.autograd.Function):
     "Distances at curvature -1 of points in polar fashion; gradient 0 at equal points"
     generate_vmap_rule = True
@@ -684,6 +700,7 @@ class _HyperbolicDistance(torch.autograd.Function):
 
 # %%
 #| export
+#| fold
 def _polar_gradient(x, y, rho, sigma, fall, angle, grad) -> tuple[Tensor, Tensor]:
     "Gradient of distances with respect to both coordinates of `x`, (..., n, m) each, before it is summed over `y`"
     u, v = _unit(x), _unit(y)
@@ -893,8 +910,8 @@ with exercise("area grows as the hyperbolic cosine, less 1"):
 # - *The root at 0* broke the product as it had broken the torus, and its remedy is the same.
 # - *A small difference of large numbers* broke the projective plane at antipodes and the hyperbolic plane at the rim. Both times a sum or a quotient
 #   of small numbers stands in the formula of half the angle, and both are exact.
-# - *A draw of one neuron at a time.* The mean price is estimated from single neurons. A first version gave each of them to the first
-#   module, by rounding, so that two random neurons were never of different modules. Now the remainder is drawn.
+# - *A draw of one neuron at a time.* The mean price is estimated from single neurons. Shares that are rounded would give each of them to the
+#   first module, and two random neurons would never be of different modules. So what is left over is drawn.
 # - The paper has the flat torus in two and six dimensions, which is a product of circles, and no other product; it has neither modules nor
 #   hyperbolic spaces.
 #

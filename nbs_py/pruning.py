@@ -36,7 +36,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from modreg.sparsity.masks import GUARDS, Masks, as_masks, guards_of, mask_, smallest
+from modreg.sparsity.masks import GUARDS, Masks, as_masks, check_names, guards_of, mask_, smallest
 from modreg.sparsity.weights import find_weights, permuted, slots, weight_matrices
 
 # %%
@@ -185,21 +185,24 @@ SHARES = ("global", "layer", "erk")
 
 
 def check_blocks(blocks: dict[str, Tensor], weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    check_names(blocks, weights, "blocks are given")
     for name, groups in blocks.items():
-        if name not in weights:
-            raise ValueError(f"blocks are given for {name!r}, but there is no such weight; there are {', '.join(weights)}")
         shape = tuple(weights[name].shape)
         if shape != (*groups.shape, groups.shape[-1]):
             raise ValueError(f"blocks of {name} have shape {tuple(groups.shape)}; a square weight of shape {shape} needs {shape[:-1]}")
     return blocks
 
 
+# %%
+#| export
 def shares_by_threshold(
-    sparsifier: "Sparsifier",
+    shares: str | dict[str, float],  # "global", "layer", "erk", or by name
+    weights: dict[str, Tensor],  # by name
+    target: float,  # share of zeros of all of them together
+    replicas: int | None = None,  # S if dimension 0 is that of replicas
 ) -> dict[tuple[str, ...], float]:  # by the names of the matrices that have a threshold in common
     "Share of zeros in the end; ValueError if `shares` are not those of these weights"
-    shares, target, replicas = sparsifier.shares, sparsifier.target, sparsifier.replicas
-    weights = {name: w[0] if replicas else w for name, w in sparsifier.weights.items()}
+    weights = {name: w[0] if replicas else w for name, w in weights.items()}
     if shares == "global":
         return {tuple(weights): target}
     if isinstance(shares, str):
@@ -331,7 +334,7 @@ def cut(
 ) -> dict[str, Tensor]:  # by name; those that need no cut are left out
     "Masks with as many zeros as the shares want in an epoch: what is gone stays gone, and the smallest go with it"
     done, replicas, after = progress(epoch, sparsifier.epochs, sparsifier.schedule, sparsifier.heal), sparsifier.replicas, {}
-    for names, share in shares_by_threshold(sparsifier).items():
+    for names, share in sparsifier.thresholds().items():
         masks = [sparsifier.masks[name] for name in names]
         left = rows(masks, replicas)
         gone = [sum(part[s].numel() - _count(part[s]) for part in left) for s in range(len(left[0]))]
@@ -379,25 +382,26 @@ class Sparsifier(_Masked, ABC):
         scheduled_sparsity(0, target, epochs, schedule, heal)  # refuses what makes no sense
         self.target, self.epochs, self.schedule, self.heal, self.replicas = target, epochs, schedule, heal, replicas
         weights = weight_matrices(model, replicas, parameters)
-        self.blocks, self.prices, self.generator = check_blocks(blocks or {}, weights), prices or {}, generator
-        self.held, self.shares = Masks(model, weights, allowed or {}, self.needs_gradient), shares
-        shares_by_threshold(self)
+        shares_by_threshold(shares, weights, target, replicas)
+        check_names(prices or {}, weights, "a price is given")
+        self.shares, self.blocks, self.prices, self.generator = shares, check_blocks(blocks or {}, weights), prices or {}, generator
+        self.held = Masks(model, weights, allowed or {}, self.needs_gradient)
         self.begin()
 
     def begin(self) -> None:
         "Hook: masks before the first step, by `self.held.set`; all that are allowed, unless a subclass says otherwise"
+
+    def thresholds(self) -> dict[tuple[str, ...], float]:
+        "Share of zeros in the end, by the names of the matrices that have a threshold in common"
+        return shares_by_threshold(self.shares, self.weights, self.target, self.replicas)
 
     @abstractmethod
     def update(self, epoch: int) -> dict[str, Tensor] | None:
         "Hook: masks from this epoch on, by name; None leaves them as they are"
 
     @torch.no_grad()
-    def step(
-        self,
-        epoch: int,  # 0-based
-        optimizer: torch.optim.Optimizer | None = None,  # its state is cleared where weights are pruned
-    ) -> None:
-        "The epoch's masks; called once an epoch, before it"
+    def step(self, epoch: int, optimizer: torch.optim.Optimizer | None = None) -> None:
+        "The masks of an epoch, counted from 0, before it; the optimizer forgets what it knows of weights that go"
         self.held.set(self.update(epoch) or {})
         if optimizer is not None:
             self.mask_optimizer_(optimizer)
@@ -587,6 +591,8 @@ def _check_resets(model: nn.Module, names: Iterable[str]) -> None:
             raise ValueError(f"nothing would redraw {name}: {type(owners[-1]).__name__} has no reset_parameters; pass init, which draws all weights of the model")
 
 
+# %%
+#| export
 REINITIALIZE = ("redraw", "original", "shuffled", "shuffled_rows")
 
 

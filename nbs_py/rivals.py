@@ -37,7 +37,7 @@ from torch import Tensor, nn
 
 from modreg.layers.edges import EdgeRNN
 from modreg.layers.recurrent import RNN, Linear
-from modreg.sparsity.pruning import SPARSIFIERS, Sparsifier, block_magnitudes, cut, shares_by_threshold, smallest
+from modreg.sparsity.pruning import SPARSIFIERS, Sparsifier, block_magnitudes, cut, smallest
 
 # %%
 #| hide
@@ -53,9 +53,11 @@ plt.style.use("modreg.data.book")
 # A network of 144 neurons on a torus adds up two marked numbers out of eight, under the moduli penalty. Nine in ten of its recurrent weights are zero, by one of six methods. Each picture shows one neuron (star) and whom it listens to when training is over:
 
 # %%
-#| echo: false
-import modreg.sparsity.rivals as finished  # noqa: E402 - the chapter's own module, so that its pictures come first
+#| hide
+import modreg.sparsity.rivals as finished  # the chapter's own module, so that its pictures come first
 
+# %%
+#| echo: false
 POINTS = Torus().sample(144, torch.Generator().manual_seed(1))
 
 
@@ -74,6 +76,8 @@ def task_loss(model, batch=32, steps=8):
     return (model["readout"](states[-1])[:, 0] - (numbers * marks).sum(0)).square().mean()
 
 
+# %%
+#| echo: false
 def learn(make, epochs=8, batches=12, **options):
     "Train, and keep the mask of the recurrent weights of every epoch"
     model, penalty = network()
@@ -93,6 +97,8 @@ def learn(make, epochs=8, batches=12, **options):
     return error, masks
 
 
+# %%
+#| echo: false
 runs = {name: learn(make, **({} if name == "magnitude" else {"scale": "left"})) for name, make in finished.SPARSIFIERS.items()}
 fig, axes = plt.subplots(2, 3, figsize=(8, 5.4), layout="constrained", sharex=True, sharey=True)
 for ax, (name, (_, masks)) in zip(axes.flat, runs.items(), strict=True):
@@ -178,7 +184,7 @@ def born(sparsifier: Sparsifier, sizes: dict[str, Tensor]) -> dict[str, Tensor]:
 def keep_fan_in(sparsifier: Sparsifier, sizes: dict[str, Tensor]) -> dict[str, Tensor]:
     "Masks whose rows all have the same number of weights, of the share that their matrix has; fewer where fewer are allowed"
     masks, lead = {}, 2 if sparsifier.replicas else 1
-    for names, share in shares_by_threshold(sparsifier).items():
+    for names, share in sparsifier.thresholds().items():
         for name in names:
             rows, old = (t.flatten(0, lead - 1).flatten(1) for t in (sizes[name], sparsifier.masks[name]))
             zeros = [max(round(share * rows.shape[1]), gone) for gone in old.logical_not().sum(1).tolist()]
@@ -239,7 +245,7 @@ class Geometric(Random):
         if self.shares == "global":  # prices of different matrices are not compared
             self.shares = "layer"
         if self.others == "dense":
-            given = {name: share for names, share in shares_by_threshold(self).items() for name in names}
+            given = {name: share for names, share in self.thresholds().items() for name in names}
             self.shares = {name: share if name in prices else 0.0 for name, share in given.items()}
         numbers = lots(self)
         for name, price in prices.items():
@@ -345,6 +351,8 @@ class Rewiring(Random):
         return None
 
 
+# %%
+#| export
 class SET(Rewiring):
     "Sparse evolutionary training: weights grow by lot (Mocanu et al., 2018)"
 

@@ -40,9 +40,8 @@ from types import ModuleType
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
-from modreg.layers.recurrent import _ACTIVATIONS, _SLOPES, ElmanFunction, ElmanWeights, Linear, _expect, _is_plain, _linear, _suffixes
+from modreg.layers.recurrent import _ACTIVATIONS, _SLOPES, ElmanFunction, ElmanWeights, Linear, _checked_sizes, _expect, _is_plain, _linear, _suffixes, first_derivatives
 
 # %%
 #| hide
@@ -178,27 +177,31 @@ class Pattern:
         replicas: int = 1,  # the matrix consists of so many of one shape along its diagonal
     ) -> "Pattern":
         "The pattern of a list of edges in any order, each but once; its memory grows with the edges. ValueError if they are not such a list"
-        i, j, (height, width) = _checked_edges(rows, columns, shape, transposed, rows_per_set, replicas)
-        width //= replicas
-        sets = torch.arange(height)[:, None] if rows_per_set == 1 else _similar_rows(i, j, height, width, replicas).view(-1, rows_per_set)
-        columns, belongs, index = _stored(i, j, sets, width)
+        i, columns, (height, width) = _checked_edges(rows, columns, shape, transposed, rows_per_set, replicas)
+        edges, width, belongs, index, sets = len(i), width // replicas, i, torch.arange(len(i))[:, None], torch.arange(height)[:, None]
+        if rows_per_set > 1:
+            sets = _similar_rows(i, columns, height, width, replicas).view(-1, rows_per_set)
+            columns, belongs, index = _blocks(i, columns, sets, width)
         panel = PANEL if len(columns) * PANEL >= FEW * len(sets) * width else 2 * PANEL
-        stretch = columns % max(1, width) // panel * len(sets) + belongs
-        if width > panel:
-            order = stretch.argsort(stable=True)
-            columns, index = columns[order], index[order]
+        panel = max(panel, 4 * len(sets) * width // max(1, len(columns)))  # 4 weights of a set in each panel, lest `start` grow faster than the edges
+        within = columns % max(1, width)
+        stretch = within // panel * len(sets) + belongs
+        key, order = (stretch * max(1, width) + within).sort()
+        if not (key.diff() > 0).all() or (rows_per_set > 1 and (index < edges).sum() < edges):
+            raise ValueError("an edge is in the list more than once; add up its values, and name it once")
         counts = torch.bincount(stretch, minlength=max(1, -(-width // panel)) * len(sets))
         start = torch.cat([counts.new_zeros(1), counts.cumsum(0)]).int()
-        return cls((height, width * replicas), sets, start, columns.int(), index, len(i), panel * (replicas == 1 and width > panel), replicas)
+        return cls((height, width * replicas), sets, start, columns[order].int(), index[order], edges, panel * (replicas == 1 and width > panel), replicas)
 
 
 # %% [markdown]
-# Edges come in any order. They are sorted by sets of rows, and then by columns; an edge that is there twice has no place of its own.
+# Edges come in any order. They are sorted by panels, then by sets of rows, then by columns. In 4×1 blocks a column is stored once for four rows, some of which may have no edge there.
 
 # %%
 #| export
 def _checked_edges(rows: Tensor, columns: Tensor, shape: tuple, transposed: bool, rows_per_set: int, replicas: int) -> tuple[Tensor, Tensor, tuple[int, int]]:
     "Rows, columns and shape, of the transposed matrix if that is wanted; ValueError if they do not fit together"
+    rows, columns = torch.as_tensor(rows), torch.as_tensor(columns)
     if rows.dim() != 1 or rows.shape != columns.shape or any(t.is_floating_point() or t.dtype == torch.bool for t in (rows, columns)):
         raise ValueError(f"edges are two tensors (n,) of whole numbers; these have shapes {tuple(rows.shape)} and {tuple(columns.shape)}, and are of {rows.dtype} and {columns.dtype}")
     ends, (height, width) = (rows.cpu().long(), columns.cpu().long()), map(int, shape)
@@ -214,18 +217,15 @@ def _checked_edges(rows: Tensor, columns: Tensor, shape: tuple, transposed: bool
     return i, j, (height, width)
 
 
-def _stored(i: Tensor, j: Tensor, sets: Tensor, width: int) -> tuple[Tensor, Tensor, Tensor]:
-    "Columns (n,) sorted by the sets of rows that they are stored for, these sets (n,), and the edge of each row of the set (n, 1 or 4), if it has one"
+def _blocks(i: Tensor, j: Tensor, sets: Tensor, width: int) -> tuple[Tensor, Tensor, Tensor]:
+    "Columns that sets of rows have (n,), these sets (n,), and the edge of each row of the set, or the number of edges where it has none (n, rows of a set)"
     place = sets.flatten().argsort()[i]
     belongs, slot = place // sets.shape[1], place % sets.shape[1]
-    key = belongs * max(1, width) + j % max(1, width)
-    order = torch.arange(len(key)) if bool((key.diff() > 0).all()) else key.argsort(stable=True)
+    key, order = (belongs * max(1, width) + j % max(1, width)).sort()
     new = torch.ones_like(order, dtype=torch.bool)
-    new[1:] = key[order].diff() != 0
+    new[1:] = key.diff() != 0
     index = torch.full((int(new.sum()), sets.shape[1]), len(i))
     index[new.cumsum(0) - 1, slot[order]] = order
-    if index.numel() - index.eq(len(i)).sum() < len(i):
-        raise ValueError("an edge is in the list more than once; add up its values, and name it once")
     return j[order][new], belongs[order][new], index
 
 
@@ -663,7 +663,7 @@ test_fail(lambda: SparseRNN({}), contains="weight_ih_l0")
 # %% [markdown]
 # ## Training with what is left
 #
-# A mask is known while a network trains, and the gradient of a weight that is gone is not wanted. So forward, backward and gradient need the survivors alone. All replicas are one matrix with theirs along its diagonal, so a step of forty small networks is one call.
+# A mask is known while a network trains, and the gradient of a pruned weight is not wanted. So forward, backward and gradient need the survivors alone. All replicas are one matrix with theirs along its diagonal, so a step of forty small networks is one call.
 
 # %%
 #| export
@@ -712,14 +712,14 @@ class SparseLinearFunction(torch.autograd.Function):
         if bias is not None:
             out += bias.reshape(-1, 1)
         SparseMatrix.at(patterns[0], weight).add_(columns, out)
-        ctx.save_for_backward(columns, weight)
+        ctx.save_for_backward(columns, weight, x)
         ctx.bias_shape = None if bias is None else bias.shape
         return _in_rows(out, ctx.shape[0]).reshape(*x.shape[:-1], -1)
 
     @staticmethod
-    @once_differentiable
+    @first_derivatives
     def backward(ctx, grad):
-        (pattern, turned), (columns, weight), wanted = ctx.patterns, ctx.saved_tensors, ctx.needs_input_grad
+        (pattern, turned), (columns, weight, _), wanted = ctx.patterns, ctx.saved_tensors, ctx.needs_input_grad
         errors, grad_x = _in_columns(grad.reshape(*ctx.shape, grad.shape[-1])), None
         if wanted[1]:
             grad_x = _in_rows(SparseMatrix.at(turned, weight).add_(errors, torch.zeros_like(columns)), ctx.shape[0]).reshape(*grad.shape[:-1], -1)
@@ -746,17 +746,18 @@ class SparseElmanFunction(torch.autograd.Function):
         handed_out = handed_out and any(ctx.needs_input_grad)
         if handed_out:  # as `ElmanFunction` does
             projected.copy_(rows[:, 1:])
-        ctx.save_for_backward(states, weight)
+        last = rows[:, -1]
+        ctx.save_for_backward(states, weight, last)
         ctx.set_materialize_grads(False)
         ctx.nonlinearity, ctx.patterns = nonlinearity, patterns
-        return projected.detach() if handed_out else rows[:, 1:], rows[:, -1]
+        return projected.detach() if handed_out else rows[:, 1:], last
 
     @staticmethod
-    @once_differentiable
+    @first_derivatives
     def backward(ctx, grad, grad_last):
         if grad is None and grad_last is None:
             return (None,) * 6
-        states, weight = ctx.saved_tensors
+        states, weight, _ = ctx.saved_tensors
         (pattern, turned), errors = ctx.patterns, torch.empty_like(states)
         back, rows = SparseMatrix.at(turned, weight), _in_rows(errors, pattern.replicas)
         rows[:, 0], rows[:, 1:] = 0, 0 if grad is None else grad
@@ -783,14 +784,17 @@ for nonlinearity in ("relu", "tanh"):
         out, last = recurrence(linear(x, weight, bias), h0, weight, nonlinearity)
         out = linear(out, weight, None)
         results.append([out, last, *torch.autograd.grad(out.sin().sum() + last.square().sum(), (weight, x, h0, bias))])
-    results[0][2] = results[0][2] * (masked != 0)  # what is gone has no gradient
+    results[0][2] = results[0][2] * (masked != 0)  # what is pruned has no gradient
     for dense_result, sparse_result in zip(*results, strict=True):
         test_close(dense_result.detach(), sparse_result.detach(), eps=1e-10)
 
 
 # %% [markdown]
-# When does it pay? When there are enough neurons, and enough of their weights are gone. Again the machine is asked: when the masks change, some steps of each layer are run both ways, and the quicker stays. Once the survivors have won they are not asked again, since from then on they only
-# become fewer. To change over is to set one attribute.
+# When does it pay? When there are enough neurons, and enough of their weights are pruned. Again the machine is asked: when the masks change, some steps of each layer are run both ways, and the faster stays. Once sparse products have won they are not asked again, since from then on weights only
+# become fewer. What was chosen is returned, and given back as `chosen` it is chosen again without a clock.
+#
+# A pattern is made once, and weights change. Whoever loads others, moves or converts them, or writes one where there was none must not get the product of the old pattern. So each product counts first whether all weights that are not zero are in it, and if they are not, all are multiplied.
+# Only a *gradient* cannot tell: outside of the masks it is zero, so after the masks are let go, call it once more with `{}`.
 
 # %%
 #| export
@@ -824,6 +828,7 @@ def use_sparse_products(
     chosen: dict[str, bool] | None = None,  # what an earlier call returned, to choose the same without a clock
 ) -> dict[str, bool]:  # by name of each mask: whether its weight is multiplied sparsely; never in layers that are not of this package
     "Let each layer of a model multiply by its surviving weights alone, where that is faster here; call it whenever masks have changed. ValueError or TypeError for a mask that does not fit"
+    _checked_sizes(batch=batch)
     _check_masks(model, masks)
     used, chosen = dict.fromkeys(masks, False), chosen or {}
     for path, layer in model.named_modules():
@@ -903,7 +908,7 @@ def _recurrent_products(layer: ElmanWeights, k: int, end: str, mask_ih: Tensor |
 
 
 # %% [markdown]
-# A step of training, 1,024 neurons, nine weights in ten gone:
+# A step of training, 1,024 neurons, nine weights in ten pruned:
 
 # %%
 layer = RNN(2, 1024, nonlinearity="relu", bias=False, generator=generator)
@@ -942,8 +947,9 @@ def geometric_blocks(
     size: int,  # neurons in a block; the last may have fewer
 ) -> Tensor:  # the block of each neuron (N,), numbered so that blocks of similar numbers are near each other
     "Blocks of neighbours: halve the neurons along their widest coordinate, again and again (a k-d tree)"
-    if size < 1:
-        raise ValueError(f"size={size}; a block has at least 1 neuron, such as 16")
+    if points.dim() != 2:
+        raise ValueError(f"the points have shape {tuple(points.shape)}; expected (neurons, coordinates)")
+    _checked_sizes(size=size)
     blocks, number, left = torch.empty(len(points), dtype=torch.long), 0, [torch.arange(len(points))]
     while left:
         some = left.pop()
@@ -965,6 +971,8 @@ def filled_blocks(
     blocks: Tensor,  # the block of each neuron (N,)
 ) -> float:  # share of pairs of blocks
     "How many of the pairs of blocks have a weight between them"
+    if weight.shape != (len(blocks), len(blocks)):
+        raise ValueError(f"the weight has shape {tuple(weight.shape)}, and there are blocks of {len(blocks)} neurons; it is a square matrix of as many")
     count = int(blocks.max()) + 1
     filled = torch.zeros(count, count, dtype=torch.bool)
     i, j = weight.cpu().nonzero(as_tuple=True)
@@ -1087,6 +1095,7 @@ with exercise("let a share z be zeros: 8 (1 - z) against 4"):
 #
 # - Compressed rows alone were quick for 1,024 neurons and slow for 4,096: the states no longer fit into the cache, and every weight waited for one of them. Panels gave a half of the time back.
 # - States as (batch, neurons), as torch has them, make each product pick single numbers from memory far apart. Most of the gain was to turn them once.
+# - A network that was loaded with dense weights went on to multiply by the pattern of the old ones, and said nothing. So the weights are counted at each call now.
 # - numba and torch share one pool of threads. The first kernel that ran set it to all cores, for torch as well, behind the back of whoever had asked for one thread.
 # - torch's sparse rows have indices of 64 bits, and each product with them first makes 32 bits of each. With a single state, that took half of the time.
 # - torch's own block-sparse product is slower than the dense one on a processor, whatever the share of blocks.

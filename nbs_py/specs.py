@@ -348,7 +348,7 @@ def _parsed(registry: Registry, text: str) -> Any:
 
 def _weighted(registry: Registry, piece: str) -> tuple[float, Any]:
     "The number before a part, or 1, and what the part makes"
-    number = re.match(r"\d+(\.\d+)? *(?=[A-Za-z(])", piece)
+    number = re.match(r"\d+(\.\d+)?(e[+-]?\d+)? *(?=[A-Za-z(])", piece)
     return (value(number[0].strip(" ")), _parsed(registry, piece[number.end():])) if number else (1, _parsed(registry, piece))
 
 
@@ -374,9 +374,9 @@ def _called(registry: Registry, name: str, texts: list[str]) -> Any:
 
 def _unknown(registry: Registry, name: str) -> str:
     "What to say of a name that nobody registered"
-    numbered = "".join(f", {name}N" for name in registry.numbered)
+    known = [*registry, *(f"{name}N" for name in registry.numbered), *(f"{name}(…)" for name in registry.makers if name not in set(registry))]
     what = f"unknown {registry.label} {name!r}; {nearest(name, list(registry.makers))}" if name else f"the {registry.label} is an empty text; "
-    return f"{what}choose one of {', '.join(registry)}{numbered}, with arguments in parentheses"
+    return f"{what}choose one of {', '.join(known)}; arguments stand in parentheses"
 
 
 # %% [markdown]
@@ -421,6 +421,8 @@ def _spelled(registry: Registry, thing: Any) -> str:
     return call_text(heads[0], **changed)
 
 
+# %%
+#| export
 def call_text(
     name: str,  # what is called
     **changed: Any,  # its arguments
@@ -514,4 +516,4 @@ with exercise("`split` of this chapter knows which commas are outside"):
 #
 # ## References
 #
-# - The Python documentation, *inspect: signatures* (2024): how a function says which arguments it takes.
+# - Python Enhancement Proposal 362, *Function signature object* (2006): how a function says which arguments it takes.

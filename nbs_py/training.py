@@ -44,9 +44,10 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 import modreg
+from modreg.geometry.finite import named_files
 from modreg.geometry.inhibitors import inhibitor
 from modreg.geometry.manifolds import Manifold, manifolds_of
-from modreg.lab.runs import Run, begin, load_state, save_state, write_whole
+from modreg.lab.runs import Run, begin, fingerprint, load_state, save_state, write_whole
 from modreg.lab.settings import SHARES, Config
 from modreg.layers.recurrent import RNN, Linear
 from modreg.layers.sparse import geometric_blocks, use_sparse_products
@@ -541,7 +542,8 @@ class Task(ABC):
 
     @cached_property
     def run(self) -> Run:
-        return Run(self.config, type(self).__name__, self.fingerprint())
+        files = named_files(self.config.manifold)  # a mesh that changes makes another run
+        return Run(self.config, type(self).__name__, self.fingerprint() + (fingerprint(*files) if files else ""))
 
 
 # %% [markdown]
@@ -600,6 +602,8 @@ def blocks_of(task: Task, k: int, penalty: Penalty) -> Tensor:
     embedding = penalty.embedding
     if task.config.order == "random":
         embedding = torch.stack([torch.rand(embedding.shape[1], 1, generator=g) for g in task.generators("order", k)])
+    elif not penalty.manifold.trainable:  # points are indices; neighbours are told from where they are drawn
+        embedding = penalty.manifold.chart(embedding)
     return torch.stack([geometric_blocks(points, task.config.block) for points in embedding])
 
 

@@ -9,7 +9,7 @@
 # %% [markdown]
 # # Wiring
 #
-# > Spectrograms of a recurrent matrix whose neurons have places
+# > Pictures of a recurrent matrix whose neurons live somewhere
 
 # %% [markdown]
 # After this chapter you can
@@ -59,8 +59,8 @@ plt.style.use("modreg.data.book")
 #| code-fold: true
 generator = torch.Generator().manual_seed(0)
 torus = Torus()
-places = torus.sample(400, generator)
-distances = torus.distance(places)
+embedding = torus.sample(400, generator)
+distances = torus.distance(embedding)
 weights = torch.randn(400, 400, generator=generator)
 chance = weights * (torch.rand(400, 400, generator=generator) < 0.1)
 inhibition = DifferenceOfGaussians()(distances)
@@ -81,7 +81,7 @@ plt.show()
 # ## Weight against distance
 #
 # Sort all pairs of different neurons by geodesic distance into bins. In each bin, two numbers: the share of weights that survived, and
-# their mean magnitude. For wiring that ignores the geometry both are level. The diagonal, a neuron's weight to itself, is left out: it is memory, not wiring.
+# their mean magnitude. For wiring that ignores the geometry both are level. The diagonal, a neuron's weight to itself, is left out: it is memory, not wiring. So are pairs without a distance, such as neurons that live on two different spaces.
 
 # %%
 #| export
@@ -93,9 +93,9 @@ def weight_by_distance(
     "How many weights survive, and how large they are, at each distance; empty bins are nan"
     if weights.shape != distances.shape:
         raise ValueError(f"weights {tuple(weights.shape)} and distances {tuple(distances.shape)} differ in shape; both are (N, N)")
-    pair = ~torch.eye(len(weights), dtype=torch.bool)
+    pair = ~torch.eye(len(weights), dtype=torch.bool) & distances.isfinite()  # no path leads from one module of neurons to another
     weights, distances = weights[pair], distances[pair]
-    width = distances.max() / bins
+    width = distances.max().clamp(min=torch.finfo(distances.dtype).tiny) / bins
     index = (distances / width).long().clamp_(max=bins - 1)
 
     def binned(values: Tensor) -> Tensor:
@@ -109,6 +109,8 @@ def weight_by_distance(
 # %%
 counted = weight_by_distance(local, distances)
 test_eq(counted["pairs"].sum().item(), 400 * 399)
+parted = distances.clone().fill_diagonal_(torch.inf)  # no pair is counted twice, and none that is infinitely far apart
+test_eq(weight_by_distance(local, parted)["pairs"].tolist(), counted["pairs"].tolist())
 test_close((counted["share"] * counted["pairs"]).nansum(), (local != 0).sum() - (local.diagonal() != 0).sum(), eps=0.5)
 
 
@@ -147,12 +149,12 @@ plt.show()
 def plot_neuron(
     weights: Tensor,  # one row of the recurrent matrix (N,): the weights into neuron `neuron`
     space: Manifold,
-    places: Tensor,  # the neurons' places (N, c)
+    embedding: Tensor,  # the neurons' points (N, c)
     neuron: int,
     ax: "Axes",
 ) -> None:
     "Weights into one neuron as a heat map on the manifold's chart (the paper's figure 7)"
-    weights, flat = weights.cpu(), space.chart(places.cpu())
+    weights, flat = weights.cpu(), space.chart(embedding.cpu())
     others = torch.arange(len(weights)) != neuron
     alive, limit = (weights != 0) & others, weights[others].abs().max().clamp(min=1e-12).item()
     ax.scatter(*flat[~alive].T, s=6, color="0.85", linewidths=0)
@@ -166,7 +168,7 @@ def plot_neuron(
 # %%
 fig, axes = plt.subplots(1, 2, figsize=(8, 3.4), layout="constrained")
 for ax, matrix in zip(axes, (chance, local), strict=True):
-    plot_neuron(matrix[7], torus, places, 7, ax)
+    plot_neuron(matrix[7], torus, embedding, 7, ax)
 plt.show()
 
 
@@ -206,7 +208,7 @@ plt.show()
 # ## All of a run
 #
 # For each recurrent layer of a trained network, the three pictures in a row: the share of surviving weights by distance, the spectrum beside the dense network's,
-# and the neuron with the most connections on the manifold. Each experiment draws them.
+# and the neuron with the most connections on that layer's own manifold. Each experiment draws them.
 
 # %%
 #| export
@@ -219,16 +221,16 @@ def plot_wiring(
     dense, sparse = (recurrent_weights(task, runs[name]) for name in ("dense", "sparse"))
     spaces = manifolds_of(task.config.manifold, len(sparse))
     figure.set_size_inches(11, 3.3 * len(sparse))
-    for row, space, (_, before, _), (name, matrix, places) in zip(figure.subplots(len(sparse), 3, squeeze=False), spaces, dense, sparse, strict=True):
-        plot_weight_by_distance(matrix, space.distance(places), row[0])
+    for row, space, (_, before, _), (name, matrix, embedding) in zip(figure.subplots(len(sparse), 3, squeeze=False), spaces, dense, sparse, strict=True):
+        plot_weight_by_distance(matrix, space.distance(embedding), row[0])
         for weight, label in ((before, "dense"), (matrix, "sparse")):
             plot_spectrum(weight, row[1], label)
         row[1].legend(frameon=False, loc="upper left")
         busiest = (matrix != 0).sum(1).argmax().item()
-        plot_neuron(matrix[busiest], space, places, busiest, row[2])
+        plot_neuron(matrix[busiest], space, embedding, busiest, row[2])
         row[2].set_title(f"weights into neuron {busiest}", fontsize=10)
         if len(sparse) > 1:
-            row[0].set_title(name, fontsize=10)
+            row[0].set_title(f"{name}, {space.name}", fontsize=10)
 
 
 # %% [markdown]

@@ -2,7 +2,6 @@
 
 import copy
 import pickle
-import tracemalloc
 
 import pytest
 import torch
@@ -11,7 +10,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from modreg import Euclidean, Inhibitor, ModuliRegularizer, Torus, inhibitor, manifold
 from modreg.layers import edges as module
 from modreg.layers import sparse
-from modreg.layers.edges import EdgeRNN, edge_pattern, edge_penalty, geometric_edges
+from modreg.layers.edges import EdgeRNN, edge_penalty, geometric_edges
 from modreg.layers.recurrent import RNN
 
 DTYPES = {torch.float32: 1e-4, torch.float64: 1e-11}
@@ -124,11 +123,10 @@ class Largest(TorchDispatchMode):
 
 @pytest.mark.parametrize("neurons", [2000, 4000])
 def test_memory_grows_with_edges(neurons, monkeypatch):
-    "From the search to a step of training no tensor is larger than some numbers for each edge; numpy's arrays are smaller than a matrix as well"
+    "From the search to a step of training no tensor is larger than some numbers for each edge"
     monkeypatch.setattr(module, "PAIRS", 2**14)
     partners, tracked = 8, neurons * 8
     points = Torus().sample(neurons, seeded())
-    tracemalloc.start()
     with Largest() as seen:
         edges, prices = geometric_edges("torus", points, "difference_of_gaussians", partners)
         found = seen.most
@@ -136,15 +134,13 @@ def test_memory_grows_with_edges(neurons, monkeypatch):
         optimizer = torch.optim.Adam(layer.parameters())
         (layer(torch.randn(3, 8, 2, generator=seeded()))[0].square().mean() + edge_penalty(layer.weight_hh, prices)).backward()
         optimizer.step()
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
     assert found <= max(4 * tracked, module.SAMPLE * neurons + module.GRID)
-    assert seen.most < neurons**2 / 8 and peak < 4 * neurons**2
+    assert seen.most == max(found, 4 * neurons * 8) < neurons**2 / 8  # states of three steps and the first, of a batch of 8
 
 
-def test_starts_of_rows_grow_with_rows_not_with_panels():
-    pattern = edge_pattern(*some_edges(3000, 4), (3000, 3000))
-    assert len(pattern.start) == 3001 and pattern.panel == 0
+@pytest.mark.parametrize("neurons", [3000, 6000])
+def test_starts_of_rows_grow_with_edges_not_with_panels(neurons):
+    assert all(len(pattern.start) <= 2 * neurons * 20 / 4 for pattern in EdgeRNN(1, neurons, some_edges(neurons, 20)).patterns())
 
 
 def test_training_learns_and_stays_sparse():
@@ -205,9 +201,10 @@ def test_autocast_computes_in_the_precision_of_the_weights():
 @pytest.mark.parametrize(("make", "says"), [
     (lambda: geometric_edges("torus", Torus().sample(5, seeded()), "diffusion", 6), "from 1 to 5"),
     (lambda: geometric_edges("torus", Torus().sample(5, seeded()) - 20, "diffusion", 2), "not on the space"),
-    (lambda: EdgeRNN(2, 5, torch.zeros(2, 2, dtype=torch.long)), "stands twice"),
-    (lambda: EdgeRNN(2, 5, torch.tensor([[0], [5]])), "0 to 4"),
-    (lambda: EdgeRNN(2, 5, torch.zeros(2, 1)), "int64"),
+    (lambda: EdgeRNN(2, 5, torch.zeros(2, 2, dtype=torch.long)), "more than once"),
+    (lambda: EdgeRNN(2, 5, torch.tensor([[0], [5]])), "from 0 to 4"),
+    (lambda: EdgeRNN(2, 5, torch.zeros(2, 1)), "whole numbers"),
+    (lambda: EdgeRNN(2, 5, torch.zeros(3, 1, dtype=torch.long)), "listens"),
     (lambda: EdgeRNN(2, 5, some_edges(5, 2), scale="small"), "'left'"),
     (lambda: EdgeRNN(2, 5, some_edges(5, 2), "gelu"), "tanh"),
     (lambda: EdgeRNN(2, 5, some_edges(5, 2))(torch.zeros(4, 2, 3)), "the input"),

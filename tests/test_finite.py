@@ -24,13 +24,16 @@ from modreg.geometry.finite import (
     PointCloud,
     classical_scaling,
     farthest_points,
+    named_files,
     shortest_paths,
     triangle_excess,
 )
 from modreg.geometry.inhibitors import DifferenceOfGaussians, matched, mean_coefficient
 from modreg.geometry.manifolds import Circle, Sphere, Torus, manifold
 from modreg.geometry.products import Modules, Product
+from modreg.lab.training import fit
 from modreg.sparsity.regularizer import ModuliRegularizer
+from modreg.tasks.navigation import Navigation, NavigationConfig
 
 
 def ball(n, bumps=0.):
@@ -302,6 +305,26 @@ def test_mesh_from_a_file(tmp_path, suffix):
     space = Mesh(path)
     torch.testing.assert_close(space.matrix, Mesh(vertices, faces).matrix, rtol=1e-4, atol=1e-4)
     assert str(path) in space.name
+
+
+def test_a_task_takes_spaces_by_name(tmp_path):
+    "A graph, a mesh and modules of both, from files, in a run that prunes; and blocks of neighbours on them"
+    potpourri3d.write_mesh(*ball(100), str(tmp_path / "ball.obj"))
+    (tmp_path / "ring.csv").write_text("\n".join(f"{k}, {(k + 1) % 40}" for k in range(40)))
+    for text, block in ((f"graph({tmp_path}/ring.csv)", 4), (f"mesh({tmp_path}/ball.obj)", None), (f"graph({tmp_path}/ring.csv)+mesh({tmp_path}/ball.obj)", 4)):
+        config = NavigationConfig(scale="tiny", device="cpu", seeds=2, hidden=24, epochs=2, batches=2, manifold=text, block=block, lottery=False, out=str(tmp_path / "runs"))
+        named = Navigation(config).run.path
+        (tmp_path / "ring.csv").write_text((tmp_path / "ring.csv").read_text() + "\n0, 20")
+        assert (Navigation(config).run.path != named) == ("ring" in text), "another file under the same name makes another run"
+        zeros = fit(Navigation(config), progress=False).result["phases"]["train"]["sparsity"]
+        assert len(zeros) == 2 and all(abs(share - .9) < 1e-3 for share in zeros)
+
+
+def test_files_are_found_in_text(tmp_path):
+    paths = [tmp_path / name for name in ("a.ply", "b c (1), d=e.obj")]
+    for path in paths:
+        path.write_text("")
+    assert named_files(f"2mesh({paths[0]}, landmarks=3)*torus + mesh('{paths[1]}')") == paths and named_files("torus(period=20)") == []
 
 
 def test_names_of_files_make_the_spaces_again(tmp_path):

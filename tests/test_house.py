@@ -2,6 +2,7 @@
 
 import ast
 import configparser
+import dataclasses
 import filecmp
 import importlib
 import re
@@ -13,6 +14,7 @@ from pathlib import Path
 import jupytext
 import nbformat
 import pytest
+from fastcore.docments import docments
 from jupytext.config import load_jupytext_config
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -84,6 +86,35 @@ def test_experiments_take_parameters():
         tagged = [k for k, cell in enumerate(cells) if "parameters" in cell.metadata.get("tags", [])]
         assert len(tagged) == 1 and not cells[tagged[0]].source.startswith("#|"), name
         assert any(re.search(r"from_parameters\(\w+, globals\(\)\)", cell.source) for cell in cells[tagged[0]:]), name
+
+
+def comments(config: type) -> dict[str, str]:
+    "What stands behind each field of a config class, or of the class that it is made from"
+    found = {}
+    for kind in reversed(config.__mro__):
+        if dataclasses.is_dataclass(kind):
+            found |= {name: said["docment"] for name, said in docments(kind, full=True).items() if said["docment"]}
+    return found
+
+
+SHOWN = ["manifold", "inhibitor", "penalty", "power", "strength", "train_embedding", "sparsifier", "sparsity", "lottery", "hidden", "epochs", "seeds", "seed", "scale", "device", "out"]
+
+
+@pytest.mark.parametrize("name", pages.experiments())
+def test_parameters_are_those_of_the_config(name):
+    "The cell that papermill fills in names fields of the chapter's config, with their defaults and their comments; the shared ones are the same in each"
+    cells = nbformat.read(ROOT / "nbs" / f"{name}.ipynb", as_version=4).cells
+    parameters = next(cell.source for cell in cells if "parameters" in cell.metadata.get("tags", []))
+    used = next(match[1] for cell in cells if (match := re.search(r"from_parameters\((\w+), globals\(\)\)", cell.source)))
+    module = next(path for path in (ROOT / "modreg" / "tasks").glob("*.py") if f"class {used}(" in path.read_text(encoding="utf-8"))
+    config = getattr(importlib.import_module(f"modreg.tasks.{module.stem}"), used)
+    defaults, said = {field.name: field.default for field in dataclasses.fields(config)}, comments(config)
+    lines = [re.fullmatch(r"(\w+) = (.+?)  # (.+)", line) for line in parameters.splitlines()]
+    for parameter, value, comment in (line.groups() for line in lines):
+        assert parameter in defaults, f"{used} has no field {parameter}"
+        assert ast.literal_eval(value) == defaults[parameter], f"{parameter} is {defaults[parameter]!r} in {used}"
+        assert comment == said[parameter], f"{used} says of {parameter}: {said[parameter]}"
+    assert [line[1] for line in lines if line[1] in SHOWN] == SHOWN
 
 
 # --- what is made from them --------------------------------------------------------------------------------------------
@@ -267,6 +298,15 @@ def test_top_level_names():
 
 
 # --- all texts ---------------------------------------------------------------------------------------------------------
+
+
+def test_files_that_a_text_names_are_there():
+    "A script, a test or a chapter that prose, a comment or an error message points to"
+    named = re.compile(r"(?<![\w/.])((?:benchmarks|tools|tests|docs|nbs|nbs_py|modreg)/[a-z_/-]+\.(?:py|ipynb|md|json|css|bib))\b")
+    for path in sources():
+        if path.suffix in (".py", ".md", ".yml", ".toml", ".ini") or path.name == "Makefile":
+            for name in named.findall(path.read_text(encoding="utf-8")):
+                assert (ROOT / name).exists(), f"{path.relative_to(ROOT)} names {name}"
 
 
 def test_no_path_or_host_of_one_machine():

@@ -2,6 +2,7 @@
 
 import math
 import pickle
+from dataclasses import dataclass
 
 import pytest
 import torch
@@ -12,16 +13,22 @@ from modreg.geometry.inhibitors import (
     DifferenceOfGaussians,
     Diffusion,
     Gaussian,
+    Independent,
     Inhibitor,
     Ricker,
     Sinusoid,
+    covering_radius,
     inhibitor,
     matched,
+    matched_covering,
     mean_coefficient,
+    register_inhibitor,
 )
-from modreg.geometry.manifolds import Torus, manifold
+from modreg.geometry.checks import check_inhibitor
+from modreg.geometry.manifolds import Circle, Torus, manifold
+from modreg.sparsity.regularizer import ModuliRegularizer
 
-SHAPES = [*INHIBITORS.values(), DifferenceOfGaussians(1., 2., 3.), Ricker(.3), Ricker(4.), Gaussian(3., .5), Constant(7.)]
+SHAPES = [*(f for f in INHIBITORS.values() if not isinstance(f, Independent)), DifferenceOfGaussians(1., 2., 3.), Ricker(.3), Ricker(4.), Gaussian(3., .5), Constant(7.)]
 shapes = pytest.mark.parametrize("f", SHAPES, ids=str)
 dtypes = pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float32", "float64"])
 
@@ -92,7 +99,7 @@ def test_small_distances_are_kept():
 
 @pytest.mark.parametrize("name, ok, word", [
     ("difference_of_gaussians", True, "0.89"), ("sinusoid", True, "1.57"), ("ricker", False, "distance 0"),
-    ("diffusion", False, "never falls"), ("gaussian", False, "never falls"), ("constant", False, "no gradient")])
+    ("independent", False, "infinite"), ("diffusion", False, "never falls"), ("gaussian", False, "never falls"), ("constant", False, "no gradient")])
 def test_trainable(name, ok, word):
     found, reason = inhibitor(name).trainable
     assert found is ok and word in reason
@@ -101,7 +108,7 @@ def test_trainable(name, ok, word):
 def test_names():
     for name, f in INHIBITORS.items():
         assert f.name == name and inhibitor(name) == f and inhibitor(f) is f
-    with pytest.raises(ValueError, match="difference_of_gaussians, ricker, diffusion, sinusoid, gaussian, constant"):
+    with pytest.raises(ValueError, match="difference_of_gaussians, ricker, diffusion, sinusoid, gaussian, constant, independent"):
         inhibitor("dog")
     with pytest.raises(TypeError, match="NoneType"):
         inhibitor(None)
@@ -115,7 +122,7 @@ def test_equality_hash_and_pickle(f):
 
 @pytest.mark.parametrize("make", [
     lambda: DifferenceOfGaussians(0), lambda: DifferenceOfGaussians(100, .1, 4), lambda: DifferenceOfGaussians(100, 5, math.nan),
-    lambda: Ricker(-1), lambda: Gaussian(1, 0), lambda: Constant(math.inf), lambda: Constant("1"), lambda: Ricker(True)])
+    lambda: Ricker(-1), lambda: Gaussian(1, 0), lambda: Independent(-1), lambda: Independent(math.inf), lambda: Independent(None), lambda: Constant(math.inf), lambda: Constant("1"), lambda: Ricker(True)])
 def test_impossible_inhibitors(make):
     with pytest.raises(ValueError, match="give "):
         make()
@@ -162,6 +169,35 @@ def test_rounding_below_zero_is_cut(dtype):
     assert made(lambda d: -d)(d[:0]).shape == (0,)
 
 
+@dtypes
+def test_independent_leaves_each_neuron_itself_and_those_on_its_point(dtype):
+    d = torch.tensor([0., 1e-30, 1., 50.], dtype=dtype, requires_grad=True)
+    price = Independent()(d)
+    assert price.dtype == dtype and price.tolist() == [0., math.inf, math.inf, math.inf]
+    assert torch.equal(torch.autograd.grad(price[0], d)[0], torch.zeros(4, dtype=dtype))
+    assert inhibitor("independent(reach=1)")(d).tolist() == [0., 0., 0., math.inf]
+    x = Torus().sample(6, seeded(), dtype=dtype)[[0, 1, 2, 3, 4, 4]]
+    assert (Independent()(Torus().distance(x)) == 0).sum() == 8, "the last two share a point"
+
+
+def test_a_new_inhibitor_in_a_few_lines():
+    "Subclass, register, use by text: nothing of the package is touched"
+    @dataclass(frozen=True)
+    class Reach(Inhibitor):
+        reach: float = 2.
+
+        def evaluate(self, d):
+            return 80 * (d - self.reach).clamp(0, 1)
+
+    register_inhibitor("reach", Reach)
+    layer = torch.nn.RNN(2, 12)
+    reg = ModuliRegularizer(layer, "torus", "reach(reach=3)", strength=.5, generator=seeded())
+    d = reg.manifold.distance(reg.embedding)
+    truth = .5 * sum(80 * min(max(d[u, v].item() - 3, 0), 1) * abs(layer.weight_hh_l0[u, v].item()) for u in range(12) for v in range(12)) / 144
+    assert check_inhibitor("reach") == (True, "") and reg().item() == pytest.approx(truth, rel=1e-5)
+    del INHIBITORS.makers["reach"]
+
+
 @shapes
 def test_formula_can_be_drawn(f):
     mathtext = pytest.importorskip("matplotlib.mathtext")
@@ -206,3 +242,31 @@ def test_matched_refuses_what_no_size_has():
     for pairs in (0, 2.5, True):
         with pytest.raises(ValueError, match="whole number"):
             mean_coefficient(Torus(), Diffusion(), pairs)
+
+
+def test_covering_radius_of_a_circle():
+    "n random arcs of a circle of length L: the longest gap has mean L/n · (1 + 1/2 + … + 1/n), and half of it is the covering radius"
+    n, period = 50, Circle().period
+    expected = period / n * sum(1 / k for k in range(1, n + 1)) / 2
+    assert covering_radius("circle", n, seeded(), draws=200, probes=4000) == pytest.approx(expected, rel=.03)
+
+
+@pytest.mark.parametrize("name", ["circle", "sphere", "torus6", "r3", "klein", "projective", "torus*circle"])
+def test_matched_covering_has_the_wanted_radius(name):
+    try:
+        space = manifold(name)
+    except ValueError:
+        pytest.skip("not registered yet")
+    alike = matched_covering(space, .7, 100, seeded(1))
+    assert covering_radius(alike, 100, seeded(1)) == pytest.approx(.7, rel=1e-5) and type(alike) is type(space)
+
+
+def test_wrong_covering():
+    for radius, n, word in ((0., 10, "radius"), (math.nan, 10, "radius"), (1., 0, "n is 0"), (1., 2.5, "n is 2.5")):
+        with pytest.raises(ValueError, match=word):
+            matched_covering("torus", radius, n)
+
+
+def test_matched_takes_text():
+    wanted = mean_coefficient("torus", "diffusion", 2000, seeded())
+    assert mean_coefficient(matched("sphere", "diffusion", wanted, 2000, seeded()), "diffusion", 2000, seeded()) == pytest.approx(wanted)

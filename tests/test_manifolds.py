@@ -10,7 +10,9 @@ import numpy
 import pytest
 import torch
 
-from modreg.geometry.manifolds import MANIFOLDS, Circle, Euclidean, KleinBottle, Manifold, Sphere, Torus, manifold
+from modreg.geometry.checks import check_manifold
+from modreg.geometry.manifolds import MANIFOLDS, Circle, Euclidean, KleinBottle, Manifold, Sphere, Torus, draw, manifold, register_manifold
+from modreg.sparsity.regularizer import ModuliRegularizer
 
 SPACES = [*(space for space in MANIFOLDS.values() if type(space).__module__ == "modreg.geometry.manifolds"), Circle(.7), Torus(1, 3.), Torus(3, .01), KleinBottle(1.), Sphere(1, 2.), Sphere(2, 1e3), Euclidean(1)]
 DTYPES = [torch.float32, torch.float64]
@@ -313,10 +315,11 @@ def test_sphere_against_geomstats(space, dtype):
     torch.testing.assert_close(space.distance(x, y).double(), truth, rtol=0, atol=1e-6 * length(space))
 
 
+@dtypes
 @pytest.mark.parametrize("space", [Euclidean(), Euclidean(9)], ids=str)
-def test_euclidean_against_geomstats(space):
-    x, y = space.sample(30, seeded(28), dtype=torch.float64), space.sample(30, seeded(29), dtype=torch.float64)
-    close(space.distance(x, y), all_pairs(geomstats("euclidean").Euclidean(space.dim).metric, x, y), space)
+def test_euclidean_against_geomstats(space, dtype):
+    x, y = space.sample(30, seeded(28), dtype=dtype), space.sample(30, seeded(29), dtype=dtype)
+    close(space.distance(x, y), all_pairs(geomstats("euclidean").Euclidean(space.dim).metric, x.double(), y.double()), space)
 
 
 @pytest.mark.parametrize("dim, period", [(2, 10.), (6, 10.), (1, 3.)])
@@ -401,6 +404,29 @@ def test_a_new_manifold_says_what_is_missing():
         diameter, name = 1., "empty"
     with pytest.raises(TypeError, match=r"abstract methods .*contains.*pairwise.*project.*sample"):
         Empty()
+
+
+def test_a_new_space_in_a_few_lines():
+    "Subclass, register, check, use by text: nothing of the package is touched"
+    @dataclasses.dataclass(frozen=True)
+    class Ring(Manifold):
+        length: float = 8.
+        dim, coordinates, scale_field = 1, 1, "length"
+        diameter = property(lambda self: self.length / 2)
+
+        def sample(self, n, generator=None, dtype=None, device=None): return self.project(self.length * draw(torch.rand, n, 1, generator, dtype, device))
+        def project(self, x): return torch.where(self.contains(x)[..., None], x, (x % self.length) % self.length)
+        def contains(self, x): return (x[..., 0] >= 0) & (x[..., 0] < self.length)
+        def pairwise(self, x, y):
+            d = (x[..., :, None, 0] - y[..., None, :, 0]).abs()
+            return torch.minimum(d, (self.length - d).abs())
+
+    register_manifold("ring", Ring)
+    reg = ModuliRegularizer(torch.nn.RNN(2, 12), "ring(length=9)", generator=seeded(), train_embedding=True)
+    reg().backward()
+    assert reg.manifold == Ring(9.) and Ring(9.).name == "ring(length=9)" and reg.embedding.grad.isfinite().all()
+    assert check_manifold("ring") == (True, "")
+    del MANIFOLDS.makers["ring"]
 
 
 def test_a_space_that_lacks_one_method_names_it():

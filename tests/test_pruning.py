@@ -1,12 +1,15 @@
 """Exact counts, monotone masks and true zeros, under every optimizer, with and without replicas."""
 
+import math
+import re
+
 import pytest
 import torch
 from torch import nn
 
 from modreg.layers.recurrent import RNN, Linear
-from modreg.sparsity.masks import SAMPLE, smallest
-from modreg.sparsity.pruning import MagnitudePruner, reinitialize, scheduled_sparsity, sparsity
+from modreg.sparsity.masks import SAMPLE, guards_of, smallest
+from modreg.sparsity.pruning import MagnitudePruner, Sparsifier, erk_shares, reinitialize, scheduled_sparsity, sparsity
 
 OPTIMIZERS = {
     "adam": lambda p: torch.optim.Adam(p, lr=1e-2),
@@ -299,3 +302,182 @@ def test_blocks_go_as_one_and_compete_with_single_weights(replicas, dtype):
 def test_blocks_that_do_not_fit_are_refused(blocks, message):
     with pytest.raises(ValueError, match=message):
         MagnitudePruner(stacked(None), 0.5, blocks=blocks)
+
+
+# --- shares, schedules, healing ----------------------------------------------------------------------------------------
+
+
+def mixed(dtype=torch.float32, replicas=None):
+    """Matrices and kernels of different sides and sizes."""
+    torch.manual_seed(1)
+    if replicas:
+        return stacked(replicas).to(dtype)
+    return nn.Sequential(nn.Conv2d(4, 8, 3), nn.Flatten(), nn.Linear(200, 30), nn.Linear(30, 2)).to(dtype)
+
+
+def ramp(schedule, epoch, epochs, heal):
+    """Share of the target, written out."""
+    last = epochs - heal - 1
+    t = 1.0 if last == 0 else min(1.0, epoch / last)
+    return {"linear": t, "cubic": 1 - (1 - t) * (1 - t) * (1 - t), "one_shot": 1.0 if t == 1.0 else 0.0}[schedule]
+
+
+def erk_by_bisection(shapes, target):
+    """Densities min(1, scale * sum of sides / product), with the scale found by halving an interval."""
+    raw = {name: sum(shape) / math.prod(shape) for name, shape in shapes.items()}
+    low, high = 0.0, 1 / min(raw.values())
+    for _ in range(200):
+        middle = (low + high) / 2
+        kept = sum(min(1.0, middle * raw[name]) * math.prod(shape) for name, shape in shapes.items())
+        low, high = (middle, high) if kept < (1 - target) * sum(map(math.prod, shapes.values())) else (low, middle)
+    return {name: 1 - min(1.0, low * raw[name]) for name in shapes}
+
+
+@pytest.mark.parametrize("target", [0.0, 0.3, 0.8, 0.97])
+def test_erk_shares_follow_the_formula(target):
+    weights = {name: w for name, w in mixed().named_parameters() if w.dim() > 1}
+    expected = erk_by_bisection({name: tuple(w.shape) for name, w in weights.items()}, target)
+    assert erk_shares(weights, target) == pytest.approx(expected, abs=1e-9)
+
+
+GIVEN = {"0.weight": 0.2, "2.weight": 0.95, "3.weight": 0.0}
+GIVEN_STACKED = {"rnn.weight_ih_l0": 0.2, "rnn.weight_hh_l0": 1.0, "out.weight": 0.0}
+
+
+@pytest.mark.parametrize("replicas", [None, 2])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("heal", [0, 2])
+@pytest.mark.parametrize("schedule", ["linear", "cubic", "one_shot"])
+@pytest.mark.parametrize("shares", ["global", "layer", "erk", "given"])
+def test_counts_and_choice_follow_plain_sorting(shares, schedule, heal, dtype, replicas):
+    model, epochs, target = mixed(dtype, replicas), 6, 0.85
+    given = (GIVEN_STACKED if replicas else GIVEN) if shares == "given" else shares
+    pruner = MagnitudePruner(model, target, epochs, schedule, shares=given, heal=heal, replicas=replicas)
+    whole = {name: w.detach().clone() for name, w in pruner.weights.items()}
+    for epoch in range(epochs + 1):
+        pruner.step(epoch)
+        done = ramp(schedule, epoch, epochs, heal)
+        for s in range(replicas or 1):
+            one = {name: w[s] if replicas else w for name, w in whole.items()}
+            stays = {name: mask[s] if replicas else mask for name, mask in pruner.masks.items()}
+            if shares == "global":
+                groups = {tuple(one): target}
+            else:
+                each = {"layer": dict.fromkeys(one, target), "given": given}.get(shares) or erk_by_bisection({n: tuple(w.shape) for n, w in one.items()}, target)
+                groups = {(name,): share for name, share in each.items()}
+            for names, share in groups.items():
+                sizes = torch.cat([one[name].abs().flatten() for name in names])
+                expected = torch.ones_like(sizes, dtype=torch.bool)
+                expected[sizes.argsort(stable=True)[: round(share * done * len(sizes))]] = False
+                assert torch.equal(torch.cat([stays[name].flatten() for name in names]), expected)
+        assert all(torch.equal(w, whole[name] * pruner.masks[name]) for name, w in pruner.weights.items())
+
+
+def test_weights_that_are_not_allowed_are_never_there():
+    model = mixed()
+    diagonal = torch.eye(30, 200, dtype=torch.bool)
+    pruner = MagnitudePruner(model, 0.5, 3, allowed={"2.weight": diagonal})
+    assert torch.equal(model[2].weight != 0, diagonal)
+    forbidden = (~diagonal).sum() / sum(mask.numel() for mask in pruner.masks.values())
+    for epoch in range(3):
+        pruner.step(epoch)
+        assert (pruner.masks["2.weight"] <= diagonal).all()
+        assert torch.isclose(pruner.sparsity(), forbidden)  # more than is asked for
+    pruner = MagnitudePruner(model, 0.99, 1, allowed={"2.weight": diagonal})
+    pruner.step(0)
+    assert (pruner.masks["2.weight"] <= diagonal).all() and pruner.sparsity() == pytest.approx(0.99, abs=1e-4)
+
+
+@pytest.mark.parametrize(("options", "message"), [
+    ({"shares": "erdos"}, "'global', 'layer', 'erk'"), ({"shares": {"2.weight": 0.5}}, "the weights are 0.weight, 2.weight, 3.weight"),
+    ({"shares": {**GIVEN, "0.weight": 1.5}}, "from 0 to 1"), ({"heal": 30}, "less than epochs=30"), ({"heal": -1}, "at least 0"),
+    ({"allowed": {"2.wieght": torch.ones(30, 200)}}, "did you mean '2.weight'"), ({"prices": {"2.wieght": torch.ones(30, 200)}}, "did you mean '2.weight'"),
+    ({"allowed": {"2.weight": torch.ones(200, 30)}}, "has shape"),
+])
+def test_mistakes_in_shares_and_masks(options, message):
+    model = mixed()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    with pytest.raises(ValueError, match=re.escape(message)):
+        MagnitudePruner(model, **options)
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert not guards_of(model)
+
+
+def test_a_sparsifier_of_ones_own():
+    class Checkerboard(Sparsifier):
+        name = "checkerboard"
+
+        def begin(self):
+            self.held.set({name: (torch.arange(w.numel()) % 2 == 0).view_as(w) for name, w in self.weights.items()})
+
+        def update(self, epoch):
+            return {name: ~mask for name, mask in self.masks.items()}
+
+    model = stacked(None)
+    sparsifier = Checkerboard(model)
+    assert sparsifier.sparsity() == 0.5
+    before = sparsifier.state_dict()
+    sparsifier.step(0)
+    assert all(torch.equal(before[name], ~mask) for name, mask in sparsifier.masks.items())
+    assert sparsifier.sparsity() == 1  # what had been there went, and what comes begins at 0
+
+    class Forgetful(Sparsifier):
+        name = "forgetful"
+
+    with pytest.raises(TypeError, match="update"):
+        Forgetful(model)
+
+
+# --- tickets -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("replicas", [None, 2])
+@pytest.mark.parametrize("mode", ["redraw", "original", "shuffled", "shuffled_rows"])
+def test_scale_left_multiplies_each_row_by_the_root_of_columns_over_left(mode, replicas):
+    model = mixed(replicas=replicas)
+    original = {name: value.clone() for name, value in model.state_dict().items()}
+    pruner = MagnitudePruner(model, 0.8, 1, replicas=replicas)
+    pruner.step(0)
+    options = dict(original=original if mode == "original" else None, replicas=replicas)
+    draws = []
+    for scale in ("dense", "left"):
+        torch.manual_seed(3)
+        masks = reinitialize(model, pruner.masks, mode, scale=scale, generator=torch.Generator().manual_seed(5), **options)
+        draws.append({name: w.detach().clone() for name, w in pruner.weights.items()})
+    for name, mask in masks.items():
+        dense, left, mask = (t[name].flatten(0, 1) if replicas else t[name] for t in (*draws, masks))
+        for a, b, row in zip(dense.flatten(1), left.flatten(1), mask.flatten(1), strict=True):
+            assert ((b != 0) <= row).all()
+            if row.any():
+                torch.testing.assert_close(b, a * math.sqrt(len(row) / int(row.sum())))
+
+
+@pytest.mark.parametrize("replicas", [None, 2])
+def test_a_shuffled_mask_with_kept_fan_in_has_the_fan_in(replicas):
+    model = mixed(replicas=replicas)
+    pruner = MagnitudePruner(model, 0.7, 1, replicas=replicas)
+    pruner.step(0)
+    before = pruner.state_dict()
+    masks = reinitialize(model, pruner.masks, "shuffled_rows", generator=torch.Generator().manual_seed(0), replicas=replicas)
+    rows = 2 if replicas else 1
+    assert all(torch.equal(mask.flatten(rows).sum(-1), before[name].flatten(rows).sum(-1)) for name, mask in masks.items())
+    assert any(not torch.equal(mask, before[name]) for name, mask in masks.items())
+    again = reinitialize(model, before, "shuffled_rows", generator=torch.Generator().manual_seed(0), replicas=replicas)
+    assert all(torch.equal(mask, again[name]) for name, mask in masks.items())
+
+
+def test_a_ticket_is_held_by_the_pruner_that_is_there():
+    model = stacked(None)
+    pruner = MagnitudePruner(model, 0.6, 1)
+    pruner.step(0)
+    masks = reinitialize(model, pruner.masks, "shuffled", generator=torch.Generator().manual_seed(1))
+    learn(model, torch.optim.Adam(model.parameters(), lr=0.1), None)
+    assert all(torch.equal(model.get_parameter(name) != 0, mask) for name, mask in masks.items())
+
+
+def test_mistakes_in_tickets():
+    model = stacked(None)
+    masks = MagnitudePruner(model, 0.5, 1).masks
+    for options, message in (({"mode": "shufled"}, "'shuffled'"), ({"scale": "sparse"}, "'dense', 'left'")):
+        with pytest.raises(ValueError, match=message):
+            reinitialize(model, masks, **options)

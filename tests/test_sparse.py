@@ -346,6 +346,7 @@ def test_a_network_trains_alike(always, replicas):
 
 def pruned_stack(**options):
     "A model whose layers all multiply sparsely, and its pruner"
+    torch.manual_seed(0)
     network = Stack(Linear(4, 3), RNN(3, 20, **options), Linear(20 * (1 + options.get("bidirectional", False)), 5)).double()
     pruner = MagnitudePruner(network, 0.8, epochs=1)
     pruner.step(0)
@@ -411,6 +412,17 @@ def test_outputs_of_sparse_layers_may_be_changed_in_place(always):
         found.append([out.detach(), *torch.autograd.grad(out.square().sum() + last.sum(), list(network.rnn.parameters()))])
     for a, b in zip(*found, strict=True):
         torch.testing.assert_close(a, b)
+
+
+def test_second_derivatives_are_refused_and_not_zero(always):
+    network, _ = pruned_stack()
+    x = draw(5, 4, 4, zeros=0).requires_grad_()
+    for part, given in ((network, x), (network.encoder, x), (network.rnn, draw(5, 4, 3, zeros=0).requires_grad_())):
+        out = part(given)
+        slope, = torch.autograd.grad((out if part is not network.rnn else out[1]).sum(), given, create_graph=True)
+        for wanted in ([given], [part.weight if part is network.encoder else network.rnn.weight_hh_l0]):
+            with pytest.raises(RuntimeError, match="use_sparse_products"):
+                torch.autograd.grad(slope.sum(), wanted, retain_graph=True)
 
 
 def test_what_was_chosen_is_chosen_again(always, monkeypatch):

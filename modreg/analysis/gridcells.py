@@ -77,9 +77,9 @@ def _polar(correlograms: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     bins = (correlograms.shape[-1] + 1) // 2
     radius = torch.arange(INNER * bins, bins + 1e-6, 0.5, device=correlograms.device)
     angle = torch.arange(ANGLES, device=correlograms.device) * math.pi / ANGLES
-    places = radius[:, None, None] * torch.stack([angle.cos(), angle.sin()], -1) / (bins - 1)
+    spots = radius[:, None, None] * torch.stack([angle.cos(), angle.sin()], -1) / (bins - 1)
     both = torch.stack([correlograms.nan_to_num(0), correlograms.isfinite().to(correlograms.dtype)], 1)
-    values = grid_sample(both, places.to(both.dtype).expand(len(both), -1, -1, -1), align_corners=True)
+    values = grid_sample(both, spots.to(both.dtype).expand(len(both), -1, -1, -1), align_corners=True)
     return values[:, 0], values[:, 1] > 0.999, radius
 
 # %% ../../nbs/gridcells.ipynb #c442c849

@@ -105,8 +105,8 @@ def inhibitor_shapes() -> Explorer:
         left, right = figure.subplots(1, 2)
         left.plot(d.numpy(), inhibitor("difference_of_gaussians")(d).numpy())
         left.set(xlabel="geodesic distance", ylabel="price", title="difference of Gaussians")
-        places = torch.linspace(0, 20, 49)[:-1, None]
-        around = (places - places.T).abs()
+        points = torch.linspace(0, 20, 49)[:-1, None]
+        around = (points - points.T).abs()
         right.imshow(inhibitor("difference_of_gaussians")(torch.minimum(around, 20 - around)).numpy())
         right.set(xlabel="from neuron", ylabel="to neuron", title="coefficients on a circle")
 
@@ -153,17 +153,17 @@ def covering() -> Explorer:
     return Explorer("covering", "Walk once round. Are you back, and the same way up?", picture)
 
 # %% ../../nbs/explore.ipynb #062df094
-def _trained_places(name: str, steps: int) -> Tensor:
+def _trained_embedding(name: str, steps: int) -> Tensor:
     "Sixty neurons on the torus (60, 2) after `steps` steps down the penalty of random weights"
     generator, space = torch.Generator().manual_seed(0), Torus()
     layer = torch.nn.RNN(1, 60)
     layer.weight_hh_l0.data.normal_(generator=generator).pow_(3)
-    places = space.sample(60, generator).requires_grad_()
+    points = space.sample(60, generator).requires_grad_()
     for _ in range(steps):
-        cost = (inhibitor(name)(space.distance(places)) * layer.weight_hh_l0.abs()).mean()
-        slope, = torch.autograd.grad(cost, places)
-        places = space.project(places.detach() - 0.1 * slope / slope.norm(dim=-1).max()).requires_grad_()
-    return places.detach()
+        cost = (inhibitor(name)(space.distance(points)) * layer.weight_hh_l0.abs()).mean()
+        grad, = torch.autograd.grad(cost, points)
+        points = space.project(points.detach() - 0.1 * grad / grad.norm(dim=-1).max()).requires_grad_()
+    return points.detach()
 
 
 def embedding_training() -> Explorer:
@@ -171,7 +171,7 @@ def embedding_training() -> Explorer:
 
     def picture(figure: "Figure") -> None:
         for ax, name in zip(figure.subplots(1, 3), (None, "difference_of_gaussians", "diffusion"), strict=True):
-            ax.plot(*(_trained_places(name, 120) if name else _trained_places("diffusion", 0)).T.numpy(), ".", color="#2a788e")
+            ax.plot(*(_trained_embedding(name, 120) if name else _trained_embedding("diffusion", 0)).T.numpy(), ".", color="#2a788e")
             ax.set(xlim=(0, 10), ylim=(0, 10), aspect="equal", title=name.replace("_", " ") if name else "at the start")
 
     return Explorer("embedding_training", "Let the neurons move to lower the bill. Will they spread, clump, or all meet?", picture)

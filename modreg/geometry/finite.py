@@ -4,10 +4,11 @@
 
 # %% auto #0
 __all__ = ['TOLERANCE', 'MOST_POINTS', 'triangle_excess', 'shortest_paths', 'classical_scaling', 'FiniteSpace', 'DistanceMatrix',
-           'Graph', 'farthest_points', 'Mesh', 'PointCloud']
+           'Graph', 'farthest_points', 'Mesh', 'PointCloud', 'named_files']
 
 # %% ../../nbs/finite.ipynb #529d4289
 import copy
+import re
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
@@ -419,3 +420,11 @@ def _check_cloud(points: numpy.ndarray, near: int = 30) -> None:
 # %% ../../nbs/finite.ipynb #0fb312d9
 for _name, _space in {"distance_matrix": DistanceMatrix, "graph": Graph, "mesh": Mesh, "point_cloud": PointCloud}.items():
     MANIFOLDS.register(_name, _space)
+
+# %% ../../nbs/finite.ipynb #8c44a6d9
+def named_files(
+    text: str,  # such as "mesh(cortex.ply)+graph(friends.csv)"
+) -> list[Path]:  # in the order in which they are named
+    "Files that are named in a space's text"
+    words = re.findall(r"""'[^']*'|"[^"]*"|[^(),='"]+""", text)
+    return [Path(word) for word in (word.strip(" '\"") for word in words) if word and Path(word).is_file()]

@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['INHIBITORS', 'Inhibitor', 'DifferenceOfGaussians', 'Ricker', 'Diffusion', 'Sinusoid', 'Gaussian', 'Constant',
-           'inhibitor', 'register_inhibitor', 'mean_coefficient', 'matched']
+           'Independent', 'inhibitor', 'register_inhibitor', 'mean_coefficient', 'matched', 'covering_radius',
+           'matched_covering']
 
 # %% ../../nbs/inhibitors.ipynb #4c1bb8a9
 import math
@@ -15,7 +16,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from .manifolds import Manifold, check_positive, check_whole
+from .manifolds import MANIFOLDS, Manifold, check_positive, check_whole
 from .specs import Registry
 
 # %% ../../nbs/inhibitors.ipynb #f65a86bc
@@ -38,6 +39,8 @@ def _check_prices(f: "Inhibitor", d: Tensor, prices: Tensor) -> None:
 def _collapse(f: "Inhibitor") -> tuple[bool, str]:
     "Whether an embedding may be trained under `f`, and the reason, read off from its values at distances from 0 to 50"
     price = f(torch.linspace(0, 50, 5001, dtype=torch.float64))
+    if not price.isfinite().all():
+        return False, f"{f} has infinite prices, from which no gradient leads away"
     if price.min() == price.max():
         return False, f"{f} is constant, so it gives an embedding no gradient"
     least = price <= price.min() + 1e-5 * (price.max() - price.min())
@@ -50,6 +53,11 @@ def _collapse(f: "Inhibitor") -> tuple[bool, str]:
 class Inhibitor(ABC):
     "A function of distance: the price of a connection of that length; never negative, differentiable. A subclass gives `evaluate`"
     formula: ClassVar[str] = "f(d)"  # in LaTeX, for pictures
+
+    def __init_subclass__(cls, **options):
+        super().__init_subclass__(**options)
+        if "evaluate" in vars(cls) and "value_and_grad" not in vars(cls):  # a parent's would be that of another formula
+            cls.value_and_grad = Inhibitor.value_and_grad
 
     @property
     def name(self) -> str:
@@ -190,10 +198,24 @@ class Constant(Inhibitor):
     def evaluate(self, d):
         return self.value + 0 * d  # keeps the way to `d` open for autograd, with gradient 0
 
+# %% ../../nbs/inhibitors.ipynb #915bf011
+@dataclass(frozen=True)
+class Independent(Inhibitor):
+    "0 up to `reach` and infinite beyond: with a reach of 0 each neuron is connected to itself alone, as in an IndRNN (appendix E)"
+    reach: float = 0.0  # distance up to which connections are free
+    formula = r"0\ (d \leq r),\ \infty\ (d > r)"
+
+    def __post_init__(self):
+        if isinstance(self.reach, bool) or not isinstance(self.reach, (int, float)) or not 0 <= self.reach < math.inf:
+            raise ValueError(f"reach is {self.reach!r}; give a finite number of 0 or more")
+
+    def evaluate(self, d):
+        return torch.where(d > self.reach, math.inf, 0 * d)
+
 # %% ../../nbs/inhibitors.ipynb #e38f9eb7
 INHIBITORS = Registry("inhibitor", Inhibitor)  # what can be written where an inhibitor is wanted
 for _name, _maker in {"difference_of_gaussians": DifferenceOfGaussians, "ricker": Ricker, "diffusion": Diffusion, "sinusoid": Sinusoid,
-                      "gaussian": Gaussian, "constant": Constant}.items():
+                      "gaussian": Gaussian, "constant": Constant, "independent": Independent}.items():
     INHIBITORS.register(_name, _maker)
 
 
@@ -212,34 +234,36 @@ def register_inhibitor(
     INHIBITORS.register(name, made)
 
 # %% ../../nbs/inhibitors.ipynb #d6187fbe
-def _random_distances(manifold: Manifold, pairs: int, generator: torch.Generator | None) -> Tensor:
+def _random_distances(space: Manifold, pairs: int, generator: torch.Generator | None) -> Tensor:
+    "Distances (pairs,) of random pairs of points"
     check_whole(pairs=pairs)
-    x, y = (manifold.sample((pairs, 1), generator, dtype=torch.float64) for _ in range(2))
-    return manifold.distance(x, y).flatten()
+    x, y = (space.sample((pairs, 1), generator, dtype=torch.float64) for _ in range(2))
+    return space.distance(x, y).flatten()
 
 
 def mean_coefficient(
-    manifold: Manifold,
-    inhibitor: Inhibitor,
+    manifold: str | Manifold,
+    inhibitor: str | Inhibitor,
     pairs: int = 100_000,  # random pairs of points to average over
     generator: torch.Generator | None = None,  # source of randomness
 ) -> float:  # mean price of a connection
     "Mean coefficient of two random neurons on a manifold"
-    return inhibitor(_random_distances(manifold, pairs, generator)).mean().item()
+    return INHIBITORS.make(inhibitor)(_random_distances(MANIFOLDS.make(manifold), pairs, generator)).mean().item()
 
 # %% ../../nbs/inhibitors.ipynb #c665f297
 def matched(
-    manifold: Manifold,  # to be scaled
-    inhibitor: Inhibitor,
+    manifold: str | Manifold,  # to be scaled
+    inhibitor: str | Inhibitor,
     mean: float,  # wanted mean coefficient, such as that of another manifold
     pairs: int = 100_000,  # random pairs of points to average over
     generator: torch.Generator | None = None,  # source of randomness
 ) -> Manifold:  # the same shape at another size
     "A larger or smaller copy of a manifold with a given mean coefficient; ValueError if no size has it"
-    d = _random_distances(manifold, pairs, generator)
+    space, f = MANIFOLDS.make(manifold), INHIBITORS.make(inhibitor)
+    d = _random_distances(space, pairs, generator)
 
     def too_dear(log_factor: float) -> bool:
-        return inhibitor(d * math.exp(log_factor)).mean().item() > mean
+        return f(d * math.exp(log_factor)).mean().item() > mean
 
     now = too_dear(0.0)
     for step in sorted((k / 10 for k in range(-60, 41) if k), key=abs):  # factors from e^-6 to e^4, nearest to 1 first
@@ -248,5 +272,31 @@ def matched(
             for _ in range(30):
                 middle = (inner + outer) / 2
                 inner, outer = (middle, outer) if too_dear(middle) == now else (inner, middle)
-            return manifold.scaled(math.exp(inner))
-    raise ValueError(f"no size of {manifold} has a mean coefficient of {mean} under {inhibitor}; give one that it reaches")
+            return space.scaled(math.exp(inner))
+    raise ValueError(f"no size of {space} has a mean coefficient of {mean} under {f}; give one that it reaches")
+
+# %% ../../nbs/inhibitors.ipynb #40d26de7
+def covering_radius(
+    manifold: str | Manifold,
+    n: int,  # how many neurons
+    generator: torch.Generator | None = None,  # source of randomness
+    draws: int = 8,  # sets of neurons to average over
+    probes: int = 2000,  # points of each draw whose nearest neuron is looked up
+) -> float:  # mean over draws of the greatest distance from a probe to its nearest neuron
+    "Radius within which every point of a space has one of `n` random neurons; a little less than in truth, since not every point is tried"
+    space = MANIFOLDS.make(manifold)
+    check_whole(n=n, draws=draws, probes=probes)
+    gaps = [space.distance(space.sample(probes, generator), space.sample(n, generator)).amin(-1).max().item() for _ in range(draws)]
+    return sum(gaps) / draws
+
+
+def matched_covering(
+    manifold: str | Manifold,  # to be scaled
+    radius: float,  # wanted covering radius, such as that of another space
+    n: int,  # how many neurons
+    generator: torch.Generator | None = None,  # source of randomness
+) -> Manifold:  # the same shape at another size
+    "A larger or smaller copy of a space on which `n` random neurons have a given covering radius"
+    check_positive(radius=radius)
+    space = MANIFOLDS.make(manifold)
+    return space.scaled(radius / covering_radius(space, n, generator))

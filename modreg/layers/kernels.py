@@ -137,6 +137,8 @@ def single_rows(first, last, rows, start, columns, values, states, origin, out, 
     "The sets of rows from first to last, one row in each: add to out[:, k : k + lanes] the product with states, which begin with those of the column and batch `origin`"
     column, at = origin
     for i in range(first, last):
+        if start[i] == start[i + 1]:
+            continue
         sums = load(out, rows[i, 0], k, lanes)
         for p in range(start[i], start[i + 1]):
             sums = multiply_add(values[p], load(states, columns[p] - column, k - at, lanes), sums)
@@ -148,6 +150,8 @@ def blocks_of_four(first, last, rows, start, columns, values, states, origin, ou
     "The same with four rows in each set"
     column, at = origin
     for i in range(first, last):
+        if start[i] == start[i + 1]:
+            continue
         q, r, s, t = rows[i]
         a, b, c, d = load(out, q, k, lanes), load(out, r, k, lanes), load(out, s, k, lanes), load(out, t, k, lanes)
         for p in range(start[i], start[i + 1]):

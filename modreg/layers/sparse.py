@@ -23,9 +23,8 @@ from types import ModuleType
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
-from .recurrent import _ACTIVATIONS, _SLOPES, ElmanFunction, ElmanWeights, Linear, _expect, _is_plain, _linear, _suffixes
+from .recurrent import _ACTIVATIONS, _SLOPES, ElmanFunction, ElmanWeights, Linear, _checked_sizes, _expect, _is_plain, _linear, _suffixes, first_derivatives
 
 # %% ../../nbs/sparse.ipynb #78ea655b
 PANEL = 512  # columns of a panel: the states that it wants stay in a processor's second cache
@@ -82,22 +81,26 @@ class Pattern:
         replicas: int = 1,  # the matrix consists of so many of one shape along its diagonal
     ) -> "Pattern":
         "The pattern of a list of edges in any order, each but once; its memory grows with the edges. ValueError if they are not such a list"
-        i, j, (height, width) = _checked_edges(rows, columns, shape, transposed, rows_per_set, replicas)
-        width //= replicas
-        sets = torch.arange(height)[:, None] if rows_per_set == 1 else _similar_rows(i, j, height, width, replicas).view(-1, rows_per_set)
-        columns, belongs, index = _stored(i, j, sets, width)
+        i, columns, (height, width) = _checked_edges(rows, columns, shape, transposed, rows_per_set, replicas)
+        edges, width, belongs, index, sets = len(i), width // replicas, i, torch.arange(len(i))[:, None], torch.arange(height)[:, None]
+        if rows_per_set > 1:
+            sets = _similar_rows(i, columns, height, width, replicas).view(-1, rows_per_set)
+            columns, belongs, index = _blocks(i, columns, sets, width)
         panel = PANEL if len(columns) * PANEL >= FEW * len(sets) * width else 2 * PANEL
-        stretch = columns % max(1, width) // panel * len(sets) + belongs
-        if width > panel:
-            order = stretch.argsort(stable=True)
-            columns, index = columns[order], index[order]
+        panel = max(panel, 4 * len(sets) * width // max(1, len(columns)))  # 4 weights of a set in each panel, lest `start` grow faster than the edges
+        within = columns % max(1, width)
+        stretch = within // panel * len(sets) + belongs
+        key, order = (stretch * max(1, width) + within).sort()
+        if not (key.diff() > 0).all() or (rows_per_set > 1 and (index < edges).sum() < edges):
+            raise ValueError("an edge is in the list more than once; add up its values, and name it once")
         counts = torch.bincount(stretch, minlength=max(1, -(-width // panel)) * len(sets))
         start = torch.cat([counts.new_zeros(1), counts.cumsum(0)]).int()
-        return cls((height, width * replicas), sets, start, columns.int(), index, len(i), panel * (replicas == 1 and width > panel), replicas)
+        return cls((height, width * replicas), sets, start, columns[order].int(), index[order], edges, panel * (replicas == 1 and width > panel), replicas)
 
 # %% ../../nbs/sparse.ipynb #4756ea9f
 def _checked_edges(rows: Tensor, columns: Tensor, shape: tuple, transposed: bool, rows_per_set: int, replicas: int) -> tuple[Tensor, Tensor, tuple[int, int]]:
     "Rows, columns and shape, of the transposed matrix if that is wanted; ValueError if they do not fit together"
+    rows, columns = torch.as_tensor(rows), torch.as_tensor(columns)
     if rows.dim() != 1 or rows.shape != columns.shape or any(t.is_floating_point() or t.dtype == torch.bool for t in (rows, columns)):
         raise ValueError(f"edges are two tensors (n,) of whole numbers; these have shapes {tuple(rows.shape)} and {tuple(columns.shape)}, and are of {rows.dtype} and {columns.dtype}")
     ends, (height, width) = (rows.cpu().long(), columns.cpu().long()), map(int, shape)
@@ -113,18 +116,15 @@ def _checked_edges(rows: Tensor, columns: Tensor, shape: tuple, transposed: bool
     return i, j, (height, width)
 
 
-def _stored(i: Tensor, j: Tensor, sets: Tensor, width: int) -> tuple[Tensor, Tensor, Tensor]:
-    "Columns (n,) sorted by the sets of rows that they are stored for, these sets (n,), and the edge of each row of the set (n, 1 or 4), if it has one"
+def _blocks(i: Tensor, j: Tensor, sets: Tensor, width: int) -> tuple[Tensor, Tensor, Tensor]:
+    "Columns that sets of rows have (n,), these sets (n,), and the edge of each row of the set, or the number of edges where it has none (n, rows of a set)"
     place = sets.flatten().argsort()[i]
     belongs, slot = place // sets.shape[1], place % sets.shape[1]
-    key = belongs * max(1, width) + j % max(1, width)
-    order = torch.arange(len(key)) if bool((key.diff() > 0).all()) else key.argsort(stable=True)
+    key, order = (belongs * max(1, width) + j % max(1, width)).sort()
     new = torch.ones_like(order, dtype=torch.bool)
-    new[1:] = key[order].diff() != 0
+    new[1:] = key.diff() != 0
     index = torch.full((int(new.sum()), sets.shape[1]), len(i))
     index[new.cumsum(0) - 1, slot[order]] = order
-    if index.numel() - index.eq(len(i)).sum() < len(i):
-        raise ValueError("an edge is in the list more than once; add up its values, and name it once")
     return j[order][new], belongs[order][new], index
 
 
@@ -469,14 +469,14 @@ class SparseLinearFunction(torch.autograd.Function):
         if bias is not None:
             out += bias.reshape(-1, 1)
         SparseMatrix.at(patterns[0], weight).add_(columns, out)
-        ctx.save_for_backward(columns, weight)
+        ctx.save_for_backward(columns, weight, x)
         ctx.bias_shape = None if bias is None else bias.shape
         return _in_rows(out, ctx.shape[0]).reshape(*x.shape[:-1], -1)
 
     @staticmethod
-    @once_differentiable
+    @first_derivatives
     def backward(ctx, grad):
-        (pattern, turned), (columns, weight), wanted = ctx.patterns, ctx.saved_tensors, ctx.needs_input_grad
+        (pattern, turned), (columns, weight, _), wanted = ctx.patterns, ctx.saved_tensors, ctx.needs_input_grad
         errors, grad_x = _in_columns(grad.reshape(*ctx.shape, grad.shape[-1])), None
         if wanted[1]:
             grad_x = _in_rows(SparseMatrix.at(turned, weight).add_(errors, torch.zeros_like(columns)), ctx.shape[0]).reshape(*grad.shape[:-1], -1)
@@ -498,17 +498,18 @@ class SparseElmanFunction(torch.autograd.Function):
         handed_out = handed_out and any(ctx.needs_input_grad)
         if handed_out:  # as `ElmanFunction` does
             projected.copy_(rows[:, 1:])
-        ctx.save_for_backward(states, weight)
+        last = rows[:, -1]
+        ctx.save_for_backward(states, weight, last)
         ctx.set_materialize_grads(False)
         ctx.nonlinearity, ctx.patterns = nonlinearity, patterns
-        return projected.detach() if handed_out else rows[:, 1:], rows[:, -1]
+        return projected.detach() if handed_out else rows[:, 1:], last
 
     @staticmethod
-    @once_differentiable
+    @first_derivatives
     def backward(ctx, grad, grad_last):
         if grad is None and grad_last is None:
             return (None,) * 6
-        states, weight = ctx.saved_tensors
+        states, weight, _ = ctx.saved_tensors
         (pattern, turned), errors = ctx.patterns, torch.empty_like(states)
         back, rows = SparseMatrix.at(turned, weight), _in_rows(errors, pattern.replicas)
         rows[:, 0], rows[:, 1:] = 0, 0 if grad is None else grad
@@ -549,6 +550,7 @@ def use_sparse_products(
     chosen: dict[str, bool] | None = None,  # what an earlier call returned, to choose the same without a clock
 ) -> dict[str, bool]:  # by name of each mask: whether its weight is multiplied sparsely; never in layers that are not of this package
     "Let each layer of a model multiply by its surviving weights alone, where that is faster here; call it whenever masks have changed. ValueError or TypeError for a mask that does not fit"
+    _checked_sizes(batch=batch)
     _check_masks(model, masks)
     used, chosen = dict.fromkeys(masks, False), chosen or {}
     for path, layer in model.named_modules():
@@ -626,8 +628,9 @@ def geometric_blocks(
     size: int,  # neurons in a block; the last may have fewer
 ) -> Tensor:  # the block of each neuron (N,), numbered so that blocks of similar numbers are near each other
     "Blocks of neighbours: halve the neurons along their widest coordinate, again and again (a k-d tree)"
-    if size < 1:
-        raise ValueError(f"size={size}; a block has at least 1 neuron, such as 16")
+    if points.dim() != 2:
+        raise ValueError(f"the points have shape {tuple(points.shape)}; expected (neurons, coordinates)")
+    _checked_sizes(size=size)
     blocks, number, left = torch.empty(len(points), dtype=torch.long), 0, [torch.arange(len(points))]
     while left:
         some = left.pop()
@@ -647,6 +650,8 @@ def filled_blocks(
     blocks: Tensor,  # the block of each neuron (N,)
 ) -> float:  # share of pairs of blocks
     "How many of the pairs of blocks have a weight between them"
+    if weight.shape != (len(blocks), len(blocks)):
+        raise ValueError(f"the weight has shape {tuple(weight.shape)}, and there are blocks of {len(blocks)} neurons; it is a square matrix of as many")
     count = int(blocks.max()) + 1
     filled = torch.zeros(count, count, dtype=torch.bool)
     i, j = weight.cpu().nonzero(as_tuple=True)

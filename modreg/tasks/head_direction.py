@@ -55,11 +55,7 @@ class HeadDirectionConfig(Config):
 class HeadDirectionModel(nn.Module):
     "Encoder, recurrent layer and decoder, for several seeds at once"
 
-    def __init__(
-        self,
-        config: HeadDirectionConfig,
-        generators: Generators,  # a random stream for each seed
-    ):
+    def __init__(self, config: HeadDirectionConfig, generators: Generators):  # a random stream for each seed
         super().__init__()
         shared = dict(replicas=config.seeds, generator=generators)
         self.encoder = Linear(2, config.hidden, **shared)
