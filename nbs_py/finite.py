@@ -124,7 +124,7 @@ plt.show()
 
 # %%
 #| export
-#| code-fold: true
+#| fold
 TOLERANCE = 1e-6  # share of the diameter that is taken for rounding
 MOST_POINTS = 20_000  # of a finite space: their distances take 3.2 GB
 
@@ -148,7 +148,7 @@ def _check_room(points: int, what: str) -> None:
 
 # %%
 #| export
-#| code-fold: true
+#| fold
 def _read(path: str | Path, what: str) -> numpy.ndarray:
     "Numbers from a file: .npy, or text with blanks or commas between them"
     if not Path(path).is_file():
@@ -163,7 +163,7 @@ def _read(path: str | Path, what: str) -> numpy.ndarray:
 
 # %%
 #| export
-#| code-fold: true
+#| fold
 def _symmetric(matrix: Tensor) -> Tensor:
     "A square matrix with the rounding taken from its symmetry; ValueError if it is more than rounding, or can't be distances for another reason"
     for wrong, why in ((~matrix.isfinite(), "not finite"), (matrix < 0, "negative")):
@@ -235,7 +235,7 @@ test_close(triangle_excess(Torus().distance(Torus().sample(100, torch.Generator(
 
 # %%
 #| export
-#| code-fold: true
+#| fold
 def _deal(
     points: int,  # how many there are
     n: int | tuple[int, ...],  # how many are drawn; (s, n) for s sets
@@ -273,7 +273,7 @@ def classical_scaling(
 
 # %%
 #| export
-#| code-fold: true
+#| fold
 def _indices(space: "FiniteSpace", x: Tensor, name: str) -> Tensor:
     "Points (..., n, 1) as indices (..., n); ValueError if some are no points"
     if not space.contains(x).all():
@@ -292,7 +292,7 @@ def _text(space: "FiniteSpace") -> str:
 
 # %%
 #| export
-#| code-fold: true
+#| fold
 def _larger(space: "FiniteSpace", factor: float) -> "FiniteSpace":
     "A copy whose distances and flat coordinates are multiplied by a factor"
     check_positive(factor=factor)
@@ -411,7 +411,7 @@ test_eq(DistanceMatrix(steps, repair=True).diameter, 2)
 
 # %%
 #| export
-#| code-fold: true
+#| fold
 def _need(module: str):
     "Import a library of the extra `geometry`, or say how to get it"
     import importlib
@@ -434,7 +434,7 @@ def _check_connected(links, what: str) -> None:
 
 # %%
 #| export
-#| code-fold: true
+#| fold
 def _links(edges: numpy.ndarray):
     "A sparse matrix (n, n) of the lengths of edges (E, 2) or (E, 3), each once; of several between two nodes the shortest"
     if edges.ndim != 2 or edges.shape[1] not in (2, 3) or not len(edges):
@@ -620,7 +620,7 @@ def _from_heat(
 
 # %%
 #| export
-#| code-fold: true
+#| fold
 def _points(points, what: str) -> numpy.ndarray:
     "Points in space (V, 3), float64 in one piece"
     points = numpy.ascontiguousarray(points, dtype=numpy.float64)
@@ -643,7 +643,7 @@ def _load(path, what: str, reader: str):
 
 # %%
 #| export
-#| code-fold: true
+#| fold
 def _triangles(faces, n: int) -> numpy.ndarray:
     "Triangles (F, 3) of vertices 0 to n - 1, checked"
     faces = numpy.ascontiguousarray(faces)
@@ -712,7 +712,7 @@ class PointCloud(FiniteSpace):
 
 # %%
 #| export
-#| code-fold: true
+#| fold
 def _check_cloud(points: numpy.ndarray, near: int = 30) -> None:
     "ValueError if there are few points, or if their neighbourhoods of `near` points, which the heat method uses, don't hang together"
     if len(points) <= near:

@@ -26,7 +26,7 @@
 # %%
 #| export
 from collections.abc import Callable, Iterator
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import torch
@@ -218,6 +218,14 @@ def _add_trained_compiled(w: Tensor, points: tuple, price: tuple, grad: Tensor, 
 
 # %%
 #| export
+def _not_half(fn: Callable, values: Tensor) -> Tensor:
+    "Where a model goes that is moved or converted by `fn`, but not to half precision"
+    moved = fn(values)
+    return values.to(moved.device) if moved.is_floating_point() and moved.element_size() < 4 else moved
+
+
+# %%
+#| export
 class PenalizedWeight(nn.Module):
     "One weight with its neurons' points and the prices of its connections"
 
@@ -263,6 +271,9 @@ class PenalizedWeight(nn.Module):
     def set_coefficients_(self, values: Tensor) -> None:
         self.register_buffer("coefficients", values)
         self.infinite = bool(values.max() == torch.inf)
+
+    def _apply(self, fn, recurse=True):
+        return super()._apply(partial(_not_half, fn), recurse)
 
     def _load_from_state_dict(self, *args):
         super()._load_from_state_dict(*args)
@@ -366,7 +377,7 @@ def _panels(part: PenalizedWeight, points: tuple, *views: Tensor) -> Iterator[tu
     "Prices of some rows (S or 1, G or 1, n, V), and the same rows of each view (S, G, n, V, …) of the weight and others like it"
     layout, weight = part.layout, views[0]
     few = max(1, (CACHE if weight.is_cpu else weight.numel()) * layout.rows // weight.numel())
-    fixed = None if part.trained else coefficient_view(part.coefficients, layout)
+    fixed = None if part.trained else coefficient_view(part.coefficients, layout).to(part.dtype)
     for start in range(0, layout.rows, few):
         rows = slice(start, start + few)
         if part.trained:

@@ -92,7 +92,7 @@ inhibitor_shapes()
 
 # %%
 #| export
-#| code-fold: true
+#| fold The check of prices
 def _check_prices(f: "Inhibitor", d: Tensor, prices: Tensor) -> None:
     "ValueError unless the prices are like the distances, numbers, and not negative beyond rounding"
     if not isinstance(prices, Tensor) or prices.shape != d.shape or prices.dtype != d.dtype:
@@ -115,7 +115,7 @@ def _check_prices(f: "Inhibitor", d: Tensor, prices: Tensor) -> None:
 
 # %%
 #| export
-#| code-fold: true
+#| fold What is read off from a curve
 def _collapse(f: "Inhibitor") -> tuple[bool, str]:
     "Whether an embedding may be trained under `f`, and the reason, read off from its values at distances from 0 to 50"
     price = f(torch.linspace(0, 50, 5001, dtype=torch.float64))

@@ -219,7 +219,7 @@ def check_points(
 
 # %%
 #| export
-#| code-fold: true
+#| fold Guards
 def _check_pair(manifold: "Manifold", x: Tensor, y: Tensor | None) -> tuple[Tensor, Tensor]:
     "Two arrays of points of one dtype, the second the first itself if it is not given"
     check_points(manifold, x, "x", 2)
@@ -243,7 +243,7 @@ def _why_not(manifold: "Manifold", x: Tensor) -> str:
 
 # %%
 #| export
-#| code-fold: true
+#| fold What all spaces share
 def _vjp(manifold: "Manifold", x: Tensor, y: Tensor) -> tuple[Tensor, Callable]:
     "Distances and their backward pass by automatic differentiation"
     with torch.enable_grad():
@@ -353,7 +353,7 @@ plt.show()
 
 # %%
 #| export
-#| code-fold: true
+#| fold Guards for fields
 def check_whole(**values: int) -> None:
     "Raise ValueError unless each value is a whole number of 1 or more"
     for name, value in values.items():
@@ -419,7 +419,7 @@ def _norm(deltas) -> Tensor:
 
 # %%
 #| export
-#| code-fold: true
+#| fold Gradient by hand
 class _FlatDistance(torch.autograd.Function):
     "Length of the shortest difference; O(n·m) memory; gradient 0 where the distance is 0"
     generate_vmap_rule = True
@@ -460,7 +460,7 @@ def _flat_vjp(differences, d: Tensor, grad: Tensor) -> tuple[Tensor, Tensor]:
 
 # %%
 #| export
-#| code-fold: true
+#| fold What flat spaces share
 class _Flat(Manifold):
     "What spaces with flat coordinates share; `period` is None for a line that never comes back"
     period = None
@@ -631,7 +631,7 @@ plt.show()
 
 # %%
 #| export
-#| code-fold: true
+#| fold The way home
 def _turn_home(x: Tensor, period: float) -> Tensor:
     "Bring points to the square [0, period)² by the gluing of the Klein bottle"
     across, up = x.unbind(-1)
@@ -689,7 +689,7 @@ test_eq(klein.check(moved)[0], False)
 
 # %%
 #| export
-#| code-fold: true
+#| fold Euclidean space
 @dataclass(frozen=True)
 class Euclidean(_Flat):
     "Euclidean space R^dim, with points drawn from the cube [0, side]^dim; for trained embeddings"
@@ -755,7 +755,7 @@ plt.show()
 
 # %%
 #| export
-#| code-fold: true
+#| fold Two chords and their gradient
 def _chords(u: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
     "Lengths |u - v| and |u + v| of all pairs, one coordinate at a time"
     pairs = [(u[..., :, None, k], v[..., None, :, k]) for k in range(u.shape[-1])]
@@ -775,7 +775,7 @@ def _angle_vjp(u: Tensor, v: Tensor, near: Tensor, far: Tensor, grad: Tensor) ->
 
 # %%
 #| export
-#| code-fold: true
+#| fold Angles
 class _SphereDistance(torch.autograd.Function):
     "Angles between unit vectors; O(n·m) memory; gradient 0 at equal points and at antipodes"
     generate_vmap_rule = True
@@ -803,7 +803,7 @@ class _SphereDistance(torch.autograd.Function):
 
 # %%
 #| export
-#| code-fold: true
+#| fold Directions and Hammer's map
 def _unit(x: Tensor) -> Tensor:
     "Points divided by their length; the origin, which has no direction, goes to the first axis"
     size = x.detach().abs().amax(-1, keepdim=True)
@@ -933,7 +933,7 @@ def register_manifold(
 
 # %%
 #| export
-#| code-fold: true
+#| fold Several spaces
 def manifolds_of(
     specs: str | Manifold | Sequence[str | Manifold],  # one for all, or one for each; in one text with commas between them
     count: int,  # how many are wanted
@@ -970,7 +970,7 @@ plt.show()
 
 # %%
 #| export
-#| code-fold: true
+#| fold The picture's code
 def plot_from_point(
     manifold: Manifold,  # circle, sphere, torus or Klein bottle
     point: Tensor,  # one point (coordinates,)
@@ -995,7 +995,7 @@ def plot_from_point(
 
 # %%
 #| export
-#| code-fold: true
+#| fold Grids
 def _grid(manifold: Manifold, resolution: int) -> Tensor:
     "A grid of points (rows, columns, coordinates) that covers a manifold with a flat picture"
     side = torch.linspace(0, 1, resolution)

@@ -145,7 +145,7 @@ def _shares(sides: list[Tensor], d: Tensor, grad: Tensor) -> list[Tensor]:
 
 # %%
 #| export
-#| code-fold: true
+#| fold
 def _spaces(spaces: tuple) -> tuple[Manifold, ...]:
     "Spaces, given by name or as they are; all smooth or all finite"
     spaces = tuple(manifold(space) for space in spaces)
@@ -171,7 +171,7 @@ def _numbers(name: str, values: tuple | None, count: int) -> tuple[float, ...]:
 
 # %%
 #| export
-#| code-fold: true
+#| fold
 def _text(sign: str, name: str, spaces: tuple[Manifold, ...], between: float | None = None, **numbers: tuple[float, ...]) -> str:
     "How spaces that are put together are written"
     (key, values), = numbers.items()
@@ -192,7 +192,7 @@ def _text(sign: str, name: str, spaces: tuple[Manifold, ...], between: float | N
 
 # %%
 #| export
-#| code-fold: true
+#| fold
 def _product_vjp(spaces, weights, parts: list[tuple], diameter: float) -> tuple:
     "Distances in a product and their backward pass, from the parts of `x` and `y` in each factor"
     found = [space.distance_vjp(*part) for space, part in zip(spaces, parts, strict=True)]
@@ -322,7 +322,7 @@ plt.show()
 
 # %%
 #| export
-#| code-fold: true
+#| fold
 def _members(space: Manifold, k: int, x: Tensor) -> tuple[Tensor, Tensor]:
     "Which points are of module `k` (...), and the coordinates of each point in its space, some point of the space for the others"
     mine, inside = x[..., 0].round() == k, x[..., 1 : 1 + space.coordinates]
@@ -354,7 +354,7 @@ def _between(spaces: tuple[Manifold, ...], between: float | None) -> float:
 
 # %%
 #| export
-#| code-fold: true
+#| fold
 def _assign(
     sizes: tuple[float, ...],  # proportions
     n: int | tuple[int, ...],  # how many neurons; (s, n) for s sets
@@ -372,7 +372,7 @@ def _assign(
 
 # %%
 #| export
-#| code-fold: true
+#| fold
 def _modules_vjp(spaces, between: float, x: Tensor, y: Tensor) -> tuple:
     "Distances between the points of modules and their backward pass; only pairs of one module are computed"
     d, found = x.new_full((len(x), len(y)), between), []
@@ -394,7 +394,7 @@ def _modules_vjp(spaces, between: float, x: Tensor, y: Tensor) -> tuple:
 
 # %%
 #| export
-#| code-fold: true
+#| fold
 def _to_modules(spaces, x: Tensor) -> Tensor:
     "Round the module of each point and put its coordinates back on its space"
     x = torch.cat([x[..., :1].round().clamp(0, len(spaces) - 1), x[..., 1:]], -1)
@@ -649,7 +649,7 @@ plt.show()
 
 # %%
 #| export
-#| code-fold: true
+#| fold
 def _polar(x: Tensor, y: Tensor) -> tuple[Tensor, ...]:
     "Lengths ρ (..., n, 1) and σ (..., 1, m) of points, and for all pairs (..., n, m) their difference and the angle from x to y"
     rho, sigma = (torch.hypot(*p.unbind(-1)) for p in (x, y))
@@ -673,7 +673,7 @@ def _polar(x: Tensor, y: Tensor) -> tuple[Tensor, ...]:
 
 # %%
 #| export
-#| code-fold: true
+#| fold
 class _HyperbolicDistance(torch.autograd.Function):
     "Distances at curvature -1 of points in polar fashion; gradient 0 at equal points"
     generate_vmap_rule = True
@@ -700,7 +700,7 @@ class _HyperbolicDistance(torch.autograd.Function):
 
 # %%
 #| export
-#| code-fold: true
+#| fold
 def _polar_gradient(x, y, rho, sigma, fall, angle, grad) -> tuple[Tensor, Tensor]:
     "Gradient of distances with respect to both coordinates of `x`, (..., n, m) each, before it is summed over `y`"
     u, v = _unit(x), _unit(y)

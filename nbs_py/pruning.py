@@ -334,7 +334,7 @@ def cut(
 ) -> dict[str, Tensor]:  # by name; those that need no cut are left out
     "Masks with as many zeros as the shares want in an epoch: what is gone stays gone, and the smallest go with it"
     done, replicas, after = progress(epoch, sparsifier.epochs, sparsifier.schedule, sparsifier.heal), sparsifier.replicas, {}
-    for names, share in shares_by_threshold(sparsifier.shares, sparsifier.weights, sparsifier.target, replicas).items():
+    for names, share in sparsifier.thresholds().items():
         masks = [sparsifier.masks[name] for name in names]
         left = rows(masks, replicas)
         gone = [sum(part[s].numel() - _count(part[s]) for part in left) for s in range(len(left[0]))]
@@ -391,17 +391,17 @@ class Sparsifier(_Masked, ABC):
     def begin(self) -> None:
         "Hook: masks before the first step, by `self.held.set`; all that are allowed, unless a subclass says otherwise"
 
+    def thresholds(self) -> dict[tuple[str, ...], float]:
+        "Share of zeros in the end, by the names of the matrices that have a threshold in common"
+        return shares_by_threshold(self.shares, self.weights, self.target, self.replicas)
+
     @abstractmethod
     def update(self, epoch: int) -> dict[str, Tensor] | None:
         "Hook: masks from this epoch on, by name; None leaves them as they are"
 
     @torch.no_grad()
-    def step(
-        self,
-        epoch: int,  # 0-based
-        optimizer: torch.optim.Optimizer | None = None,  # its state is cleared where weights are pruned
-    ) -> None:
-        "The epoch's masks; called once an epoch, before it"
+    def step(self, epoch: int, optimizer: torch.optim.Optimizer | None = None) -> None:
+        "The masks of an epoch, counted from 0, before it; the optimizer forgets what it knows of weights that go"
         self.held.set(self.update(epoch) or {})
         if optimizer is not None:
             self.mask_optimizer_(optimizer)
@@ -591,6 +591,8 @@ def _check_resets(model: nn.Module, names: Iterable[str]) -> None:
             raise ValueError(f"nothing would redraw {name}: {type(owners[-1]).__name__} has no reset_parameters; pass init, which draws all weights of the model")
 
 
+# %%
+#| export
 REINITIALIZE = ("redraw", "original", "shuffled", "shuffled_rows")
 
 

@@ -29,11 +29,12 @@
 import math
 import warnings
 from collections.abc import Callable
+from functools import wraps
 from numbers import Integral, Real
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
+from torch.autograd import forward_ad
 from torch.nn.utils.rnn import PackedSequence
 
 # %%
@@ -116,6 +117,38 @@ _SLOPES = {  # error before the activation, from the error after it and the stat
 
 
 # %% [markdown]
+# A backward pass by hand is no function that torch could differentiate again. It must say so, or second derivatives would come out as zero.
+
+# %%
+#| export
+class _Refusal(torch.autograd.Function):
+    "A gradient that depends on some tensors, and raises when it is differentiated"
+
+    @staticmethod
+    def forward(ctx, gradient, *depends_on):
+        return gradient.clone()
+
+    @staticmethod
+    def backward(ctx, *_):
+        raise RuntimeError("the backward pass of this layer is written by hand and cannot be differentiated again; take `as_torch()` of a recurrent layer, or `use_sparse_products(model, {})`")
+
+
+def first_derivatives(backward: Callable) -> Callable:
+    "A backward pass whose results cannot be differentiated again, and say so; among the saved tensors are inputs and outputs from which a path leads to all that they depend on"
+
+    @wraps(backward)
+    def guarded(ctx, *gradients):
+        with torch.no_grad():
+            found = backward(ctx, *gradients)
+        if not torch.is_grad_enabled():
+            return found
+        depends_on = [t for t in (*gradients, *ctx.saved_tensors) if t is not None and t.requires_grad]
+        return tuple(None if g is None else _Refusal.apply(g, *depends_on) for g in found)
+
+    return guarded
+
+
+# %% [markdown]
 # The layer of one time loop. Every tensor has a leading dimension of replicas, and replica `s` meets only its own weights.
 # The states live in one buffer with the initial state in front, so that "all $h_{t-1}$" is a view of it. A step of several replicas does not lie
 # in one piece there; a product is quicker into a buffer that does, from which the activation carries it on.
@@ -142,17 +175,18 @@ class ElmanFunction(torch.autograd.Function):
             _ACTIVATIONS[nonlinearity](drive, out)
             if handed_out:
                 p.copy_(out)
-        ctx.save_for_backward(states, weight)
+        last = states[:, -1]
+        ctx.save_for_backward(states, weight, last)
         ctx.set_materialize_grads(False)
         ctx.nonlinearity = nonlinearity
-        return projected.detach() if handed_out else states[:, 1:], states[:, -1]
+        return projected.detach() if handed_out else states[:, 1:], last
 
     @staticmethod
-    @once_differentiable
+    @first_derivatives
     def backward(ctx, grad, grad_last):
         if grad is None and grad_last is None:
             return (None,) * 5
-        states, weight = ctx.saved_tensors
+        states, weight, _ = ctx.saved_tensors
         error, delta = _errors(states, weight, grad, grad_last, ctx.nonlinearity)
         grad_weight = None
         if ctx.needs_input_grad[2]:  # one product over all steps
@@ -419,7 +453,7 @@ def _stack(
     weights: list[list],  # for each layer and direction: input weight, recurrent weight and two biases or None, each led by S
     layer: ElmanWeights,
     products: list[tuple[Callable, Callable]] | None = None,  # projection and recurrence of each, if not the layer's own
-) -> tuple[Tensor, Tensor]:  # states of the last layer (S, steps, batch, hidden · directions), last states (S, layers · directions, batch, hidden)
+) -> tuple[Tensor, Tensor]:  # states of the last layer (S, steps, batch, hidden · directions), last states (S, layers · directions, batch, hidden); of a layer without replicas without the S
     last, directions = [], 1 + layer.bidirectional
     for k in range(layer.num_layers):
         both, final = [], k == layer.num_layers - 1
@@ -433,7 +467,7 @@ def _stack(
         x = both[0] if directions == 1 else torch.cat(both, -1)
         if layer.dropout and layer.training and not final:
             x = nn.functional.dropout(x, layer.dropout)
-    return x, torch.stack(last, 1)
+    return (x[0], torch.cat(last)) if layer.replicas is None else (x, torch.stack(last, 1))
 
 
 # %% [markdown]
@@ -444,7 +478,7 @@ def _stack(
 # cuDNN wants all weights in one piece of memory and copies them there at each call, with a warning. That is one copy of what the steps read once each, so the warning is not passed on.
 #
 # The same kernel serves wherever torch does more with a layer than to run it: where it casts (autocast, half precision), compiles, exports or traces it. Our functions are opaque to all of these.
-# Only the transforms of `torch.func`, such as `vmap`, don't know the kernel either; for them there is a loop of plain operations.
+# Only the transforms of `torch.func`, such as `vmap`, and derivatives in forward mode don't know the kernel either; for them there is a loop of plain operations.
 
 # %%
 #| export
@@ -453,7 +487,7 @@ def _torch_kernel(x: Tensor, h0: Tensor, weights: list[list], layer: ElmanWeight
     kernel = torch.rnn_relu if layer.nonlinearity == "relu" else torch.rnn_tanh
     options = layer.bias, layer.num_layers, layer.dropout, layer.training, layer.bidirectional
     found = [kernel(x[s], h0[s], [w[s] for group in weights for w in group if w is not None], *options, False) for s in range(x.shape[0])]
-    return torch.stack([out for out, _ in found]), torch.stack([last for _, last in found])
+    return found[0] if layer.replicas is None else tuple(torch.stack(results) for results in zip(*found, strict=True))
 
 
 def _cudnn(x: Tensor, h0: Tensor, weights: list[list], layer: ElmanWeights) -> tuple[Tensor, Tensor]:
@@ -487,7 +521,7 @@ def _is_plain(x: Tensor) -> bool:
 
 def _fastest(x: Tensor) -> Callable:
     "The fastest way to run inputs (S, steps, batch, input) of those that there are for them"
-    if torch._C._are_functorch_transforms_active() and not torch.compiler.is_compiling():
+    if not torch.compiler.is_compiling() and (torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0):
         return _transformed
     if not _is_plain(x):
         return _torch_kernel
@@ -505,6 +539,8 @@ def _expect(name: str, tensor: Tensor, shape: tuple, weight: Tensor) -> None:
     "Raise unless `tensor` has `shape`, in which `batch` stands for any size and `steps` for any of at least 1, and can be multiplied by `weight`"
     if not isinstance(tensor, Tensor):
         raise TypeError(f"{name} is of type {type(tensor).__name__}; it is a tensor")
+    if tensor.is_nested or tensor.layout != torch.strided:
+        raise TypeError(f"{name} is {'nested' if tensor.is_nested else tensor.layout}; it is a dense tensor: take sequences of different lengths as a PackedSequence, and `to_dense()` of a sparse tensor")
     if torch.jit.is_tracing():  # sizes are tensors then
         return
     fits = tensor.dim() == len(shape) and all(
@@ -536,11 +572,9 @@ def _weights(layer: ElmanWeights) -> list[list[Tensor | None]]:
 def _run(layer: ElmanWeights, x: Tensor, h0: Tensor) -> tuple[Tensor, Tensor]:
     "The layer on inputs (S, steps, batch, input), or without the S"
     weights = _weights(layer)
-    if layer.replicas is not None:
-        return _fastest(x)(x, h0, weights, layer)
-    weights = [[w if w is None else w[None] for w in group] for group in weights]
-    out, last = _fastest(x[None])(x[None], h0[None], weights, layer)
-    return out[0], last[0]
+    if layer.replicas is None:
+        x, h0, weights = x[None], h0[None], [[w if w is None else w[None] for w in group] for group in weights]
+    return _fastest(x)(x, h0, weights, layer)
 
 
 def _run_packed(layer: ElmanWeights, packed: PackedSequence, h0: Tensor | None) -> tuple[PackedSequence, Tensor]:

@@ -577,15 +577,24 @@ def _check_training(penalty: "ModuliRegularizer") -> None:
     for part in penalty.parts:
         if not part.manifold.trainable:
             raise ValueError(f"train_embedding on {part.manifold}: its points are given one by one, and nothing lies between them; use train_embedding=False")
-    f = penalty.inhibitor
-    ok, reason = f.trainable
-    if ok:
-        return
-    prices = f(torch.linspace(0, 50, 5001, dtype=torch.float64))
-    if not prices.isfinite().all() or (prices.diff() >= 0).all():
-        raise ValueError(f"train_embedding: {reason}; try 'difference_of_gaussians' or a fixed embedding")
-    warnings.warn(f"train_embedding with {f}, whose prices are least at distance 0: neurons that are near each other clump, since nothing drives them apart; "
-                  "'difference_of_gaussians' keeps them at a distance", stacklevel=4)
+    _check_inhibitor(penalty.inhibitor)
+    if not penalty.inhibitor.trainable[0]:
+        warnings.warn(f"train_embedding with {penalty.inhibitor}, whose prices are least at distance 0: neurons that are near each other clump, since nothing drives them apart; "
+                      "'difference_of_gaussians' keeps them at a distance", stacklevel=4)
+
+
+# %%
+#| export
+#| fold
+def _check_inhibitor(
+    inhibitor: Inhibitor,
+) -> None:
+    "ValueError if all neurons would come to one point, or none would move; one that is least at distance 0 but falls again may be trained, though neurons clump under it"
+    ok, reason = inhibitor.trainable
+    if not ok:
+        prices = inhibitor(torch.linspace(0, 50, 5001, dtype=torch.float64))
+        if not prices.isfinite().all() or (prices.diff() >= 0).all():
+            raise ValueError(f"train_embedding: {reason}; try 'difference_of_gaussians' or a fixed embedding")
 
 
 # %%

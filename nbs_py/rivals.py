@@ -37,7 +37,7 @@ from torch import Tensor, nn
 
 from modreg.layers.edges import EdgeRNN
 from modreg.layers.recurrent import RNN, Linear
-from modreg.sparsity.pruning import SPARSIFIERS, Sparsifier, block_magnitudes, cut, scale_to_left_, shares_by_threshold, smallest
+from modreg.sparsity.pruning import SPARSIFIERS, Sparsifier, block_magnitudes, cut, scale_to_left_, smallest
 
 # %%
 #| hide
@@ -184,7 +184,7 @@ def born(sparsifier: Sparsifier, sizes: dict[str, Tensor]) -> dict[str, Tensor]:
 def keep_fan_in(sparsifier: Sparsifier, sizes: dict[str, Tensor]) -> dict[str, Tensor]:
     "Masks whose rows all have the same number of weights, of the share that their matrix has; fewer where fewer are allowed"
     masks, lead = {}, 2 if sparsifier.replicas else 1
-    for names, share in shares_by_threshold(sparsifier.shares, sparsifier.weights, sparsifier.target, sparsifier.replicas).items():
+    for names, share in sparsifier.thresholds().items():
         for name in names:
             rows, old = (t.flatten(0, lead - 1).flatten(1) for t in (sizes[name], sparsifier.masks[name]))
             zeros = [max(round(share * rows.shape[1]), gone) for gone in old.logical_not().sum(1).tolist()]
@@ -243,7 +243,7 @@ class Geometric(Random):
         if self.shares == "global":  # prices of different matrices are not compared
             self.shares = "layer"
         if self.others == "dense":
-            given = {name: share for names, share in shares_by_threshold(self.shares, self.weights, self.target, self.replicas).items() for name in names}
+            given = {name: share for names, share in self.thresholds().items() for name in names}
             self.shares = {name: share if name in prices else 0.0 for name, share in given.items()}
         numbers = lots(self)
         for name, price in prices.items():

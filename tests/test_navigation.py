@@ -15,7 +15,7 @@ from modreg.lab.training import Phase, fit
 
 @pytest.mark.parametrize("parameters", [
     {"manifold": "klein"},
-    {"manifold": "sphere", "penalty": "shuffled", "seeds": 1},
+    {"manifold": "torus(period=20)*2circle", "inhibitor": "difference_of_gaussians(b=3)", "penalty": "shuffled", "seeds": 1},
     {"manifold": "r3", "train_embedding": True, "lottery": False},
     {"inhibitor": "diffusion", "sparsity": 0.75, "penalty": "l1", "init": "paper", "hidden": 24},
 ], ids=lambda parameters: "-".join(map(str, parameters.values())))

@@ -4,6 +4,7 @@ import copy
 import math
 import pickle
 
+import networkx
 import pytest
 import scipy.linalg
 import torch
@@ -12,6 +13,7 @@ from torch import nn
 from modreg import RNN
 from modreg.geometry.finite import DistanceMatrix
 from modreg.geometry.inhibitors import Inhibitor, inhibitor
+from modreg.geometry.manifolds import manifold
 from modreg.layers.recurrent import Linear
 from modreg.sparsity.fused import _Penalty
 from modreg.sparsity.penalties import PENALTIES, communicability
@@ -426,6 +428,9 @@ def test_half_precision_is_summed_in_float32(kind, dtype):
             add(reg), add(other)
             assert getattr(layer, name).grad.dtype == dtype
             torch.testing.assert_close(getattr(layer, name).grad, getattr(same, name).grad.to(dtype))
+    model = nn.ModuleList([same, reg := make(same, strength=5.0, train_embedding=True)]).to(dtype)  # a regularizer in a model that is converted
+    assert model[0].weight.dtype == dtype if kind != "rnn" else True
+    assert reg.embedding.dtype == reg().dtype == torch.float32
     ones = nn.Parameter(torch.ones(200, 200, dtype=torch.float16))
     assert ModuliRegularizer(ones, coefficients=torch.ones(200, 200), strength=40_000.0)().item() == 40_000
 
@@ -538,6 +543,27 @@ def test_sernn_gradient():
     reg = make(layer, kind=PENALTIES["sernn"])
     reg.add_gradient_()
     assert reg().isfinite() and layer.weight_hh_l0.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_sernn_makes_modules_and_l1_does_not(seed):
+    "Newman's modularity of what is left of the same random weights, shrunk to a third, by penalties that begin at the same value (Achterberg et al. 2023, figure 2)"
+    start, points, found = torch.randn(50, 50, generator=seeded(seed)) / 50**0.5, manifold("sphere").sample(50, seeded(seed + 9)), {}
+    for name in ("l1", "sernn"):
+        weight = nn.Parameter(start.clone())
+        reg = PENALTIES[name](weight, "sphere", embedding=points)
+        reg.strength = 0.05 / reg().item()
+        for _ in range(3000):
+            weight.grad = None
+            reg.add_gradient_()
+            weight.data.sub_(weight.grad)
+            if weight.abs().sum() < start.abs().sum() / 3:
+                break
+        else:
+            pytest.fail("the penalty does not shrink the weights")
+        graph = networkx.from_numpy_array((weight.detach().abs() + weight.detach().abs().T).fill_diagonal_(0).numpy())
+        found[name] = networkx.community.modularity(graph, networkx.community.louvain_communities(graph, seed=0))
+    assert found["sernn"] > 1.3 * found["l1"], found
 
 
 @pytest.mark.parametrize("layer", [nn.Linear(3, 4), nn.Conv1d(3, 3, 2)], ids=lambda layer: type(layer).__name__)

@@ -9,6 +9,7 @@ from itertools import product
 import pytest
 import torch
 from torch import nn
+from torch.autograd import forward_ad
 from torch.func import functional_call, grad, stack_module_state, vmap
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pack_sequence, pad_packed_sequence
 
@@ -88,9 +89,13 @@ def test_without_a_graph_and_twice_differentiated():
     layer, x = RNN(4, 6), torch.randn(7, 3, 4)
     with torch.no_grad():
         assert not any(t.requires_grad for t in layer(x))
-    slope, = torch.autograd.grad(layer(x)[0].sin().sum(), layer.weight_hh_l0, create_graph=True)
-    with pytest.raises(RuntimeError, match="once_differentiable"):
-        slope.sum().backward()
+    for loss in (lambda layer: layer(x)[0].sin().sum(), lambda layer: layer(x)[1].sum()):  # the second has a gradient of ones, of which torch's own guard makes zeros
+        slope, = torch.autograd.grad(loss(layer), layer.weight_hh_l0, create_graph=True)
+        torch.testing.assert_close(slope, torch.autograd.grad(loss(layer), layer.weight_hh_l0)[0])
+        with pytest.raises(RuntimeError, match="as_torch"):
+            slope.sum().backward()
+    with pytest.raises(RuntimeError, match="as_torch"):
+        torch.autograd.functional.hessian(lambda x: layer(x)[1].sum(), x)
 
 
 def test_single_step_and_single_neuron():
@@ -253,6 +258,15 @@ def test_packed_sequences_come_back():
         RNN(3, 4, replicas=2).double()(packed)
 
 
+def test_a_state_may_be_cut_off_in_place():
+    "As truncated back-propagation does"
+    layer, last = RNN(3, 8, 2), None
+    for _ in range(2):
+        out, last = layer(torch.randn(5, 4, 3), last)
+        out.sum().backward()
+        assert not last.detach_().requires_grad
+
+
 def test_an_empty_batch_but_no_empty_sequence():
     layer = RNN(3, 8)
     out, last = layer(torch.randn(5, 0, 3))
@@ -284,12 +298,16 @@ def test_copies_and_files():
         assert torch.equal(other(x)[0], layer(x)[0])
 
 
+@pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")
 def test_transforms_of_functions():
     layer, x = RNN(3, 8), torch.randn(5, 4, 3)
     gradient = grad(lambda weights: functional_call(layer, weights, (x,))[0].sin().sum())({name: w.detach() for name, w in layer.named_parameters()})
     layer(x)[0].sin().sum().backward()
     for name, w in layer.named_parameters():
         torch.testing.assert_close(gradient[name], w.grad)
+    with forward_ad.dual_level():
+        tangent = forward_ad.unpack_dual(layer(forward_ad.make_dual(x, torch.ones_like(x)))[0]).tangent
+    torch.testing.assert_close(tangent, torch.autograd.functional.jvp(lambda y: layer.as_torch()(y)[0], x, torch.ones_like(x))[1])
     pair = [RNN(3, 8), RNN(3, 8)]
     outputs = vmap(lambda weights, buffers: functional_call(layer, (weights, buffers), (x,))[0])(*stack_module_state(pair))
     torch.testing.assert_close(outputs, torch.stack([one(x)[0] for one in pair]))
@@ -355,5 +373,7 @@ def test_mistakes():
             call()
     with pytest.raises(TypeError, match="of type list"):
         RNN(2, 3)([[1.0, 2.0]])
+    with pytest.raises(TypeError, match="to_dense"):
+        RNN(2, 3)(torch.zeros(4, 5, 2).to_sparse())
     with pytest.raises(TypeError, match="of type tuple"):
         RNN(2, 3)(torch.zeros(4, 5, 2), (torch.zeros(1, 5, 3), torch.zeros(1, 5, 3)))

@@ -414,6 +414,17 @@ def test_outputs_of_sparse_layers_may_be_changed_in_place(always):
         torch.testing.assert_close(a, b)
 
 
+def test_second_derivatives_are_refused_and_not_zero(always):
+    network, _ = pruned_stack()
+    x = draw(5, 4, 4, zeros=0).requires_grad_()
+    for part, given in ((network, x), (network.encoder, x), (network.rnn, draw(5, 4, 3, zeros=0).requires_grad_())):
+        out = part(given)
+        slope, = torch.autograd.grad((out if part is not network.rnn else out[1]).sum(), given, create_graph=True)
+        for wanted in ([given], [part.weight if part is network.encoder else network.rnn.weight_hh_l0]):
+            with pytest.raises(RuntimeError, match="use_sparse_products"):
+                torch.autograd.grad(slope.sum(), wanted, retain_graph=True)
+
+
 def test_what_was_chosen_is_chosen_again(always, monkeypatch):
     network, pruner = pruned_stack()
     chosen = use_sparse_products(network, pruner.masks, 4) | {"decoder.weight": False}

@@ -21,7 +21,6 @@ from .manifolds import MANIFOLDS, Manifold, check_points, check_positive, check_
 from .specs import written
 
 # %% ../../nbs/finite.ipynb #1b6aa58d
-#| code-fold: true
 TOLERANCE = 1e-6  # share of the diameter that is taken for rounding
 MOST_POINTS = 20_000  # of a finite space: their distances take 3.2 GB
 
@@ -43,7 +42,6 @@ def _check_room(points: int, what: str) -> None:
         raise ValueError(f"{what} has {points:,} points, and {8e-9 * points**2:.1f} GB of distances between them; give at most {MOST_POINTS:,} of them")
 
 # %% ../../nbs/finite.ipynb #72f15931
-#| code-fold: true
 def _read(path: str | Path, what: str) -> numpy.ndarray:
     "Numbers from a file: .npy, or text with blanks or commas between them"
     if not Path(path).is_file():
@@ -56,7 +54,6 @@ def _read(path: str | Path, what: str) -> numpy.ndarray:
         raise ValueError(f"{what}: {str(path)!r} can't be read as numbers ({error}); give a .npy file, or text with blanks or commas between numbers") from None
 
 # %% ../../nbs/finite.ipynb #6bda30a1
-#| code-fold: true
 def _symmetric(matrix: Tensor) -> Tensor:
     "A square matrix with the rounding taken from its symmetry; ValueError if it is more than rounding, or can't be distances for another reason"
     for wrong, why in ((~matrix.isfinite(), "not finite"), (matrix < 0, "negative")):
@@ -100,7 +97,6 @@ def shortest_paths(
     return d
 
 # %% ../../nbs/finite.ipynb #d3b6bf24
-#| code-fold: true
 def _deal(
     points: int,  # how many there are
     n: int | tuple[int, ...],  # how many are drawn; (s, n) for s sets
@@ -126,7 +122,6 @@ def classical_scaling(
     return torch.nn.functional.pad(flat, (0, 2 - flat.shape[1]))
 
 # %% ../../nbs/finite.ipynb #34268ccb
-#| code-fold: true
 def _indices(space: "FiniteSpace", x: Tensor, name: str) -> Tensor:
     "Points (..., n, 1) as indices (..., n); ValueError if some are no points"
     if not space.contains(x).all():
@@ -143,7 +138,6 @@ def _text(space: "FiniteSpace") -> str:
     return f"{names[0]}({', '.join([written(space.source), *[f'{key}={written(option)}' for key, option in options.items()]])})"
 
 # %% ../../nbs/finite.ipynb #4391167e
-#| code-fold: true
 def _larger(space: "FiniteSpace", factor: float) -> "FiniteSpace":
     "A copy whose distances and flat coordinates are multiplied by a factor"
     check_positive(factor=factor)
@@ -233,7 +227,6 @@ class DistanceMatrix(FiniteSpace):
         self.options = {"repair": True} if repair else {}
 
 # %% ../../nbs/finite.ipynb #ebf299c8
-#| code-fold: true
 def _need(module: str):
     "Import a library of the extra `geometry`, or say how to get it"
     import importlib
@@ -254,7 +247,6 @@ def _check_connected(links, what: str) -> None:
         raise ValueError(f"{what} is in {count} pieces, of {listed} points, and there is no way from one to another; give one of them, or Modules of several")
 
 # %% ../../nbs/finite.ipynb #56f1c743
-#| code-fold: true
 def _links(edges: numpy.ndarray):
     "A sparse matrix (n, n) of the lengths of edges (E, 2) or (E, 3), each once; of several between two nodes the shortest"
     if edges.ndim != 2 or edges.shape[1] not in (2, 3) or not len(edges):
@@ -335,7 +327,6 @@ def _from_heat(
     return metric, chosen, ((heat - heat.T).abs().max() / heat.max().clamp(min=1e-300)).item()
 
 # %% ../../nbs/finite.ipynb #a870298d
-#| code-fold: true
 def _points(points, what: str) -> numpy.ndarray:
     "Points in space (V, 3), float64 in one piece"
     points = numpy.ascontiguousarray(points, dtype=numpy.float64)
@@ -356,7 +347,6 @@ def _load(path, what: str, reader: str):
         raise ValueError(f"{what}: {str(path)!r} can't be read ({error}); give a .ply, .obj, .off or .stl file") from None
 
 # %% ../../nbs/finite.ipynb #d0f17d2e
-#| code-fold: true
 def _triangles(faces, n: int) -> numpy.ndarray:
     "Triangles (F, 3) of vertices 0 to n - 1, checked"
     faces = numpy.ascontiguousarray(faces)
@@ -419,7 +409,6 @@ class PointCloud(FiniteSpace):
         self.options = {"landmarks": landmarks} if landmarks != 1000 else {}
 
 # %% ../../nbs/finite.ipynb #0f08b417
-#| code-fold: true
 def _check_cloud(points: numpy.ndarray, near: int = 30) -> None:
     "ValueError if there are few points, or if their neighbourhoods of `near` points, which the heat method uses, don't hang together"
     if len(points) <= near:

@@ -20,7 +20,6 @@ from .manifolds import MANIFOLDS, Manifold, check_positive, check_whole
 from .specs import Registry
 
 # %% ../../nbs/inhibitors.ipynb #f65a86bc
-#| code-fold: true
 def _check_prices(f: "Inhibitor", d: Tensor, prices: Tensor) -> None:
     "ValueError unless the prices are like the distances, numbers, and not negative beyond rounding"
     if not isinstance(prices, Tensor) or prices.shape != d.shape or prices.dtype != d.dtype:
@@ -37,7 +36,6 @@ def _check_prices(f: "Inhibitor", d: Tensor, prices: Tensor) -> None:
         raise ValueError(f"{f} gives {least:g} at a distance of {where:g}; a price below 0 would pay weights to grow: add its least value, or clamp")
 
 # %% ../../nbs/inhibitors.ipynb #a6fbc67e
-#| code-fold: true
 def _collapse(f: "Inhibitor") -> tuple[bool, str]:
     "Whether an embedding may be trained under `f`, and the reason, read off from its values at distances from 0 to 50"
     price = f(torch.linspace(0, 50, 5001, dtype=torch.float64))

@@ -40,7 +40,6 @@ def check_points(
     return x
 
 # %% ../../nbs/manifolds.ipynb #c0721195
-#| code-fold: true
 def _check_pair(manifold: "Manifold", x: Tensor, y: Tensor | None) -> tuple[Tensor, Tensor]:
     "Two arrays of points of one dtype, the second the first itself if it is not given"
     check_points(manifold, x, "x", 2)
@@ -62,7 +61,6 @@ def _why_not(manifold: "Manifold", x: Tensor) -> str:
     return f"{outside} points of {x[..., 0].numel()} are not on {manifold}; call project" if outside else ""
 
 # %% ../../nbs/manifolds.ipynb #12626070
-#| code-fold: true
 def _vjp(manifold: "Manifold", x: Tensor, y: Tensor) -> tuple[Tensor, Callable]:
     "Distances and their backward pass by automatic differentiation"
     with torch.enable_grad():
@@ -139,7 +137,6 @@ class Manifold(ABC):
         return _flattened(check_points(self, x))
 
 # %% ../../nbs/manifolds.ipynb #2aa62686
-#| code-fold: true
 def check_whole(**values: int) -> None:
     "Raise ValueError unless each value is a whole number of 1 or more"
     for name, value in values.items():
@@ -190,7 +187,6 @@ def _norm(deltas) -> Tensor:
     return square.sqrt()
 
 # %% ../../nbs/manifolds.ipynb #ce23d6d9
-#| code-fold: true
 class _FlatDistance(torch.autograd.Function):
     "Length of the shortest difference; O(n·m) memory; gradient 0 where the distance is 0"
     generate_vmap_rule = True
@@ -221,7 +217,6 @@ def _flat_vjp(differences, d: Tensor, grad: Tensor) -> tuple[Tensor, Tensor]:
     return torch.stack(to_x, -1), torch.stack(to_y, -1)
 
 # %% ../../nbs/manifolds.ipynb #2c9be0a5
-#| code-fold: true
 class _Flat(Manifold):
     "What spaces with flat coordinates share; `period` is None for a line that never comes back"
     period = None
@@ -297,7 +292,6 @@ class Circle(_Flat):
         return self.radius * torch.cat([angle.cos(), angle.sin()], -1)
 
 # %% ../../nbs/manifolds.ipynb #2fba4c43
-#| code-fold: true
 def _turn_home(x: Tensor, period: float) -> Tensor:
     "Bring points to the square [0, period)² by the gluing of the Klein bottle"
     across, up = x.unbind(-1)
@@ -335,7 +329,6 @@ class KleinBottle(_Flat):
         yield torch.where(turned, turned_up, up), torch.where(turned, 1, -1)
 
 # %% ../../nbs/manifolds.ipynb #0aa0716e
-#| code-fold: true
 @dataclass(frozen=True)
 class Euclidean(_Flat):
     "Euclidean space R^dim, with points drawn from the cube [0, side]^dim; for trained embeddings"
@@ -363,7 +356,6 @@ class Euclidean(_Flat):
         return torch.ones_like(x[..., 0], dtype=torch.bool)
 
 # %% ../../nbs/manifolds.ipynb #d29c175c
-#| code-fold: true
 def _chords(u: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
     "Lengths |u - v| and |u + v| of all pairs, one coordinate at a time"
     pairs = [(u[..., :, None, k], v[..., None, :, k]) for k in range(u.shape[-1])]
@@ -381,7 +373,6 @@ def _angle_vjp(u: Tensor, v: Tensor, near: Tensor, far: Tensor, grad: Tensor) ->
     return torch.stack(to_u, -1).sum_to_size(u.shape), torch.stack(to_v, -1).sum_to_size(v.shape)
 
 # %% ../../nbs/manifolds.ipynb #36b7c57a
-#| code-fold: true
 class _SphereDistance(torch.autograd.Function):
     "Angles between unit vectors; O(n·m) memory; gradient 0 at equal points and at antipodes"
     generate_vmap_rule = True
@@ -400,7 +391,6 @@ class _SphereDistance(torch.autograd.Function):
         return _angle_vjp(u, v, *_chords(u, v), grad)
 
 # %% ../../nbs/manifolds.ipynb #6872659e
-#| code-fold: true
 def _unit(x: Tensor) -> Tensor:
     "Points divided by their length; the origin, which has no direction, goes to the first axis"
     size = x.detach().abs().amax(-1, keepdim=True)
@@ -479,7 +469,6 @@ def register_manifold(
     MANIFOLDS.register(name, space)
 
 # %% ../../nbs/manifolds.ipynb #06c4ebb8
-#| code-fold: true
 def manifolds_of(
     specs: str | Manifold | Sequence[str | Manifold],  # one for all, or one for each; in one text with commas between them
     count: int,  # how many are wanted
@@ -493,7 +482,6 @@ def manifolds_of(
     return found * (count // len(found))
 
 # %% ../../nbs/manifolds.ipynb #1e5d884f
-#| code-fold: true
 def plot_from_point(
     manifold: Manifold,  # circle, sphere, torus or Klein bottle
     point: Tensor,  # one point (coordinates,)
@@ -516,7 +504,6 @@ def plot_from_point(
     return colours
 
 # %% ../../nbs/manifolds.ipynb #612a000f
-#| code-fold: true
 def _grid(manifold: Manifold, resolution: int) -> Tensor:
     "A grid of points (rows, columns, coordinates) that covers a manifold with a flat picture"
     side = torch.linspace(0, 1, resolution)

@@ -55,7 +55,6 @@ def _shares(sides: list[Tensor], d: Tensor, grad: Tensor) -> list[Tensor]:
     return [grad * side for side in sides]
 
 # %% ../../nbs/products.ipynb #f379d5c0
-#| code-fold: true
 def _spaces(spaces: tuple) -> tuple[Manifold, ...]:
     "Spaces, given by name or as they are; all smooth or all finite"
     spaces = tuple(manifold(space) for space in spaces)
@@ -75,7 +74,6 @@ def _numbers(name: str, values: tuple | None, count: int) -> tuple[float, ...]:
     return tuple(float(value) for value in values)
 
 # %% ../../nbs/products.ipynb #4962f935
-#| code-fold: true
 def _text(sign: str, name: str, spaces: tuple[Manifold, ...], between: float | None = None, **numbers: tuple[float, ...]) -> str:
     "How spaces that are put together are written"
     (key, values), = numbers.items()
@@ -87,7 +85,6 @@ def _text(sign: str, name: str, spaces: tuple[Manifold, ...], between: float | N
     return f"{name}({', '.join([*parts, *rest])})"
 
 # %% ../../nbs/products.ipynb #62ff441f
-#| code-fold: true
 def _product_vjp(spaces, weights, parts: list[tuple], diameter: float) -> tuple:
     "Distances in a product and their backward pass, from the parts of `x` and `y` in each factor"
     found = [space.distance_vjp(*part) for space, part in zip(spaces, parts, strict=True)]
@@ -154,7 +151,6 @@ class Product(Manifold):
         return self.spaces[0].chart(self.split(check_points(self, x))[0])
 
 # %% ../../nbs/products.ipynb #32d8d1a9
-#| code-fold: true
 def _members(space: Manifold, k: int, x: Tensor) -> tuple[Tensor, Tensor]:
     "Which points are of module `k` (...), and the coordinates of each point in its space, some point of the space for the others"
     mine, inside = x[..., 0].round() == k, x[..., 1 : 1 + space.coordinates]
@@ -179,7 +175,6 @@ def _between(spaces: tuple[Manifold, ...], between: float | None) -> float:
     return float(between)
 
 # %% ../../nbs/products.ipynb #167d5b4a
-#| code-fold: true
 def _assign(
     sizes: tuple[float, ...],  # proportions
     n: int | tuple[int, ...],  # how many neurons; (s, n) for s sets
@@ -195,7 +190,6 @@ def _assign(
     return module, number - torch.searchsorted(module, module)
 
 # %% ../../nbs/products.ipynb #9579a054
-#| code-fold: true
 def _modules_vjp(spaces, between: float, x: Tensor, y: Tensor) -> tuple:
     "Distances between the points of modules and their backward pass; only pairs of one module are computed"
     d, found = x.new_full((len(x), len(y)), between), []
@@ -215,7 +209,6 @@ def _modules_vjp(spaces, between: float, x: Tensor, y: Tensor) -> tuple:
     return d, back
 
 # %% ../../nbs/products.ipynb #af78416a
-#| code-fold: true
 def _to_modules(spaces, x: Tensor) -> Tensor:
     "Round the module of each point and put its coordinates back on its space"
     x = torch.cat([x[..., :1].round().clamp(0, len(spaces) - 1), x[..., 1:]], -1)
@@ -334,7 +327,6 @@ class ProjectivePlane(Sphere):
         return self.radius * x[..., :2] * (2 / (1 + x[..., 2:])).sqrt()
 
 # %% ../../nbs/products.ipynb #b53d7503
-#| code-fold: true
 def _polar(x: Tensor, y: Tensor) -> tuple[Tensor, ...]:
     "Lengths ρ (..., n, 1) and σ (..., 1, m) of points, and for all pairs (..., n, m) their difference and the angle from x to y"
     rho, sigma = (torch.hypot(*p.unbind(-1)) for p in (x, y))
@@ -345,7 +337,6 @@ def _polar(x: Tensor, y: Tensor) -> tuple[Tensor, ...]:
     return rho, sigma, fall, torch.atan2(((a - c) * (b + d) - (b - d) * (a + c)) / 2, along)
 
 # %% ../../nbs/products.ipynb #7d9bf17c
-#| code-fold: true
 class _HyperbolicDistance(torch.autograd.Function):
     "Distances at curvature -1 of points in polar fashion; gradient 0 at equal points"
     generate_vmap_rule = True
@@ -370,7 +361,6 @@ class _HyperbolicDistance(torch.autograd.Function):
         return tuple(torch.stack([g.sum(side) for g in to], -1).sum_to_size(p.shape) for to, side, p in ((to_x, -1, x), (to_y, -2, y)))
 
 # %% ../../nbs/products.ipynb #63455b03
-#| code-fold: true
 def _polar_gradient(x, y, rho, sigma, fall, angle, grad) -> tuple[Tensor, Tensor]:
     "Gradient of distances with respect to both coordinates of `x`, (..., n, m) each, before it is summed over `y`"
     u, v = _unit(x), _unit(y)

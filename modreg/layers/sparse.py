@@ -23,9 +23,8 @@ from types import ModuleType
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
-from .recurrent import _ACTIVATIONS, _SLOPES, ElmanFunction, ElmanWeights, Linear, _checked_sizes, _expect, _is_plain, _linear, _suffixes
+from .recurrent import _ACTIVATIONS, _SLOPES, ElmanFunction, ElmanWeights, Linear, _checked_sizes, _expect, _is_plain, _linear, _suffixes, first_derivatives
 
 # %% ../../nbs/sparse.ipynb #78ea655b
 PANEL = 512  # columns of a panel: the states that it wants stay in a processor's second cache
@@ -470,14 +469,14 @@ class SparseLinearFunction(torch.autograd.Function):
         if bias is not None:
             out += bias.reshape(-1, 1)
         SparseMatrix.at(patterns[0], weight).add_(columns, out)
-        ctx.save_for_backward(columns, weight)
+        ctx.save_for_backward(columns, weight, x)
         ctx.bias_shape = None if bias is None else bias.shape
         return _in_rows(out, ctx.shape[0]).reshape(*x.shape[:-1], -1)
 
     @staticmethod
-    @once_differentiable
+    @first_derivatives
     def backward(ctx, grad):
-        (pattern, turned), (columns, weight), wanted = ctx.patterns, ctx.saved_tensors, ctx.needs_input_grad
+        (pattern, turned), (columns, weight, _), wanted = ctx.patterns, ctx.saved_tensors, ctx.needs_input_grad
         errors, grad_x = _in_columns(grad.reshape(*ctx.shape, grad.shape[-1])), None
         if wanted[1]:
             grad_x = _in_rows(SparseMatrix.at(turned, weight).add_(errors, torch.zeros_like(columns)), ctx.shape[0]).reshape(*grad.shape[:-1], -1)
@@ -499,17 +498,18 @@ class SparseElmanFunction(torch.autograd.Function):
         handed_out = handed_out and any(ctx.needs_input_grad)
         if handed_out:  # as `ElmanFunction` does
             projected.copy_(rows[:, 1:])
-        ctx.save_for_backward(states, weight)
+        last = rows[:, -1]
+        ctx.save_for_backward(states, weight, last)
         ctx.set_materialize_grads(False)
         ctx.nonlinearity, ctx.patterns = nonlinearity, patterns
-        return projected.detach() if handed_out else rows[:, 1:], rows[:, -1]
+        return projected.detach() if handed_out else rows[:, 1:], last
 
     @staticmethod
-    @once_differentiable
+    @first_derivatives
     def backward(ctx, grad, grad_last):
         if grad is None and grad_last is None:
             return (None,) * 6
-        states, weight = ctx.saved_tensors
+        states, weight, _ = ctx.saved_tensors
         (pattern, turned), errors = ctx.patterns, torch.empty_like(states)
         back, rows = SparseMatrix.at(turned, weight), _in_rows(errors, pattern.replicas)
         rows[:, 0], rows[:, 1:] = 0, 0 if grad is None else grad

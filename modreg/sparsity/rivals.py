@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from ..layers.edges import EdgeRNN
 from ..layers.recurrent import RNN, Linear
-from .pruning import SPARSIFIERS, Sparsifier, block_magnitudes, cut, scale_to_left_, shares_by_threshold, smallest
+from .pruning import SPARSIFIERS, Sparsifier, block_magnitudes, cut, scale_to_left_, smallest
 
 # %% ../../nbs/rivals.ipynb #3da8baf4
 class Random(Sparsifier):
@@ -78,7 +78,7 @@ def born(sparsifier: Sparsifier, sizes: dict[str, Tensor]) -> dict[str, Tensor]:
 def keep_fan_in(sparsifier: Sparsifier, sizes: dict[str, Tensor]) -> dict[str, Tensor]:
     "Masks whose rows all have the same number of weights, of the share that their matrix has; fewer where fewer are allowed"
     masks, lead = {}, 2 if sparsifier.replicas else 1
-    for names, share in shares_by_threshold(sparsifier.shares, sparsifier.weights, sparsifier.target, sparsifier.replicas).items():
+    for names, share in sparsifier.thresholds().items():
         for name in names:
             rows, old = (t.flatten(0, lead - 1).flatten(1) for t in (sizes[name], sparsifier.masks[name]))
             zeros = [max(round(share * rows.shape[1]), gone) for gone in old.logical_not().sum(1).tolist()]
@@ -115,7 +115,7 @@ class Geometric(Random):
         if self.shares == "global":  # prices of different matrices are not compared
             self.shares = "layer"
         if self.others == "dense":
-            given = {name: share for names, share in shares_by_threshold(self.shares, self.weights, self.target, self.replicas).items() for name in names}
+            given = {name: share for names, share in self.thresholds().items() for name in names}
             self.shares = {name: share if name in prices else 0.0 for name, share in given.items()}
         numbers = lots(self)
         for name, price in prices.items():
