@@ -51,6 +51,7 @@ from scipy.sparse.csgraph import minimum_spanning_tree
 from scipy.spatial import ConvexHull, Delaunay
 
 from modreg.book.exercises import exercise
+from modreg.geometry.checks import check_manifold
 from modreg.geometry.inhibitors import DifferenceOfGaussians
 from modreg.geometry.manifolds import Sphere, Torus
 from modreg.sparsity.regularizer import ModuliRegularizer
@@ -757,6 +758,7 @@ pairs = [(u, v, neurons.matrix[u, v].item()) for u in range(0, 300, 60) for v in
 test_close([reg.coefficients[u, v] for u, v, _ in pairs], [DifferenceOfGaussians()(torch.tensor(d)) for *_, d in pairs], eps=1e-3)
 test_fail(lambda: ModuliRegularizer(rnn, neurons, train_embedding=True), contains="train_embedding=False")
 test_eq(len(neurons), 300)
+test_eq([check_manifold(space) for space in (neurons, king)], 2 * [(True, "")])
 test_close(neurons.scaled(2.0).diameter, 2 * neurons.diameter)
 assert (numpy.linalg.norm(ring[neurons.chosen[:, None]] - ring[neurons.chosen], axis=-1) <= neurons.matrix.numpy() + 1e-9).all()
 test_fail(lambda: Mesh("no/such/cortex.ply"), contains="there is no file")

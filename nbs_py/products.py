@@ -56,6 +56,7 @@ import matplotlib.pyplot as plt
 from fastcore.test import test_close, test_eq, test_fail
 
 from modreg.book.exercises import exercise
+from modreg.geometry.checks import check_manifold
 from modreg.geometry.inhibitors import DifferenceOfGaussians, Diffusion, matched, mean_coefficient
 from modreg.geometry.manifolds import Circle, Torus
 
@@ -805,7 +806,8 @@ plt.show()
 # In the middle the lines of equal distance are circles too, and a neuron near the rim is far from almost all others. On the right, most neurons are
 # outside, since that is where the room is.
 #
-# Both planes have names, and arguments if need be, such as `hyperbolic(radius=3, curvature=-1)`.
+# Both planes have names, and arguments if need be, such as `hyperbolic(radius=3, curvature=-1)`. And whatever is built of such parts is asked all
+# that a space [must answer](checks.ipynb).
 
 # %%
 #| export
@@ -813,8 +815,9 @@ MANIFOLDS.register("projective", ProjectivePlane)
 MANIFOLDS.register("hyperbolic", HyperbolicDisc)
 
 # %%
-for space in (ProjectivePlane(), ProjectivePlane(2.0), HyperbolicDisc(3.0, -1.0), Product(ProjectivePlane(), HyperbolicDisc())):
+for space in (ProjectivePlane(), ProjectivePlane(2.0), HyperbolicDisc(3.0, -1.0), Product(ProjectivePlane(), HyperbolicDisc()), brain):
     test_eq(manifold(space.name), space)
+    test_eq(check_manifold(space), (True, ""))
     print(space.name)
 
 # %% [markdown]

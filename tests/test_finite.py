@@ -16,6 +16,7 @@ import torch
 from scipy.spatial import ConvexHull
 from test_manifolds import seeded
 
+from modreg.geometry.checks import check_manifold
 from modreg.geometry.finite import (
     MOST_POINTS,
     DistanceMatrix,
@@ -78,6 +79,12 @@ def test_is_a_metric(space):
     d = space.matrix
     assert d.dtype == torch.float64 and torch.equal(d, d.T) and (d.diagonal() == 0).all() and (d >= 0).all()
     assert (d <= (d[:, :, None] + d[None]).amin(1) + 1e-9 * space.diameter).all() and space.diameter == d.max().item()
+
+
+@spaces
+def test_check_manifold(space):
+    ok, why = check_manifold(space)
+    assert ok or (space.diameter == 0 and "diameter is 0" in why)
 
 
 @spaces

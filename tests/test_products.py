@@ -8,6 +8,7 @@ import pytest
 import torch
 from test_manifolds import all_pairs, geomstats, kolmogorov, seeded
 
+from modreg.geometry.checks import check_manifold
 from modreg.geometry.inhibitors import INHIBITORS, Diffusion, matched, mean_coefficient
 from modreg.geometry.manifolds import MANIFOLDS, Circle, Euclidean, KleinBottle, Sphere, Torus, manifold
 from modreg.geometry.products import HyperbolicDisc, Modules, ProjectivePlane, Product
@@ -128,6 +129,17 @@ def test_matched_in_price(space):
     f = INHIBITORS["difference_of_gaussians"]
     alike = matched(space, f, 60., 20_000, seeded())
     assert mean_coefficient(alike, f, 20_000, seeded(1)) == pytest.approx(60., abs=1.5)
+
+
+@spaces
+def test_check_manifold(space):
+    assert check_manifold(space) == (True, "")
+    assert check_manifold(space.scaled(.1)) == (True, "")
+
+
+@pytest.mark.parametrize("space", [HyperbolicDisc(80.), HyperbolicDisc(1e-3), HyperbolicDisc(1e4, -1e-6), ProjectivePlane(1e3), Product("torus", "circle", weights=(1e-3, 1e3))], ids=str)
+def test_check_manifold_of_extreme_ones(space):
+    assert check_manifold(space) == (True, "")
 
 
 # --- as text ----------------------------------------------------------------------------------------------------------
