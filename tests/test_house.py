@@ -297,6 +297,17 @@ def test_top_level_names():
     assert {"ModuliRegularizer", "MagnitudePruner", "RNN", "Torus", "DifferenceOfGaussians", "manifold", "inhibitor"} <= set(modreg.__all__)
 
 
+def test_contributing_names_the_hooks():
+    "The table of CONTRIBUTING.md lists what is abstract, and functions that exist"
+    rows = re.findall(r"^\| (\w+) \| `(\w+)` \| (.+?) \| (.+?) \|$", (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert [kind for kind, *_ in rows] == ["manifold", "inhibitor", "penalty", "sparsifier", "task"]
+    everything = {name: value for one in modules(ROOT) if "_" not in one for name, value in vars(importlib.import_module(f"modreg.{one.removesuffix('.py').replace('/', '.')}")).items()}
+    for _, kind, hooks, name in rows:
+        abstract = getattr(everything[kind], "__abstractmethods__", ())
+        assert sorted(abstract) == ([] if hooks.startswith("none") else re.findall(r"`(\w+)`", hooks)), kind
+        assert all(word in everything or word == "task" or hasattr(everything[kind], word) for word in re.findall(r"`(\w+)`", hooks + name) if word != "Config")
+
+
 # --- all texts ---------------------------------------------------------------------------------------------------------
 
 
