@@ -634,7 +634,10 @@ def matched_covering(
     "A larger or smaller copy of a space on which `n` random neurons have a given covering radius"
     check_positive(radius=radius)
     space = MANIFOLDS.make(manifold)
-    return space.scaled(radius / covering_radius(space, n, generator))
+    found = covering_radius(space, n, generator)
+    if not found:
+        raise ValueError(f"n is {n}, and so many neurons are at every point of {space}; give fewer than it has points")
+    return space.scaled(radius / found)
 
 
 # %%
