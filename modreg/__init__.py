@@ -24,11 +24,13 @@ from modreg.geometry.manifolds import MANIFOLDS, Circle, Euclidean, KleinBottle,
 from modreg.geometry.products import HyperbolicDisc, Modules, Product, ProjectivePlane
 from modreg.sparsity.pruning import MagnitudePruner, reinitialize
 from modreg.layers.recurrent import RNN
-from modreg.sparsity.regularizer import ModuliRegularizer, equal_pull
+from modreg.sparsity.penalties import PENALTIES
+from modreg.sparsity.regularizer import ModuliRegularizer, equal_pull, ramp
 
 __all__ = [
     "INHIBITORS",
     "MANIFOLDS",
+    "PENALTIES",
     "RNN",
     "Circle",
     "Constant",
@@ -62,5 +64,6 @@ __all__ = [
     "manifold",
     "register_inhibitor",
     "register_manifold",
+    "ramp",
     "reinitialize",
 ]

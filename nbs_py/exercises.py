@@ -137,8 +137,9 @@ with exercise("a mean does not grow with the number of things"):
 #
 # *Geometry* says where neurons live and which connections are dear. *Method* turns that into a penalty, cuts weights, and trains. *Experiments* are chapters that are also programs:
 # `papermill nbs/navigation.ipynb out.ipynb -p manifold sphere` runs one with a setting of yours. *Looking inside* takes trained networks apart, and *The paper* sets all of it beside what was published.
+# *Machinery* is for who wants to know what makes it fast and robust; nothing before it needs it.
 #
-# A chapter uses only what the chapters above it have built. After the first five (this one to [pruning](pruning.ipynb)) you have what it takes to make
-# [a regularizer of your own](own.ipynb), with no other topology than theirs.
+# To be read in this order, a chapter takes for granted what those before it have told. After [manifolds](manifolds.ipynb), [inhibitors](inhibitors.ipynb), [regularizer](regularizer.ipynb) and
+# [pruning](pruning.ipynb) you have what it takes to make [a regularizer of your own](own.ipynb), with no other topology than theirs.
 #
 # **References.** Neuromatch Academy, whose exercises are checked by its own tests. Prince, *Understanding deep learning* (2023), for "predict, then check".

@@ -100,20 +100,38 @@ assert abs(float(pruner.sparsity()) - 0.9) < 1e-3
 assert error < 0.25  # it has learned
 
 # %% [markdown]
+# The same line takes the weights of other layers, other spaces as text, and a space for each layer; and another sparsifier takes the place of the pruner.
+
+# %%
+lstm = nn.LSTM(8, 16, num_layers=2, bidirectional=True)
+penalties = [
+    ModuliRegularizer(lstm, manifold="torus"),  # all four recurrent weights; the gates of a layer share its embedding
+    ModuliRegularizer(nn.GRU(8, 16, num_layers=2), manifold="torus(period=20),sphere"),  # another space for each layer
+    ModuliRegularizer(nn.Linear(20, 30), manifold="torus*circle"),  # its outputs and its inputs are embedded
+    ModuliRegularizer(nn.Conv2d(8, 16, 3), manifold="circle"),  # channels are embedded
+    ModuliRegularizer(model, weight=["0.weight_hh_l0", "1.weight"]),  # weights by name, in any model
+]
+print(*(f"{penalty().item():.3g}" for penalty in penalties))
+
+# %%
+#| hide
+assert all(penalty() > 0 for penalty in penalties)
+
+# %% [markdown]
 # ## A chapter is an experiment
 #
-# Chapters under *Experiments* have parameters. In an environment with the extra `notebooks` (`make run` leaves one in `.venv`),
+# Chapters that train a network of their own have parameters. In an environment with the extra `notebooks` (`make run` leaves one in `.venv`),
 #
 # ```sh
 # papermill nbs/navigation.ipynb out.ipynb -p manifold sphere -p sparsity 0.75
 # ```
 #
-# runs the whole chapter on a sphere: training, pictures, and the result beside the paper's. The first code cell lists the parameters; a name that does not
+# runs the whole chapter on a sphere, and `-p penalty shuffled -p sparsifier rigl` with other rules for prices and zeros: training, pictures, and the result beside the paper's. The first code cell lists the parameters; a name that does not
 # exist, or a value that makes no sense, stops the run at once with a list of what does. `scale` is `small` (minutes on two cores), `paper`
 # (the paper's hyperparameters) or `auto` (`paper` if there is a GPU). A run that is complete is never computed again, and one that was killed goes on where it was.
 #
 # `make run ARGS="-p manifold klein"` does the same with a progress bar for each training run. `make lab` opens the book in JupyterLab, and
-# `make docs && make serve` shows it as a site, which needs no network: once all is installed, the first build takes about four minutes on two cores, and later ones execute what changed.
+# `make docs && make serve` shows it as a site, which needs no network: once all is installed, the first build takes some minutes on two cores, and later ones execute what changed.
 
 # %% [markdown]
 # ## The book, in reading order
@@ -157,6 +175,7 @@ assert error < 0.25  # it has learned
 # | | [settings](settings.ipynb) | an experiment as checked values |
 # | | [runs](runs.ipynb) | folders that are found again, never half written |
 # | | [training](training.ipynb) | one loop for networks of your own and for all tasks |
+# | | [studies](studies.ipynb) | many runs for one question, from a command line |
 # | | [speed](speed.ipynb) | how to time code on a noisy machine, and what everything here costs |
 #
 # ## The package, in seven wings
@@ -173,7 +192,7 @@ assert error < 0.25  # it has learned
 #
 # A module imports from its own wing and from those above it, never from one below: who knows the geometry can read it without the rest.
 # One notebook is one chapter and at most one module: `modreg/` is made from `nbs/` by nbdev. [CONTRIBUTING.md](https://github.com/modreg/modreg/blob/main/CONTRIBUTING.md)
-# says how to change a chapter, and how to add a manifold.
+# says how to change a chapter, and how to add to the book.
 #
 # ## Citation
 #

@@ -1065,7 +1065,7 @@ test_eq(matrices[1].dense(), weight)
 # ## Does the geometry pay?
 #
 # Single weights, blocks of neighbours, and blocks of neurons that were put together at random, all at the same sparsity, the strength of each chosen on one seed and three others reported
-# (`python benchmarks/blocks.py navigation --condition torus -p batches 60` and `… head_direction --condition circle -p hidden 256 -p batches 60`).
+# (`python -m modreg.lab.studies blocks navigation --condition torus -p batches 60` and `… head_direction --condition circle -p hidden 256 -p batches 60`).
 
 # %%
 rows = json.loads((files("modreg") / "data" / "blocks.json").read_text(encoding="utf-8"))
