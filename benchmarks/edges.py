@@ -37,12 +37,12 @@ def measure(neurons: int) -> dict:
     "Seconds and memory of one size"
     from modreg import Torus
     from modreg.layers.edges import EdgeRNN, geometric_edges
-    from modreg.layers.sparse import neighbour_groups
+    from modreg.layers.sparse import geometric_blocks
 
     g = torch.Generator().manual_seed(0)
     train(EdgeRNN(2, 64, torch.arange(64).expand(2, -1), "relu", generator=g))  # kernels are compiled, libraries loaded
     points = Torus().sample(neurons, g)
-    points = points[neighbour_groups(points, 16).argsort(stable=True)]
+    points = points[geometric_blocks(points, 16).argsort(stable=True)]
     empty, begun = peak(), time.perf_counter()
     edges, _ = geometric_edges("torus", points, "difference_of_gaussians", PARTNERS)
     found, searched = time.perf_counter() - begun, peak()

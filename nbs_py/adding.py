@@ -117,9 +117,9 @@ strength = None  # λ of eq. 6 in mean form
 train_embedding = False  # learn the neurons' embedding together with the weights
 sparsifier = "magnitude"  # magnitude (the paper), random, geometric, set, rigl, regrow; rigl(share=0.1), …
 sparsity = 0.95  # share of weights that is zero at the end
+schedule = "linear"  # how sparsity rises: linear (the paper), cubic, one_shot
 lottery = True  # train again from new weights under the same masks
-init = None  # initial recurrent matrix: paper (torch's default), identity (near the identity)
-steps = None  # length of a sequence T
+ticket = "redraw"  # new weights: redraw, original, shuffled (redraw, masks permuted)
 hidden = None  # number of hidden neurons N
 epochs = None  # epochs a phase
 seeds = 3  # number of models, trained as one stacked computation
@@ -127,6 +127,8 @@ seed = 0  # the first seed; the others follow it
 scale = "auto"  # small (minutes on two cores), paper (for a GPU)
 device = "auto"  # cpu, cuda
 out = "runs"  # folder that holds the run folders
+init = None  # initial recurrent matrix: paper (torch's default), identity (near the identity)
+steps = None  # length of a sequence T
 
 
 # %% [markdown]
@@ -373,7 +375,7 @@ print(f"table.md, learning.png, answers.png and wiring.png lie in {folder}")
 # ## How the small scale was chosen
 #
 # On dense networks alone, without a penalty, and on a seed that no result below uses; each row changes one thing
-# (`python benchmarks/dense.py adding lr=3e-4 lr=3e-3 init=paper init=paper,lr=3e-3`). What was looked for: an error well under 0.1 in a minute or two on a laptop, with the paper's network, batch and length.
+# (`python -m modreg.lab.studies dense adding lr=3e-4 lr=3e-3 init=paper init=paper,lr=3e-3`). What was looked for: an error well under 0.1 in a minute or two on a laptop, with the paper's network, batch and length.
 
 # %%
 lines = ["| changed | RMSE |", "|---|---|", *(f"| {setting_name(row['change'])} | {row['rmse']:.3f} |" for row in load_results("adding_dense"))]
@@ -384,7 +386,7 @@ display(Markdown("\n".join(lines)))
 #
 # *Predict:* the start near the identity was made to remember. By how much does it outlast torch's own?
 #
-# The dense network at several lengths, three seeds each, all else as at the small scale (`python benchmarks/adding_lengths.py`).
+# The dense network at several lengths, three seeds each, all else as at the small scale (`python -m modreg.lab.studies lengths adding`).
 
 # %%
 lengths = load_results("adding_lengths")
@@ -410,7 +412,7 @@ print({f"init={row['init']}, {row['steps']} steps": f"{row['rmse'].count(None)} 
 # *Predict:* which row will be best, and by how much: no penalty, a uniform one, a shuffled one, or a geometric one?
 #
 # Each condition tried the same strengths on one seed; the one that did best there was then run on three other seeds
-# (`python benchmarks/conditions.py adding -p init identity --strengths 1e-3 1e-2 1e-1 1`, and the same with `paper`).
+# (`python -m modreg.lab.studies conditions adding -p init identity --strengths 1e-3 1e-2 1e-1 1`, and the same with `paper`).
 
 # %%
 results = load_results("adding_small")

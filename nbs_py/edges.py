@@ -49,7 +49,7 @@ from fastcore.test import test_close, test_eq, test_fail
 
 from modreg.book.exercises import exercise
 from modreg.layers.recurrent import RNN
-from modreg.layers.sparse import median_time, neighbour_groups
+from modreg.layers.sparse import median_time, geometric_blocks
 
 plt.style.use("modreg.data.book")
 generator = torch.Generator().manual_seed(0)
@@ -347,8 +347,8 @@ def _run(layer: EdgeRNN, x: Tensor, h0: Tensor | None) -> tuple[Tensor, Tensor]:
     with torch.autocast("cpu", enabled=False):
         h0 = weight.new_zeros(1, x.shape[1], layer.hidden_size) if h0 is None else h0
         drives = nn.functional.linear(x, layer.weight_ih, layer.bias)
-        out, last = SparseElmanFunction.apply(layer.patterns(), drives[None], h0, weight[None], layer.nonlinearity)
-    return out[0], last
+        out, last = SparseElmanFunction.apply(layer.patterns(), drives[None], h0, weight[None], layer.nonlinearity, True)
+    return out[0], last.clone()
 
 
 # %% [markdown]
@@ -428,7 +428,7 @@ assert slope < 1.15
 
 
 # %% [markdown]
-# Neurons that are neighbours should have numbers near each other, since a row of states is then still in a cache when the next neuron wants it. `neighbour_groups` of the chapter [sparse](sparse.ipynb) gives such an order: `embedding[neighbour_groups(embedding, 16).argsort()]`.
+# Neurons that are neighbours should have numbers near each other, since a row of states is then still in a cache when the next neuron wants it. `geometric_blocks` of the chapter [sparse](sparse.ipynb) gives such an order: `embedding[geometric_blocks(embedding, 16).argsort()]`.
 #
 # ## Exercise 1: a budget
 #

@@ -26,11 +26,15 @@
 # %%
 #| export
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.functional import grid_sample
 
+from modreg.geometry import manifolds
+from modreg.lab import experiments
+from modreg.lab.runs import Run
 from modreg.tasks import navigation
 from modreg.tasks.navigation import Navigation, PathIntegrator, paths
 
@@ -103,8 +107,9 @@ strength = None  # λ of eq. 6 in mean form
 train_embedding = False  # learn the neurons' embedding together with the weights
 sparsifier = "magnitude"  # magnitude (the paper), random, geometric, set, rigl, regrow; rigl(share=0.1), …
 sparsity = 0.9  # share of weights that is zero at the end
+schedule = "linear"  # how sparsity rises: linear (the paper), cubic, one_shot
 lottery = True  # train again from new weights under the same masks
-init = None  # initial recurrent matrix: paper (torch's default), identity (near the identity)
+ticket = "redraw"  # new weights: redraw, original, shuffled (redraw, masks permuted)
 hidden = None  # number of hidden neurons N
 epochs = None  # epochs a phase
 seeds = 3  # number of models, trained as one stacked computation
@@ -112,6 +117,7 @@ seed = 0  # the first seed; the others follow it
 scale = "auto"  # small (minutes on two cores), paper (for a GPU)
 device = "auto"  # cpu, cuda
 out = "runs"  # folder that holds the run folders
+init = None  # initial recurrent matrix: paper (torch's default), identity (near the identity)
 
 # %%
 config = from_parameters(NavigationConfig, globals())
@@ -484,6 +490,29 @@ assert abs(neighbour_likeness(some, (torch.randperm(40, generator=g)[:, None] - 
 # %% [markdown]
 # Two neurons that share a spot and a map are neighbours and alike; places that were dealt out at random tell nothing. Then the networks:
 
+# %% [markdown]
+# A study of many networks asks the same of each that is dense, or has 90 % zeros, and of one that was not trained:
+
+# %%
+#| export
+def look(
+    task: Navigation,
+    run: Run | None,  # None: before training
+) -> dict[str, list[dict[str, Any]]]:  # rows of `gridcells_small`
+    "What a study of many networks keeps: what `judge` says"
+    config, label = task.config, {"condition": "untrained"} if run is None else {}
+    if run is None:
+        model = task.model(task.generators("weights", "train"))
+        embedding = torch.stack([manifolds.manifold(config.manifold).sample(config.hidden, g) for g in task.generators("embedding", 0)])
+    elif config.sparsity in (0.0, 0.9):
+        model = experiments.load_model(task, run)
+        embedding = torch.stack([experiments.recurrent_weights(task, run, k)[0][2] for k in range(config.seeds)])
+    else:
+        return {}
+    found = judge(network_maps(task, model), manifolds.manifold(config.manifold).distance(embedding), torch.Generator().manual_seed(0))
+    return {"gridcells_small": [label | found]}
+
+
 # %%
 def judge_table(rows):
     "Markdown from pairs of a network's name and what `judge` says of it"
@@ -505,7 +534,7 @@ display(Markdown(table))
 # %% [markdown]
 # ## Does the torus bring grid cells?
 #
-# Every condition, dense and at 90 % zeros, three seeds each (`python benchmarks/rats.py`; the rows ship with the package). The places of a condition without geometry are those that a torus network with the same seed would have.
+# Every condition, dense and at 90 % zeros, three seeds each (`python -m modreg.lab.studies survey navigation --looks modreg.tasks.rats:look modreg.analysis.gridcells:look -p strength 0.1`; the rows ship with the package). The places of a condition without geometry are those that a torus network with the same seed would have.
 
 # %%
 results = sorted(load_results("gridcells_small"), key=lambda row: row.get("sparsity", -1))  # the untrained first

@@ -118,8 +118,9 @@ strength = None  # λ of eq. 6 in mean form
 train_embedding = False  # learn the neurons' embedding together with the weights
 sparsifier = "magnitude"  # magnitude (the paper), random, geometric, set, rigl, regrow; rigl(share=0.1), …
 sparsity = 0.9  # share of weights that is zero at the end
+schedule = "linear"  # how sparsity rises: linear (the paper), cubic, one_shot
 lottery = True  # train again from new weights under the same masks
-steps = None  # turns of a head T
+ticket = "redraw"  # new weights: redraw, original, shuffled (redraw, masks permuted)
 hidden = None  # number of hidden neurons N
 epochs = None  # epochs a phase
 seeds = 3  # number of models, trained as one stacked computation
@@ -127,6 +128,7 @@ seed = 0  # the first seed; the others follow it
 scale = "auto"  # small (minutes on two cores), paper (for a GPU)
 device = "auto"  # cpu, cuda
 out = "runs"  # folder that holds the run folders
+steps = None  # turns of a head T
 
 
 # %% [markdown]
@@ -373,7 +375,7 @@ fig.savefig(folder / "circle.png", dpi=150)
 # ## Does the circle pay?
 #
 # The same study as for every task: each condition tried the same strengths on one seed, and was then run on three others
-# (`python benchmarks/conditions.py head_direction none l1 shuffled circle torus sphere klein --strengths 1e-3 1e-2 1e-1 1`).
+# (`python -m modreg.lab.studies conditions head_direction none l1 shuffled circle torus sphere klein --strengths 1e-3 1e-2 1e-1 1`).
 
 # %%
 results = load_results("head_direction_small")
@@ -455,7 +457,7 @@ with exercise("torch.einsum sums over steps and heads at once; atan2 takes the s
 # ## Your own
 #
 # Write a module with a config and a task as above; nothing has to be registered. Your notebook calls `from_parameters(YourConfig, globals())` and `train_three(YourTask, config)`, and the figures
-# follow. If the module lies in this package, `benchmarks/conditions.py NAME` compares all conditions on it.
+# follow. `python -m modreg.lab.studies conditions my_module:MyTask` compares all conditions on it.
 
 # %%
 test_fail(lambda: replace(config, manifold="pretzel"), contains="circle")

@@ -175,6 +175,7 @@ assert all(penalty() > 0 for penalty in penalties)
 # | | [settings](settings.ipynb) | an experiment as checked values |
 # | | [runs](runs.ipynb) | folders that are found again, never half written |
 # | | [training](training.ipynb) | one loop for networks of your own and for all tasks |
+# | | [studies](studies.ipynb) | many runs for one question, from a command line |
 # | | [speed](speed.ipynb) | how to time code on a noisy machine, and what everything here costs |
 #
 # ## The package, in seven wings

@@ -86,9 +86,9 @@ strength = None  # λ of eq. 6 in mean form
 train_embedding = False  # learn the neurons' embedding together with the weights
 sparsifier = "magnitude"  # magnitude (the paper), random, geometric, set, rigl, regrow; rigl(share=0.1), …
 sparsity = 0.9  # share of weights that is zero at the end
+schedule = "linear"  # how sparsity rises: linear (the paper), cubic, one_shot
 lottery = True  # train again from new weights under the same masks
-vocabulary = None  # number of words V: the most frequent; all others are read as <unk>
-anneal = 4.0  # a seed's rate is divided by it after an epoch without a new best on the validation text; 1 keeps the rate
+ticket = "redraw"  # new weights: redraw, original, shuffled (redraw, masks permuted)
 hidden = None  # number of hidden neurons N
 epochs = None  # epochs a phase
 seeds = 3  # number of models, trained as one stacked computation
@@ -96,6 +96,8 @@ seed = 0  # the first seed; the others follow it
 scale = "auto"  # small (minutes on two cores), paper (for a GPU)
 device = "auto"  # cpu, cuda
 out = "runs"  # folder that holds the run folders
+vocabulary = None  # number of words V: the most frequent; all others are read as <unk>
+anneal = 4.0  # a seed's rate is divided by it after an epoch without a new best on the validation text; 1 keeps the rate
 
 
 # %% [markdown]
@@ -720,7 +722,7 @@ print(f"table.md, sample.md, learning.png, surprisal.png and wiring.png lie in {
 # ## How the small scale was chosen
 #
 # On dense networks alone, without a penalty, and on a seed that no result below uses; each row changes one thing
-# (`python benchmarks/dense.py language lr=2 lr=8 steps=35,batches=57 batch=20,batches=50 hidden=200 vocabulary=4000 anneal=1`).
+# (`python -m modreg.lab.studies dense language lr=2 lr=8 steps=35,batches=57 batch=20,batches=50 hidden=200 vocabulary=4000 anneal=1`).
 # What was looked for: a perplexity well below the unigram model's in a minute or two on a laptop.
 
 # %%
@@ -738,7 +740,7 @@ display(Markdown("\n".join(lines)))
 # *Predict:* which row will be best, and by how much: no penalty, a uniform one, a shuffled one, or a geometric one?
 #
 # Each condition tried the same strengths on one seed, and the one with the least perplexity on the *validation* text was then run on three other seeds
-# (`python benchmarks/conditions.py language -p sparsity 0.9`, and the same with 0.98). Reported is the test text. Against sparsity, the dense network without a penalty is where
+# (`python -m modreg.lab.studies conditions language -p sparsity 0.9`, and the same with 0.98). Reported is the test text. Against sparsity, the dense network without a penalty is where
 # all conditions begin.
 
 # %%

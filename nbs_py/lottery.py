@@ -200,22 +200,23 @@ display(Markdown("\n".join(lines)))
 # dense network, but its weights are drawn as if nothing were missing. And the annealing rule takes the slow beginning that follows for a stall, and quarters the rate.
 #
 # The tickets without a penalty at 90 % zeros, trained again in four ways: with the rule or at a constant rate, and with the weights as drawn or *rescaled*, divided by the root of the share that each mask left
-# (`python benchmarks/language_tickets.py`).
+# (`python -m modreg.lab.studies tickets language anneal=4 anneal=1 anneal=4,redrawn=left anneal=1,redrawn=left`).
 
 # %%
 rows, names = load_results("language_tickets"), {(True, False): "as drawn", (True, True): "rescaled", (False, False): "as drawn, constant rate", (False, True): "rescaled, constant rate"}
+rescaled = lambda row: row["change"].get("rescaled", row["change"].get("redrawn") == "left")  # noqa: E731
 fig, ax = plt.subplots(figsize=(7, 3.4), layout="constrained")
 for k, row in enumerate(rows):
     curves = torch.tensor(row["perplexity"])
-    ax.plot(range(1, len(curves) + 1), curves, color=f"C{k}", linewidth=1, label=[names[row["anneal"] > 1, row["rescaled"]], *[""] * (curves.shape[1] - 1)])
+    ax.plot(range(1, len(curves) + 1), curves, color=f"C{k}", linewidth=1, label=[names[row["change"]["anneal"] > 1, rescaled(row)], *[""] * (curves.shape[1] - 1)])
 ax.axhline(load_results("language_dense")[0]["unigram"], color="0.6", linestyle=":", label="unigram")
 ax.set(xlabel="epoch", ylabel="perplexity on the test text")
 ax.legend(frameon=False)
 plt.show()
-lines = ["| weights | rate | perplexity of each seed | rates at the end |", "|---|---|---|---|"]
+lines = ["| weights | rate | perplexity of each seed |", "|---|---|---|"]
 for row in rows:
-    last, rates = (", ".join(f"{x:{form}}" for x in values) for values, form in ((row["perplexity"][-1], ".1f"), (row["rates"], ".2g")))
-    lines.append(f"| {'rescaled' if row['rescaled'] else 'as drawn'} | {'annealed' if row['anneal'] > 1 else 'constant'} | {last} | {rates} |")
+    last = ", ".join(f"{x:.1f}" for x in row["perplexity"][-1])
+    lines.append(f"| {'rescaled' if rescaled(row) else 'as drawn'} | {'annealed' if row['change']['anneal'] > 1 else 'constant'} | {last} |")
 display(Markdown("\n".join(lines)))
 
 

@@ -77,8 +77,9 @@ strength = None  # λ of eq. 6 in mean form
 train_embedding = False  # learn the neurons' embedding together with the weights
 sparsifier = "magnitude"  # magnitude (the paper), random, geometric, set, rigl, regrow; rigl(share=0.1), …
 sparsity = 0.9  # share of weights that is zero at the end
+schedule = "linear"  # how sparsity rises: linear (the paper), cubic, one_shot
 lottery = True  # train again from new weights under the same masks
-init = None  # initial recurrent matrix: paper (torch's default), identity (near the identity)
+ticket = "redraw"  # new weights: redraw, original, shuffled (redraw, masks permuted)
 hidden = None  # number of hidden neurons N
 epochs = None  # epochs a phase
 seeds = 3  # number of models, trained as one stacked computation
@@ -86,6 +87,7 @@ seed = 0  # the first seed; the others follow it
 scale = "auto"  # small (minutes on two cores), paper (for a GPU)
 device = "auto"  # cpu, cuda
 out = "runs"  # folder that holds the run folders
+init = None  # initial recurrent matrix: paper (torch's default), identity (near the identity)
 
 
 # %% [markdown]
@@ -484,7 +486,7 @@ print(f"table.md, learning.png, paths.png and wiring.png lie in {folder}")
 # %% [markdown]
 # ## How the small scale was chosen
 #
-# On dense networks alone, without a penalty, and on a seed that no result below uses; each row changes one thing (`python benchmarks/dense.py navigation lr=2e-4 lr=1e-3 init=paper inputs=raw steps=10`).
+# On dense networks alone, without a penalty, and on a seed that no result below uses; each row changes one thing (`python -m modreg.lab.studies dense navigation lr=2e-4 lr=1e-3 init=paper inputs=raw steps=10`).
 # What was looked for: an error well below standing still, near what true activity allows, within a minute or two on a laptop.
 
 # %%
@@ -503,8 +505,8 @@ display(Markdown("\n".join(lines)))
 # *Predict:* which row will be best, and by how much: no penalty, a uniform one, a shuffled one, or a geometric one?
 #
 # Each condition tried the same strengths on one seed; the one that did best there was then run on three other seeds
-# (`python benchmarks/conditions.py navigation -p init identity`, and the same with `paper`; for wider networks
-# `python benchmarks/conditions.py navigation none l1 torus shuffled -p hidden 1024 -p seeds 2 -p lottery False --strengths 0.1`).
+# (`python -m modreg.lab.studies conditions navigation -p init identity`, and the same with `paper`; for wider networks
+# `python -m modreg.lab.studies conditions navigation none l1 torus shuffled -p hidden 1024 -p seeds 2 -p lottery False --strengths 0.1`).
 
 # %%
 results = load_results("navigation_small")

@@ -38,6 +38,7 @@ import torch
 from torch import Tensor
 
 from modreg.lab import experiments
+from modreg.lab.runs import Run
 from modreg.lab.settings import setting
 from modreg.tasks import navigation
 from modreg.tasks.navigation import Navigation, NavigationConfig, PathIntegrator, paths
@@ -91,10 +92,9 @@ strength = None  # λ of eq. 6 in mean form
 train_embedding = False  # learn the neurons' embedding together with the weights
 sparsifier = "magnitude"  # magnitude (the paper), random, geometric, set, rigl, regrow; rigl(share=0.1), …
 sparsity = 0.9  # share of weights that is zero at the end
+schedule = "linear"  # how sparsity rises: linear (the paper), cubic, one_shot
 lottery = True  # train again from new weights under the same masks
-init = None  # initial recurrent matrix: paper (torch's default), identity (near the identity)
-rats = "auto"  # recorded, generated (made-up recordings), auto: recorded, but generated for a tiny run without MODREG_DATA
-mapping = "centre"  # centre (metres stay metres), stretch (the recorded box fills the network's)
+ticket = "redraw"  # new weights: redraw, original, shuffled (redraw, masks permuted)
 hidden = None  # number of hidden neurons N
 epochs = None  # epochs a phase
 seeds = 3  # number of models, trained as one stacked computation
@@ -102,6 +102,9 @@ seed = 0  # the first seed; the others follow it
 scale = "auto"  # small (minutes on two cores), paper (for a GPU)
 device = "auto"  # cpu, cuda
 out = "runs"  # folder that holds the run folders
+init = None  # initial recurrent matrix: paper (torch's default), identity (near the identity)
+rats = "auto"  # recorded, generated (made-up recordings), auto: recorded, but generated for a tiny run without MODREG_DATA
+mapping = "centre"  # centre (metres stay metres), stretch (the recorded box fills the network's)
 
 
 # %%
@@ -488,12 +491,29 @@ fig.savefig(folder / "rats.png", dpi=150)
 # %% [markdown]
 # ## Every condition, from dense to sparse
 #
-# All conditions at four sparsities, three seeds each, with the strength that every penalty chose in the chapter navigation (`python benchmarks/rats.py`; the rows ship with the package).
+# All conditions at four sparsities, three seeds each, with the strength that every penalty chose in the chapter navigation (`python -m modreg.lab.studies survey navigation --looks modreg.tasks.rats:look modreg.analysis.gridcells:look -p strength 0.1`; the rows ship with the package).
+
+# %%
+#| export
+def look(
+    task: Navigation,
+    run: Run | None,  # None: before training
+) -> dict[str, list[dict[str, Any]]]:  # rows of `rats_small`
+    "What a study of many networks keeps: errors by path, and before training those of the limits"
+    walks = {"simulated": paths(1000, task.config.steps, torch.Generator().manual_seed(3)),
+             **walks_of({name: load_recording(name) for name in RATS}, task.config.steps)}
+    if run is None:
+        limits = {name: limits_along(task, walk) for name, walk in walks.items()}
+        return {"rats_small": [{"limit": limit, "error": {name: found[limit].mean().item() for name, found in limits.items()}}
+                               for limit in ("standing still", "true activity")]}
+    model = experiments.load_model(task, run)
+    return {"rats_small": [{"error": {name: errors_along(task, model, walk).mean(1).tolist() for name, walk in walks.items()}}]}
+
 
 # %%
 #| export
 def plot_sparsities(
-    rows: list[dict[str, Any]],  # of benchmarks/rats.py: each a `condition` or a `limit`, with its `sparsity` and the seeds' errors by path
+    rows: list[dict[str, Any]],  # of a survey: each a `condition` or a `limit`, with its `sparsity` and the seeds' errors by path
     name: str,  # of the paths
     ax,  # matplotlib axes
 ) -> None:

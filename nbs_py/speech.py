@@ -91,16 +91,18 @@ strength = None  # λ of eq. 6 in mean form
 train_embedding = False  # learn the neurons' embedding together with the weights
 sparsifier = "magnitude"  # magnitude (the paper), random, geometric, set, rigl, regrow; rigl(share=0.1), …
 sparsity = 0.9  # share of weights that is zero at the end
+schedule = "linear"  # how sparsity rises: linear (the paper), cubic, one_shot
 lottery = True  # train again from new weights under the same masks
-data = None  # digits (spoken digits), librispeech (read books), tones (made up)
-batches = None  # steps an epoch
+ticket = "redraw"  # new weights: redraw, original, shuffled (redraw, masks permuted)
 hidden = None  # number of hidden neurons N
+batches = None  # steps an epoch
 epochs = None  # epochs a phase
 seeds = 3  # number of models, trained as one stacked computation
 seed = 0  # the first seed; the others follow it
 scale = "auto"  # small (minutes on two cores), paper (for a GPU)
 device = "auto"  # cpu, cuda
 out = "runs"  # folder that holds the run folders
+data = None  # digits (spoken digits), librispeech (read books), tones (made up)
 
 
 # %% [markdown]
@@ -694,7 +696,7 @@ print(f"table.md, learning.png, hearing.png and wiring.png lie in {folder}")
 # pitch, the recurrent matrix that starts near the identity (chapter [adding](adding.ipynb)) and the silence behind. The learning rate falls only to a share of its height, since the last weights are cut in the last
 # epoch, and a network heals only while it learns.
 #
-# What each choice brings, on the two speakers of the test, with a seed that no result below uses (`python benchmarks/dense.py speech epochs=20 tail=1 init=paper speed=0.0,pitch=0.0`).
+# What each choice brings, on the two speakers of the test, with a seed that no result below uses (`python -m modreg.lab.studies dense speech epochs=20 tail=1 init=paper speed=0.0,pitch=0.0`).
 # Where a row does better than the first, these two disagree with the four on whom the choice was made; it stands, since a test that decides is no test.
 # One choice was not so clean: the number of epochs was settled after longer runs had been seen on the two speakers of the test.
 
@@ -732,7 +734,7 @@ print("; ".join(f"{text!r} for {said!r}, {times} times" for (said, text), times 
 #
 # *Predict:* speech has no obvious manifold. Which condition will be best?
 #
-# Each condition tried the same strengths on one seed; the one that did best there was then run on three other seeds (`python benchmarks/conditions.py speech`).
+# Each condition tried the same strengths on one seed; the one that did best there was then run on three other seeds (`python -m modreg.lab.studies conditions speech`).
 
 # %%
 results = load_results("speech_small")
@@ -753,7 +755,7 @@ if "none" in rows:
 
 # %% [markdown]
 # And with fewer zeros, or more? Each condition keeps the strength that it chose at 90 %, and no tickets are drawn
-# (`python benchmarks/conditions.py speech torus -p sparsity 0.75 -p lottery False --strengths 1e-2`, and so on).
+# (`python -m modreg.lab.studies conditions speech torus -p sparsity 0.75 -p lottery False --strengths 1e-2`, and so on).
 # A network need not hear anything to do better than one that says nothing: the dotted line is what one gets that always writes the same letter.
 
 # %%
@@ -775,7 +777,7 @@ if swept:
 #
 # ## Read books
 #
-# The same code on LibriSpeech, decoded utterance by utterance while it trains, so that memory holds one batch: does the loss fall? (`python benchmarks/librispeech.py`)
+# The same code on LibriSpeech, decoded utterance by utterance while it trains, so that memory holds one batch: does the loss fall? (`python -m modreg.lab.studies curve speech librispeech -p data librispeech -p penalty none -p sparsity 0.0 -p lottery False -p seeds 1 -p seed 200 -p batch 8 -p batches 25 -p epochs 6 -p lr 1e-3 -p tested 20`)
 
 # %%
 books = load_results("librispeech")
@@ -784,7 +786,7 @@ if books:
     ax.plot([row["epoch"] + 1 for row in books], [row["loss"] for row in books], "o-")
     ax.set(xlabel="epoch", ylabel="CTC loss (nats a character)")
     plt.show()
-    print(f"{books[-1]['utterances']} utterances, {books[-1]['megabytes']:.0f} MB of memory at most, {books[-1]['seconds']:.0f} s")
+    print(f"{books[-1]['megabytes']:.0f} MB of memory at most, {books[-1]['seconds']:.0f} s")
 
 
 # %% [markdown]

@@ -4,15 +4,19 @@
 
 # %% auto #0
 __all__ = ['OVERLAP', 'INNER', 'OUTER', 'ANGLES', 'SURROGATES', 'rate_maps', 'autocorrelograms', 'grid_scores', 'plot_maps',
-           'surrogates', 'chance', 'network_maps', 'neighbour_likeness', 'judge']
+           'surrogates', 'chance', 'network_maps', 'neighbour_likeness', 'judge', 'look']
 
 # %% ../../nbs/gridcells.ipynb #3346f6d5
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.functional import grid_sample
 
+from ..geometry import manifolds
+from ..lab import experiments
+from ..lab.runs import Run
 from ..tasks import navigation
 from ..tasks.navigation import Navigation, PathIntegrator, paths
 
@@ -192,3 +196,21 @@ def judge(
         for name, value in zip(found, values, strict=True):
             found[name].append(float(value))
     return found
+
+# %% ../../nbs/gridcells.ipynb #0e7dc5e5
+def look(
+    task: Navigation,
+    run: Run | None,  # None: before training
+) -> dict[str, list[dict[str, Any]]]:  # rows of `gridcells_small`
+    "What a study of many networks keeps: what `judge` says"
+    config, label = task.config, {"condition": "untrained"} if run is None else {}
+    if run is None:
+        model = task.model(task.generators("weights", "train"))
+        embedding = torch.stack([manifolds.manifold(config.manifold).sample(config.hidden, g) for g in task.generators("embedding", 0)])
+    elif config.sparsity in (0.0, 0.9):
+        model = experiments.load_model(task, run)
+        embedding = torch.stack([experiments.recurrent_weights(task, run, k)[0][2] for k in range(config.seeds)])
+    else:
+        return {}
+    found = judge(network_maps(task, model), manifolds.manifold(config.manifold).distance(embedding), torch.Generator().manual_seed(0))
+    return {"gridcells_small": [label | found]}

@@ -161,7 +161,7 @@ class Trainer:
         parts, self.epochs = parts_of(self), state["epochs"]
         if missing := state["parts"].keys() - parts.keys():
             raise ValueError(f"the checkpoint has a state of {missing}, and this trainer has no such part; it has {', '.join(parts)}")
-        for name, kept in state["parts"].items():
+        for name, kept in reversed(state["parts"].items()):  # masks before the weights that they hold
             parts[name].load_state_dict(kept)
 
 # %% ../../nbs/training.ipynb #87cde5f4

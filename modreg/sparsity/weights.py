@@ -97,7 +97,7 @@ def _known(names: str | Iterable[str], found: dict[str, Slot], model: str) -> li
     for name in names:
         if name not in found:
             near = difflib.get_close_matches(str(name), found, 1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
+            hint = f"; did you mean {near[0]!r}?" if near else "."
             raise ValueError(f"{model} has no weight {name!r}{hint} Its weight matrices are: {', '.join(found) or 'none'}. Name one of them")
     if not names or len(set(names)) < len(names):
         raise ValueError(f"weights {names}: name at least one, and each once; there are {', '.join(found) or 'none'}")

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['RATS', 'FASTEST', 'RatsConfig', 'Recording', 'load_recording', 'generated_recording', 'segments', 'real_paths',
-           'matching_pace', 'walks_of', 'errors_along', 'limits_along', 'plot_sparsities']
+           'matching_pace', 'walks_of', 'errors_along', 'limits_along', 'look', 'plot_sparsities']
 
 # %% ../../nbs/rats.ipynb #a5d4bc94
 import math
@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from ..lab import experiments
+from ..lab.runs import Run
 from ..lab.settings import setting
 from . import navigation
 from .navigation import Navigation, NavigationConfig, PathIntegrator, paths
@@ -165,8 +166,23 @@ def limits_along(
     return {name: 100 * (position - walk[:, 1:]).norm(dim=-1).mean((0, 2)) for name, position in said.items()}
 
 # %% ../../nbs/rats.ipynb #94c31b3a
+def look(
+    task: Navigation,
+    run: Run | None,  # None: before training
+) -> dict[str, list[dict[str, Any]]]:  # rows of `rats_small`
+    "What a study of many networks keeps: errors by path, and before training those of the limits"
+    walks = {"simulated": paths(1000, task.config.steps, torch.Generator().manual_seed(3)),
+             **walks_of({name: load_recording(name) for name in RATS}, task.config.steps)}
+    if run is None:
+        limits = {name: limits_along(task, walk) for name, walk in walks.items()}
+        return {"rats_small": [{"limit": limit, "error": {name: found[limit].mean().item() for name, found in limits.items()}}
+                               for limit in ("standing still", "true activity")]}
+    model = experiments.load_model(task, run)
+    return {"rats_small": [{"error": {name: errors_along(task, model, walk).mean(1).tolist() for name, walk in walks.items()}}]}
+
+# %% ../../nbs/rats.ipynb #35d335bf
 def plot_sparsities(
-    rows: list[dict[str, Any]],  # of benchmarks/rats.py: each a `condition` or a `limit`, with its `sparsity` and the seeds' errors by path
+    rows: list[dict[str, Any]],  # of a survey: each a `condition` or a `limit`, with its `sparsity` and the seeds' errors by path
     name: str,  # of the paths
     ax,  # matplotlib axes
 ) -> None:

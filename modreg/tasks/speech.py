@@ -61,7 +61,7 @@ class SpeechConfig(Config):
             if not getattr(self, name) < 0.5:
                 raise ValueError(f"{name}={getattr(self, name)}; it is a share, and must be less than 0.5")
 
-# %% ../../nbs/speech.ipynb #8d74a156
+# %% ../../nbs/speech.ipynb #2a714672
 class Conv2d(nn.Module):
     "A 3 × 3 convolution for each replica, as one grouped convolution"
 
@@ -95,7 +95,7 @@ class LayerNorm(nn.Module):
         "Gains multiply what is normed"
         return {"gain": output.numel() / self.gain.numel()}
 
-# %% ../../nbs/speech.ipynb #332aca07
+# %% ../../nbs/speech.ipynb #fca011fc
 BLANK = len(sound.ALPHABET)  # the 29th class: nothing new
 
 
@@ -114,7 +114,7 @@ def dropout(
     kept = torch.stack([torch.rand(x.shape[1:], generator=stream, device=x.device) >= share for stream in streams])
     return x * kept / (1 - share)
 
-# %% ../../nbs/speech.ipynb #2158a98a
+# %% ../../nbs/speech.ipynb #a938cb04
 class SpeechModel(nn.Module):
     "Spectrogram to scores of characters, for several seeds at once"
 
@@ -177,7 +177,7 @@ def _log_add(a: float, b: float) -> float:
     high, low = max(a, b), min(a, b)
     return high if low == -math.inf else high + math.log1p(math.exp(low - high))
 
-# %% ../../nbs/speech.ipynb #7000c161
+# %% ../../nbs/speech.ipynb #a3a42adf
 def beam(
     scores: Tensor,  # log-probabilities (T, 29)
     width: int = 16,  # prefixes that are kept
@@ -248,7 +248,7 @@ def error_rates(
 
     return {"cer": 100 * jiwer.cer(texts, written), "wer": 100 * jiwer.wer(texts, written)}
 
-# %% ../../nbs/speech.ipynb #eb692fd3
+# %% ../../nbs/speech.ipynb #49d703fc
 def one_cycle(
     parameters: list[nn.Parameter],
     config: SpeechConfig,
@@ -259,7 +259,7 @@ def one_cycle(
     return optimizer, torch.optim.lr_scheduler.OneCycleLR(
         optimizer, config.lr, total_steps=steps + 1, pct_start=config.warm, anneal_strategy="linear", div_factor=25, final_div_factor=1 / (25 * config.settle))
 
-# %% ../../nbs/speech.ipynb #1e899b66
+# %% ../../nbs/speech.ipynb #e824af42
 @torch.no_grad()
 def transcribe(
     model: SpeechModel,
@@ -276,7 +276,7 @@ def transcribe(
             texts += [read(seed_scores[:n, k]) for k, n in enumerate(seed_frames)]
     return written
 
-# %% ../../nbs/speech.ipynb #2b5641cc
+# %% ../../nbs/speech.ipynb #f94efa1a
 def load_utterances(
     config: SpeechConfig,
 ) -> tuple[list[Utterance], list[Utterance], list[Utterance]]:
@@ -289,7 +289,7 @@ def load_utterances(
         raise ValueError(f"batch={config.batch}; there are {len(train)} utterances to learn from, so a batch holds at most that many")
     return train, test[:: max(1, len(test) // config.tested)][: config.tested], left_out
 
-# %% ../../nbs/speech.ipynb #d61e3169
+# %% ../../nbs/speech.ipynb #6794c855
 def fingerprint_of(
     utterances: list[Utterance],
     contents: bool,  # of the files, else their sizes alone
@@ -312,7 +312,7 @@ def deal(
         rows.append(chosen[torch.randperm(len(chosen), generator=generator)])
     return torch.cat(rows)[:batches]
 
-# %% ../../nbs/speech.ipynb #9a3feb69
+# %% ../../nbs/speech.ipynb #cb53e5ca
 def vary(
     batch: tuple[Tensor, Tensor, Tensor, Tensor],  # as `collate` makes it
     config: SpeechConfig,
@@ -330,7 +330,7 @@ def vary(
         pictures = spec_augment(pictures, config.masked, draws[:, 2:])
     return pictures, lengths, characters, counts
 
-# %% ../../nbs/speech.ipynb #33055b34
+# %% ../../nbs/speech.ipynb #de5198f3
 class Speech(Task):
     "Speech recognition with CTC (section 4.4 and appendix A.4)"
 

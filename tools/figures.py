@@ -1,6 +1,6 @@
 """Trained networks for the figures of the chapter `explore`.
 
-    python benchmarks/explore.py
+    python tools/figures.py
 
 Two networks of one seed each: one on the torus, pruned step by step to 98 % zeros, of which is kept after which epoch each recurrent weight
 fell and how large the error was then; and a dense one, trained on long paths, that the page runs itself. Results go to
@@ -9,26 +9,29 @@ modreg/data/explore.json.
 
 import base64
 import json
+import sys
+import tempfile
 from pathlib import Path
 
 import torch
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
 from modreg.lab.experiments import load_model
+from modreg.lab.training import Callback, fit
 from modreg.tasks.navigation import DT, SPEED, Navigation, NavigationConfig
-from modreg.lab.training import fit
 
-RESULTS = Path(__file__).parent.parent / "modreg" / "data" / "explore.json"
-SHARED = dict(scale="small", device="cpu", out="build/runs", seeds=1, seed=300, lottery=False, epochs=30)
+RESULTS = Path(__file__).resolve().parent.parent / "modreg" / "data" / "explore.json"
+SHARED = dict(scale="small", device="cpu", seeds=1, seed=300, lottery=False, epochs=30, sparse_products="off")
 
 
-class Watched(Navigation):
-    """Navigation that counts for each recurrent weight the epochs that it survives."""
+class Survivals(Callback):
+    """Counts for each recurrent weight the epochs that it survives."""
 
-    def evaluate(self, model):
-        """As before; the counts are kept in `survived`."""
-        alive = (model.rnn.weight_hh_l0[0] != 0).int()
-        self.survived = getattr(self, "survived", 0) + alive
-        return super().evaluate(model)
+    survived = 0
+
+    def after_epoch(self, trainer):
+        self.survived = self.survived + (trainer.model.rnn.weight_hh_l0[0] != 0).int()
 
 
 def packed(tensor: torch.Tensor) -> str:
@@ -36,22 +39,22 @@ def packed(tensor: torch.Tensor) -> str:
     return base64.b64encode(tensor.detach().cpu().contiguous().numpy().tobytes()).decode()
 
 
-def pruned() -> dict:
+def pruned(out: str) -> dict:
     """When each recurrent weight of a network on the torus was pruned, and what the network could do then."""
-    task = Watched(NavigationConfig(**SHARED, manifold="torus", strength=0.1, sparsity=0.98, batches=150))
-    run = fit(task, progress=False)
+    task, survivals = Navigation(NavigationConfig(**SHARED, out=out, manifold="torus", strength=0.1, sparsity=0.98, batches=150)), Survivals()
+    run = fit(task, progress=False, callbacks=[survivals])
     weights = run.weights()
     return {
         "neurons": task.config.hidden, "places": packed(weights["regularizer.0.embedding"][0].half()),
-        "survived": packed(task.survived.to(torch.uint8)), "weights": packed(weights["rnn.weight_hh_l0"][0].half()),
+        "survived": packed(survivals.survived.to(torch.uint8)), "weights": packed(weights["rnn.weight_hh_l0"][0].half()),
         "sparsity": [line["sparsity"][0] for line in run.history], "error": [line["error"][0] for line in run.history],
         "limits": task.limits(),
     }
 
 
-def dense() -> dict:
+def dense(out: str) -> dict:
     """Weights of a dense network that integrates long paths."""
-    task = Navigation(NavigationConfig(**SHARED, penalty="none", strength=0.0, sparsity=0.0, hidden=192, place_cells=192, steps=60, batches=200))
+    task = Navigation(NavigationConfig(**SHARED, out=out, penalty="none", strength=0.0, sparsity=0.0, hidden=192, place_cells=192, steps=60, batches=200))
     run = fit(task, progress=False)
     model = load_model(task, run)
     return {
@@ -63,8 +66,9 @@ def dense() -> dict:
 
 def main():
     """Train both networks and write what the figures need."""
-    RESULTS.write_text(json.dumps({"pruned": pruned(), "dense": dense()}, indent=1) + "\n")
-    print({name: value["error"] for name, value in json.loads(RESULTS.read_text()).items()})
+    with tempfile.TemporaryDirectory() as out:
+        RESULTS.write_text(json.dumps({"pruned": pruned(out), "dense": dense(out)}, indent=1) + "\n", encoding="utf-8")
+    print({name: value["error"] for name, value in json.loads(RESULTS.read_text(encoding="utf-8")).items()})
 
 
 if __name__ == "__main__":
