@@ -346,8 +346,8 @@ def _run(layer: EdgeRNN, x: Tensor, h0: Tensor | None) -> tuple[Tensor, Tensor]:
     with torch.autocast("cpu", enabled=False):
         h0 = weight.new_zeros(1, x.shape[1], layer.hidden_size) if h0 is None else h0
         drives = nn.functional.linear(x, layer.weight_ih, layer.bias)
-        out, last = SparseElmanFunction.apply(layer.patterns(), drives[None], h0, weight[None], layer.nonlinearity)
-    return out[0], last
+        out, last = SparseElmanFunction.apply(layer.patterns(), drives[None], h0, weight[None], layer.nonlinearity, True)
+    return out[0], last.clone()
 
 
 # %% [markdown]
