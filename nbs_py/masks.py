@@ -43,6 +43,7 @@ from torch.optim.optimizer import register_optimizer_step_post_hook
 from torch.optim.swa_utils import AveragedModel
 from torch.utils.hooks import unserializable_hook
 
+from modreg.layers.sparse import use_dense_products
 from modreg.sparsity.weights import slots
 
 # %%
@@ -709,6 +710,8 @@ class Masks(_ByName):
         self.locate()
         news: dict[Guard, dict[str, Tensor]] = {guard: {} for guard in self.guards}
         for name, mask in as_masks(masks, self.weights).items():
+            for guard, _ in self.places[name]:
+                use_dense_products(guard.module, unless=lambda mask=mask, old=self.masks[name]: not (mask.to(old.device) & ~old).any())  # new weights want gradients
             self.masks[name].copy_(mask)
             for guard, attribute in self.places[name]:
                 news[guard][attribute], guard.source = self.masks[name], None
@@ -721,6 +724,7 @@ class Masks(_ByName):
             handle.remove()
         for guard in self.guards:
             guard.remove()
+            use_dense_products(guard.module)
 
 
 # %% [markdown]

@@ -82,6 +82,7 @@ SHARES = ("global", "layer", "erk")
 
 
 def check_blocks(blocks: dict[str, Tensor], weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    "Blocks of neurons for some weights; ValueError if they are not groups of a weight's own neurons"
     check_names(blocks, weights, "blocks are given")
     for name, groups in blocks.items():
         shape = tuple(weights[name].shape)
