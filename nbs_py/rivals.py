@@ -582,6 +582,8 @@ def _rule(layer: nn.Module) -> Callable | None:
     return next((rule for kind, rule in POSITIONS.items() if isinstance(layer, kind)), None)
 
 
+# %%
+#| export
 @torch.no_grad()
 def weight_uses(
     model: nn.Module,

@@ -320,7 +320,7 @@ def _rule(layer: nn.Module) -> Callable | None:
         return lambda layer, inputs, output: layer.weight_uses(inputs, output)
     return next((rule for kind, rule in POSITIONS.items() if isinstance(layer, kind)), None)
 
-
+# %% ../../nbs/rivals.ipynb #ab973be1
 @torch.no_grad()
 def weight_uses(
     model: nn.Module,
