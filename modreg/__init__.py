@@ -26,12 +26,14 @@ from modreg.sparsity.pruning import MagnitudePruner, reinitialize
 from modreg.layers.recurrent import RNN
 from modreg.sparsity.penalties import PENALTIES
 from modreg.sparsity.regularizer import ModuliRegularizer, equal_pull, ramp
+from modreg.sparsity.rivals import SPARSIFIERS, register_sparsifier
 
 __all__ = [
     "INHIBITORS",
     "MANIFOLDS",
     "PENALTIES",
     "RNN",
+    "SPARSIFIERS",
     "Circle",
     "Constant",
     "DifferenceOfGaussians",
@@ -64,6 +66,7 @@ __all__ = [
     "manifold",
     "register_inhibitor",
     "register_manifold",
+    "register_sparsifier",
     "ramp",
     "reinitialize",
 ]

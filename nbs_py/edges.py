@@ -49,7 +49,7 @@ from fastcore.test import test_close, test_eq, test_fail
 
 from modreg.book.exercises import exercise
 from modreg.layers.recurrent import RNN
-from modreg.layers.sparse import median_time, neighbour_groups
+from modreg.layers.sparse import median_time, geometric_blocks
 
 plt.style.use("modreg.data.book")
 generator = torch.Generator().manual_seed(0)
@@ -276,10 +276,9 @@ class EdgeRNN(nn.Module):
         generator: torch.Generator | None = None,  # source of the initial weights
     ):
         super().__init__()
-        if nonlinearity not in _ACTIVATIONS:
-            raise ValueError(f"nonlinearity {nonlinearity!r} is not one of {sorted(_ACTIVATIONS)}")
-        if scale not in ("left", "dense"):
-            raise ValueError(f"scale={scale!r}; it is 'left', the size that suits the edges of each row, or 'dense'")
+        for name, value, allowed in (("nonlinearity", nonlinearity, sorted(_ACTIVATIONS)), ("scale", scale, ["left", "dense"])):
+            if value not in allowed:
+                raise ValueError(f"{name}={value!r}; it is one of {', '.join(map(repr, allowed))}")
         self.input_size, self.hidden_size, self.nonlinearity, self.scale = input_size, hidden_size, nonlinearity, scale
         self.register_buffer("edges", edges.clone())
         self.weight_ih = nn.Parameter(torch.empty(hidden_size, input_size))
@@ -347,8 +346,8 @@ def _run(layer: EdgeRNN, x: Tensor, h0: Tensor | None) -> tuple[Tensor, Tensor]:
     with torch.autocast("cpu", enabled=False):
         h0 = weight.new_zeros(1, x.shape[1], layer.hidden_size) if h0 is None else h0
         drives = nn.functional.linear(x, layer.weight_ih, layer.bias)
-        out, last = SparseElmanFunction.apply(layer.patterns(), drives[None], h0, weight[None], layer.nonlinearity)
-    return out[0], last
+        out, last = SparseElmanFunction.apply(layer.patterns(), drives[None], h0, weight[None], layer.nonlinearity, True)
+    return out[0], last.clone()
 
 
 # %% [markdown]
@@ -428,7 +427,7 @@ assert slope < 1.15
 
 
 # %% [markdown]
-# Neurons that are neighbours should have numbers near each other, since a row of states is then still in a cache when the next neuron wants it. `neighbour_groups` of the chapter [sparse](sparse.ipynb) gives such an order: `embedding[neighbour_groups(embedding, 16).argsort()]`.
+# Neurons that are neighbours should have numbers near each other, since a row of states is then still in a cache when the next neuron wants it. `geometric_blocks` of the chapter [sparse](sparse.ipynb) gives such an order: `embedding[geometric_blocks(embedding, 16).argsort()]`.
 #
 # ## Exercise 1: a budget
 #

@@ -259,6 +259,8 @@ def single_rows(first, last, rows, start, columns, values, states, origin, out, 
         store(out, rows[i, 0], k, sums)
 
 
+# %%
+#| export
 @njit
 def blocks_of_four(first, last, rows, start, columns, values, states, origin, out, k, lanes):
     "The same with four rows in each set"

@@ -562,13 +562,16 @@ def _initial(layer: ElmanWeights, h0: Tensor | None, x: Tensor, batch: tuple) ->
     return h0
 
 
+# %% [markdown]
+# Tensors run with a dimension of replicas, which a layer without them gets for the way; packed sequences go to torch's kernel as they are.
+
+# %%
+#| export
 def _weights(layer: ElmanWeights) -> list[list[Tensor | None]]:
     "Input weight, recurrent weight and two biases or None of each layer and direction"
     return [[getattr(layer, f"{name}{end}", None) for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")] for end in _suffixes(layer)]
 
 
-# %%
-#| export
 def _run(layer: ElmanWeights, x: Tensor, h0: Tensor) -> tuple[Tensor, Tensor]:
     "The layer on inputs (S, steps, batch, input), or without the S"
     weights = _weights(layer)

@@ -37,7 +37,7 @@ from torch import Tensor, nn
 
 from modreg.layers.edges import EdgeRNN
 from modreg.layers.recurrent import RNN, Linear
-from modreg.sparsity.pruning import SPARSIFIERS, Sparsifier, block_magnitudes, cut, smallest
+from modreg.sparsity.pruning import SPARSIFIERS, Sparsifier, block_magnitudes, cut, scale_to_left_, smallest
 
 # %%
 #| hide
@@ -195,10 +195,8 @@ def keep_fan_in(sparsifier: Sparsifier, sizes: dict[str, Tensor]) -> dict[str, T
 @torch.no_grad()
 def enlarge_(sparsifier: Sparsifier) -> None:
     "Multiply each row of the weights by √(columns ÷ left)"
-    lead = 2 if sparsifier.replicas else 1
     for name, weight in sparsifier.weights.items():
-        left = sparsifier.masks[name].flatten(lead).sum(-1).clamp(min=1)
-        weight.mul_((weight[(0,) * lead].numel() / left).sqrt().to(weight.dtype).view(*left.shape, *(1,) * (weight.dim() - lead)))
+        scale_to_left_(weight, sparsifier.masks[name], sparsifier.replicas)
 
 
 # %%
@@ -584,6 +582,8 @@ def _rule(layer: nn.Module) -> Callable | None:
     return next((rule for kind, rule in POSITIONS.items() if isinstance(layer, kind)), None)
 
 
+# %%
+#| export
 @torch.no_grad()
 def weight_uses(
     model: nn.Module,

@@ -135,7 +135,7 @@ class Pattern:
     rows: Tensor  # which rows make a set (sets, 1 or 4)
     start: Tensor  # where each set of rows begins in each panel, and the end (panels · sets + 1,), int32
     columns: Tensor  # (n,), int32
-    index: Tensor  # where each value stands in the flattened matrix, or in the list of edges (n, 1 or 4); `size` where there is no edge
+    index: Tensor  # where each value stands in the flattened matrix, or the list of edges (n, 1 or 4); `size` where there is no edge
     size: int  # entries of the matrix, or edges
     panel: int  # columns of a panel; 0 if there is only one, or replicas, each with its own
     replicas: int = 1  # matrices of one shape along the diagonal
@@ -157,14 +157,11 @@ class Pattern:
         rows_per_set: int = 1,  # 1, or 4, a divisor of the number of rows
     ) -> "Pattern":
         "The pattern of a mask; ValueError if it is neither a matrix nor those of replicas"
-        if mask.dim() not in (2, 3):
-            raise ValueError(f"the mask has shape {tuple(mask.shape)}; a pattern is of a matrix (rows, columns), or of those of replicas (S, rows, columns)")
-        replicas, (height, width) = mask.shape[:-2].numel(), mask.shape[-2:]
+        replicas, height, width = _checked_mask_shape(mask)
         replica, i, j = mask.cpu().reshape(replicas, height, width).nonzero(as_tuple=True)
         edges = cls.from_edges(i + replica * height, j + replica * width, (replicas * height, replicas * width), transposed, rows_per_set, replicas)
         i, j = edges.rows[edges.sets()], edges.columns.long()[:, None]  # of a set all rows, whatever the mask says of each
-        i, j = (j, i) if transposed else (i, j)
-        return replace(edges, index=i * width + j % max(1, width), size=mask.numel())
+        return replace(edges, index=(j * width + i % max(1, width)) if transposed else (i * width + j % max(1, width)), size=mask.numel())
 
     @classmethod
     def from_edges(
@@ -177,21 +174,8 @@ class Pattern:
         replicas: int = 1,  # the matrix consists of so many of one shape along its diagonal
     ) -> "Pattern":
         "The pattern of a list of edges in any order, each but once; its memory grows with the edges. ValueError if they are not such a list"
-        i, columns, (height, width) = _checked_edges(rows, columns, shape, transposed, rows_per_set, replicas)
-        edges, width, belongs, index, sets = len(i), width // replicas, i, torch.arange(len(i))[:, None], torch.arange(height)[:, None]
-        if rows_per_set > 1:
-            sets = _similar_rows(i, columns, height, width, replicas).view(-1, rows_per_set)
-            columns, belongs, index = _blocks(i, columns, sets, width)
-        panel = PANEL if len(columns) * PANEL >= FEW * len(sets) * width else 2 * PANEL
-        panel = max(panel, 4 * len(sets) * width // max(1, len(columns)))  # 4 weights of a set in each panel, lest `start` grow faster than the edges
-        within = columns % max(1, width)
-        stretch = within // panel * len(sets) + belongs
-        key, order = (stretch * max(1, width) + within).sort()
-        if not (key.diff() > 0).all() or (rows_per_set > 1 and (index < edges).sum() < edges):
-            raise ValueError("an edge is in the list more than once; add up its values, and name it once")
-        counts = torch.bincount(stretch, minlength=max(1, -(-width // panel)) * len(sets))
-        start = torch.cat([counts.new_zeros(1), counts.cumsum(0)]).int()
-        return cls((height, width * replicas), sets, start, columns[order].int(), index[order], edges, panel * (replicas == 1 and width > panel), replicas)
+        i, j, shape = _checked_edges(rows, columns, shape, transposed, rows_per_set, replicas)
+        return cls(shape, *_arranged(i, j, shape, rows_per_set, replicas), replicas)
 
 
 # %% [markdown]
@@ -199,6 +183,13 @@ class Pattern:
 
 # %%
 #| export
+def _checked_mask_shape(mask: Tensor) -> tuple[int, int, int]:
+    "Replicas, rows and columns; ValueError for what is no matrix"
+    if mask.dim() not in (2, 3):
+        raise ValueError(f"the mask has shape {tuple(mask.shape)}; a pattern is of a matrix (rows, columns), or of those of replicas (S, rows, columns)")
+    return mask.shape[:-2].numel(), *mask.shape[-2:]
+
+
 def _checked_edges(rows: Tensor, columns: Tensor, shape: tuple, transposed: bool, rows_per_set: int, replicas: int) -> tuple[Tensor, Tensor, tuple[int, int]]:
     "Rows, columns and shape, of the transposed matrix if that is wanted; ValueError if they do not fit together"
     rows, columns = torch.as_tensor(rows), torch.as_tensor(columns)
@@ -217,6 +208,28 @@ def _checked_edges(rows: Tensor, columns: Tensor, shape: tuple, transposed: bool
     return i, j, (height, width)
 
 
+# %%
+#| export
+def _arranged(i: Tensor, j: Tensor, shape: tuple[int, int], rows_per_set: int, replicas: int) -> tuple[Tensor, Tensor, Tensor, Tensor, int, int]:
+    "Rows, start, columns, index, size and panel of the pattern of edges (i, j)"
+    (height, width), edges, columns = shape, len(i), j
+    width, belongs, index, sets = width // replicas, i, torch.arange(edges)[:, None], torch.arange(height)[:, None]
+    if rows_per_set > 1:
+        sets = _similar_rows(i, columns, height, width, replicas).view(-1, rows_per_set)
+        columns, belongs, index = _blocks(i, columns, sets, width)
+    panel = PANEL if len(columns) * PANEL >= FEW * len(sets) * width else 2 * PANEL
+    within = columns % max(1, width)
+    stretch = within // panel * len(sets) + belongs
+    key, order = (stretch * max(1, width) + within).sort()
+    if not (key.diff() > 0).all() or (rows_per_set > 1 and (index < edges).sum() < edges):
+        raise ValueError("an edge is in the list more than once; add up its values, and name it once")
+    counts = torch.bincount(stretch, minlength=max(1, -(-width // panel)) * len(sets))
+    start = torch.cat([counts.new_zeros(1), counts.cumsum(0)]).int()
+    return sets, start, columns[order].int(), index[order], edges, panel * (replicas == 1 and width > panel)
+
+
+# %%
+#| export
 def _blocks(i: Tensor, j: Tensor, sets: Tensor, width: int) -> tuple[Tensor, Tensor, Tensor]:
     "Columns that sets of rows have (n,), these sets (n,), and the edge of each row of the set, or the number of edges where it has none (n, rows of a set)"
     place = sets.flatten().argsort()[i]
@@ -297,6 +310,31 @@ def _beta() -> Iterator[None]:
 
 # %%
 #| export
+PRECISIONS = (torch.float32, torch.float64)  # of sparse products
+
+
+def _values(pattern: Pattern, weight: Tensor) -> Tensor:
+    "The weights of a pattern in its order (n, 1 or 4)"
+    if weight.dtype not in PRECISIONS:
+        raise TypeError(f"the weight is of {weight.dtype}; sparse products are in {' and '.join(map(str, PRECISIONS))}: convert it, or leave it dense")
+    if weight.numel() != pattern.size:
+        raise ValueError(f"the weight has shape {tuple(weight.shape)}; the pattern is of {pattern.size} values")
+    values = weight.detach().reshape(-1)
+    values = nn.functional.pad(values, (0, 1)) if pattern.has_gaps else values
+    return values.index_select(0, pattern.index.flatten()).view(pattern.index.shape)
+
+
+def _csr(pattern: Pattern, values: Tensor) -> Tensor:
+    "A matrix as torch's sparse rows"
+    at = torch.stack([pattern.rows[pattern.sets()], pattern.columns.long()[:, None].expand_as(values)])
+    with _beta():
+        matrix = torch.sparse_coo_tensor(at.flatten(1), values.flatten(), pattern.shape, check_invariants=True).to_sparse_csr()
+        parts = matrix.crow_indices().int(), matrix.col_indices().int(), matrix.values()  # torch would make them 32 bits wide at each product
+        return torch.sparse_csr_tensor(*parts, pattern.shape, check_invariants=True)
+
+
+# %%
+#| export
 def _add_product(matrix: "SparseMatrix", states: Tensor, out: Tensor) -> Tensor:
     "Add the product of a matrix and states to `out`"
     rows, columns = matrix.pattern.shape
@@ -317,9 +355,6 @@ def _add_product(matrix: "SparseMatrix", states: Tensor, out: Tensor) -> Tensor:
 
 # %%
 #| export
-PRECISIONS = (torch.float32, torch.float64)  # of sparse products
-
-
 @dataclass(frozen=True, eq=False)
 class SparseMatrix:
     "A matrix of its surviving weights"
@@ -334,13 +369,7 @@ class SparseMatrix:
         weight: Tensor,  # the matrix that the mask of the pattern is of, or the values of its edges (n,)
     ) -> "SparseMatrix":
         "The weights of a pattern; TypeError in half precision, in which neither numba nor torch multiplies them, ValueError if they are not as many as they should be"
-        if weight.dtype not in PRECISIONS:
-            raise TypeError(f"the weight is of {weight.dtype}; sparse products are in {' and '.join(map(str, PRECISIONS))}: convert it, or leave it dense")
-        if weight.numel() != pattern.size:
-            raise ValueError(f"the weight has shape {tuple(weight.shape)}; the pattern is of {pattern.size} values")
-        values = weight.detach().reshape(-1)
-        values = nn.functional.pad(values, (0, 1)) if pattern.has_gaps else values
-        return cls(pattern, values.index_select(0, pattern.index.flatten()).view(pattern.index.shape))
+        return cls(pattern, _values(pattern, weight))
 
     @classmethod
     def of(
@@ -356,12 +385,7 @@ class SparseMatrix:
     @cached_property
     def _torch(self) -> Tensor:
         "The same as a sparse tensor of torch"
-        pattern = self.pattern
-        at = torch.stack([pattern.rows[pattern.sets()], pattern.columns.long()[:, None].expand_as(self.values)])
-        with _beta():
-            matrix = torch.sparse_coo_tensor(at.flatten(1), self.values.flatten(), pattern.shape, check_invariants=True).to_sparse_csr()
-            parts = matrix.crow_indices().int(), matrix.col_indices().int(), matrix.values()  # torch would make them 32 bits wide at each product
-            return torch.sparse_csr_tensor(*parts, pattern.shape, check_invariants=True)
+        return _csr(self.pattern, self.values)
 
     def dense(self) -> Tensor:  # (rows, columns)
         "All of the matrix, zeros included"
@@ -582,6 +606,25 @@ print(f"1024 neurons, 98 % zeros, batch 100: {theirs / ours:.1f} times as fast a
 PARTS = ("start", "columns", "values")
 
 
+def _memory(weight: Tensor) -> tuple:
+    "What two names of one tensor have in common"
+    strided = weight.layout == torch.strided and weight.numel() > 0 and weight.device.type != "meta"
+    return (weight.device, weight.data_ptr(), weight.dtype, weight.shape, weight.stride()) if strided else (id(weight),)
+
+
+def _compressed_rows(weight: Tensor) -> dict[str, Tensor]:
+    "A matrix that is mostly zeros in its parts, anything else as it is, in memory of its own"
+    weight = weight if weight.layout == torch.strided else weight.to_dense()
+    if weight.dim() != 2 or weight.count_nonzero() > weight.numel() / 2:
+        return {"": weight.clone(memory_format=torch.contiguous_format)}
+    with _beta():
+        rows = weight.to_sparse_csr()
+    parts = rows.crow_indices().int(), rows.col_indices().int(), rows.values()
+    return {f".{part}": tensor for part, tensor in zip(PARTS, parts, strict=True)}
+
+
+# %%
+#| export
 def save_sparse(
     path: str | Path,
     weights: dict[str, Tensor],  # a state dict; dense, or sparse tensors of torch
@@ -605,23 +648,6 @@ def save_sparse(
                 raise ValueError(f"{name}{part} is a part of {name} and the name of another tensor; rename one of them")
             tensors[f"{name}{part}"] = tensor
     save_file(tensors, str(path), {"sparse": json.dumps(shapes), "tied": json.dumps(tied)})
-
-
-def _memory(weight: Tensor) -> tuple:
-    "What two names of one tensor have in common"
-    strided = weight.layout == torch.strided and weight.numel() > 0 and weight.device.type != "meta"
-    return (weight.device, weight.data_ptr(), weight.dtype, weight.shape, weight.stride()) if strided else (id(weight),)
-
-
-def _compressed_rows(weight: Tensor) -> dict[str, Tensor]:
-    "A matrix that is mostly zeros in its parts, anything else as it is, in memory of its own"
-    weight = weight if weight.layout == torch.strided else weight.to_dense()
-    if weight.dim() != 2 or weight.count_nonzero() > weight.numel() / 2:
-        return {"": weight.clone(memory_format=torch.contiguous_format)}
-    with _beta():
-        rows = weight.to_sparse_csr()
-    parts = rows.crow_indices().int(), rows.col_indices().int(), rows.values()
-    return {f".{part}": tensor for part, tensor in zip(PARTS, parts, strict=True)}
 
 
 # %%
@@ -794,7 +820,7 @@ for nonlinearity in ("relu", "tanh"):
 # become fewer. What was chosen is returned, and given back as `chosen` it is chosen again without a clock.
 #
 # A pattern is made once, and weights change. Whoever loads others, moves or converts them, or writes one where there was none must not get the product of the old pattern. So each product counts first whether all weights that are not zero are in it, and if they are not, all are multiplied.
-# Only a *gradient* cannot tell: outside of the masks it is zero, so after the masks are let go, call it once more with `{}`.
+# Only a *gradient* cannot tell: outside of the pattern it is zero. So masks that are let go, or take in more weights, make their layers dense, until they are measured again.
 
 # %%
 #| export
@@ -821,6 +847,28 @@ class SparseProduct:
 
 # %%
 #| export
+def use_dense_products(
+    module: nn.Module,
+    unless: Callable[[], bool] = lambda: False,  # asked only if it multiplies sparsely
+) -> None:
+    "Let a single layer multiply by all its weights again; masks that are let go, or take in more weights, call it"
+    ways = [way for pair in getattr(module, "products", ()) for way in pair] if isinstance(module, ElmanWeights) else [getattr(module, "product", None)]
+    if any(isinstance(way, SparseProduct) for way in ways) and not unless():
+        use_sparse_products(module, {})
+
+
+def _check_masks(model: nn.Module, masks: dict[str, Tensor]) -> None:
+    "Refuse a mask that is not one of its weight"
+    shapes = {name: weight.shape for name, weight in model.named_parameters(remove_duplicate=False)}
+    for name, mask in masks.items():
+        if mask.dtype != torch.bool:
+            raise TypeError(f"the mask of {name} is of {mask.dtype}; a mask is of torch.bool, True where a weight stays: convert it by .bool()")
+        if name in shapes and shapes[name] != mask.shape:
+            raise ValueError(f"the mask of {name} has shape {tuple(mask.shape)}; the weight has {tuple(shapes[name])}")
+
+
+# %%
+#| export
 def use_sparse_products(
     model: nn.Module,
     masks: dict[str, Tensor],  # True where a weight stays, by name, as `MagnitudePruner.masks`; {} for dense products everywhere
@@ -841,16 +889,6 @@ def use_sparse_products(
             layer.products[k] = _recurrent_products(layer, k, end, *map(masks.get, names), batch, chosen.get(names[1]))
             used |= {name: isinstance(layer.products[k][1], SparseProduct) for name in names if name in masks}
     return used
-
-
-def _check_masks(model: nn.Module, masks: dict[str, Tensor]) -> None:
-    "Refuse a mask that is not one of its weight"
-    shapes = {name: weight.shape for name, weight in model.named_parameters(remove_duplicate=False)}
-    for name, mask in masks.items():
-        if mask.dtype != torch.bool:
-            raise TypeError(f"the mask of {name} is of {mask.dtype}; a mask is of torch.bool, True where a weight stays: convert it by .bool()")
-        if name in shapes and shapes[name] != mask.shape:
-            raise ValueError(f"the mask of {name} has shape {tuple(mask.shape)}; the weight has {tuple(shapes[name])}")
 
 
 # %% [markdown]

@@ -29,7 +29,7 @@ from modreg.geometry.finite import (
     shortest_paths,
     triangle_excess,
 )
-from modreg.geometry.inhibitors import DifferenceOfGaussians, matched, mean_coefficient
+from modreg.geometry.inhibitors import DifferenceOfGaussians, covering_radius, matched, matched_covering, mean_coefficient
 from modreg.geometry.manifolds import Circle, Sphere, Torus, manifold
 from modreg.geometry.products import Modules, Product
 from modreg.lab.training import fit
@@ -129,6 +129,9 @@ def test_scaled_equal_and_pickled(space):
 
 def test_matched_in_price():
     f = DifferenceOfGaussians()
+    assert matched_covering(GRAPH, 6., 3, seeded()).diameter == pytest.approx(GRAPH.diameter * 6 / covering_radius(GRAPH, 3, seeded()))
+    with pytest.raises(ValueError, match="at every point"):
+        matched_covering(GRAPH, 1., 30, seeded())
     for space in (GRAPH, MESH, Modules(MESH, GRAPH)):
         alike = matched(space, f, 60., 20_000, seeded())
         assert mean_coefficient(alike, f, 20_000, seeded(1)) == pytest.approx(60., abs=1.5)

@@ -270,7 +270,7 @@ def test_import_is_light():
     "`import modreg` loads torch, and nothing that plots, shows, or computes homology"
     code = "import sys, modreg; print(*sorted({name.partition('.')[0] for name in sys.modules}))"
     loaded = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True, timeout=60).stdout.split()
-    heavy = {"matplotlib", "plotly", "pandas", "ipywidgets", "anywidget", "gudhi", "IPython", "papermill", "fastcore", "nbdev", "soundfile", "dask"}
+    heavy = {"matplotlib", "plotly", "pandas", "ipywidgets", "anywidget", "gudhi", "IPython", "papermill", "fastcore", "nbdev", "soundfile", "dask", "scipy", "potpourri3d"}
     assert "torch" in loaded
     assert not heavy & set(loaded)
 
@@ -278,7 +278,7 @@ def test_import_is_light():
 def test_modules_import_without_the_extras():
     "Every module imports with the base requirements alone"
     names = [f"modreg.{name.removesuffix('.py').replace('/', '.')}" for name in modules(ROOT) if "__init__" not in name]
-    block = "import sys\nfor name in 'matplotlib pandas ipywidgets gudhi IPython papermill fastcore nbdev'.split(): sys.modules[name] = None\n"
+    block = "import sys\nfor name in 'matplotlib pandas ipywidgets gudhi IPython papermill fastcore nbdev scipy potpourri3d'.split(): sys.modules[name] = None\n"
     code = block + "import importlib\nfor name in sys.argv[1:]: importlib.import_module(name)"
     subprocess.run([sys.executable, "-W", "error:::modreg", "-c", code, *names], cwd=ROOT, check=True, timeout=60)
 

@@ -339,6 +339,97 @@ def test_a_parameter_that_is_replaced():
         model[0].weight = nn.Parameter(torch.ones(3, 3))
 
 
+def test_a_module_that_is_replaced():
+    model = net()
+    pruner = halved(model)
+    first = model[0]
+    model[0] = nn.Linear(8, 16, bias=False)
+    model(X)
+    assert_held(model, pruner)
+    assert pruner.weights["0.weight"] is model[0].weight and not guards_of(first)
+    train(model)
+    assert_held(model, pruner)
+    model[0] = nn.Sequential(model[0])  # wrapped, and still there
+    train(model)
+    assert pruner.sparsity() == sparsity(model) == 0.5
+    model[0] = nn.Linear(8, 16, bias=False).double().float()
+    model[0] = nn.Identity()
+    with pytest.raises(ValueError, match=r"0\.weight is no weight of this Sequential any more"):
+        pruner.step(1)
+
+
+def test_tensors_that_are_swapped():
+    model = net()
+    pruner = halved(model)
+    torch.__future__.set_swap_module_params_on_conversion(True)
+    try:
+        model.double()
+    finally:
+        torch.__future__.set_swap_module_params_on_conversion(False)
+    backward(model)
+    assert all((weight.grad[~pruner.masks[name]] == 0).all() for name, weight in model.named_parameters())
+    assert_held(model, pruner)
+
+
+@pytest.mark.parametrize("first", ["optimizer", "pruner"])
+def test_an_optimizer_that_steps_within_the_backward_pass(first):
+    model = net()
+    optimizers = {weight: torch.optim.Adam([weight], lr=0.1) for weight in model.parameters()}
+
+    def step(weight):
+        optimizers[weight].step()
+        optimizers[weight].zero_grad()
+
+    pruner = halved(model) if first == "pruner" else None
+    for weight in model.parameters():
+        weight.register_post_accumulate_grad_hook(step)
+    model(X).sum().backward()
+    pruner = pruner or halved(model)
+    for _ in range(2):
+        model(X).sum().backward()
+    assert_held(model, pruner)
+
+
+class Noise(torch.optim.Optimizer):
+    "A rule of one's own, which heeds no gradient"
+
+    def __init__(self, parameters):
+        super().__init__(parameters, {})
+
+    def step(self):
+        for group in self.param_groups:
+            for weight in group["params"]:
+                weight.data.add_(torch.randn_like(weight))
+
+
+def test_a_rule_of_ones_own():
+    model = net()
+    pruner = halved(model)
+    Noise(model.parameters()).step()
+    assert_held(model, pruner)
+
+
+def test_export_and_tracing_leave_the_hooks_out():
+    model = net().eval()
+    halved(model)
+    exported = torch.export.export(model, (X,))
+    torch.testing.assert_close(exported.module()(X), model(X))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        traced = torch.jit.trace(model, (X,))
+    torch.testing.assert_close(traced(X), model(X))
+
+
+def test_an_ensemble_under_vmap():
+    models = [net() for _ in range(3)]
+    for model in models:
+        halved(model)
+    weights, buffers = torch.func.stack_module_state(models)
+    base = copy.deepcopy(models[0]).to("meta")
+    outputs = torch.vmap(lambda w, b: torch.func.functional_call(base, (w, b), (X,)))(weights, buffers)
+    torch.testing.assert_close(outputs, torch.stack([model(X) for model in models]))
+
+
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
 @pytest.mark.parametrize("overwrite", [False, True])
 def test_conversion(dtype, overwrite):

@@ -262,6 +262,16 @@ def test_a_weight_under_a_parametrization(trained):
         weight_matrices(layer)
 
 
+def test_layers_stay_in_order_under_parametrizations():
+    layer = RNN(2, 4, num_layers=11)
+    nn.utils.parametrizations.orthogonal(layer, "weight_hh_l1")
+    reg = make(layer, ["torus"] * 10 + ["sphere"])
+    assert [part.name for part in reg.parts] == [f"weight_hh_l{k}" for k in range(11)] and reg.parts[10].manifold.name == "sphere"
+    torch.testing.assert_close(reg(), sum(0.1 * (part.coefficients * part.weight.abs()).mean() for part in reg.parts))
+    reg.add_gradient_()
+    assert layer.parametrizations.weight_hh_l1.original.grad.abs().sum() > 0
+
+
 # --- prices ------------------------------------------------------------------------------------------------------------
 
 

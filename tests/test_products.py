@@ -9,7 +9,7 @@ import torch
 from test_manifolds import all_pairs, geomstats, kolmogorov, seeded
 
 from modreg.geometry.checks import check_manifold
-from modreg.geometry.inhibitors import INHIBITORS, Diffusion, matched, mean_coefficient
+from modreg.geometry.inhibitors import INHIBITORS, Diffusion, covering_radius, matched, matched_covering, mean_coefficient
 from modreg.geometry.manifolds import MANIFOLDS, Circle, Euclidean, KleinBottle, Sphere, Torus, manifold
 from modreg.geometry.products import HyperbolicDisc, Modules, ProjectivePlane, Product
 from modreg.sparsity.regularizer import ModuliRegularizer
@@ -129,6 +129,7 @@ def test_matched_in_price(space):
     f = INHIBITORS["difference_of_gaussians"]
     alike = matched(space, f, 60., 20_000, seeded())
     assert mean_coefficient(alike, f, 20_000, seeded(1)) == pytest.approx(60., abs=1.5)
+    assert covering_radius(matched_covering(space, 2., 50, seeded()), 50, seeded(1)) == pytest.approx(2., rel=.15)
 
 
 @spaces

@@ -402,6 +402,22 @@ def test_without_masks_all_is_dense_again(always):
     assert all(w.grad.all() for w in (network.rnn.weight_hh_l0, network.decoder.weight))  # also of what had been pruned
 
 
+@pytest.mark.parametrize("change", [lambda pruner: pruner.remove(), lambda pruner: pruner.load_state_dict({name: torch.ones_like(mask) for name, mask in pruner.masks.items()})])
+def test_masks_that_let_weights_go_let_them_have_gradients(always, change):
+    network, pruner = pruned_stack()
+    change(pruner)
+    network(draw(6, 4, 4, zeros=0)).square().sum().backward()
+    assert all(w.grad.all() for w in (network.rnn.weight_hh_l0, network.decoder.weight))
+
+
+def test_masks_that_shrink_leave_products_sparse(always):
+    network, pruner = pruned_stack()
+    pruner.load_state_dict({name: mask & (torch.arange(mask.numel()) % 2 == 0).view_as(mask) for name, mask in pruner.masks.items()})
+    assert isinstance(network.decoder.product, sparse.SparseProduct)
+    x = draw(6, 4, 4, zeros=0)
+    torch.testing.assert_close(network(x), by_torch(network, x))
+
+
 def test_outputs_of_sparse_layers_may_be_changed_in_place(always):
     network, _ = pruned_stack()
     x, found = draw(5, 4, 3, zeros=0), []

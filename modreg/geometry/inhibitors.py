@@ -59,6 +59,9 @@ class Inhibitor(ABC):
         if "evaluate" in vars(cls) and "value_and_grad" not in vars(cls):  # a parent's would be that of another formula
             cls.value_and_grad = Inhibitor.value_and_grad
 
+    def __repr__(self):
+        return f"{type(self).__name__}()"
+
     @property
     def name(self) -> str:
         "The text that makes it again, as in `inhibitor(text)`, if its class is registered"
@@ -299,4 +302,7 @@ def matched_covering(
     "A larger or smaller copy of a space on which `n` random neurons have a given covering radius"
     check_positive(radius=radius)
     space = MANIFOLDS.make(manifold)
-    return space.scaled(radius / covering_radius(space, n, generator))
+    found = covering_radius(space, n, generator)
+    if not found:
+        raise ValueError(f"n is {n}, and so many neurons are at every point of {space}; give fewer than it has points")
+    return space.scaled(radius / found)

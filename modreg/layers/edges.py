@@ -139,10 +139,9 @@ class EdgeRNN(nn.Module):
         generator: torch.Generator | None = None,  # source of the initial weights
     ):
         super().__init__()
-        if nonlinearity not in _ACTIVATIONS:
-            raise ValueError(f"nonlinearity {nonlinearity!r} is not one of {sorted(_ACTIVATIONS)}")
-        if scale not in ("left", "dense"):
-            raise ValueError(f"scale={scale!r}; it is 'left', the size that suits the edges of each row, or 'dense'")
+        for name, value, allowed in (("nonlinearity", nonlinearity, sorted(_ACTIVATIONS)), ("scale", scale, ["left", "dense"])):
+            if value not in allowed:
+                raise ValueError(f"{name}={value!r}; it is one of {', '.join(map(repr, allowed))}")
         self.input_size, self.hidden_size, self.nonlinearity, self.scale = input_size, hidden_size, nonlinearity, scale
         self.register_buffer("edges", edges.clone())
         self.weight_ih = nn.Parameter(torch.empty(hidden_size, input_size))
@@ -205,8 +204,8 @@ def _run(layer: EdgeRNN, x: Tensor, h0: Tensor | None) -> tuple[Tensor, Tensor]:
     with torch.autocast("cpu", enabled=False):
         h0 = weight.new_zeros(1, x.shape[1], layer.hidden_size) if h0 is None else h0
         drives = nn.functional.linear(x, layer.weight_ih, layer.bias)
-        out, last = SparseElmanFunction.apply(layer.patterns(), drives[None], h0, weight[None], layer.nonlinearity)
-    return out[0], last
+        out, last = SparseElmanFunction.apply(layer.patterns(), drives[None], h0, weight[None], layer.nonlinearity, True)
+    return out[0], last.clone()
 
 # %% ../../nbs/edges.ipynb #d51a4076
 def edge_penalty(

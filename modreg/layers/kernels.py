@@ -144,7 +144,7 @@ def single_rows(first, last, rows, start, columns, values, states, origin, out, 
             sums = multiply_add(values[p], load(states, columns[p] - column, k - at, lanes), sums)
         store(out, rows[i, 0], k, sums)
 
-
+# %% ../../nbs/kernels.ipynb #5cca370a
 @njit
 def blocks_of_four(first, last, rows, start, columns, values, states, origin, out, k, lanes):
     "The same with four rows in each set"

@@ -368,12 +368,12 @@ def _initial(layer: ElmanWeights, h0: Tensor | None, x: Tensor, batch: tuple) ->
     _expect("the initial state hx", h0, shape, layer.weight_hh_l0)
     return h0
 
-
+# %% ../../nbs/recurrent.ipynb #1873d34f
 def _weights(layer: ElmanWeights) -> list[list[Tensor | None]]:
     "Input weight, recurrent weight and two biases or None of each layer and direction"
     return [[getattr(layer, f"{name}{end}", None) for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")] for end in _suffixes(layer)]
 
-# %% ../../nbs/recurrent.ipynb #1873d34f
+
 def _run(layer: ElmanWeights, x: Tensor, h0: Tensor) -> tuple[Tensor, Tensor]:
     "The layer on inputs (S, steps, batch, input), or without the S"
     weights = _weights(layer)

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['PANEL', 'FEW', 'PRECISIONS', 'PARTS', 'STEPS', 'DENSE', 'Pattern', 'SparseMatrix', 'median_time', 'fastest',
            'SparseRNN', 'save_sparse', 'load_sparse', 'patterns_of', 'SparseLinearFunction', 'SparseElmanFunction',
-           'SparseProduct', 'use_sparse_products', 'geometric_blocks', 'filled_blocks']
+           'SparseProduct', 'use_dense_products', 'use_sparse_products', 'geometric_blocks', 'filled_blocks']
 
 # %% ../../nbs/sparse.ipynb #d1624480
 import json
@@ -39,7 +39,7 @@ class Pattern:
     rows: Tensor  # which rows make a set (sets, 1 or 4)
     start: Tensor  # where each set of rows begins in each panel, and the end (panels · sets + 1,), int32
     columns: Tensor  # (n,), int32
-    index: Tensor  # where each value stands in the flattened matrix, or in the list of edges (n, 1 or 4); `size` where there is no edge
+    index: Tensor  # where each value stands in the flattened matrix, or the list of edges (n, 1 or 4); `size` where there is no edge
     size: int  # entries of the matrix, or edges
     panel: int  # columns of a panel; 0 if there is only one, or replicas, each with its own
     replicas: int = 1  # matrices of one shape along the diagonal
@@ -61,14 +61,11 @@ class Pattern:
         rows_per_set: int = 1,  # 1, or 4, a divisor of the number of rows
     ) -> "Pattern":
         "The pattern of a mask; ValueError if it is neither a matrix nor those of replicas"
-        if mask.dim() not in (2, 3):
-            raise ValueError(f"the mask has shape {tuple(mask.shape)}; a pattern is of a matrix (rows, columns), or of those of replicas (S, rows, columns)")
-        replicas, (height, width) = mask.shape[:-2].numel(), mask.shape[-2:]
+        replicas, height, width = _checked_mask_shape(mask)
         replica, i, j = mask.cpu().reshape(replicas, height, width).nonzero(as_tuple=True)
         edges = cls.from_edges(i + replica * height, j + replica * width, (replicas * height, replicas * width), transposed, rows_per_set, replicas)
         i, j = edges.rows[edges.sets()], edges.columns.long()[:, None]  # of a set all rows, whatever the mask says of each
-        i, j = (j, i) if transposed else (i, j)
-        return replace(edges, index=i * width + j % max(1, width), size=mask.numel())
+        return replace(edges, index=(j * width + i % max(1, width)) if transposed else (i * width + j % max(1, width)), size=mask.numel())
 
     @classmethod
     def from_edges(
@@ -81,23 +78,17 @@ class Pattern:
         replicas: int = 1,  # the matrix consists of so many of one shape along its diagonal
     ) -> "Pattern":
         "The pattern of a list of edges in any order, each but once; its memory grows with the edges. ValueError if they are not such a list"
-        i, columns, (height, width) = _checked_edges(rows, columns, shape, transposed, rows_per_set, replicas)
-        edges, width, belongs, index, sets = len(i), width // replicas, i, torch.arange(len(i))[:, None], torch.arange(height)[:, None]
-        if rows_per_set > 1:
-            sets = _similar_rows(i, columns, height, width, replicas).view(-1, rows_per_set)
-            columns, belongs, index = _blocks(i, columns, sets, width)
-        panel = PANEL if len(columns) * PANEL >= FEW * len(sets) * width else 2 * PANEL
-        panel = max(panel, 4 * len(sets) * width // max(1, len(columns)))  # 4 weights of a set in each panel, lest `start` grow faster than the edges
-        within = columns % max(1, width)
-        stretch = within // panel * len(sets) + belongs
-        key, order = (stretch * max(1, width) + within).sort()
-        if not (key.diff() > 0).all() or (rows_per_set > 1 and (index < edges).sum() < edges):
-            raise ValueError("an edge is in the list more than once; add up its values, and name it once")
-        counts = torch.bincount(stretch, minlength=max(1, -(-width // panel)) * len(sets))
-        start = torch.cat([counts.new_zeros(1), counts.cumsum(0)]).int()
-        return cls((height, width * replicas), sets, start, columns[order].int(), index[order], edges, panel * (replicas == 1 and width > panel), replicas)
+        i, j, shape = _checked_edges(rows, columns, shape, transposed, rows_per_set, replicas)
+        return cls(shape, *_arranged(i, j, shape, rows_per_set, replicas), replicas)
 
 # %% ../../nbs/sparse.ipynb #4756ea9f
+def _checked_mask_shape(mask: Tensor) -> tuple[int, int, int]:
+    "Replicas, rows and columns; ValueError for what is no matrix"
+    if mask.dim() not in (2, 3):
+        raise ValueError(f"the mask has shape {tuple(mask.shape)}; a pattern is of a matrix (rows, columns), or of those of replicas (S, rows, columns)")
+    return mask.shape[:-2].numel(), *mask.shape[-2:]
+
+
 def _checked_edges(rows: Tensor, columns: Tensor, shape: tuple, transposed: bool, rows_per_set: int, replicas: int) -> tuple[Tensor, Tensor, tuple[int, int]]:
     "Rows, columns and shape, of the transposed matrix if that is wanted; ValueError if they do not fit together"
     rows, columns = torch.as_tensor(rows), torch.as_tensor(columns)
@@ -115,7 +106,25 @@ def _checked_edges(rows: Tensor, columns: Tensor, shape: tuple, transposed: bool
         raise ValueError(f"rows_per_set={rows_per_set} for a matrix with {height // replicas} rows; it is 1, or 4 if the number of rows is a multiple of 4")
     return i, j, (height, width)
 
+# %% ../../nbs/sparse.ipynb #d3454a0b
+def _arranged(i: Tensor, j: Tensor, shape: tuple[int, int], rows_per_set: int, replicas: int) -> tuple[Tensor, Tensor, Tensor, Tensor, int, int]:
+    "Rows, start, columns, index, size and panel of the pattern of edges (i, j)"
+    (height, width), edges, columns = shape, len(i), j
+    width, belongs, index, sets = width // replicas, i, torch.arange(edges)[:, None], torch.arange(height)[:, None]
+    if rows_per_set > 1:
+        sets = _similar_rows(i, columns, height, width, replicas).view(-1, rows_per_set)
+        columns, belongs, index = _blocks(i, columns, sets, width)
+    panel = PANEL if len(columns) * PANEL >= FEW * len(sets) * width else 2 * PANEL
+    within = columns % max(1, width)
+    stretch = within // panel * len(sets) + belongs
+    key, order = (stretch * max(1, width) + within).sort()
+    if not (key.diff() > 0).all() or (rows_per_set > 1 and (index < edges).sum() < edges):
+        raise ValueError("an edge is in the list more than once; add up its values, and name it once")
+    counts = torch.bincount(stretch, minlength=max(1, -(-width // panel)) * len(sets))
+    start = torch.cat([counts.new_zeros(1), counts.cumsum(0)]).int()
+    return sets, start, columns[order].int(), index[order], edges, panel * (replicas == 1 and width > panel)
 
+# %% ../../nbs/sparse.ipynb #f3294aaa
 def _blocks(i: Tensor, j: Tensor, sets: Tensor, width: int) -> tuple[Tensor, Tensor, Tensor]:
     "Columns that sets of rows have (n,), these sets (n,), and the edge of each row of the set, or the number of edges where it has none (n, rows of a set)"
     place = sets.flatten().argsort()[i]
@@ -173,6 +182,29 @@ def _beta() -> Iterator[None]:
         yield
 
 # %% ../../nbs/sparse.ipynb #988a253d
+PRECISIONS = (torch.float32, torch.float64)  # of sparse products
+
+
+def _values(pattern: Pattern, weight: Tensor) -> Tensor:
+    "The weights of a pattern in its order (n, 1 or 4)"
+    if weight.dtype not in PRECISIONS:
+        raise TypeError(f"the weight is of {weight.dtype}; sparse products are in {' and '.join(map(str, PRECISIONS))}: convert it, or leave it dense")
+    if weight.numel() != pattern.size:
+        raise ValueError(f"the weight has shape {tuple(weight.shape)}; the pattern is of {pattern.size} values")
+    values = weight.detach().reshape(-1)
+    values = nn.functional.pad(values, (0, 1)) if pattern.has_gaps else values
+    return values.index_select(0, pattern.index.flatten()).view(pattern.index.shape)
+
+
+def _csr(pattern: Pattern, values: Tensor) -> Tensor:
+    "A matrix as torch's sparse rows"
+    at = torch.stack([pattern.rows[pattern.sets()], pattern.columns.long()[:, None].expand_as(values)])
+    with _beta():
+        matrix = torch.sparse_coo_tensor(at.flatten(1), values.flatten(), pattern.shape, check_invariants=True).to_sparse_csr()
+        parts = matrix.crow_indices().int(), matrix.col_indices().int(), matrix.values()  # torch would make them 32 bits wide at each product
+        return torch.sparse_csr_tensor(*parts, pattern.shape, check_invariants=True)
+
+# %% ../../nbs/sparse.ipynb #a8fde773
 def _add_product(matrix: "SparseMatrix", states: Tensor, out: Tensor) -> Tensor:
     "Add the product of a matrix and states to `out`"
     rows, columns = matrix.pattern.shape
@@ -191,9 +223,6 @@ def _add_product(matrix: "SparseMatrix", states: Tensor, out: Tensor) -> Tensor:
     return out
 
 # %% ../../nbs/sparse.ipynb #435e9390
-PRECISIONS = (torch.float32, torch.float64)  # of sparse products
-
-
 @dataclass(frozen=True, eq=False)
 class SparseMatrix:
     "A matrix of its surviving weights"
@@ -208,13 +237,7 @@ class SparseMatrix:
         weight: Tensor,  # the matrix that the mask of the pattern is of, or the values of its edges (n,)
     ) -> "SparseMatrix":
         "The weights of a pattern; TypeError in half precision, in which neither numba nor torch multiplies them, ValueError if they are not as many as they should be"
-        if weight.dtype not in PRECISIONS:
-            raise TypeError(f"the weight is of {weight.dtype}; sparse products are in {' and '.join(map(str, PRECISIONS))}: convert it, or leave it dense")
-        if weight.numel() != pattern.size:
-            raise ValueError(f"the weight has shape {tuple(weight.shape)}; the pattern is of {pattern.size} values")
-        values = weight.detach().reshape(-1)
-        values = nn.functional.pad(values, (0, 1)) if pattern.has_gaps else values
-        return cls(pattern, values.index_select(0, pattern.index.flatten()).view(pattern.index.shape))
+        return cls(pattern, _values(pattern, weight))
 
     @classmethod
     def of(
@@ -230,12 +253,7 @@ class SparseMatrix:
     @cached_property
     def _torch(self) -> Tensor:
         "The same as a sparse tensor of torch"
-        pattern = self.pattern
-        at = torch.stack([pattern.rows[pattern.sets()], pattern.columns.long()[:, None].expand_as(self.values)])
-        with _beta():
-            matrix = torch.sparse_coo_tensor(at.flatten(1), self.values.flatten(), pattern.shape, check_invariants=True).to_sparse_csr()
-            parts = matrix.crow_indices().int(), matrix.col_indices().int(), matrix.values()  # torch would make them 32 bits wide at each product
-            return torch.sparse_csr_tensor(*parts, pattern.shape, check_invariants=True)
+        return _csr(self.pattern, self.values)
 
     def dense(self) -> Tensor:  # (rows, columns)
         "All of the matrix, zeros included"
@@ -367,6 +385,23 @@ class SparseRNN:
 PARTS = ("start", "columns", "values")
 
 
+def _memory(weight: Tensor) -> tuple:
+    "What two names of one tensor have in common"
+    strided = weight.layout == torch.strided and weight.numel() > 0 and weight.device.type != "meta"
+    return (weight.device, weight.data_ptr(), weight.dtype, weight.shape, weight.stride()) if strided else (id(weight),)
+
+
+def _compressed_rows(weight: Tensor) -> dict[str, Tensor]:
+    "A matrix that is mostly zeros in its parts, anything else as it is, in memory of its own"
+    weight = weight if weight.layout == torch.strided else weight.to_dense()
+    if weight.dim() != 2 or weight.count_nonzero() > weight.numel() / 2:
+        return {"": weight.clone(memory_format=torch.contiguous_format)}
+    with _beta():
+        rows = weight.to_sparse_csr()
+    parts = rows.crow_indices().int(), rows.col_indices().int(), rows.values()
+    return {f".{part}": tensor for part, tensor in zip(PARTS, parts, strict=True)}
+
+# %% ../../nbs/sparse.ipynb #231860f9
 def save_sparse(
     path: str | Path,
     weights: dict[str, Tensor],  # a state dict; dense, or sparse tensors of torch
@@ -390,23 +425,6 @@ def save_sparse(
                 raise ValueError(f"{name}{part} is a part of {name} and the name of another tensor; rename one of them")
             tensors[f"{name}{part}"] = tensor
     save_file(tensors, str(path), {"sparse": json.dumps(shapes), "tied": json.dumps(tied)})
-
-
-def _memory(weight: Tensor) -> tuple:
-    "What two names of one tensor have in common"
-    strided = weight.layout == torch.strided and weight.numel() > 0 and weight.device.type != "meta"
-    return (weight.device, weight.data_ptr(), weight.dtype, weight.shape, weight.stride()) if strided else (id(weight),)
-
-
-def _compressed_rows(weight: Tensor) -> dict[str, Tensor]:
-    "A matrix that is mostly zeros in its parts, anything else as it is, in memory of its own"
-    weight = weight if weight.layout == torch.strided else weight.to_dense()
-    if weight.dim() != 2 or weight.count_nonzero() > weight.numel() / 2:
-        return {"": weight.clone(memory_format=torch.contiguous_format)}
-    with _beta():
-        rows = weight.to_sparse_csr()
-    parts = rows.crow_indices().int(), rows.col_indices().int(), rows.values()
-    return {f".{part}": tensor for part, tensor in zip(PARTS, parts, strict=True)}
 
 # %% ../../nbs/sparse.ipynb #bdc97251
 def load_sparse(
@@ -543,6 +561,26 @@ class SparseProduct:
         return len(pattern.columns) == pattern.size or bool(weight.count_nonzero() == weight.reshape(-1).index_select(0, pattern.index[:, 0]).count_nonzero())
 
 # %% ../../nbs/sparse.ipynb #dcc87751
+def use_dense_products(
+    module: nn.Module,
+    unless: Callable[[], bool] = lambda: False,  # asked only if it multiplies sparsely
+) -> None:
+    "Let a single layer multiply by all its weights again; masks that are let go, or take in more weights, call it"
+    ways = [way for pair in getattr(module, "products", ()) for way in pair] if isinstance(module, ElmanWeights) else [getattr(module, "product", None)]
+    if any(isinstance(way, SparseProduct) for way in ways) and not unless():
+        use_sparse_products(module, {})
+
+
+def _check_masks(model: nn.Module, masks: dict[str, Tensor]) -> None:
+    "Refuse a mask that is not one of its weight"
+    shapes = {name: weight.shape for name, weight in model.named_parameters(remove_duplicate=False)}
+    for name, mask in masks.items():
+        if mask.dtype != torch.bool:
+            raise TypeError(f"the mask of {name} is of {mask.dtype}; a mask is of torch.bool, True where a weight stays: convert it by .bool()")
+        if name in shapes and shapes[name] != mask.shape:
+            raise ValueError(f"the mask of {name} has shape {tuple(mask.shape)}; the weight has {tuple(shapes[name])}")
+
+# %% ../../nbs/sparse.ipynb #e5c2a36a
 def use_sparse_products(
     model: nn.Module,
     masks: dict[str, Tensor],  # True where a weight stays, by name, as `MagnitudePruner.masks`; {} for dense products everywhere
@@ -563,16 +601,6 @@ def use_sparse_products(
             layer.products[k] = _recurrent_products(layer, k, end, *map(masks.get, names), batch, chosen.get(names[1]))
             used |= {name: isinstance(layer.products[k][1], SparseProduct) for name in names if name in masks}
     return used
-
-
-def _check_masks(model: nn.Module, masks: dict[str, Tensor]) -> None:
-    "Refuse a mask that is not one of its weight"
-    shapes = {name: weight.shape for name, weight in model.named_parameters(remove_duplicate=False)}
-    for name, mask in masks.items():
-        if mask.dtype != torch.bool:
-            raise TypeError(f"the mask of {name} is of {mask.dtype}; a mask is of torch.bool, True where a weight stays: convert it by .bool()")
-        if name in shapes and shapes[name] != mask.shape:
-            raise ValueError(f"the mask of {name} has shape {tuple(mask.shape)}; the weight has {tuple(shapes[name])}")
 
 # %% ../../nbs/sparse.ipynb #c97bb285
 STEPS = 8  # of the sequences with which layers are timed

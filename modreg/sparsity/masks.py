@@ -26,6 +26,7 @@ from torch.optim.optimizer import register_optimizer_step_post_hook
 from torch.optim.swa_utils import AveragedModel
 from torch.utils.hooks import unserializable_hook
 
+from ..layers.sparse import use_dense_products
 from .weights import slots
 
 # %% ../../nbs/masks.ipynb #aa093a56
@@ -114,6 +115,7 @@ class MaskedModule:
     masks: dict[str, Tensor]  # by the module's attribute; True where a weight stays
     weights: dict[str, nn.Parameter]  # as they were last seen
     stamps: dict[str, tuple]  # how they looked then
+    tensors: dict[str, int]  # which of C++ they were
     tensor_handles: dict[str, list]  # hooks of theirs
 
     def mask(self, name: str) -> Tensor:
@@ -135,7 +137,7 @@ class MaskedModule:
         "Hooks on a weight, in place of those on an earlier one"
         for handle in self.tensor_handles.pop(name, ()):
             handle.remove()
-        self.tensor_handles[name] = watch_gradient(self, name)
+        self.tensor_handles[name], self.tensors[name] = watch_gradient(self, name), self.weights[name]._cdata
 
     def refresh(self) -> None:
         "Adopt parameters that were put in the place of others"
@@ -143,6 +145,8 @@ class MaskedModule:
             there = self.module._parameters.get(name)
             if there is not weight and (there is None or isinstance(there, nn.Parameter)):  # else torch.func.functional_call lends a tensor
                 self.adopt(name, there)
+            elif weight._cdata != self.tensors[name]:  # after torch.utils.swap_tensors
+                self.watch(name)
 
     @torch.no_grad()
     def apply_(self) -> None:
@@ -233,7 +237,7 @@ def _is_accumulated(weight: Tensor) -> bool:
     except (AttributeError, RuntimeError):  # torch has no answer within torch.autograd.grad
         return False
 
-
+# %% ../../nbs/masks.ipynb #95d4b34f
 def watch_gradient(guard: "Guard", name: str) -> list:
     "Two hooks on a weight: for gradients that are handed out, and for those that are accumulated"
     weight, this = guard.weights[name], weakref.ref(guard)
@@ -248,13 +252,16 @@ def watch_gradient(guard: "Guard", name: str) -> list:
     def accumulated(weight: nn.Parameter) -> None:
         mask_gradient_(weight, this().mask(name))
 
+    for kind in ("_backward_hooks", "_post_accumulate_grad_hooks"):  # of which C++ knows nothing any more, if its tensor was swapped
+        if getattr(weight, kind) is not None:
+            setattr(weight, kind, getattr(weight, kind))
     learns = weight.requires_grad
     weight.requires_grad_(True)  # torch takes no hook for a frozen weight, but keeps it
     handles = [weight.register_hook(handed_out), weight.register_post_accumulate_grad_hook(accumulated)]
     weight.requires_grad_(learns)
     return handles
 
-# %% ../../nbs/masks.ipynb #95d4b34f
+# %% ../../nbs/masks.ipynb #28177e50
 def mask_before_forward(
     guard: "Guard",
     name: str,
@@ -264,6 +271,7 @@ def mask_before_forward(
     weight, there = guard.weights[name], guard.module._parameters.get(name)
     if there is weight:
         if guard.stamps.get(name) != _stamp(weight) or guard.is_dirty(name):
+            guard.refresh()
             guard.keep(name, weight.data)  # through `data`, so that it counts as no write: a backward pass may still need the weight
     elif there is not None:
         guard.lent.append((called, name, there))
@@ -328,7 +336,7 @@ class Guard(PrunedModule):
 
     def __setstate__(self, state: dict) -> None:
         self.__dict__.update(state)
-        self.gradients, self.stamps, self.probes, self.tensor_handles, self.lent = {}, {}, {}, {}, []
+        self.gradients, self.stamps, self.probes, self.tensors, self.tensor_handles, self.lent = {}, {}, {}, {}, {}, []
         self.optimizers, self.copies, self.followers = WeakSet(), WeakSet(), WeakSet()
         self.source, self.written, self.checked = None, False, False
         for name in self.masks:
@@ -439,8 +447,23 @@ def _owners(model: nn.Module, weights: dict[str, nn.Parameter]) -> dict[nn.Modul
 class _ByName:
     "Weights of a model by name"
 
+    model: nn.Module
     places: dict[str, list[tuple[Guard, str]]]  # guard and attribute; more than one where a weight is tied
     _masks: dict[str, Tensor]
+
+    def locate(self) -> None:
+        "Move guards to modules that were put in the place of others; ValueError if there is none with such a weight"
+        for name, ((guard, attribute), *_) in self.places.items():
+            module = self.model
+            for part in name.split(".")[:-1]:
+                module = getattr(module, "_modules", {}).get(part)
+            if module is not guard.module and all(other is not guard.module for other in self.model.modules()):
+                weight = getattr(module, "_parameters", {}).get(attribute)
+                if weight is None or weight.shape != guard.masks[attribute].shape:
+                    raise ValueError(f"{name} is no weight of this {type(self.model).__name__} any more: call remove() of its pruner before its module is replaced")
+                guard.remove()
+                guard.__init__(module, guard.masks, guard.keep_gradients)
+                guard.apply_()
 
     @property
     def guards(self) -> list[Guard]:
@@ -478,7 +501,7 @@ class Masks(_ByName):
     ):
         masks = as_masks(masks, check_maskable(weights))
         self._masks = {name: torch.ones_like(w, dtype=torch.bool, memory_format=torch.contiguous_format) for name, w in weights.items()}
-        self.places = {name: [] for name in weights}
+        self.model, self.places = model, {name: [] for name in weights}
         for module, names in _owners(model, weights).items():
             guard = Guard(module, {attribute: self._masks[name] for attribute, name in names.items()}, keep_gradients)
             for attribute, name in names.items():
@@ -489,6 +512,7 @@ class Masks(_ByName):
     def before_forward(self, model: nn.Module, args: tuple) -> None:
         "Also what a model reads from modules that it does not call"
         if not _is_traced():
+            self.locate()
             for guard in self.guards:
                 for name in guard.masks:
                     mask_before_forward(guard, name, model)
@@ -501,8 +525,11 @@ class Masks(_ByName):
 
     def set(self, masks: dict[str, Tensor]) -> None:
         "Other masks for some of the weights; all are masked"
+        self.locate()
         news: dict[Guard, dict[str, Tensor]] = {guard: {} for guard in self.guards}
         for name, mask in as_masks(masks, self.weights).items():
+            for guard, _ in self.places[name]:
+                use_dense_products(guard.module, unless=lambda mask=mask, old=self.masks[name]: not (mask.to(old.device) & ~old).any())  # new weights want gradients
             self.masks[name].copy_(mask)
             for guard, attribute in self.places[name]:
                 news[guard][attribute], guard.source = self.masks[name], None
@@ -515,6 +542,7 @@ class Masks(_ByName):
             handle.remove()
         for guard in self.guards:
             guard.remove()
+            use_dense_products(guard.module)
 
 # %% ../../nbs/masks.ipynb #23602867
 SAMPLE = 2**15  # magnitudes that are drawn to bracket the threshold

@@ -82,6 +82,7 @@ SHARES = ("global", "layer", "erk")
 
 
 def check_blocks(blocks: dict[str, Tensor], weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    "Blocks of neurons for some weights; ValueError if they are not groups of a weight's own neurons"
     check_names(blocks, weights, "blocks are given")
     for name, groups in blocks.items():
         shape = tuple(weights[name].shape)
@@ -166,9 +167,8 @@ class _Masked:
 
     def sparsity(self) -> Tensor:  # share of weights that are exactly zero, () or (S,)
         "Sparsity of the weights in effect, with zeros counted as zeros"
-        for guard in self.held.guards:
-            if guard in GUARDS:
-                guard.apply_()
+        if GUARDS & set(self.held.guards):  # they are not let go
+            self.held.set({})
         return share_of_zeros(self.weights.values(), self.replicas)
 
     def apply_(self) -> None:

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from ..layers.edges import EdgeRNN
 from ..layers.recurrent import RNN, Linear
-from .pruning import SPARSIFIERS, Sparsifier, block_magnitudes, cut, smallest
+from .pruning import SPARSIFIERS, Sparsifier, block_magnitudes, cut, scale_to_left_, smallest
 
 # %% ../../nbs/rivals.ipynb #3da8baf4
 class Random(Sparsifier):
@@ -89,10 +89,8 @@ def keep_fan_in(sparsifier: Sparsifier, sizes: dict[str, Tensor]) -> dict[str, T
 @torch.no_grad()
 def enlarge_(sparsifier: Sparsifier) -> None:
     "Multiply each row of the weights by √(columns ÷ left)"
-    lead = 2 if sparsifier.replicas else 1
     for name, weight in sparsifier.weights.items():
-        left = sparsifier.masks[name].flatten(lead).sum(-1).clamp(min=1)
-        weight.mul_((weight[(0,) * lead].numel() / left).sqrt().to(weight.dtype).view(*left.shape, *(1,) * (weight.dim() - lead)))
+        scale_to_left_(weight, sparsifier.masks[name], sparsifier.replicas)
 
 # %% ../../nbs/rivals.ipynb #2c7b6c4d
 class Geometric(Random):
@@ -189,7 +187,7 @@ class Rewiring(Random):
             return exchange(self, self.share_in(epoch), self.scores(), self.allowed)
         return None
 
-# %% ../../nbs/rivals.ipynb #70ca2bd2
+# %% ../../nbs/rivals.ipynb #bb8bab30
 class SET(Rewiring):
     "Sparse evolutionary training: weights grow by lot (Mocanu et al., 2018)"
 
@@ -322,7 +320,7 @@ def _rule(layer: nn.Module) -> Callable | None:
         return lambda layer, inputs, output: layer.weight_uses(inputs, output)
     return next((rule for kind, rule in POSITIONS.items() if isinstance(layer, kind)), None)
 
-
+# %% ../../nbs/rivals.ipynb #ab973be1
 @torch.no_grad()
 def weight_uses(
     model: nn.Module,

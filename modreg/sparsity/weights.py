@@ -97,7 +97,7 @@ def _known(names: str | Iterable[str], found: dict[str, Slot], model: str) -> li
     for name in names:
         if name not in found:
             near = difflib.get_close_matches(str(name), found, 1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
+            hint = f"; did you mean {near[0]!r}?" if near else "."
             raise ValueError(f"{model} has no weight {name!r}{hint} Its weight matrices are: {', '.join(found) or 'none'}. Name one of them")
     if not names or len(set(names)) < len(names):
         raise ValueError(f"weights {names}: name at least one, and each once; there are {', '.join(found) or 'none'}")
@@ -185,6 +185,11 @@ def _matrix(slot: Slot, weight: Tensor, recurrent: bool | None) -> Layout:
     return Layout(size, columns, rows // size, weight.shape[0] if weight.dim() == 3 else None, recurrent=recurrent)
 
 # %% ../../nbs/weights.ipynb #3a8a6481
+def _layer(name: str) -> str:
+    "The layer of a recurrent weight: its name without the direction"
+    return name.removesuffix("_reverse")
+
+
 def find_weights(
     layer: nn.Module | nn.Parameter,
     weight: str | Iterable[str] | None = None,  # names; None: all recurrent weights of a layer, or the weight of a linear layer or convolution
@@ -198,7 +203,8 @@ def find_weights(
         raise TypeError(f"layer is a {type(layer).__name__}; give the module that owns the weight, such as an nn.RNN, or an nn.Parameter")
     found = slots(layer)
     if weight is None:
-        weight = [name for name in found if name.startswith("weight_hh")] or [name for name in found if name == "weight"]
+        recurrent = sorted((name for name in found if name.startswith("weight_hh")), key=lambda name: (len(_layer(name)), name))
+        weight = recurrent or [name for name in found if name == "weight"]
         if not weight:
             raise ValueError(f"{type(layer).__name__} has no weight 'weight_hh_l0' or 'weight' of its own; its weight matrices are: {', '.join(found) or 'none'}. "
                              "Name one with weight='…'")
@@ -216,11 +222,11 @@ def for_each(
     what: str,  # how to call them in a message
 ) -> list:  # one for each weight
     "The values in the order of the weights; ValueError if their number fits neither weights nor layers"
-    layers = list(dict.fromkeys(slot.name.removesuffix("_reverse") for slot in chosen))
+    layers = list(dict.fromkeys(_layer(slot.name) for slot in chosen))
     if len(values) == len(chosen):
         return list(values)
     if len(values) == len(layers):
-        return [values[layers.index(slot.name.removesuffix("_reverse"))] for slot in chosen]
+        return [values[layers.index(_layer(slot.name))] for slot in chosen]
     count = f"{len(chosen)} weights" + (f" in {len(layers)} layers" if len(layers) < len(chosen) else "")
     raise ValueError(f"{what} is a list of {len(values)} for {count} ({', '.join(slot.name for slot in chosen)}): give one for all, or one for each")
 
