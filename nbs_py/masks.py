@@ -824,26 +824,26 @@ def _keys(integers: np.ndarray, first: np.ndarray | None) -> np.ndarray:
 
 # %%
 #| export
-def _smallest(parts: list[np.ndarray], zeros: int, first: np.ndarray | None, gone: np.ndarray, wide: bool) -> None:
-    "Make `gone` True at the `zeros` smallest of bits side by side, and False elsewhere; `wide` looks at all of them closely"
+def _smallest(parts: list[np.ndarray], zeros: int, first: np.ndarray | None, pruned: np.ndarray, wide: bool) -> None:
+    "Make `pruned` True at the `zeros` smallest of bits side by side, and False elsewhere; `wide` looks at all of them closely"
     low, high = (-1, np.iinfo(parts[0].dtype).max) if wide else _bracket(parts, zeros, first)
     between, close, end = [], [], 0
     for piece in (part[begin : begin + PIECE] for part in parts for begin in range(0, len(part), PIECE)):
         start, end = end, end + len(piece)
-        keys, below = _keys(piece, None if first is None else first[start:end]), gone[start:end]
+        keys, below = _keys(piece, None if first is None else first[start:end]), pruned[start:end]
         np.less(keys, low, out=below)
         places = np.flatnonzero((keys <= high) ^ below)
         between.append(start + places)
         close.append(keys[places])
     between, close = np.concatenate(between), np.concatenate(close)
-    missing = zeros - np.count_nonzero(gone)
+    missing = zeros - np.count_nonzero(pruned)
     if not 0 <= missing <= len(between):
-        return _smallest(parts, zeros, first, gone, True)
+        return _smallest(parts, zeros, first, pruned, True)
     if missing:
         threshold = np.sort(close)[missing - 1]
         below = close < threshold
-        gone[between[below]] = True
-        gone[between[close == threshold][: missing - np.count_nonzero(below)]] = True
+        pruned[between[below]] = True
+        pruned[between[close == threshold][: missing - np.count_nonzero(below)]] = True
 
 
 # %%
@@ -857,11 +857,11 @@ def smallest(
     values = [v.detach().abs() if v.is_complex() else v.detach().float() if v.element_size() == 1 else v.detach() for v in values]
     dtype = functools.reduce(torch.promote_types, (v.dtype for v in values))
     integers = [bits(v.to(dtype).contiguous()).cpu().numpy() for v in values]
-    gone = np.empty((len(integers[0]), sum(b.shape[1] for b in integers)), dtype=bool)
-    before = [None] * len(gone) if first is None else first.cpu().numpy()
-    for s, row in enumerate(gone):
+    pruned = np.empty((len(integers[0]), sum(b.shape[1] for b in integers)), dtype=bool)
+    before = [None] * len(pruned) if first is None else first.cpu().numpy()
+    for s, row in enumerate(pruned):
         _smallest([b[s] for b in integers], zeros if isinstance(zeros, int) else zeros[s], before[s], row, len(row) <= 4 * SAMPLE)
-    return torch.from_numpy(gone).to(values[0].device)
+    return torch.from_numpy(pruned).to(values[0].device)
 
 
 # %%

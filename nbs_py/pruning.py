@@ -72,6 +72,13 @@ plt.show()
 
 # %% [markdown]
 # *Predict:* what share of each layer is left? The answer is below, under *Where do the zeros fall?*
+#
+# In a training loop of your own it is two lines. What is pruned stays exactly 0, by whatever optimizer or loop you train it further:
+#
+# ```python
+# pruner = MagnitudePruner(model, target=0.9, epochs=30)  # before the first epoch
+# pruner.step(epoch, optimizer)                           # at the start of each
+# ```
 
 # %% [markdown]
 # ## How sparsity rises
@@ -317,7 +324,7 @@ class _Masked:
 
 
 # %% [markdown]
-# Weights that are gone count as smaller than all others, so a mask that is cut only ever shrinks.
+# Weights that are pruned count as smaller than all others, so a mask that is cut only ever shrinks.
 
 # %%
 #| export
@@ -332,19 +339,19 @@ def cut(
     sizes: dict[str, Tensor],  # by name, shaped like the weights; of these the smallest magnitudes go
     epoch: int,  # 0-based
 ) -> dict[str, Tensor]:  # by name; those that need no cut are left out
-    "Masks with as many zeros as the shares want in an epoch: what is gone stays gone, and the smallest go with it"
+    "Masks with as many zeros as the shares want in an epoch: what is pruned stays so, and the smallest go with it"
     done, replicas, after = progress(epoch, sparsifier.epochs, sparsifier.schedule, sparsifier.heal), sparsifier.replicas, {}
     for names, share in sparsifier.thresholds().items():
         masks = [sparsifier.masks[name] for name in names]
         left = rows(masks, replicas)
-        gone = [sum(part[s].numel() - _count(part[s]) for part in left) for s in range(len(left[0]))]
+        pruned = [sum(part[s].numel() - _count(part[s]) for part in left) for s in range(len(left[0]))]
         zeros = round(share * done * sum(part.shape[1] for part in left))
-        if zeros <= min(gone):
+        if zeros <= min(pruned):
             continue
         parts = rows((sizes[name] for name in names), replicas)
-        wanted = [max(zeros, count) for count in gone]
+        wanted = [max(zeros, count) for count in pruned]
         lefts = _parts(smallest(parts, wanted).logical_not_(), masks)
-        if any((left > mask).view(torch.uint8).max() for left, mask in zip(lefts, masks, strict=True)):  # somebody wrote to a weight that was gone, or others are zero too
+        if any((left > mask).view(torch.uint8).max() for left, mask in zip(lefts, masks, strict=True)):  # somebody wrote to a weight that was pruned, or others are zero too
             first = torch.cat(left, 1).logical_not_()
             lefts = _parts(smallest(parts, wanted, first).logical_not_(), masks)
         after |= zip(names, lefts, strict=True)

@@ -207,19 +207,19 @@ def cut(
     sizes: dict[str, Tensor],  # by name, shaped like the weights; of these the smallest magnitudes go
     epoch: int,  # 0-based
 ) -> dict[str, Tensor]:  # by name; those that need no cut are left out
-    "Masks with as many zeros as the shares want in an epoch: what is gone stays gone, and the smallest go with it"
+    "Masks with as many zeros as the shares want in an epoch: what is pruned stays so, and the smallest go with it"
     done, replicas, after = progress(epoch, sparsifier.epochs, sparsifier.schedule, sparsifier.heal), sparsifier.replicas, {}
     for names, share in sparsifier.thresholds().items():
         masks = [sparsifier.masks[name] for name in names]
         left = rows(masks, replicas)
-        gone = [sum(part[s].numel() - _count(part[s]) for part in left) for s in range(len(left[0]))]
+        pruned = [sum(part[s].numel() - _count(part[s]) for part in left) for s in range(len(left[0]))]
         zeros = round(share * done * sum(part.shape[1] for part in left))
-        if zeros <= min(gone):
+        if zeros <= min(pruned):
             continue
         parts = rows((sizes[name] for name in names), replicas)
-        wanted = [max(zeros, count) for count in gone]
+        wanted = [max(zeros, count) for count in pruned]
         lefts = _parts(smallest(parts, wanted).logical_not_(), masks)
-        if any((left > mask).view(torch.uint8).max() for left, mask in zip(lefts, masks, strict=True)):  # somebody wrote to a weight that was gone, or others are zero too
+        if any((left > mask).view(torch.uint8).max() for left, mask in zip(lefts, masks, strict=True)):  # somebody wrote to a weight that was pruned, or others are zero too
             first = torch.cat(left, 1).logical_not_()
             lefts = _parts(smallest(parts, wanted, first).logical_not_(), masks)
         after |= zip(names, lefts, strict=True)

@@ -158,7 +158,8 @@ const STYLE = `
 .modreg-figure { border: 1px solid #8886; border-radius: 6px; padding: 0.8em 1em; margin: 1em 0; font-size: 0.95rem; color: inherit; }
 .modreg-figure .question { font-weight: 600; margin: 0 0 0.6em; }
 .modreg-figure .controls { display: flex; flex-wrap: wrap; gap: 0.4em 1.4em; align-items: center; margin-bottom: 0.5em; }
-.modreg-figure label { display: inline-flex; align-items: center; gap: 0.5em; }
+.modreg-figure label { display: inline-flex; align-items: center; gap: 0.5em; max-width: 100%; }
+.modreg-figure select { min-width: 0; max-width: 100%; }
 .modreg-figure output { min-width: 3.2em; font-variant-numeric: tabular-nums; }
 .modreg-figure .panels { display: flex; flex-wrap: wrap; gap: 1em; }
 .modreg-figure .panel { flex: 1 1 200px; min-width: 0; margin: 0; }
