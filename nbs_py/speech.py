@@ -191,6 +191,9 @@ class Conv2d(nn.Module):
         return {"weight": output.numel() / self.bias.numel()}
 
 
+# %%
+#| export
+#| fold
 class LayerNorm(nn.Module):
     "Layer norm over bands, with a gain and a shift for each replica"
 

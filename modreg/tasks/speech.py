@@ -79,7 +79,7 @@ class Conv2d(nn.Module):
         "Each weight is used at each position of the output, for counting multiplications"
         return {"weight": output.numel() / self.bias.numel()}
 
-
+# %% ../../nbs/speech.ipynb #ad84fc86
 class LayerNorm(nn.Module):
     "Layer norm over bands, with a gain and a shift for each replica"
 
