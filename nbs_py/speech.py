@@ -191,6 +191,9 @@ class Conv2d(nn.Module):
         return {"weight": output.numel() / self.bias.numel()}
 
 
+# %%
+#| export
+#| fold
 class LayerNorm(nn.Module):
     "Layer norm over bands, with a gain and a shift for each replica"
 
@@ -442,14 +445,14 @@ test_close(rates["wer"], 100 * 2 / 3)
 #| export
 #| fold
 def one_cycle(
-    parameters: list[nn.Parameter],
+    parameters: list,  # or groups, of which one may have a rate `lr` of its own
     config: SpeechConfig,
 ) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.OneCycleLR]:
     "AdamW, and a learning rate that rises to `config.lr` and falls to `config.settle` of it"
     optimizer = torch.optim.AdamW(parameters, lr=config.lr, fused=True)
     steps = math.ceil(config.batches / config.sum_batches) * config.epochs
     return optimizer, torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, config.lr, total_steps=steps + 1, pct_start=config.warm, anneal_strategy="linear", div_factor=25, final_div_factor=1 / (25 * config.settle))
+        optimizer, [group["lr"] for group in optimizer.param_groups], total_steps=steps + 1, pct_start=config.warm, anneal_strategy="linear", div_factor=25, final_div_factor=1 / (25 * config.settle))
 
 
 # %% [markdown]

@@ -42,7 +42,6 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from tqdm.auto import tqdm
-
 import modreg
 from modreg.geometry.finite import named_files
 from modreg.geometry.inhibitors import inhibitor

@@ -109,6 +109,13 @@ def test_an_embedding_has_a_learning_rate_of_its_own(tmp_path):
     assert moved[1e-6] < 1e-4 < moved[None] < moved[0.3]
 
 
+@pytest.mark.parametrize("name", TASKS)
+def test_every_task_gives_embeddings_their_learning_rate(tmp_path, name):
+    weights, points = Phase(task(name, tmp_path, train_embedding=True, embedding_lr=0.25)).optimizer.param_groups
+    given = [group.get("max_lr", group["rates"][0].item() if "rates" in group else group["lr"]) for group in (weights, points)]
+    assert given == [pytest.approx(task(name, tmp_path).config.lr), 0.25]
+
+
 def test_shares_of_another_run(tmp_path):
     other = fit(task("navigation", tmp_path, shares="erk", lottery=False), progress=False)
     run = fit(task("navigation", tmp_path, shares=str(other.path), lottery=False, penalty="none"), progress=False)

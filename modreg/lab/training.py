@@ -26,7 +26,6 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from tqdm.auto import tqdm
-
 import modreg
 from ..geometry.finite import named_files
 from ..geometry.inhibitors import inhibitor

@@ -269,10 +269,12 @@ class SeedSGD(torch.optim.Optimizer):
 
     def __init__(
         self,
-        parameters: Iterable[nn.Parameter],  # each led by the seeds
+        parameters: Iterable[nn.Parameter | dict],  # each led by the seeds; or groups, of which one may have a rate `lr` of its own
         rates: Tensor,  # learning rates (S,)
     ):
         super().__init__(parameters, {"rates": rates})
+        for group in self.param_groups:
+            group["rates"] = torch.full_like(rates, group.pop("lr")) if "lr" in group else rates
 
     @torch.no_grad()
     def step(self) -> None:

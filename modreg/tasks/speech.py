@@ -79,7 +79,7 @@ class Conv2d(nn.Module):
         "Each weight is used at each position of the output, for counting multiplications"
         return {"weight": output.numel() / self.bias.numel()}
 
-
+# %% ../../nbs/speech.ipynb #ad84fc86
 class LayerNorm(nn.Module):
     "Layer norm over bands, with a gain and a shift for each replica"
 
@@ -250,14 +250,14 @@ def error_rates(
 
 # %% ../../nbs/speech.ipynb #49d703fc
 def one_cycle(
-    parameters: list[nn.Parameter],
+    parameters: list,  # or groups, of which one may have a rate `lr` of its own
     config: SpeechConfig,
 ) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.OneCycleLR]:
     "AdamW, and a learning rate that rises to `config.lr` and falls to `config.settle` of it"
     optimizer = torch.optim.AdamW(parameters, lr=config.lr, fused=True)
     steps = math.ceil(config.batches / config.sum_batches) * config.epochs
     return optimizer, torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, config.lr, total_steps=steps + 1, pct_start=config.warm, anneal_strategy="linear", div_factor=25, final_div_factor=1 / (25 * config.settle))
+        optimizer, [group["lr"] for group in optimizer.param_groups], total_steps=steps + 1, pct_start=config.warm, anneal_strategy="linear", div_factor=25, final_div_factor=1 / (25 * config.settle))
 
 # %% ../../nbs/speech.ipynb #e824af42
 @torch.no_grad()
