@@ -99,13 +99,13 @@ plt.show()
 # The networks are those of the chapter [navigation](navigation.ipynb), and so are the parameters. If its runs are in the same folder, this chapter trains none anew.
 
 # %% tags=["parameters"]
-manifold = "torus"  # circle, sphere(radius=2), torus6, torus*circle, …; one for each recurrent weight: torus,sphere,klein
-inhibitor = "difference_of_gaussians"  # ricker, diffusion, sinusoid, gaussian, constant, difference_of_gaussians(b=3), …
+manifold = "torus"  # circle, sphere, klein, torus6, torus*circle, …, with arguments as the chapter specs says; one for each recurrent weight: torus,sphere,klein
+inhibitor = "difference_of_gaussians"  # ricker, diffusion, sinusoid, gaussian, constant, …, with arguments as the chapter specs says
 penalty = "moduli"  # moduli (the method), none, l1, l2, shuffled, distance_shuffled, sernn
 power = 1.0  # n of eq. 6
 strength = None  # λ of eq. 6 in mean form
 train_embedding = False  # learn the neurons' embedding together with the weights
-sparsifier = "magnitude"  # magnitude (the paper), random, geometric, set, rigl, regrow; rigl(share=0.1), …
+sparsifier = "magnitude"  # magnitude (the paper), random, geometric, set, rigl, regrow, …, with arguments as the chapter rivals says
 sparsity = 0.9  # share of weights that is zero at the end
 schedule = "linear"  # how sparsity rises: linear (the paper), cubic, one_shot
 lottery = True  # train again from new weights under the same masks

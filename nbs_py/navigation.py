@@ -69,13 +69,13 @@ path_integration()
 # `None` stands for "as the scale says". A name that does not exist, or a value that makes no sense, stops the notebook before it computes anything. Any other field of the chapter [settings](settings.ipynb) may be set in the same way.
 
 # %% tags=["parameters"]
-manifold = "torus"  # circle, sphere(radius=2), torus6, torus*circle, …; one for each recurrent weight: torus,sphere,klein
-inhibitor = "difference_of_gaussians"  # ricker, diffusion, sinusoid, gaussian, constant, difference_of_gaussians(b=3), …
+manifold = "torus"  # circle, sphere, klein, torus6, torus*circle, …, with arguments as the chapter specs says; one for each recurrent weight: torus,sphere,klein
+inhibitor = "difference_of_gaussians"  # ricker, diffusion, sinusoid, gaussian, constant, …, with arguments as the chapter specs says
 penalty = "moduli"  # moduli (the method), none, l1, l2, shuffled, distance_shuffled, sernn
 power = 1.0  # n of eq. 6
 strength = None  # λ of eq. 6 in mean form
 train_embedding = False  # learn the neurons' embedding together with the weights
-sparsifier = "magnitude"  # magnitude (the paper), random, geometric, set, rigl, regrow; rigl(share=0.1), …
+sparsifier = "magnitude"  # magnitude (the paper), random, geometric, set, rigl, regrow, …, with arguments as the chapter rivals says
 sparsity = 0.9  # share of weights that is zero at the end
 schedule = "linear"  # how sparsity rises: linear (the paper), cubic, one_shot
 lottery = True  # train again from new weights under the same masks
@@ -251,10 +251,11 @@ class PlaceCells(nn.Module):
         self,
         scores: Tensor,  # (S, ..., P); activity, or anything that grows with it
     ) -> Tensor:  # positions (S, ..., 2) in m
-        "Mean of the centres of the 3 most active cells"
-        top = scores.flatten(1, -2).topk(3, -1).indices
-        best = torch.stack([centres[cells] for centres, cells in zip(self.centres, top, strict=True)])
-        return best.mean(-2).unflatten(1, scores.shape[1:-1])
+        "Mean of the centres of the 3 most active cells; NaN where a score is not finite"
+        flat = scores.flatten(1, -2)
+        best = torch.stack([centres[cells] for centres, cells in zip(self.centres, flat.topk(3, -1).indices, strict=True)])
+        lost = (flat * 0).sum(-1, keepdim=True)  # 0, or NaN
+        return (best.mean(-2) + lost).unflatten(1, scores.shape[1:-1])
 
 
 # %%

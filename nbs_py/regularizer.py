@@ -277,8 +277,11 @@ def equal_pull(
     reference: int = 4096,  # the paper's navigation network
 ) -> float:  # λ of the mean form at width n
     "Strength at which each weight of a network of `n` neurons feels the pull that it would feel among `reference`"
-    if n < 1 or reference < 1:
-        raise ValueError(f"n={n}, reference={reference}; both are numbers of neurons, at least 1")
+    for name, value in {"n": n, "reference": reference}.items():
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise ValueError(f"{name}={value!r}; it is a number of neurons, at least 1")
+    if isinstance(strength, bool) or not isinstance(strength, Real) or not 0 <= strength < float("inf"):
+        raise ValueError(f"strength={strength!r}; it must be a finite number, at least 0")
     return strength * (n / reference) ** 2
 
 

@@ -16,6 +16,13 @@ def chromium():
         yield opened
 
 
+def pytest_make_parametrize_id(val):
+    "Tensors and modules by their type: their numbers differ from process to process, and tests must have the same names in all"
+    import torch
+
+    return type(val).__name__ if isinstance(val, torch.Tensor | torch.nn.Module) else None
+
+
 def pytest_collection_modifyitems(items):
     "Benchmarks first: they fork processes, and a process in which numba's threads have run cannot"
     items.sort(key=lambda item: item.path.stem != "test_bench")

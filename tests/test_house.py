@@ -13,6 +13,7 @@ from pathlib import Path
 
 import jupytext
 import nbformat
+import papermill
 import pytest
 from fastcore.docments import docments
 from jupytext.config import load_jupytext_config
@@ -115,6 +116,7 @@ def test_parameters_are_those_of_the_config(name):
         assert ast.literal_eval(value) == defaults[parameter], f"{parameter} is {defaults[parameter]!r} in {used}"
         assert comment == said[parameter], f"{used} says of {parameter}: {said[parameter]}"
     assert [line[1] for line in lines if line[1] in SHOWN] == SHOWN
+    assert set(papermill.inspect_notebook(ROOT / "nbs" / f"{name}.ipynb")) == {line[1] for line in lines}, "papermill takes a `=` in a comment for a value"
 
 
 # --- what is made from them --------------------------------------------------------------------------------------------

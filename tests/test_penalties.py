@@ -224,7 +224,7 @@ def test_points_of_a_finite_space(dtype):
     (nn.Parameter(torch.randn(5)), None, r"shape \(5,\)"),
     (nn.Parameter(torch.randn(2, 3, 4, 4)), None, "outputs, inputs"),
     (nn.utils.spectral_norm(nn.Linear(3, 4)), "weight", "a hook before each forward pass"),
-], ids=str)
+])
 def test_what_joins_no_pairs_is_refused_by_name(layer, weight, message):
     with pytest.raises(ValueError, match=message):
         ModuliRegularizer(layer, weight=weight)
@@ -294,7 +294,7 @@ def test_coefficients_of_ones_own():
 @pytest.mark.parametrize(("c", "error", "message"), [
     (torch.rand(3, 2), ValueError, r"needs \(4, 4\)"), (-torch.ones(4, 4), ValueError, "negative or NaN"), (torch.full((4, 4), torch.nan), ValueError, "negative or NaN"),
     ([[1.0]], TypeError, "give a tensor"), (torch.ones(4, 4, dtype=torch.bool), TypeError, "torch.bool"),
-], ids=str)
+])
 def test_coefficients_that_are_refused(c, error, message):
     with pytest.raises(error, match=message):
         ModuliRegularizer(nn.RNN(2, 4), coefficients=c)
@@ -474,7 +474,7 @@ def test_autocast_leaves_the_penalty_alone():
     ({"power": 0.5}, ValueError, "power"), ({"power": math.inf}, ValueError, "power"), ({"power": "2"}, ValueError, "power"), ({"power": True}, ValueError, "power"),
     ({"compiled": 1}, TypeError, "compiled"), ({"compiled": True, "train_embedding": True, "power": 2}, ValueError, "power 1"),
     ({"coefficients": torch.ones(4, 4), "train_embedding": True}, ValueError, "no points"), ({"embedding": [torch.zeros(4, 2), torch.zeros(4, 2)]}, TypeError, "list"),
-], ids=str)
+])
 def test_bad_arguments(options, error, message):
     with pytest.raises(error, match=message):
         ModuliRegularizer(nn.RNN(2, 4), **options)

@@ -256,8 +256,12 @@ def test_trained_places_stay_on_the_manifold(space):
 def test_equal_pull():
     assert equal_pull(0.1, 4096) == 0.1
     assert math.isclose(equal_pull(0.1, 256) / 256**2, 0.1 / 4096**2)
-    with pytest.raises(ValueError, match="at least 1"):
-        equal_pull(0.1, 0)
+    for arguments in ((0.1, 0), (0.1, True), (0.1, 2.5), (0.1, 10, "many")):
+        with pytest.raises(ValueError, match="at least 1"):
+            equal_pull(*arguments)
+    for strength in (-1.0, float("nan"), float("inf"), "0.1", True):
+        with pytest.raises(ValueError, match="at least 0"):
+            equal_pull(strength, 10)
 
 
 @pytest.mark.parametrize(("options", "message"), [

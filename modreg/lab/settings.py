@@ -67,15 +67,15 @@ ORDERS = ("geometric", "random")
 class Config:
     "All settings of an experiment"
 
-    manifold: str = "torus"  # circle, sphere(radius=2), torus6, torus*circle, …; one for each recurrent weight: torus,sphere,klein
-    inhibitor: str = "difference_of_gaussians"  # ricker, diffusion, sinusoid, gaussian, constant, difference_of_gaussians(b=3), …
+    manifold: str = "torus"  # circle, sphere, klein, torus6, torus*circle, …, with arguments as the chapter specs says; one for each recurrent weight: torus,sphere,klein
+    inhibitor: str = "difference_of_gaussians"  # ricker, diffusion, sinusoid, gaussian, constant, …, with arguments as the chapter specs says
     penalty: str = setting("moduli", choices=PENALTIES)  # moduli (the method), none, l1, l2, shuffled, distance_shuffled, sernn
     power: float = setting(1.0, least=1)  # n of eq. 6
     strength: float | None = None  # λ of eq. 6 in mean form
     ramp: str = setting("constant", choices=RAMPS)  # λ in the course of training: constant (the paper), linear, cubic, late
     train_embedding: bool = False  # learn the neurons' embedding together with the weights
     embedding_lr: float | None = setting(None, optional=True)  # learning rate of a trained embedding; None: that of the weights
-    sparsifier: str = "magnitude"  # magnitude (the paper), random, geometric, set, rigl, regrow; rigl(share=0.1), …
+    sparsifier: str = "magnitude"  # magnitude (the paper), random, geometric, set, rigl, regrow, …, with arguments as the chapter rivals says
     sparsity: float = 0.9  # share of weights that is zero at the end
     schedule: str = setting("linear", choices=SCHEDULES)  # how sparsity rises: linear (the paper), cubic, one_shot
     shares: str = "global"  # zeros of each matrix: global (one threshold), layer (the same share), erk, or as in another run, by its folder

@@ -510,10 +510,13 @@ def costs_of(phase: Phase) -> dict[str, Tensor]:
 # %% ../../nbs/training.ipynb #47efba14
 @torch.no_grad()
 def metrics_of(phase: Phase) -> dict[str, Any]:
-    "One line of metrics.jsonl; a value that is not finite is written as null"
+    "One line of metrics.jsonl; what is not finite is written as null, and so are all scores of a model with weights that are not"
     phase.model.eval()
+    whole = torch.stack([p.isfinite().flatten(1).all(1) for p in phase.model.parameters()]).all(0)  # a diverged model may be scored, and its score means nothing
     penalty = sum(penalty.penalty() for penalty in phase.penalties)
-    values = {"loss": phase.mean_loss, "penalty": penalty, "sparsity": phase.sparsifier.sparsity(), **phase.task.evaluate(phase.model), **costs_of(phase)}
+    scores = {"loss": phase.mean_loss, "penalty": penalty, **phase.task.evaluate(phase.model)}
+    scores = {name: torch.where(whole.to(value.device), value, torch.nan) for name, value in scores.items()}
+    values = {**scores, "sparsity": phase.sparsifier.sparsity(), **costs_of(phase)}
     lists = {name: [x if math.isfinite(x) else None for x in value.tolist()] for name, value in values.items()}
     return {"phase": phase.name, "epoch": phase.epochs - 1, **lists}
 

@@ -118,10 +118,11 @@ class PlaceCells(nn.Module):
         self,
         scores: Tensor,  # (S, ..., P); activity, or anything that grows with it
     ) -> Tensor:  # positions (S, ..., 2) in m
-        "Mean of the centres of the 3 most active cells"
-        top = scores.flatten(1, -2).topk(3, -1).indices
-        best = torch.stack([centres[cells] for centres, cells in zip(self.centres, top, strict=True)])
-        return best.mean(-2).unflatten(1, scores.shape[1:-1])
+        "Mean of the centres of the 3 most active cells; NaN where a score is not finite"
+        flat = scores.flatten(1, -2)
+        best = torch.stack([centres[cells] for centres, cells in zip(self.centres, flat.topk(3, -1).indices, strict=True)])
+        lost = (flat * 0).sum(-1, keepdim=True)  # 0, or NaN
+        return (best.mean(-2) + lost).unflatten(1, scores.shape[1:-1])
 
 # %% ../../nbs/navigation.ipynb #42457f10
 def position_error(
