@@ -230,7 +230,7 @@ def mask_gradient_(weight: nn.Parameter, mask: Tensor) -> None:
 # | a gradient: of `backward`, or of `torch.autograd.grad` | of the tensor: it takes away what pruned weights would get |
 # | an optimizer, by whatever rule, with whatever it remembers | after a step of *any* optimizer: the weights that it holds are masked |
 # | a loop of one's own: `p.data -= lr * g`, an average, another algorithm altogether | before each forward pass: what was written since the last is masked |
-# | `load_state_dict`, also with `assign=True`, which puts new parameters in the place of the old | after it: the new ones are adopted, and masked |
+# | `load_state_dict`, also with `assign=True`, which puts new parameters in the place of the old | before the next use: they are adopted, and masked; if the masks are let go first, what was loaded stays whole |
 # | nobody, but the weights are read: `state_dict`, `sparsity`, saving | before it |
 #
 # First what is to be done, then when. A module's own parameters may be replaced at any time, so they are looked up whenever they are masked.
@@ -518,8 +518,7 @@ class Guard(PrunedModule):
         self.apply_()
 
     def after_loading(self, *of_the_hook: object) -> None:
-        self.source = None
-        self.apply_()
+        self.source = None  # what was loaded is masked when it is used, and stays whole if the masks are let go first
 
     def remove(self) -> None:
         "Let go"
@@ -750,6 +749,7 @@ by_optimizer(copied, torch.optim.Adam(copied.parameters()), torch.randn(4, 8))
 test_eq(copied.weight != 0, mask)
 
 layer.load_state_dict({name: torch.randn_like(value) for name, value in layer.state_dict().items()}, assign=True)
+layer(torch.randn(4, 8))
 test_eq(layer.weight != 0, mask)
 layer.weight = nn.Parameter(torch.randn(8, 8))
 test_eq(layer.half().weight != 0, mask)

@@ -317,12 +317,22 @@ def test_loading_in_place_and_by_assignment():
         model, dense = net(), {name: torch.randn_like(weight) for name, weight in net().named_parameters()}
         pruner = halved(model)
         model.load_state_dict(dense, assign=assign)
+        model(torch.randn(4, 8))
         assert_held(model, pruner)
         assert all(pruner.weights[name] is model.get_parameter(name) for name in dense)
         train(model)
         assert_held(model, pruner)
         kept = model[0].weight != 0
         assert torch.equal(kept, pruner.masks["0.weight"])
+
+
+@pytest.mark.parametrize("assign", [False, True])
+def test_what_is_loaded_after_pruning_stays_whole_if_the_masks_are_let_go_first(assign):
+    model, dense = net(), {name: torch.randn_like(weight) for name, weight in net().named_parameters()}
+    pruner = halved(model)
+    model.load_state_dict(dense, assign=assign)
+    pruner.remove()
+    assert all(torch.equal(model.get_parameter(name), weight) for name, weight in dense.items())
 
 
 def test_a_parameter_that_is_replaced():

@@ -360,8 +360,7 @@ class Guard(PrunedModule):
         self.apply_()
 
     def after_loading(self, *of_the_hook: object) -> None:
-        self.source = None
-        self.apply_()
+        self.source = None  # what was loaded is masked when it is used, and stays whole if the masks are let go first
 
     def remove(self) -> None:
         "Let go"
