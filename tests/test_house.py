@@ -314,7 +314,8 @@ def test_files_that_a_text_names_are_there():
     named = re.compile(r"(?<![\w/.])((?:benchmarks|tools|tests|docs|nbs|nbs_py|modreg)/[a-z_/-]+\.(?:py|ipynb|md|json|css|bib))\b")
     for path in sources():
         if path.suffix in (".py", ".md", ".yml", ".toml", ".ini") or path.name == "Makefile":
-            for name in named.findall(path.read_text(encoding="utf-8")):
+            text = path.read_text(encoding="utf-8")
+            for name in [*named.findall(text), *(f"{one.replace('.', '/')}.py" for one in re.findall(r"python -m (modreg(?:\.\w+)+)", text))]:
                 assert (ROOT / name).exists(), f"{path.relative_to(ROOT)} names {name}"
 
 
