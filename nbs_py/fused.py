@@ -19,6 +19,13 @@
 # - find where the sum is taken in half precision, and where not.
 #
 # The question: *what does it cost to add a penalty to a gradient?*
+#
+# ```
+# automatic differentiation            here
+#   W -> |W| -> f|W| -> sum              W, f --> gradient += f sign W
+#        N²     N²                       one pass, nothing kept
+#   and back the same way
+# ```
 
 # %%
 #| default_exp sparsity.fused

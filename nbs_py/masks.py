@@ -19,6 +19,15 @@
 # - take the smallest nine tenths of many weights, exactly so many, by reading each once.
 #
 # The question: *what must watch over a zero so that it stays one?*
+#
+# ```
+#           backward    optimizer   your own    load_      state_dict,
+#           grad(...)    .step()     loop       state_dict  sparsity()
+#               |           |          |            |           |
+#               +-----------+----[ mask ]-----------+-----------+
+#                                    |
+#                           a zero that stays one
+# ```
 
 # %%
 #| default_exp sparsity.masks

@@ -56,9 +56,7 @@ plt.style.use("modreg.data.book")
 
 # %%
 rnn, out = nn.RNN(4, 100, nonlinearity="relu"), nn.Linear(100, 4)
-
 reg = ModuliRegularizer(rnn, manifold="torus", inhibitor="difference_of_gaussians", strength=0.1)  # one line makes it
-
 x = torch.rand(10, 16, 4)
 loss = (out(rnn(x)[0])[1:] - x[:-1]).square().mean() + reg()  # and `+ reg()` uses it
 loss.backward()

@@ -20,6 +20,14 @@
 #
 # The question: *a table of the paper is dozens of runs, each of minutes to hours. What must a run write down so that none is
 # ever computed twice, mixed up with another, or lost?*
+#
+# ```
+# settings that decide  +  the task  +  its data  +  the version
+#                       |
+#               navigation-1edfac266913/      the same name, the same run
+#                 config.json    metrics.jsonl    train.safetensors
+#                 result.json    last, and complete or not at all
+# ```
 
 # %%
 #| default_exp lab.runs

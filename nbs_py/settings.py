@@ -19,6 +19,12 @@
 # - read what a wrong setting is answered with.
 #
 # The question: *twenty settings lead to one number. Somebody misspells one of them. When do you want to hear of it?*
+#
+# ```
+# -p manifold sphere                               Config
+# -p sparsty 0.9   -->  checked, all at once  -->  frozen, complete  -->  a run
+#                       "did you mean sparsity?"
+# ```
 
 # %%
 #| default_exp lab.settings

@@ -19,6 +19,15 @@
 # - say what such a text can make the computer do, and what it can't.
 #
 # The question: *how does the text `torus(period=20)` become a torus of period 20, if nobody may run it as Python?*
+#
+# ```
+# "2 torus(period=20) + sphere"   a text, from a command line or a settings file
+#      |  read: numbers, names, brackets, two signs; nothing is run
+#  +---+----+
+#  |        |
+# 2 torus  sphere                 names that somebody registered
+#  period=20                      arguments that the class takes, and no others
+# ```
 
 # %%
 #| default_exp geometry.specs

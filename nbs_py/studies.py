@@ -19,6 +19,14 @@
 # - look at trained networks in a way of your own, all of them at once.
 #
 # The question: *a chapter shows a table of forty networks that somebody trained in a night. How do you get the same table, and how a forty-first row?*
+#
+# ```
+# python -m modreg.lab.studies conditions navigation
+#     |
+#     +-- none, l1, shuffled, torus, ...    a run for each: computed once, found again
+#     |
+#     +-- a row for each, as it comes       in modreg/data, which the chapters show
+# ```
 
 # %%
 #| default_exp lab.studies

@@ -126,7 +126,7 @@ def test_figures_are_described():
 def test_reference_has_shapes_and_units():
     text = api.page("navigation", "https://example.org/navigation.py")
     assert "| **returns** | `Tensor` |  | positions (T + 1, n, 2) in m, the box's centre at 0 |" in text
-    assert "| `manifold` | `str` | `'torus'` | circle, sphere(radius=2), torus6" in text  # inherited
+    assert "| `manifold` | `str` | `'torus'` | circle, sphere, klein, torus6" in text  # inherited
     assert "| `BOX` | `2.2` | side of the box, m |" in text
     assert all(f"[`{name}`]{{#" in text or f"| `{name}` |" in text for name, _ in api.members("navigation"))
 
