@@ -25,7 +25,6 @@
 
 # %%
 #| export
-import difflib
 import math
 from abc import abstractmethod
 from collections.abc import Callable
@@ -35,6 +34,7 @@ from numbers import Real
 import torch
 from torch import Tensor, nn
 
+from modreg.geometry.specs import nearest
 from modreg.layers.edges import EdgeRNN
 from modreg.layers.recurrent import RNN, Linear
 from modreg.sparsity.pruning import SPARSIFIERS, Sparsifier, block_magnitudes, cut, scale_to_left_, smallest
@@ -513,8 +513,7 @@ def sparsifier(
         return text
     name, bracket, rest = text.strip().partition("(")
     if name not in SPARSIFIERS:
-        near = difflib.get_close_matches(name, SPARSIFIERS, 1)
-        raise ValueError(f"unknown sparsifier {name!r}; {f'did you mean {near[0]!r}? ' if near else ''}it is one of {', '.join(SPARSIFIERS)}")
+        raise ValueError(f"unknown sparsifier {name!r}; {nearest(name, list(SPARSIFIERS))}it is one of {', '.join(SPARSIFIERS)}")
     if bracket and not rest.endswith(")"):
         raise ValueError(f"sparsifier {text!r} has no closing bracket; write {name}(share=0.1)")
     options = dict(_option(text, part) for part in rest[:-1].split(",") if part.strip())

@@ -25,7 +25,6 @@
 
 # %%
 #| export
-import difflib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from types import SimpleNamespace
@@ -33,6 +32,8 @@ from types import SimpleNamespace
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
+
+from modreg.geometry.specs import nearest
 
 # %%
 #| hide
@@ -167,9 +168,8 @@ def _known(names: str | Iterable[str], found: dict[str, Slot], model: str) -> li
     names = [names] if isinstance(names, str) else list(names)
     for name in names:
         if name not in found:
-            near = difflib.get_close_matches(str(name), found, 1)
-            hint = f"; did you mean {near[0]!r}?" if near else "."
-            raise ValueError(f"{model} has no weight {name!r}{hint} Its weight matrices are: {', '.join(found) or 'none'}. Name one of them")
+            near = nearest(str(name), list(found))
+            raise ValueError(f"{model} has no weight {name!r}{f'; {near}' if near else '. '}Its weight matrices are: {', '.join(found) or 'none'}. Name one of them")
     if not names or len(set(names)) < len(names):
         raise ValueError(f"weights {names}: name at least one, and each once; there are {', '.join(found) or 'none'}")
     return names

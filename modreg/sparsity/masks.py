@@ -9,7 +9,6 @@ __all__ = ['PIECE', 'INTEGERS', 'PROBE', 'GUARDS', 'SAMPLE', 'bits', 'mask_', 'c
 
 # %% ../../nbs/masks.ipynb #e48ec6b7
 import copy
-import difflib
 import functools
 import math
 import warnings
@@ -26,6 +25,7 @@ from torch.optim.optimizer import register_optimizer_step_post_hook
 from torch.optim.swa_utils import AveragedModel
 from torch.utils.hooks import unserializable_hook
 
+from ..geometry.specs import nearest
 from ..layers.sparse import use_dense_products
 from .weights import slots
 
@@ -63,9 +63,7 @@ def check_names(
     "ValueError if one of the names is that of no weight; it says which comes nearest"
     for name in names:
         if name not in weights:
-            near = difflib.get_close_matches(str(name), weights, 1)
-            hint = f"; did you mean {near[0]!r}?" if near else ";"
-            raise ValueError(f"{what} for {name!r}, but there is no such weight{hint} there are {', '.join(weights)}")
+            raise ValueError(f"{what} for {name!r}, but there is no such weight; {nearest(str(name), list(weights))}there are {', '.join(weights)}")
 
 # %% ../../nbs/masks.ipynb #47c1b081
 def as_masks(

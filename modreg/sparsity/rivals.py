@@ -7,7 +7,6 @@ __all__ = ['POSITIONS', 'Random', 'lots', 'by_block', 'born', 'keep_fan_in', 'en
            'Rewiring', 'SET', 'RigL', 'Regrow', 'register_sparsifier', 'sparsifier', 'weight_uses', 'multiplications']
 
 # %% ../../nbs/rivals.ipynb #4bbfb7b3
-import difflib
 import math
 from abc import abstractmethod
 from collections.abc import Callable
@@ -17,6 +16,7 @@ from numbers import Real
 import torch
 from torch import Tensor, nn
 
+from ..geometry.specs import nearest
 from ..layers.edges import EdgeRNN
 from ..layers.recurrent import RNN, Linear
 from .pruning import SPARSIFIERS, Sparsifier, block_magnitudes, cut, scale_to_left_, smallest
@@ -271,8 +271,7 @@ def sparsifier(
         return text
     name, bracket, rest = text.strip().partition("(")
     if name not in SPARSIFIERS:
-        near = difflib.get_close_matches(name, SPARSIFIERS, 1)
-        raise ValueError(f"unknown sparsifier {name!r}; {f'did you mean {near[0]!r}? ' if near else ''}it is one of {', '.join(SPARSIFIERS)}")
+        raise ValueError(f"unknown sparsifier {name!r}; {nearest(name, list(SPARSIFIERS))}it is one of {', '.join(SPARSIFIERS)}")
     if bracket and not rest.endswith(")"):
         raise ValueError(f"sparsifier {text!r} has no closing bracket; write {name}(share=0.1)")
     options = dict(_option(text, part) for part in rest[:-1].split(",") if part.strip())

@@ -6,7 +6,6 @@
 __all__ = ['NORMALIZATIONS', 'Slot', 'slots', 'weight_matrices', 'Layout', 'layout', 'find_weights', 'for_each', 'permuted']
 
 # %% ../../nbs/weights.ipynb #8498ee68
-import difflib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from types import SimpleNamespace
@@ -14,6 +13,8 @@ from types import SimpleNamespace
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
+
+from ..geometry.specs import nearest
 
 # %% ../../nbs/weights.ipynb #752b85d7
 @dataclass(frozen=True, eq=False)
@@ -96,9 +97,8 @@ def _known(names: str | Iterable[str], found: dict[str, Slot], model: str) -> li
     names = [names] if isinstance(names, str) else list(names)
     for name in names:
         if name not in found:
-            near = difflib.get_close_matches(str(name), found, 1)
-            hint = f"; did you mean {near[0]!r}?" if near else "."
-            raise ValueError(f"{model} has no weight {name!r}{hint} Its weight matrices are: {', '.join(found) or 'none'}. Name one of them")
+            near = nearest(str(name), list(found))
+            raise ValueError(f"{model} has no weight {name!r}{f'; {near}' if near else '. '}Its weight matrices are: {', '.join(found) or 'none'}. Name one of them")
     if not names or len(set(names)) < len(names):
         raise ValueError(f"weights {names}: name at least one, and each once; there are {', '.join(found) or 'none'}")
     return names
