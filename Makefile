@@ -7,7 +7,7 @@ ARGS ?=
 JOBS ?= auto
 SCALE ?= auto
 PORT ?= 8000
-DEV_EXTRAS = notebooks,geometry,topology,language,speech,kernels,docs,dev
+DEV_EXTRAS = notebooks,geometry,topology,language,speech,kernels,sweeps,docs,dev
 
 BIN = $(VENV)/bin
 CHAPTERS = $(wildcard nbs/*.ipynb)
@@ -79,7 +79,7 @@ distclean: clean ## remove results and the virtual environment too
 
 # A stamp is older than these files only if they changed since the last installation.
 $(VENV)/notebooks.stamp: EXTRAS = notebooks
-$(VENV)/bench.stamp: EXTRAS = notebooks,kernels
+$(VENV)/bench.stamp: EXTRAS = notebooks,kernels,bench
 $(VENV)/dev.stamp: EXTRAS = $(DEV_EXTRAS)
 $(VENV)/%.stamp: settings.ini constraints.txt pyproject.toml setup.py
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \

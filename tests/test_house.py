@@ -251,9 +251,9 @@ def settings() -> configparser.SectionProxy:
 
 
 def test_base_requirements():
-    "Who uses the library installs torch and three small packages"
+    "Who uses the library installs torch, which brings filelock, and three small packages"
     names = [re.split(r"[<>=~!\[]", requirement)[0] for requirement in settings()["requirements"].split()]
-    assert names == ["torch", "numpy", "safetensors", "tqdm"]
+    assert names == ["torch", "numpy", "safetensors", "tqdm", "filelock"]
 
 
 def test_pins_are_of_packages_that_are_asked_for_or_come_with_them():
