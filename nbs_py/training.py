@@ -55,7 +55,7 @@ from modreg.geometry.manifolds import Manifold, manifolds_of
 from modreg.lab.files import locked, read_weights, write_weights
 from modreg.lab.runs import Run, begin, fingerprint, is_complete, load_state, save_state, tidy, tidy_after, write_history, write_result
 from modreg.lab.settings import SHARES, Config
-from modreg.lab.trainer import Callback, Checkpoint, Clip, LearningRate, Penalize, Progress, SparseProducts, Sparsify, StopDiverged, Trainer, call  # noqa: F401, so that all that trains is found here
+from modreg.lab.trainer import Callback, Clip, LearningRate, Penalize, Progress, SparseProducts, Sparsify, StopDiverged, Trainer, call
 from modreg.layers.recurrent import RNN, Linear
 from modreg.layers.sparse import geometric_blocks
 from modreg.sparsity.penalties import PENALTIES
