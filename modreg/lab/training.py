@@ -30,7 +30,7 @@ from ..geometry.manifolds import Manifold, manifolds_of
 from .files import locked, read_weights, write_weights
 from .runs import Run, begin, fingerprint, is_complete, load_state, save_state, tidy, tidy_after, write_history, write_result
 from .settings import SHARES, Config
-from .trainer import Callback, Checkpoint, Clip, LearningRate, Penalize, Progress, SparseProducts, Sparsify, StopDiverged, Trainer, call  # noqa: F401, so that all that trains is found here
+from .trainer import Callback, Clip, LearningRate, Penalize, Progress, SparseProducts, Sparsify, StopDiverged, Trainer, call
 from ..layers.recurrent import RNN, Linear
 from ..layers.sparse import geometric_blocks
 from ..sparsity.penalties import PENALTIES
