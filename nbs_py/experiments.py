@@ -305,8 +305,6 @@ def costs(
     return f"{large(_mean(last['inference']))}, {large(_mean(last['training']))}"
 
 
-# %%
-#| export
 def diverged_seeds(
     runs: dict[str, Run],
 ) -> list[str]:

@@ -211,6 +211,8 @@ def read_words(path: str | Path) -> list[str]:
     return words
 
 
+# %%
+#| export
 class Corpus:
     "Three texts as numbers (n,), `train`, `valid` and `test`, and the words that the numbers stand for"
 
