@@ -356,6 +356,12 @@ test_fail(lambda: persistent_homology(many, torus, landmarks=2000), contains="fe
 
 # %%
 #| export
+def _extent(homology: Homology) -> float:
+    "The last birth or death"
+    ends = torch.cat([bars.flatten() for bars in homology.bars])
+    return ends[ends.isfinite()].max().item() or 1.0
+
+
 def plot_barcode(
     homology: Homology,
     ax: "Axes",
@@ -373,6 +379,8 @@ def plot_barcode(
     ax.set(xlabel="distance", yticks=[], xlim=(0, None))
 
 
+# %%
+#| export
 def plot_diagram(
     homology: Homology,
     ax: "Axes",
@@ -388,12 +396,6 @@ def plot_diagram(
         ax.plot(*bars[~on].T, "o", color=f"C{degree}", markersize=4, alpha=0.8, label=f"degree {degree}")
         ax.plot(bars[on, 0], torch.full((int(on.sum()),), top), "^", color=f"C{degree}", markersize=6)
     ax.set(xlabel="birth", ylabel="death", xlim=(0, top), ylim=(0, 1.03 * top), aspect="equal")
-
-
-def _extent(homology: Homology) -> float:
-    "The last birth or death"
-    ends = torch.cat([bars.flatten() for bars in homology.bars])
-    return ends[ends.isfinite()].max().item() or 1.0
 
 
 # %%

@@ -183,6 +183,12 @@ def persistent_homology(
     return Homology(_sorted(bars), field, threshold, cover, chosen)
 
 # %% ../../nbs/topology.ipynb #9caf269b
+def _extent(homology: Homology) -> float:
+    "The last birth or death"
+    ends = torch.cat([bars.flatten() for bars in homology.bars])
+    return ends[ends.isfinite()].max().item() or 1.0
+
+
 def plot_barcode(
     homology: Homology,
     ax: "Axes",
@@ -199,7 +205,7 @@ def plot_barcode(
         y += len(shown) + 1
     ax.set(xlabel="distance", yticks=[], xlim=(0, None))
 
-
+# %% ../../nbs/topology.ipynb #36a05d9b
 def plot_diagram(
     homology: Homology,
     ax: "Axes",
@@ -215,12 +221,6 @@ def plot_diagram(
         ax.plot(*bars[~on].T, "o", color=f"C{degree}", markersize=4, alpha=0.8, label=f"degree {degree}")
         ax.plot(bars[on, 0], torch.full((int(on.sum()),), top), "^", color=f"C{degree}", markersize=6)
     ax.set(xlabel="birth", ylabel="death", xlim=(0, top), ylim=(0, 1.03 * top), aspect="equal")
-
-
-def _extent(homology: Homology) -> float:
-    "The last birth or death"
-    ends = torch.cat([bars.flatten() for bars in homology.bars])
-    return ends[ends.isfinite()].max().item() or 1.0
 
 # %% ../../nbs/topology.ipynb #b19514bc
 VOUCHED = 3  # covers that a bar must be long: two for the landmarks' gaps among the points, and one for the points' own
