@@ -326,7 +326,7 @@ def persistent_homology(
 
 
 # %% [markdown]
-# Against the naive count, at each of its radii, and one engine against the other:
+# Against the naive count, at each of its radii, and one engine against the other; and what can't be is refused by name:
 
 # %%
 persistent = persistent_homology(ring, Circle(radius=1.0), degree=1)
@@ -336,10 +336,6 @@ for r, numbers in by_hand.items():
 for one, other in zip(persistent.bars, persistent_homology(ring, Circle(radius=1.0), degree=1, engine="gudhi").bars, strict=True):
     test_close(one.clamp(max=9), other.clamp(max=9), eps=1e-6)  # one piece never ends
 
-# %% [markdown]
-# Refused by name:
-
-# %%
 askew = persistent_homology(between, "precomputed", degree=0) and between.clone()
 askew[3, 5] += 1
 test_fail(lambda: persistent_homology(askew, "precomputed"), contains="not symmetric")
@@ -362,6 +358,8 @@ def _extent(homology: Homology) -> float:
     return ends[ends.isfinite()].max().item() or 1.0
 
 
+# %%
+#| export
 def plot_barcode(
     homology: Homology,
     ax: "Axes",
@@ -399,7 +397,7 @@ def plot_diagram(
 
 
 # %%
-torus_bars = persistent_homology(many, torus, landmarks=120)
+torus_bars = persistent_homology(many, torus, landmarks=200)
 fig, axes = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
 plot_barcode(torus_bars, axes[0])
 plot_diagram(torus_bars, axes[1], 3 * torus_bars.cover)
@@ -470,6 +468,8 @@ def _pair(a: Homology | Tensor, b: Homology | Tensor, degree: int | None) -> lis
     return [bars.numpy() for bars in found]
 
 
+# %%
+#| export
 def bottleneck_distance(
     a: Homology | Tensor,  # or births and deaths (k, 2)
     b: Homology | Tensor,
@@ -513,6 +513,13 @@ test_close(wasserstein_distance(one, other, order=2), (1 + 0.5**2) ** 0.5, eps=1
 
 # %%
 #| export
+def _closed(homology: Homology, degree: int) -> Tensor:
+    "Bars of a degree, those that go on beyond the threshold cut there"
+    return homology.bars[degree].clamp(max=homology.threshold)
+
+
+# %%
+#| export
 def betti_band(
     points: Tensor | numpy.ndarray,  # (N, c), or distances (N, N)
     space: Manifold | str = "euclidean",  # as in `persistent_homology`
@@ -539,11 +546,6 @@ def betti_band(
     counts = torch.tensor([betti_numbers(one, limit) for one in found]).double()
     low, high = (counts.quantile(q, 0, interpolation=way).int().tolist() for q, way in (((1 - level) / 2, "lower"), ((1 + level) / 2, "higher")))
     return {"betti": list(betti_numbers(whole, limit)), "low": low, "high": high, "width": width, "longer_than": limit}
-
-
-def _closed(homology: Homology, degree: int) -> Tensor:
-    "Bars of a degree, those that go on beyond the threshold cut there"
-    return homology.bars[degree].clamp(max=homology.threshold)
 
 
 # %%
@@ -717,6 +719,8 @@ def embedding_study(
                 keep("embeddings", row, "space", "rate", "epoch", "reading")
 
 
+# %%
+#| export
 def main(
     arguments: list[str] | None = None,  # of the command line; None: the process' own
 ) -> None:
@@ -809,7 +813,7 @@ display(Markdown("\n".join(lines)))
 
 # %% [markdown]
 # So the paper's verdict stands, though not on its diagrams' account. At the rate of the weights nothing moved, and any diagram is one of random points. At a rate at which points do move, the penalty draws neurons into clumps, at its cheapest distance
-# from each other. In space some seeds end with loops that stand out among clumps, but not most of them, and no hollow. On the torus even the torus' own holes are lost, early on. Misread points say the same here; they need not have.
+# from each other. In space some seeds end with loops that stand out among clumps, but not most of them. On the torus even the torus' own holes are lost, early on. Misread points say the same here; they need not have.
 
 # %%
 def said(space, reading):

@@ -188,7 +188,7 @@ def _extent(homology: Homology) -> float:
     ends = torch.cat([bars.flatten() for bars in homology.bars])
     return ends[ends.isfinite()].max().item() or 1.0
 
-
+# %% ../../nbs/topology.ipynb #aabb6b8f
 def plot_barcode(
     homology: Homology,
     ax: "Axes",
@@ -250,7 +250,7 @@ def _pair(a: Homology | Tensor, b: Homology | Tensor, degree: int | None) -> lis
             raise ValueError(f"{name} is no diagram: give births and deaths (k, 2), no birth after its death")
     return [bars.numpy() for bars in found]
 
-
+# %% ../../nbs/topology.ipynb #e0b56b64
 def bottleneck_distance(
     a: Homology | Tensor,  # or births and deaths (k, 2)
     b: Homology | Tensor,
@@ -276,6 +276,11 @@ def wasserstein_distance(
     return float(distance(*_pair(a, b, degree), order=order, internal_p=math.inf, delta=1e-6))
 
 # %% ../../nbs/topology.ipynb #49e9c77a
+def _closed(homology: Homology, degree: int) -> Tensor:
+    "Bars of a degree, those that go on beyond the threshold cut there"
+    return homology.bars[degree].clamp(max=homology.threshold)
+
+# %% ../../nbs/topology.ipynb #ed7699d2
 def betti_band(
     points: Tensor | numpy.ndarray,  # (N, c), or distances (N, N)
     space: Manifold | str = "euclidean",  # as in `persistent_homology`
@@ -302,11 +307,6 @@ def betti_band(
     counts = torch.tensor([betti_numbers(one, limit) for one in found]).double()
     low, high = (counts.quantile(q, 0, interpolation=way).int().tolist() for q, way in (((1 - level) / 2, "lower"), ((1 + level) / 2, "higher")))
     return {"betti": list(betti_numbers(whole, limit)), "low": low, "high": high, "width": width, "longer_than": limit}
-
-
-def _closed(homology: Homology, degree: int) -> Tensor:
-    "Bars of a degree, those that go on beyond the threshold cut there"
-    return homology.bars[degree].clamp(max=homology.threshold)
 
 # %% ../../nbs/topology.ipynb #f7952e32
 def alpha_homology(
@@ -413,7 +413,7 @@ def embedding_study(
             for row in embedding_rows(task(config), (1, config.epochs), null):
                 keep("embeddings", row, "space", "rate", "epoch", "reading")
 
-
+# %% ../../nbs/topology.ipynb #a566154e
 def main(
     arguments: list[str] | None = None,  # of the command line; None: the process' own
 ) -> None:
