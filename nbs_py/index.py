@@ -174,8 +174,10 @@ assert all(penalty() > 0 for penalty in penalties)
 # | | [sparse](sparse.ipynb) | products that cost what is left of a matrix, and blocks that follow the geometry |
 # | | [edges](edges.ipynb) | a recurrent layer that is born sparse, and never makes a matrix of all pairs |
 # | | [settings](settings.ipynb) | an experiment as checked values |
+# | | [files](files.ipynb) | files that are whole or not there, and say when they are damaged |
 # | | [runs](runs.ipynb) | folders that are found again, never half written |
-# | | [training](training.ipynb) | one loop for networks of your own and for all tasks |
+# | | [trainer](trainer.ipynb) | one loop for networks of your own and for all tasks, and what is hung on it |
+# | | [training](training.ipynb) | a task in five methods, and a run that survives its process |
 # | | [studies](studies.ipynb) | many runs for one question, from a command line |
 # | | [results](results.ipynb) | what runs have found, in small files that are asked by settings |
 # | | [speed](speed.ipynb) | how to time code on a noisy machine, and what everything here costs |
