@@ -102,7 +102,7 @@ class Task(ABC):
     def run(self) -> Run:
         return run_of(self)
 
-# %% ../../nbs/training.ipynb #ac03ea5f
+# %% ../../nbs/training.ipynb #3d6f19ff
 def run_of(task: Task) -> Run:
     "The run that a task's settings, class and data name; what is read through a setting, a mesh or another run's shares, is data"
     kind, shares = type(task), shares_of(task.config)
@@ -278,7 +278,7 @@ def checked_metrics(task: Task, found: Any) -> dict[str, Tensor]:
         raise ValueError(f"{kind}.evaluate returned {', '.join(found) or 'nothing'}, and its metric is {task.metric!r}: return that too, or set `metric`")
     return found
 
-# %% ../../nbs/training.ipynb #5112bba5
+# %% ../../nbs/training.ipynb #fafca5d1
 @torch.no_grad()
 def metrics_of(phase: Phase) -> dict[str, Any]:
     "One line of metrics.jsonl; what is not finite is written as null, and so are all scores of a seed that diverged"
@@ -364,7 +364,7 @@ def train_phases(
     write_result(run, {"phases": {name: last_of(name, record.state["history"]) for name in run.phases}, "diverged": record.state["diverged"],
                        "seconds": round(record.seconds(), 1), "torch": torch.__version__, "modreg": modreg.__version__})
 
-# %% ../../nbs/training.ipynb #8d1ab40b
+# %% ../../nbs/training.ipynb #55e7f80b
 def fit(
     task: Task,
     progress: bool = True,  # show a progress bar
@@ -388,7 +388,7 @@ class RememberConfig(Config):
 
     steps: int = 4  # how long to remember
     task: ClassVar[str] = "remember"
-    scales: ClassVar = {"tiny": dict(hidden=32, batch=32, batches=50, epochs=5, lr=5e-3, strength=1e-4)}
+    scales: ClassVar = {name: dict(hidden=32, batch=32, batches=50, epochs=epochs, lr=5e-3, strength=1e-4) for name, epochs in (("tiny", 5), ("small", 20))}
 
 # %% ../../nbs/training.ipynb #1f5544c2-1
 class Remember(Task):
