@@ -77,9 +77,9 @@ strength = None  # λ of eq. 6 in mean form
 train_embedding = False  # learn the neurons' embedding together with the weights
 sparsifier = "magnitude"  # magnitude (the paper), random, geometric, set, rigl, regrow, …, with arguments as the chapter rivals says
 sparsity = 0.9  # share of weights that is zero at the end
-schedule = "linear"  # how sparsity rises: linear (the paper), cubic, one_shot
+schedule = None  # how sparsity rises: linear (the paper), cubic, one_shot
 lottery = True  # train again from new weights under the same masks
-ticket = "redraw"  # new weights: redraw, original, shuffled (redraw, masks permuted)
+ticket = None  # new weights: redraw (the paper), rescaled (redraw, each row larger by √(columns ÷ weights left)), original, shuffled (redraw, masks permuted)
 hidden = None  # number of hidden neurons N
 epochs = None  # epochs a phase
 seeds = 3  # number of models, trained as one stacked computation
@@ -109,8 +109,8 @@ class NavigationConfig(Config):
     scales: ClassVar[dict[str, dict[str, Any]]] = {
         "tiny": dict(hidden=32, place_cells=64, steps=5, batch=20, batches=10, epochs=3, lr=1e-3, strength=1e-3,
                      init="identity", inputs="standardized"),
-        "small": dict(hidden=256, place_cells=256, steps=20, batch=50, batches=100, epochs=15, lr=5e-4, strength=0.1,
-                      init="identity", inputs="standardized"),
+        "small": dict(hidden=512, place_cells=512, steps=20, batch=50, batches=100, epochs=30, lr=5e-4, strength=3e-3,
+                      init="identity", inputs="standardized", schedule="cubic", ticket="rescaled"),
         "paper": dict(hidden=4096, place_cells=512, steps=50, batch=200, batches=1000, epochs=30, lr=1e-4, strength=0.1,
                       init="paper", inputs="raw"),
     }
