@@ -509,7 +509,7 @@ class RememberConfig(Config):
 
     steps: int = 4  # how long to remember
     task: ClassVar[str] = "remember"
-    scales: ClassVar = {"tiny": dict(hidden=32, batch=32, batches=50, epochs=5, lr=5e-3, strength=1e-4)}
+    scales: ClassVar = {name: dict(hidden=32, batch=32, batches=50, epochs=epochs, lr=5e-3, strength=1e-4) for name, epochs in (("tiny", 5), ("small", 20))}
 
 
 # %%

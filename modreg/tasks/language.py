@@ -108,7 +108,7 @@ def read_words(path: str | Path) -> list[str]:
         raise ValueError(f"{path} holds no words; it must be a text, with spaces between words")
     return words
 
-
+# %% ../../nbs/language.ipynb #1049f60d
 class Corpus:
     "Three texts as numbers (n,), `train`, `valid` and `test`, and the words that the numbers stand for"
 
