@@ -34,7 +34,6 @@ from importlib.resources import files
 from typing import Any
 
 import numpy as np
-from scipy import stats
 
 from modreg.lab.paper import Cell, paper_tables
 from modreg.lab.results import Record, matching
@@ -90,6 +89,7 @@ def outcome(
     below: float,  # a network whose metric is below this has learned
 ) -> Outcome:
     "Success rate with its exact interval, and what those that learned and all of them reached; ValueError if there is no network"
+    from scipy import stats
     if not len(values):
         raise ValueError("values=[] are of no network at all: there is no rate without seeds")
     finite = [v for v in values if v is not None]
@@ -137,6 +137,7 @@ def difference(
     chance: float,  # the metric of a network that diverged
 ) -> Difference:
     "Paired by seed, with a bootstrap interval; ValueError if the seeds are not as many, or fewer than two"
+    from scipy import stats
     if len(first) != len(second) or len(first) < 2:
         raise ValueError(f"first has {len(first)} seeds and second {len(second)}: give the same two or more seeds of both")
     a, b = (np.array([chance if v is None else v for v in values], float) for values in (first, second))
