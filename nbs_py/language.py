@@ -582,6 +582,7 @@ class Language(Task):
 
     Config = LanguageConfig
     metric, label, chosen_by = "perplexity", "perplexity on the test text", "valid"
+    learned = ("unigram", 0.9)
     clip = 0.25
 
     def __init__(self, config: LanguageConfig):

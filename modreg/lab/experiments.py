@@ -179,8 +179,8 @@ def report(
     for name, last in results.items():
         lines.append(f"| {names[name]} | {summary(last[task.metric], digits)} | {_printed(paper.get(name))} | {costs(last)} |")
     limits = ", ".join(f"{name}: {value:.{digits}f}" for name, value in task.limits().items())
-    text = "\n\n".join(filter(None, ["\n".join(lines), limits, *diverged_seeds(runs)])) + "\n"
-    text = tiny_note(config) if config.scale == "tiny" else text
+    parts = [tiny_note(config).rstrip()] if config.scale == "tiny" else ["\n".join(lines), limits]
+    text = "\n\n".join(filter(None, [*parts, *diverged_seeds(runs)])) + "\n"
     write_whole(runs["sparse"].path / "table.md", lambda path: path.write_text(text, encoding="utf-8"))
     return text
 

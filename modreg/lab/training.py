@@ -55,6 +55,7 @@ class Task(ABC):
     metric: ClassVar[str] = "loss"  # the number in `evaluate` that is reported; lower is better
     label: ClassVar[str] = "loss"  # what an axis calls it, with its unit
     chosen_by: ClassVar[str | None] = None  # the number by which strengths are chosen, if that is another; lower is better
+    learned: ClassVar[tuple[str, float] | None] = None  # what counts as learned: a metric below this multiple of the limit of this name
     clip: ClassVar[float | None] = None  # greatest norm of each seed's gradient
     accumulate: int = 1  # batches whose gradients are averaged for one step of the optimizer
 
