@@ -164,9 +164,11 @@ assert all(penalty() > 0 for penalty in penalties)
 # | | [lottery](lottery.ipynb) | what a ticket keeps, and its control |
 # | | [attractors](attractors.ipynb) | a ring that holds an angle, by hand and by training |
 # | | [gridcells](gridcells.ipynb) | rate maps, grid scores, and whether the torus brings grid cells |
-# | | [explore](explore.ipynb) | seven figures that are small programs |
+# | | [topology](topology.ipynb) | holes of a cloud of points, and whether a trained embedding has learned a shape |
+# | | [explore](explore.ipynb) | eight figures that are small programs |
 # | | [coverings](coverings.ipynb) | why circle, torus and Klein bottle belong together |
 # | The paper | [paper](paper.ipynb) | every table of the paper as cells, each with the settings that make it |
+# | | [statistics](statistics.ipynb) | how many learned, how sure a difference is, and when a claim holds |
 # | | [reproduction](reproduction.ipynb) | what a faithful reproduction must know |
 # | Machinery | [specs](specs.ipynb) | spaces and inhibitors as text with arguments, read and never run |
 # | | [weights](weights.ipynb) | which parameters are weights, and which neurons their entries join |
