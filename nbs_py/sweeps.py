@@ -540,7 +540,7 @@ def sweep_tables(given: argparse.Namespace) -> int:  # 0; 1 if a run failed
     failed = [one for one in outcomes if one.record is None]
     print(f"{len(outcomes)} runs: {sum(one.computed and one.record is not None for one in outcomes)} computed, {sum(not one.computed for one in outcomes)} complete before, {len(failed)} failed; {path}")
     for one in failed:
-        print(f"failed: {label_of(one.job.config)}\n  {one.error}\n  folder {one.folder}{f'{chr(10)}  notebook {one.notebook}' if one.notebook else ''}\n  {papermill_line(one.job)}")
+        print(f"failed: {label_of(one.job.config)}\n  {one.error}\n  folder {one.folder}{f'{chr(10)}  notebook {one.notebook}' if one.notebook else ''}\n  {papermill_line(one.job)}".rstrip())
     return 1 if failed else 0
 
 

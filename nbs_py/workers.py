@@ -339,12 +339,6 @@ def parameters_of(config: Config) -> dict[str, Any]:
     return {one.name: getattr(config, one.name) for one in fields(config) if getattr(config, one.name) not in (None, one.default) or one.name in ("scale", "out")}
 
 
-def papermill_line(job: Job) -> str:
-    "The command that runs a job's notebook by hand"
-    words = [word for name, given in parameters_of(job.config).items() for word in ("-p", name, str(given))]
-    return shlex.join(["papermill", f"nbs/{job.config.task}.ipynb", "out.ipynb", *words])
-
-
 def notebook_of(job: Job) -> str:
     "The chapter that trains a job's task; ValueError if there is none"
     places = [folder / f"{job.config.task}.ipynb" for folder in (Path("nbs"), Path(modreg.__file__).parent.parent / "nbs")]
@@ -352,6 +346,16 @@ def notebook_of(job: Job) -> str:
         if path.exists():
             return str(path.resolve())
     raise ValueError(f"{job.name} has no notebook {places[0]}: call it from the project's folder, or leave --notebooks out")
+
+
+def papermill_line(job: Job) -> str:  # "" if there is no such chapter
+    "The command that runs a job's notebook by hand"
+    try:
+        notebook_of(job)
+    except ValueError:
+        return ""
+    words = [word for name, given in parameters_of(job.config).items() for word in ("-p", name, str(given))]
+    return shlex.join(["papermill", f"nbs/{job.config.task}.ipynb", "out.ipynb", *words])
 
 
 def _execute(notebook: str, copy: str, parameters: dict[str, Any]) -> None:

@@ -4,6 +4,7 @@ import io
 import json
 import os
 import random
+import shlex
 import signal
 import subprocess
 import sys
@@ -208,12 +209,20 @@ def test_a_failure_stops_nothing_and_is_listed(tmp_path, capsys, monkeypatch):
     line = ["sweep", f"{__name__}:broken_and_whole", "--workers", "0", "--out", str(tmp_path / "runs"), "--report", str(tmp_path / "page.html")]
     assert main(line) == 1
     said = capsys.readouterr().out
-    assert "1 computed, 0 complete before, 1 failed" in said and "ZeroDivisionError" in said and "papermill nbs/remember.ipynb" in said
+    assert "1 computed, 0 complete before, 1 failed" in said and "ZeroDivisionError" in said and "papermill" not in said  # there is no such chapter
     assert str(workers.prepared(broken_and_whole()[0])[1]) in said
     page = (tmp_path / "page.html").read_text()
     assert "&lt;script&gt;alert" in page and "<script" not in page
     assert main(line) == 1
     assert "0 computed, 1 complete before, 1 failed" in capsys.readouterr().out
+
+
+def test_the_line_that_tries_again(tmp_path):
+    "As a shell takes it: with everything that differs from the defaults, and nothing that does not"
+    line = workers.papermill_line(jobs_of("9", seeds=2, device="cpu", out=str(tmp_path / "two words"))[0])
+    assert shlex.split(line)[:3] == ["papermill", "nbs/adding.ipynb", "out.ipynb"]
+    pairs = dict(zip(shlex.split(line)[4::3], shlex.split(line)[5::3], strict=True))
+    assert pairs["out"] == str(tmp_path / "two words") and pairs["sparsity"] == "0.0" and pairs["train_embedding"] == "True" and "inhibitor" not in pairs
 
 
 def test_a_wrong_line_is_answered_in_words(tmp_path, capsys):

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['PATIENCE', 'DEATHS', 'DASK', 'Job', 'label_of', 'merged', 'prepared', 'records_beside', 'done_before', 'Pace',
-           'duration', 'epochs_done', 'where_it_is', 'Outcome', 'compute', 'parameters_of', 'papermill_line',
-           'notebook_of', 'Line', 'Watch', 'compute_here', 'gpus_here', 'workers_here', 'patient_nanny',
+           'duration', 'epochs_done', 'where_it_is', 'Outcome', 'compute', 'parameters_of', 'notebook_of',
+           'papermill_line', 'Line', 'Watch', 'compute_here', 'gpus_here', 'workers_here', 'patient_nanny',
            'local_cluster', 'remote_cluster', 'Crew', 'Flight', 'compute_on', 'sweep']
 
 # %% ../../nbs/workers.ipynb #8459007c
@@ -237,12 +237,6 @@ def parameters_of(config: Config) -> dict[str, Any]:
     return {one.name: getattr(config, one.name) for one in fields(config) if getattr(config, one.name) not in (None, one.default) or one.name in ("scale", "out")}
 
 
-def papermill_line(job: Job) -> str:
-    "The command that runs a job's notebook by hand"
-    words = [word for name, given in parameters_of(job.config).items() for word in ("-p", name, str(given))]
-    return shlex.join(["papermill", f"nbs/{job.config.task}.ipynb", "out.ipynb", *words])
-
-
 def notebook_of(job: Job) -> str:
     "The chapter that trains a job's task; ValueError if there is none"
     places = [folder / f"{job.config.task}.ipynb" for folder in (Path("nbs"), Path(modreg.__file__).parent.parent / "nbs")]
@@ -250,6 +244,16 @@ def notebook_of(job: Job) -> str:
         if path.exists():
             return str(path.resolve())
     raise ValueError(f"{job.name} has no notebook {places[0]}: call it from the project's folder, or leave --notebooks out")
+
+
+def papermill_line(job: Job) -> str:  # "" if there is no such chapter
+    "The command that runs a job's notebook by hand"
+    try:
+        notebook_of(job)
+    except ValueError:
+        return ""
+    words = [word for name, given in parameters_of(job.config).items() for word in ("-p", name, str(given))]
+    return shlex.join(["papermill", f"nbs/{job.config.task}.ipynb", "out.ipynb", *words])
 
 
 def _execute(notebook: str, copy: str, parameters: dict[str, Any]) -> None:
