@@ -10,6 +10,7 @@ __all__ = ['DENSE', 'PLAIN', 'CONDITIONS', 'train_three', 'result_names', 'plot_
 # %% ../../nbs/experiments.ipynb #e56760d5
 import json
 import math
+import warnings
 from collections.abc import Iterator
 from dataclasses import replace
 from importlib.resources import files
@@ -88,7 +89,9 @@ def load_model(
     run: Run,
     phase: str = "train",  # "train" or "lottery"
 ) -> nn.Module:
-    "The networks of all seeds as one module, with the weights at the end of a phase"
+    "The networks of all seeds as one module, with the weights at the end of a phase; a warning names seeds that diverged, whose networks mean nothing"
+    for said in diverged_seeds({run.path.name: run}):
+        warnings.warn(f"{said}; what this seed's network says means nothing", stacklevel=2)
     model = task.model(task.generators("weights", phase)).to(task.config.device)
     weights = run.weights(phase)
     model.load_state_dict({name: weights[name] for name in model.state_dict()})
@@ -111,7 +114,9 @@ def summary(
     values: list[float | None],  # one for each seed, None for one that diverged
     digits: int = 1,  # after the decimal point
 ) -> str:
-    "Mean ± standard deviation, and each value; a seed that diverged is named"
+    "Mean ± standard deviation, and each value; a seed that diverged is named; ValueError if there are no seeds"
+    if not values:
+        raise ValueError("values are of no seeds, so they have no mean; give a number, or None, for each of at least one")
     finite = torch.tensor([v for v in values if v is not None], dtype=torch.float64)
     spread = f" ± {finite.std():.{digits}f}" if len(finite) > 1 else ""
     mean = f"{finite.mean():.{digits}f}{spread}" if len(finite) else "–"
@@ -153,7 +158,7 @@ def diverged_seeds(
 ) -> list[str]:
     "A sentence for each seed that diverged: of which run, where and why"
     return [f"{name}: seed {run.config.seed + k} diverged in epoch {one['epoch']}, step {one['step']} of {one['phase']}; {one['cause']}"
-            for name, run in runs.items() for k, one in enumerate(run.result.get("diverged", [])) if one]
+            for name, run in runs.items() for k, one in enumerate((run.result or {}).get("diverged", [])) if one]
 
 # %% ../../nbs/experiments.ipynb #cb02db57
 def tiny_note(config: Config) -> str:  # Markdown
