@@ -199,10 +199,12 @@ def errors_along(
     model: PathIntegrator,
     walk: Tensor,  # positions (T + 1, n, 2) in m
 ) -> Tensor:  # mean distance (S, T) in cm after each step, for each seed
-    "How far off a network is along given paths"
+    "How far off a network is along given paths; NaN for a seed that diverged, as `load_model` has said"
     walk = walk.to(task.config.device).expand(task.config.seeds, *walk.shape)
     scores = model(task.cells(walk[:, 0]), walk.diff(dim=1))
-    return 100 * (task.cells.decode(scores) - walk[:, 1:]).norm(dim=-1).mean(-1)
+    errors = 100 * (task.cells.decode(scores) - walk[:, 1:]).norm(dim=-1).mean(-1)
+    errors[[k for k, diverged in enumerate(getattr(model, "diverged", ())) if diverged]] = math.nan
+    return errors
 
 
 @torch.no_grad()

@@ -338,7 +338,6 @@ def vary(
 # %% ../../nbs/speech.ipynb #de5198f3
 class Speech(Task):
     "Speech recognition with CTC (section 4.4 and appendix A.4)"
-
     Config = SpeechConfig
     metric, label, clip = "cer", "character error rate (%)", 5.0
     learned = ("says nothing", 0.75)
