@@ -52,7 +52,7 @@ import modreg
 from modreg.geometry.finite import named_files
 from modreg.geometry.inhibitors import inhibitor
 from modreg.geometry.manifolds import Manifold, manifolds_of
-from modreg.lab.files import locked, read_weights, write_weights
+from modreg.lab.files import locked, read_weights, sweep, write_weights
 from modreg.lab.runs import Run, begin, fingerprint, is_complete, load_state, save_state, tidy, tidy_after, write_history, write_result
 from modreg.lab.settings import SHARES, Config
 from modreg.lab.trainer import Callback, Clip, LearningRate, Penalize, Progress, SparseProducts, Sparsify, StopDiverged, Trainer, call
@@ -463,7 +463,7 @@ def train_phases(
 ) -> None:
     "All phases of a run whose folder is locked, from where its checkpoint says"
     config, run = task.config, task.run
-    (run.path / "result.json").unlink(missing_ok=True)
+    sweep(run.path, "result.json")
     begin(run)
     record = Record(run)
     with tqdm(total=len(run.phases) * config.epochs * config.batches, initial=len(record.state["history"]) * config.batches,

@@ -59,7 +59,7 @@ class Bars:
         if lines:
             last = json.loads(lines[-1])
             values = [v for v in last.get("error", last["loss"]) if v is not None]
-            bar.set_postfix_str(f"{last['phase']}, {'error' if 'error' in last else 'loss'} {sum(values) / max(1, len(values)):.3g}")
+            bar.set_postfix_str(f"{last['phase']}, {'error' if 'error' in last else 'loss'} {f'{sum(values) / len(values):.3g}' if values else 'of no seed: all diverged'}")
         if bar.n >= bar.total:
             bar.close()
 

@@ -4,12 +4,13 @@
 
 # %% auto #0
 __all__ = ['DENSE', 'PLAIN', 'CONDITIONS', 'train_three', 'result_names', 'plot_learning', 'load_model', 'recurrent_weights',
-           'summary', 'large', 'costs', 'tiny_note', 'finding', 'report', 'study', 'load_results', 'setting_name',
-           'condition_table', 'plot_conditions', 'plot_sparsity']
+           'summary', 'large', 'costs', 'diverged_seeds', 'tiny_note', 'finding', 'report', 'study', 'load_results',
+           'setting_name', 'condition_table', 'plot_conditions', 'plot_sparsity']
 
 # %% ../../nbs/experiments.ipynb #e56760d5
 import json
 import math
+import warnings
 from collections.abc import Iterator
 from dataclasses import replace
 from importlib.resources import files
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from .files import write_whole
 from .paper import Cell, paper_cell
 from .runs import Run
 from .settings import Config, suggestion
@@ -87,7 +89,9 @@ def load_model(
     run: Run,
     phase: str = "train",  # "train" or "lottery"
 ) -> nn.Module:
-    "The networks of all seeds as one module, with the weights at the end of a phase"
+    "The networks of all seeds as one module, with the weights at the end of a phase; a warning names seeds that diverged, whose networks mean nothing"
+    for said in diverged_seeds({run.path.name: run}):
+        warnings.warn(f"{said}; what this seed's network says means nothing", stacklevel=2)
     model = task.model(task.generators("weights", phase)).to(task.config.device)
     weights = run.weights(phase)
     model.load_state_dict({name: weights[name] for name in model.state_dict()})
@@ -110,7 +114,9 @@ def summary(
     values: list[float | None],  # one for each seed, None for one that diverged
     digits: int = 1,  # after the decimal point
 ) -> str:
-    "Mean ± standard deviation, and each value; a seed that diverged is named"
+    "Mean ± standard deviation, and each value; a seed that diverged is named; ValueError if there are no seeds"
+    if not values:
+        raise ValueError("values are of no seeds, so they have no mean; give a number, or None, for each of at least one")
     finite = torch.tensor([v for v in values if v is not None], dtype=torch.float64)
     spread = f" ± {finite.std():.{digits}f}" if len(finite) > 1 else ""
     mean = f"{finite.mean():.{digits}f}{spread}" if len(finite) else "–"
@@ -145,6 +151,14 @@ def costs(
     if "inference" not in last:
         return "not known"
     return f"{large(_mean(last['inference']))}, {large(_mean(last['training']))}"
+
+
+def diverged_seeds(
+    runs: dict[str, Run],
+) -> list[str]:
+    "A sentence for each seed that diverged: of which run, where and why"
+    return [f"{name}: seed {run.config.seed + k} diverged in epoch {one['epoch']}, step {one['step']} of {one['phase']}; {one['cause']}"
+            for name, run in runs.items() for k, one in enumerate((run.result or {}).get("diverged", [])) if one]
 
 # %% ../../nbs/experiments.ipynb #cb02db57
 def tiny_note(config: Config) -> str:  # Markdown
@@ -188,9 +202,9 @@ def report(
     for name, last in results.items():
         lines.append(f"| {names[name]} | {summary(last[task.metric], digits)} | {_printed(paper.get(name))} | {costs(last)} |")
     limits = ", ".join(f"{name}: {value:.{digits}f}" for name, value in task.limits().items())
-    text = "\n".join([*lines, "", *([limits, ""] if limits else ()), finding(task, runs, digits), ""])
-    text = tiny_note(config) if config.scale == "tiny" else text
-    (runs["sparse"].path / "table.md").write_text(text, encoding="utf-8")
+    parts = [tiny_note(config).rstrip()] if config.scale == "tiny" else ["\n".join(lines), limits, finding(task, runs, digits)]
+    text = "\n\n".join(filter(None, [*parts, *diverged_seeds(runs)])) + "\n"
+    write_whole(runs["sparse"].path / "table.md", lambda path: path.write_text(text, encoding="utf-8"))
     return text
 
 # %% ../../nbs/experiments.ipynb #a1409377
