@@ -32,7 +32,7 @@ from modreg.lab.experiments import large
 from modreg.lab.paper import Cell, Table, paper_tables
 from modreg.lab.results import Record, matching
 from modreg.lab.settings import Config
-from modreg.lab.statistics import Verdict, config_of, outcome, record_of_cell, verdicts
+from modreg.lab.statistics import Verdict, config_of, outcome, record_of_cell
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -46,6 +46,7 @@ from IPython.display import Markdown, display
 from modreg.book.exercises import exercise
 from modreg.lab.paper import hyperparameter_table, paper_figures
 from modreg.lab.results import all_records
+from modreg.lab.statistics import verdicts
 from modreg.tasks.adding import AddingConfig
 from modreg.tasks.language import LanguageConfig
 from modreg.tasks.navigation import NavigationConfig

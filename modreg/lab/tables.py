@@ -13,7 +13,7 @@ from .experiments import large
 from .paper import Cell, Table, paper_tables
 from .results import Record, matching
 from .settings import Config
-from .statistics import Verdict, config_of, outcome, record_of_cell, verdicts
+from .statistics import Verdict, config_of, outcome, record_of_cell
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
