@@ -28,8 +28,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from modreg.lab.experiments import large
-from modreg.lab.paper import Cell, Table, paper_tables
+from modreg.lab.paper import Cell, Table
 from modreg.lab.results import Record, matching
 from modreg.lab.settings import Config
 from modreg.lab.statistics import Verdict, config_of, outcome, record_of_cell
@@ -44,7 +43,8 @@ from fastcore.test import test_eq
 from IPython.display import Markdown, display
 
 from modreg.book.exercises import exercise
-from modreg.lab.paper import hyperparameter_table, paper_figures
+from modreg.lab.experiments import large
+from modreg.lab.paper import hyperparameter_table, paper_figures, paper_tables
 from modreg.lab.results import all_records
 from modreg.lab.statistics import verdicts
 from modreg.tasks.adding import AddingConfig

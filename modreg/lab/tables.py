@@ -9,8 +9,7 @@ __all__ = ['ours', 'theirs', 'table_markdown', 'verdict_markdown', 'plot_sensiti
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from .experiments import large
-from .paper import Cell, Table, paper_tables
+from .paper import Cell, Table
 from .results import Record, matching
 from .settings import Config
 from .statistics import Verdict, config_of, outcome, record_of_cell
