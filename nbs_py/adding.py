@@ -33,6 +33,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from modreg.geometry.arguments import checked
 from modreg.layers.recurrent import RNN, Generators, Linear, near_identity_
 from modreg.lab.settings import Config, setting
 from modreg.lab.training import Task
@@ -78,6 +79,7 @@ plt.show()
 
 # %%
 #| export
+@checked
 def target(
     sample: Tensor,  # numbers and marks (..., T, batch, 2)
 ) -> Tensor:  # (..., batch)
@@ -85,6 +87,7 @@ def target(
     return sample.prod(-1).sum(-2)
 
 
+@checked
 def plot_sample(
     sample: Tensor,  # numbers and marks (T, 2)
     ax,  # matplotlib axes
@@ -171,6 +174,7 @@ config
 
 # %%
 #| export
+@checked
 def samples(
     n: int,  # number of samples
     steps: int,  # length of a sequence T
@@ -217,6 +221,7 @@ test_close(rmse["one number and ½"], (1 / 12) ** 0.5, eps=1e-5)
 
 # %%
 #| export
+@checked
 class Adder(nn.Module):
     "Recurrent layer and readout, for several seeds at once"
 
@@ -248,6 +253,7 @@ class Adder(nn.Module):
 
 # %%
 #| export
+@checked
 class Adding(Task):
     "The adding problem (section 4.3 and appendix A.3)"
 
@@ -326,6 +332,7 @@ fig.savefig(folder / "learning.png", dpi=150)
 
 # %%
 #| export
+@checked
 @torch.no_grad()
 def plot_answers(
     task: Adding,

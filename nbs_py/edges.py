@@ -32,6 +32,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from modreg.geometry.arguments import checked
 from modreg.geometry.inhibitors import Inhibitor
 from modreg.geometry.inhibitors import inhibitor as find_inhibitor
 from modreg.geometry.manifolds import Circle, Euclidean, KleinBottle, Manifold, Sphere, Torus
@@ -184,6 +185,7 @@ SAMPLE = 64  # neurons that are asked for all their prices
 PAIRS = 2**20  # that are held at once
 
 
+@checked
 @torch.no_grad()
 def geometric_edges(
     space: str | Manifold,  # where the neurons live
@@ -261,6 +263,7 @@ assert all(len(pattern.start) < len(pattern.columns) for pattern in patterns)
 
 # %%
 #| export
+@checked
 class EdgeRNN(nn.Module):
     "An Elman layer (eq. 1) whose recurrent weights are a list of edges, and the only ones that there are; on the processor"
 
@@ -322,6 +325,7 @@ class EdgeRNN(nn.Module):
 
 # %%
 #| export
+@checked
 def patterns_of_edges(edges: Tensor, neurons: int) -> tuple[Pattern, Pattern]:
     "Of a recurrent matrix, and of the transposed one; ValueError if the edges are none of so many neurons, or one stands twice"
     if edges.dim() != 2 or len(edges) != 2:
@@ -379,6 +383,7 @@ for nonlinearity in ("relu", "tanh"):
 
 # %%
 #| export
+@checked
 def edge_penalty(
     weight: Tensor,  # of each edge (E,)
     prices: Tensor,  # of each edge (E,)

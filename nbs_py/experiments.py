@@ -35,6 +35,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from modreg.geometry.arguments import checked
 from modreg.lab.runs import Run
 from modreg.lab.settings import Config, suggestion
 from modreg.lab.training import Task, fit
@@ -81,6 +82,7 @@ DENSE = dict(sparsity=0.0, lottery=False, sparsifier="magnitude", schedule="line
 PLAIN = dict(penalty="none", power=1.0, strength=0.0, ramp="constant", train_embedding=False, embedding_lr=None)
 
 
+@checked
 def train_three(
     task: type[Task],
     config: Config,
@@ -106,6 +108,7 @@ test_eq(runs["plain"].config.penalty, "none")
 
 # %%
 #| export
+@checked
 def result_names(config: Config) -> dict[str, str]:
     "What a figure calls each result of `train_three`: `plain`, `dense`, `train` and `lottery`"
     zeros = f"{100 * config.sparsity:g} % zeros"
@@ -119,6 +122,7 @@ def result_names(config: Config) -> dict[str, str]:
 
 # %%
 #| export
+@checked
 def plot_learning(
     task: Task,
     runs: dict[str, Run],  # of `train_three`
@@ -161,6 +165,7 @@ plt.show()
 
 # %%
 #| export
+@checked
 def load_model(
     task: Task,
     run: Run,
@@ -173,6 +178,7 @@ def load_model(
     return model.eval()
 
 
+@checked
 def recurrent_weights(
     task: Task,
     run: Run,
@@ -201,6 +207,7 @@ test_eq((name, matrix.shape, places.shape), ("rnn.weight_hh_l0", (32, 32), (32, 
 
 # %%
 #| export
+@checked
 def paper_tables() -> dict[str, dict[str, Any]]:
     "The paper's result tables by number, as they were printed"
     return json.loads((files("modreg") / "data" / "paper_tables.json").read_text(encoding="utf-8"))["tables"]
@@ -225,6 +232,7 @@ def _column(config: Config) -> tuple[str, str]:
 
 # %%
 #| export
+@checked
 def paper_row(
     config: Config,
 ) -> dict[str, dict[str, float]]:  # the paper's `mean` and `std` by result: "plain", "dense", "train", "lottery"; what it has not is left out
@@ -252,6 +260,7 @@ test_eq(paper_row(config), {})  # the paper has no such task
 
 # %%
 #| export
+@checked
 def summary(
     values: list[float | None],  # one for each seed, None for one that diverged
     digits: int = 1,  # after the decimal point
@@ -287,6 +296,7 @@ def _printed(cell: dict[str, float | None] | None) -> str:
     return f"{cell['mean']}" if cell["std"] is None else f"{cell['mean']} ± {cell['std']}"
 
 
+@checked
 def large(number: float) -> str:
     "As in `4.3 M`"
     for power, prefix in ((12, "T"), (9, "G"), (6, "M"), (3, "k")):
@@ -295,6 +305,7 @@ def large(number: float) -> str:
     return f"{number:.3g}"
 
 
+@checked
 def costs(
     last: dict[str, Any],  # a phase's result
 ) -> str:
@@ -310,6 +321,7 @@ test_eq([large(number) for number in (12.0, 4300, 5.25e6)], ["12", "4.3 k", "5.2
 
 # %%
 #| export
+@checked
 def report(
     task: Task,
     runs: dict[str, Run],  # of `train_three`
@@ -368,6 +380,7 @@ def _results(task: type[Task], config: Config) -> dict[str, dict[str, Any]]:
 
 # %%
 #| export
+@checked
 def study(
     task: type[Task],
     config: Config,  # as reported, but for the condition and its strength
@@ -410,6 +423,7 @@ test_fail(lambda: study(Remember, small, "none", (), selection=1), contains="rep
 
 # %%
 #| export
+@checked
 def load_results(
     name: str,  # "navigation_small", "navigation_dense", …
 ) -> list[dict[str, Any]]:  # rows as a study wrote them; empty if it was not run
@@ -418,6 +432,7 @@ def load_results(
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
 
 
+@checked
 def setting_name(setting: dict[str, Any]) -> str:
     "As in `init=paper, sparsity=0.98`"
     return ", ".join(f"{k}={v}" for k, v in setting.items()) or "defaults"
@@ -432,6 +447,7 @@ def _groups(rows: list[dict[str, Any]]) -> Iterator[tuple[str, list[dict[str, An
 
 # %%
 #| export
+@checked
 def condition_table(
     rows: list[dict[str, Any]],  # of `study`, each with its `setting`
     digits: int = 1,  # after the decimal point
@@ -449,6 +465,7 @@ def condition_table(
 
 # %%
 #| export
+@checked
 def plot_conditions(
     rows: list[dict[str, Any]],  # of `study`, each with its `setting`
     label: str,  # of the metric's axis, with its unit
@@ -472,6 +489,7 @@ def plot_conditions(
 
 # %%
 #| export
+@checked
 def plot_sparsity(
     rows: list[dict[str, Any]],  # of `study`; what differs in their `setting` is the sparsity
     result: str,  # "sparse" or "lottery"

@@ -36,6 +36,7 @@ import numpy
 import torch
 from torch import Tensor
 
+from modreg.geometry.arguments import checked
 from modreg.geometry.manifolds import MANIFOLDS, Manifold, check_points, check_positive, check_whole, draw
 from modreg.geometry.specs import written
 
@@ -188,6 +189,7 @@ def _symmetric(matrix: Tensor) -> Tensor:
 
 # %%
 #| export
+@checked
 def triangle_excess(
     matrix: Tensor,  # symmetric (n, n)
     most: int = 10**9,  # triples to look at; beyond, only some middle points are tried
@@ -204,6 +206,7 @@ def triangle_excess(
     return worst, where
 
 
+@checked
 def shortest_paths(
     matrix: Tensor,  # symmetric lengths of steps (n, n)
 ) -> Tensor:  # (n, n)
@@ -257,6 +260,7 @@ def _deal(
 
 # %%
 #| export
+@checked
 def classical_scaling(
     matrix: Tensor,  # distances (n, n)
 ) -> Tensor:  # points in the plane (n, 2)
@@ -315,6 +319,7 @@ def _metric(matrix: Tensor, repair: bool) -> Tensor:
 
 # %%
 #| export
+@checked
 class FiniteSpace(Manifold):
     "Finitely many points with given distances; a point is an index, int64 (..., 1)"
     trainable, coordinates, dim, options = False, 1, 0, {}  # options: other arguments that its text has to give
@@ -376,6 +381,7 @@ class FiniteSpace(Manifold):
 
 # %%
 #| export
+@checked
 class DistanceMatrix(FiniteSpace):
     "A finite space, given by the distances of its points"
 
@@ -457,6 +463,7 @@ def _links(edges: numpy.ndarray):
 
 # %%
 #| export
+@checked
 class Graph(FiniteSpace):
     "The nodes of an undirected graph, with the lengths of shortest paths"
 
@@ -589,6 +596,7 @@ report("and then shortest paths", shortest_paths(torch.maximum(mean, straight)))
 
 # %%
 #| export
+@checked
 def farthest_points(
     points: numpy.ndarray,  # (V, c)
     n: int,  # how many to choose
@@ -661,6 +669,7 @@ def _triangles(faces, n: int) -> numpy.ndarray:
 
 # %%
 #| export
+@checked
 class Mesh(FiniteSpace):
     "Corners of a triangle mesh, with geodesic distances on the surface by the heat method"
     dim = 2
@@ -689,6 +698,7 @@ class Mesh(FiniteSpace):
 
 # %%
 #| export
+@checked
 class PointCloud(FiniteSpace):
     "Points that lie on a surface, with geodesic distances on it by the heat method"
     dim = 2
@@ -791,6 +801,7 @@ for _name, _space in {"distance_matrix": DistanceMatrix, "graph": Graph, "mesh":
 
 # %%
 #| export
+@checked
 def named_files(
     text: str,  # such as "mesh(cortex.ply)+graph(friends.csv)"
 ) -> list[Path]:  # in the order in which they are named

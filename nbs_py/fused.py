@@ -40,6 +40,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from modreg.geometry.arguments import checked
 from modreg.geometry.inhibitors import Inhibitor
 from modreg.geometry.manifolds import Manifold
 from modreg.sparsity.weights import Layout, Slot
@@ -102,6 +103,7 @@ plt.show()
 
 # %%
 #| export
+@checked
 def size_of(
     w: Tensor,  # weights; of a convolution (…, *kernel)
     power: float = 1,  # n of eq. 6
@@ -112,6 +114,7 @@ def size_of(
     return size if power == 1 else size.pow(power)
 
 
+@checked
 def size_grad(
     w: Tensor,  # weights
     power: float = 1,  # n of eq. 6
@@ -233,6 +236,7 @@ def _not_half(fn: Callable, values: Tensor) -> Tensor:
 
 # %%
 #| export
+@checked
 class PenalizedWeight(nn.Module):
     "One weight with its neurons' points and the prices of its connections"
 
@@ -292,6 +296,7 @@ class PenalizedWeight(nn.Module):
 
 # %%
 #| export
+@checked
 def place_(part: PenalizedWeight, rows: Tensor, columns: Tensor | None, train: bool) -> None:
     "Make points the embedding of a weight: parameters, or buffers"
     for name, points in (("embedding", rows), ("column_embedding", None if columns is rows else columns)):
@@ -304,6 +309,7 @@ def place_(part: PenalizedWeight, rows: Tensor, columns: Tensor | None, train: b
 
 # %%
 #| export
+@checked
 def embed_(part: PenalizedWeight, given: Any, train: bool, generator: torch.Generator | None) -> None:
     "Points of a weight's neurons, as given or drawn"
     sizes = (part.layout.rows,) if part.layout.recurrent else (part.layout.rows, part.layout.columns)
@@ -338,12 +344,14 @@ def _checked(part: PenalizedWeight, embedding: Any, shape: tuple) -> Tensor:
 
 # %%
 #| export
+@checked
 @torch.no_grad()
 def distances_of(part: PenalizedWeight) -> Tensor:
     "Distances of output and input neurons (U, V) or (S, U, V)"
     return part.manifold.distance(*part.points).to(part.dtype)
 
 
+@checked
 def given_coefficients(part: PenalizedWeight, values: Any) -> Tensor:
     "Coefficients that were given, in the dtype and on the device of their weight"
     u, v, s, g = part.layout.rows, part.layout.columns, part.layout.replicas, part.layout.gates
@@ -359,6 +367,7 @@ def given_coefficients(part: PenalizedWeight, values: Any) -> Tensor:
 
 # %%
 #| export
+@checked
 class Given(Inhibitor):
     "Coefficients of one's own, as they are (eq. 5)"
 
@@ -395,6 +404,7 @@ def _panels(part: PenalizedWeight, points: tuple, *views: Tensor) -> Iterator[tu
         yield f.masked_fill(f == torch.inf, 0) if part.infinite else f, *(t[:, :, rows] for t in views)
 
 
+@checked
 def coefficient_view(
     coefficients: Tensor,  # (U, V), (G·U, V), or either led by S
     layout: Layout,
@@ -478,6 +488,7 @@ def _check_vjp(part: PenalizedWeight, weight: Tensor, vjp: tuple | None) -> None
                          "check both at equal and at opposite points, or train no embedding")
 
 
+@checked
 def penalty_of(
     part: PenalizedWeight,
     scale: float,  # λ over the number of connections
@@ -494,6 +505,7 @@ def penalty_of(
 
 # %%
 #| export
+@checked
 @torch.no_grad()
 def add_gradient_to(part: PenalizedWeight, scale: float) -> None:
     "Add the penalty's gradient to that of a weight, or of what it is computed from, and of a trained embedding"
@@ -529,6 +541,7 @@ def _gradient(parameter: Tensor) -> Tensor:
 
 # %%
 #| export
+@checked
 @torch.no_grad()
 def shrink_(part: PenalizedWeight, factor: float) -> None:
     "Replace each connection by the minimum of ½ (v - w)² + factor · f · |v|^n; n is 1 or 2"
@@ -546,6 +559,7 @@ def shrink_(part: PenalizedWeight, factor: float) -> None:
         part.weight.masked_fill_(~mask_of(part), 0)
 
 
+@checked
 def mask_of(
     part: PenalizedWeight,
 ) -> Tensor:  # like the weight

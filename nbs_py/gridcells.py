@@ -32,6 +32,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import grid_sample
 
+from modreg.geometry.arguments import checked
 from modreg.geometry import manifolds
 from modreg.lab import experiments
 from modreg.lab.runs import Run
@@ -139,6 +140,7 @@ def _gaussian(bins: int, width: float) -> Tensor:
     return torch.exp(-((k[:, None] - k) ** 2) / (2 * width**2))
 
 
+@checked
 def rate_maps(
     position: Tensor,  # where the rat was (M, 2) in m, the box's centre at 0
     activity: Tensor,  # of each neuron at that time (M, N)
@@ -200,6 +202,7 @@ def naive_autocorrelogram(picture, overlap=20):
 OVERLAP = 20  # least number of bins that a correlation is taken over
 
 
+@checked
 def autocorrelograms(
     maps: Tensor,  # (N, bins, bins), nan where there is none
 ) -> Tensor:  # Pearson's correlations (N, 2 bins - 1, 2 bins - 1), no shift in the middle; nan where too few bins overlap, or all are alike
@@ -253,6 +256,7 @@ def _polar(correlograms: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 # %%
 #| export
+@checked
 def grid_scores(
     maps: Tensor,  # (N, bins, bins), nan where there is none
 ) -> Tensor:  # (N,); nan for a map that is the same everywhere
@@ -290,6 +294,7 @@ assert grid_scores(torch.ones(1, 20, 20)).isnan().all()
 
 # %%
 #| export
+@checked
 def plot_maps(
     maps: Tensor,  # (N, bins, bins)
     axes,  # matplotlib axes, 2 rows of N
@@ -336,6 +341,7 @@ for width, scores in noise.items():
 SURROGATES = 39  # random maps for each neuron
 
 
+@checked
 def surrogates(
     maps: Tensor,  # (N, bins, bins), nan where there is none
     n: int = SURROGATES,  # for each map
@@ -356,6 +362,7 @@ def surrogates(
 
 # %%
 #| export
+@checked
 def chance(
     maps: Tensor,  # (N, bins, bins), nan where there is none
     n: int = SURROGATES,  # surrogates for each map
@@ -388,6 +395,7 @@ assert passed["hexagonal lattices"].all() and all(yes.float().mean() < 0.15 for 
 
 # %%
 #| export
+@checked
 @torch.no_grad()
 def network_maps(
     task: Navigation,
@@ -445,6 +453,7 @@ fig.savefig(folder / "gridcells.png", dpi=150)
 
 # %%
 #| export
+@checked
 def neighbour_likeness(
     maps: Tensor,  # (N, bins, bins)
     distances: Tensor,  # of the neurons on their manifold (N, N)
@@ -462,6 +471,7 @@ def neighbour_likeness(
 
 # %%
 #| export
+@checked
 def judge(
     maps: Tensor,  # (S, N, bins, bins)
     distances: Tensor,  # of the neurons on their manifold (S, N, N)
@@ -495,6 +505,7 @@ assert abs(neighbour_likeness(some, (torch.randperm(40, generator=g)[:, None] - 
 
 # %%
 #| export
+@checked
 def look(
     task: Navigation,
     run: Run | None,  # None: before training

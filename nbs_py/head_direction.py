@@ -34,6 +34,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from modreg.geometry.arguments import checked
 from modreg.layers.recurrent import RNN, Generators, Linear, near_identity_
 from modreg.lab.settings import Config
 from modreg.lab.training import Task
@@ -86,6 +87,7 @@ plt.show()
 
 # %%
 #| export
+@checked
 def headings(
     n: int,  # number of heads
     steps: int,  # turns of each T
@@ -97,6 +99,7 @@ def headings(
     return torch.cat([start, start + turn * torch.randn(steps, n, generator=generator).cumsum(0)])
 
 
+@checked
 def direction(
     heading: Tensor,  # in rad
 ) -> Tensor:  # (..., 2)
@@ -165,6 +168,7 @@ config
 
 # %%
 #| export
+@checked
 class HeadDirectionModel(nn.Module):
     "Encoder, recurrent layer and decoder, for several seeds at once"
 
@@ -194,6 +198,7 @@ class HeadDirectionModel(nn.Module):
 
 # %%
 #| export
+@checked
 def angular_error(
     said: Tensor,  # directions of any length (S, ..., 2)
     heading: Tensor,  # (S, ...) in rad
@@ -205,6 +210,7 @@ def angular_error(
 
 # %%
 #| export
+@checked
 class HeadDirection(Task):
     "Integration of turns: which way does a head face that was spun in the dark?"
 

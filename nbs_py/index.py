@@ -164,7 +164,8 @@ assert all(penalty() > 0 for penalty in penalties)
 # | | [explore](explore.ipynb) | seven figures that are small programs |
 # | | [coverings](coverings.ipynb) | why circle, torus and Klein bottle belong together |
 # | The paper | [reproduction](reproduction.ipynb) | what a faithful reproduction must know |
-# | Machinery | [specs](specs.ipynb) | spaces and inhibitors as text with arguments, read and never run |
+# | Machinery | [arguments](arguments.ipynb) | what a function takes stands in its signature, and every call is asked |
+# | | [specs](specs.ipynb) | spaces and inhibitors as text with arguments, read and never run |
 # | | [weights](weights.ipynb) | which parameters are weights, and which neurons their entries join |
 # | | [masks](masks.ipynb) | masks that hold, whatever the loop does |
 # | | [fused](fused.ipynb) | the penalty's arithmetic: one pass over a weight, tiles of distances |

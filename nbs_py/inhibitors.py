@@ -33,6 +33,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from modreg.geometry.arguments import checked
 from modreg.geometry.manifolds import MANIFOLDS, Manifold, check_positive, check_whole
 from modreg.geometry.specs import Registry
 
@@ -132,6 +133,7 @@ def _collapse(f: "Inhibitor") -> tuple[bool, str]:
 
 # %%
 #| export
+@checked
 class Inhibitor(ABC):
     "A function of distance: the price of a connection of that length; never negative, differentiable. A subclass gives `evaluate`"
     formula: ClassVar[str] = "f(d)"  # in LaTeX, for pictures
@@ -213,6 +215,7 @@ for sample in (far, torch.cat([far, torch.tensor([1.0])])):
 
 # %%
 #| export
+@checked
 @dataclass(frozen=True)
 class DifferenceOfGaussians(Inhibitor):
     "max g - g with g(d) = a·(exp(-d²/b) - exp(-c·d²)): near and far are dear, a ring between is free (eq. 8)"
@@ -284,6 +287,7 @@ plt.show()
 
 # %%
 #| export
+@checked
 @dataclass(frozen=True)
 class Ricker(Inhibitor):
     "max ψ - ψ with the Ricker wavelet ψ: near is free, a ring is dearest, far is a little less dear (eq. 7)"
@@ -308,6 +312,7 @@ class Ricker(Inhibitor):
 
 # %%
 #| export
+@checked
 @dataclass(frozen=True)
 class Diffusion(Inhibitor):
     "d²: the further, the dearer (appendix E)"
@@ -317,6 +322,7 @@ class Diffusion(Inhibitor):
         return d**2
 
 
+@checked
 @dataclass(frozen=True)
 class Sinusoid(Inhibitor):
     "50 + 50·cos 2d: rings of cheap and dear by turns (appendix E)"
@@ -331,6 +337,7 @@ class Sinusoid(Inhibitor):
 
 # %%
 #| export
+@checked
 @dataclass(frozen=True)
 class Gaussian(Inhibitor):
     "height·(1 - exp(-d²/(2·scale²))): near is free, far costs `height` and no more"
@@ -345,6 +352,7 @@ class Gaussian(Inhibitor):
         return -self.height * torch.expm1(-((d / self.scale) ** 2) / 2)
 
 
+@checked
 @dataclass(frozen=True)
 class Constant(Inhibitor):
     "The same for every connection, which makes the penalty plain L1"
@@ -366,6 +374,7 @@ class Constant(Inhibitor):
 
 # %%
 #| export
+@checked
 @dataclass(frozen=True)
 class Independent(Inhibitor):
     "0 up to `reach` and infinite beyond: with a reach of 0 each neuron is connected to itself alone, as in an IndRNN (appendix E)"
@@ -396,6 +405,7 @@ for _name, _maker in {"difference_of_gaussians": DifferenceOfGaussians, "ricker"
     INHIBITORS.register(_name, _maker)
 
 
+@checked
 def inhibitor(
     spec: str | Inhibitor,  # such as "diffusion", "ricker(s=2)"; or an inhibitor
 ) -> Inhibitor:  # the inhibitor
@@ -403,6 +413,7 @@ def inhibitor(
     return INHIBITORS.make(spec)
 
 
+@checked
 def register_inhibitor(
     name: str,  # for use wherever an inhibitor is named
     made: type[Inhibitor] | Inhibitor,  # a class whose arguments can be written, or an inhibitor that is ready
@@ -536,6 +547,7 @@ def _random_distances(space: Manifold, pairs: int, generator: torch.Generator | 
     return space.distance(x, y).flatten()
 
 
+@checked
 def mean_coefficient(
     manifold: str | Manifold,
     inhibitor: str | Inhibitor,
@@ -567,6 +579,7 @@ plt.show()
 
 # %%
 #| export
+@checked
 def matched(
     manifold: str | Manifold,  # to be scaled
     inhibitor: str | Inhibitor,
@@ -611,6 +624,7 @@ test_fail(lambda: matched(torus, dog, 500.0, 1000, seeded()), contains="no size"
 
 # %%
 #| export
+@checked
 def covering_radius(
     manifold: str | Manifold,
     n: int,  # how many neurons
@@ -625,6 +639,7 @@ def covering_radius(
     return sum(gaps) / draws
 
 
+@checked
 def matched_covering(
     manifold: str | Manifold,  # to be scaled
     radius: float,  # wanted covering radius, such as that of another space

@@ -52,6 +52,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from modreg.geometry.arguments import checked
 from modreg.layers.recurrent import RNN, Linear
 from modreg.lab.runs import fingerprint
 from modreg.lab.settings import Config
@@ -159,6 +160,7 @@ SHA256 = {"train": "9e9fa1ad55b1c2c95b08e37dd8e653f638fac2c6de904b79e813611eefbc
           "test": "d790b833ef8cf03a90db7bf1271b7520b83c45ce07ba3c1a9699df81e239eca0"}
 
 
+@checked
 def find_wikitext(
     folder: str | Path,  # holds `wikitext-2` or `wikitext-2-v1`
 ) -> dict[str, Path]:  # the files of "train", "valid" and "test"
@@ -176,6 +178,7 @@ def find_wikitext(
 # %%
 #| export
 #| fold Loaders
+@checked
 def download_wikitext() -> dict[str, Path]:  # the files of "train", "valid" and "test"
     "WikiText-2 from the cache or the network, with its hashes checked; FileNotFoundError if there is neither"
     try:
@@ -195,11 +198,13 @@ def download_wikitext() -> dict[str, Path]:  # the files of "train", "valid" and
 
 # %%
 #| export
+@checked
 def read_words(path: str | Path) -> list[str]:
     "All words of a file, and `<eos>` at the end of each line"
     return Path(path).read_text(encoding="utf-8").replace("\n", " <eos> ").split()
 
 
+@checked
 class Corpus:
     "Three texts as numbers (n,), `train`, `valid` and `test`, and the words that the numbers stand for"
 
@@ -226,6 +231,7 @@ class Corpus:
 _GRAMMAR = {"rat": "runs", "neuron": "fires", "weight": "falls", "path": "turns", "bottle": "leaks", "torus": "closes", "map": "folds", "word": "ends"}
 
 
+@checked
 def write_generated(
     folder: str | Path,
     sentences: int = 600,  # of the training text; a quarter as many in each of the others
@@ -257,6 +263,7 @@ def _corpus(source: str, folder: str | None, vocabulary: int) -> Corpus:
         return corpus
 
 
+@checked
 def load_corpus(config: LanguageConfig) -> Corpus:
     "The text of a run"
     return _corpus(config.corpus, os.environ.get("MODREG_DATA") or None, config.vocabulary)
@@ -297,6 +304,7 @@ plt.show()
 
 # %%
 #| export
+@checked
 def cross_entropy(
     scores: Tensor,  # (S, T, batch, V)
     words: Tensor,  # the words that came (S, T, batch)
@@ -306,6 +314,7 @@ def cross_entropy(
     return each.view(len(scores), -1).mean(1)
 
 
+@checked
 def batchify(
     text: Tensor,  # (n,)
     count: int,  # number of columns
@@ -316,6 +325,7 @@ def batchify(
 
 # %%
 #| export
+@checked
 @torch.no_grad()
 def perplexity(
     model: nn.Module,  # maps words (S, T, batch) and a state or None to scores (S, T, batch, V) and the next state
@@ -334,6 +344,7 @@ def perplexity(
 
 # %%
 #| export
+@checked
 def unigram(
     corpus: Corpus,
 ) -> Tensor:  # log of each word's share of the training text (V,), float64
@@ -342,6 +353,7 @@ def unigram(
     return (counts / counts.sum()).log()
 
 
+@checked
 def bigram(
     corpus: Corpus,
     text: Tensor,  # (L, columns)
@@ -390,6 +402,7 @@ test_close(perplexity(Unread(unigram(known)), batchify(known.test, 1), 1).item()
 LAYERS = 3  # recurrent layers
 
 
+@checked
 class WordEmbedding(nn.Module):
     "A vector for each word, for several seeds at once"
 
@@ -417,6 +430,7 @@ class WordEmbedding(nn.Module):
 
 # %%
 #| export
+@checked
 class LanguageModel(nn.Module):
     "Word vectors, three recurrent layers and a linear decoder (appendix A.2), for several seeds at once"
 
@@ -462,6 +476,7 @@ class LanguageModel(nn.Module):
 # %%
 #| export
 #| fold
+@checked
 class SeedSGD(torch.optim.Optimizer):
     "Gradient descent with a rate for each seed"
 
@@ -486,6 +501,7 @@ class SeedSGD(torch.optim.Optimizer):
 # %%
 #| export
 #| fold
+@checked
 class AnnealOnPlateau:
     "Divides a seed's rate by `factor` after each epoch whose `metric` is no new best for that seed"
 
@@ -535,6 +551,7 @@ test_eq(weights[:, 0].tolist(), [1 - 1 / 4, 1 - 1 / 16])
 
 # %%
 #| export
+@checked
 @dataclass
 class CarriedState:
     "What a window leaves to the next; it belongs to an epoch, and travels with its batches"
@@ -542,6 +559,7 @@ class CarriedState:
     state: Tensor | None = None  # (S, 3, batch, N); None before the first window
 
 
+@checked
 def windows(
     text: Tensor,  # (n,)
     config: LanguageConfig,
@@ -557,6 +575,7 @@ def windows(
 
 # %%
 #| export
+@checked
 class Language(Task):
     "Guess the next word of WikiText-2 (section 4.2 and appendix A.2)"
 
@@ -634,6 +653,7 @@ fig.savefig(folder / "learning.png", dpi=150)
 
 # %%
 #| export
+@checked
 @torch.no_grad()
 def generate(
     model: LanguageModel,
@@ -674,6 +694,7 @@ display(Markdown(sample))
 
 # %%
 #| export
+@checked
 @torch.no_grad()
 def surprisal(
     model: LanguageModel,

@@ -35,6 +35,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from modreg.geometry.arguments import checked
 from modreg.geometry.specs import Registry, split
 
 if TYPE_CHECKING:
@@ -199,6 +200,7 @@ plt.show()
 
 # %%
 #| export
+@checked
 def check_points(
     manifold: "Manifold",  # where they should lie
     x: Tensor,  # points (..., coordinates)
@@ -274,6 +276,7 @@ def _flattened(x: Tensor) -> Tensor:
 
 # %%
 #| export
+@checked
 class Manifold(ABC):
     "A metric space for neurons; a subclass gives `dim`, `coordinates`, `diameter` and the four abstract methods"
     chart_labels = ("x", "y")  # axis labels for `chart`
@@ -354,6 +357,7 @@ plt.show()
 # %%
 #| export
 #| fold Guards for fields
+@checked
 def check_whole(**values: int) -> None:
     "Raise ValueError unless each value is a whole number of 1 or more"
     for name, value in values.items():
@@ -361,6 +365,7 @@ def check_whole(**values: int) -> None:
             raise ValueError(f"{name} is {value!r}; give a whole number of 1 or more")
 
 
+@checked
 def check_positive(**values: float) -> None:
     "Raise ValueError unless each value is a positive finite number"
     for name, value in values.items():
@@ -368,6 +373,7 @@ def check_positive(**values: float) -> None:
             raise ValueError(f"{name} is {value!r}; give a positive finite number")
 
 
+@checked
 def draw(
     sampler: Callable,  # such as torch.rand
     n: int | tuple[int, ...],  # how many points; (s, n) draws s sets
@@ -395,6 +401,7 @@ def draw(
 
 # %%
 #| export
+@checked
 def wrap(
     delta: Tensor,  # differences of coordinates
     period: float,  # length after which the coordinate comes back
@@ -495,6 +502,7 @@ class _Flat(Manifold):
 
 # %%
 #| export
+@checked
 @dataclass(frozen=True)
 class Torus(_Flat):
     "The flat torus R^dim / (period·Z)^dim (appendix D)"
@@ -517,6 +525,7 @@ class Torus(_Flat):
 
 # %%
 #| export
+@checked
 @dataclass(frozen=True)
 class Circle(_Flat):
     "The circle with arc length, which is a flat torus of one dimension (appendix D)"
@@ -644,6 +653,7 @@ def _turn_home(x: Tensor, period: float) -> Tensor:
 
 # %%
 #| export
+@checked
 @dataclass(frozen=True)
 class KleinBottle(_Flat):
     "The flat Klein bottle, the square with (x, y) ~ (x + period, period - y) and (x, y) ~ (x, y + period) (appendix D)"
@@ -690,6 +700,7 @@ test_eq(klein.check(moved)[0], False)
 # %%
 #| export
 #| fold Euclidean space
+@checked
 @dataclass(frozen=True)
 class Euclidean(_Flat):
     "Euclidean space R^dim, with points drawn from the cube [0, side]^dim; for trained embeddings"
@@ -826,6 +837,7 @@ def _hammer(unit: Tensor) -> Tensor:
 
 # %%
 #| export
+@checked
 @dataclass(frozen=True)
 class Sphere(Manifold):
     "The round sphere in R^(dim + 1) with great-circle distance (appendix D)"
@@ -913,6 +925,7 @@ MANIFOLDS.register("s", Sphere, numbered=True)
 
 # %%
 #| export
+@checked
 def manifold(
     spec: str | Manifold,  # such as "torus", "torus6", "r3", "torus(period=20)"; or a manifold
 ) -> Manifold:  # the manifold
@@ -920,6 +933,7 @@ def manifold(
     return MANIFOLDS.make(spec)
 
 
+@checked
 def register_manifold(
     name: str,  # for use wherever a space is named
     space: type[Manifold] | Manifold | Callable[..., Manifold],  # a class whose arguments can be written, a space that is ready, or a function
@@ -934,6 +948,7 @@ def register_manifold(
 # %%
 #| export
 #| fold Several spaces
+@checked
 def manifolds_of(
     specs: str | Manifold | Sequence[str | Manifold],  # one for all, or one for each; in one text with commas between them
     count: int,  # how many are wanted
@@ -971,6 +986,7 @@ plt.show()
 # %%
 #| export
 #| fold The picture's code
+@checked
 def plot_from_point(
     manifold: Manifold,  # circle, sphere, torus or Klein bottle
     point: Tensor,  # one point (coordinates,)

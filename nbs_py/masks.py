@@ -51,6 +51,7 @@ from torch.optim.optimizer import register_optimizer_step_post_hook
 from torch.optim.swa_utils import AveragedModel
 from torch.utils.hooks import unserializable_hook
 
+from modreg.geometry.arguments import checked
 from modreg.geometry.specs import nearest
 from modreg.layers.sparse import use_dense_products
 from modreg.sparsity.weights import slots
@@ -136,6 +137,7 @@ PIECE = 2**18  # weights that fit a processor's cache
 INTEGERS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}  # by bytes
 
 
+@checked
 def bits(values: Tensor) -> Tensor:
     "The bits of floats, as integers in the same memory"
     return values.view(INTEGERS[values.element_size()])
@@ -147,6 +149,7 @@ def _pieces(*tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
     return zip(*(t.view(-1).split(PIECE) if flat else [t] for t in tensors), strict=True)
 
 
+@checked
 @torch.no_grad()
 def mask_(
     values: Tensor,  # a weight, its gradient or a moment; changed in place
@@ -169,6 +172,7 @@ for dtype in (torch.float64, torch.float32, torch.bfloat16, torch.float16, torch
 
 # %%
 #| export
+@checked
 def check_names(
     names: Iterable[str],
     weights: dict[str, Tensor],  # by name
@@ -182,6 +186,7 @@ def check_names(
 
 # %%
 #| export
+@checked
 def as_masks(
     masks: dict[str, Tensor],  # by name; True or 1 where a weight stays, False or 0 where it is pruned
     weights: dict[str, Tensor],  # by name
@@ -205,6 +210,7 @@ def as_masks(
 
 # %%
 #| export
+@checked
 def masked(
     gradient: Tensor,
     mask: Tensor,  # True where a value stays; same shape
@@ -217,6 +223,7 @@ def masked(
     return torch.where(mask, gradient, torch.zeros((), dtype=gradient.dtype, device=gradient.device))
 
 
+@checked
 def mask_gradient_(weight: nn.Parameter, mask: Tensor) -> None:
     "Take from a weight's gradient what lies outside of a mask, in place where that is possible"
     if weight.grad is None:
@@ -244,6 +251,7 @@ def mask_gradient_(weight: nn.Parameter, mask: Tensor) -> None:
 
 # %%
 #| export
+@checked
 class MaskedModule:
     "The weights of one module within their masks"
 
@@ -324,6 +332,7 @@ def _probe(mask: Tensor) -> Tensor:
 
 # %%
 #| export
+@checked
 class PrunedModule(MaskedModule):
     "Masks that change in the course of training"
 
@@ -389,6 +398,7 @@ def _is_accumulated(weight: Tensor) -> bool:
 
 # %%
 #| export
+@checked
 def watch_gradient(guard: "Guard", name: str) -> list:
     "Two hooks on a weight: for gradients that are handed out, and for those that are accumulated"
     weight, this = guard.weights[name], weakref.ref(guard)
@@ -415,6 +425,7 @@ def watch_gradient(guard: "Guard", name: str) -> list:
 
 # %%
 #| export
+@checked
 def mask_before_forward(
     guard: "Guard",
     name: str,
@@ -436,6 +447,7 @@ def _is_traced() -> bool:
     return torch.compiler.is_compiling() or torch.jit.is_tracing()
 
 
+@checked
 def give_back(
     guard: "Guard",
     called: nn.Module,  # whose forward pass is over
@@ -471,6 +483,7 @@ def _watch_optimizers() -> None:
 
 # %%
 #| export
+@checked
 def copy_guard(guard: "Guard", memo: dict) -> "Guard":
     "What copy.deepcopy makes of a guard: one that stands at the copied module, and knows where it comes from"
     memo[id(guard)] = copied = object.__new__(type(guard))
@@ -483,6 +496,7 @@ def copy_guard(guard: "Guard", memo: dict) -> "Guard":
 
 # %%
 #| export
+@checked
 class Guard(PrunedModule):
     "Keeps the weights of one module within their masks, whoever writes to them"
 
@@ -541,6 +555,7 @@ class Guard(PrunedModule):
 
 # %%
 #| export
+@checked
 def tell_copies(
     guard: PrunedModule,
     masks: dict[str, Tensor],  # by attribute
@@ -557,12 +572,14 @@ def tell_copies(
 
 # %%
 #| export
+@checked
 def guards_of(model: nn.Module) -> list[Guard]:
     "All guards at modules of a model, whoever placed them there"
     hooks = [hook for module in model.modules() for hook in module._state_dict_pre_hooks.values()]
     return [guard for hook in hooks if isinstance(guard := getattr(hook, "__self__", None), Guard)]
 
 
+@checked
 def follow(
     average: nn.Module,  # a copy of a model
 ) -> None:
@@ -607,6 +624,7 @@ register_module_parameter_registration_hook(_replaced)
 
 # %%
 #| export
+@checked
 def check_maskable(weights: dict[str, nn.Parameter]) -> dict[str, nn.Parameter]:
     "The weights; ValueError if one is of a kind that cannot be masked"
     for name, weight in weights.items():
@@ -677,6 +695,7 @@ class _ByName:
 
 # %%
 #| export
+@checked
 class Masks(_ByName):
     "Masks of a model's weights that hold, whatever the loop does"
 
@@ -855,6 +874,7 @@ def _smallest(parts: list[np.ndarray], zeros: int, first: np.ndarray | None, pru
 
 # %%
 #| export
+@checked
 def smallest(
     values: Sequence[Tensor],  # (S, n₁), (S, n₂), …, which stand side by side: n = n₁ + n₂ + …
     zeros: int | Sequence[int],  # how many of each row

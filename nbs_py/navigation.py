@@ -36,6 +36,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from modreg.geometry.arguments import checked
 from modreg.layers.recurrent import RNN, Generators, Linear, near_identity_
 from modreg.lab.settings import Config, setting
 from modreg.lab.training import Task
@@ -151,6 +152,7 @@ def _avoid(position: Tensor, heading: Tensor) -> tuple[Tensor, Tensor]:
 
 # %%
 #| export
+@checked
 def paths(
     n: int,  # number of paths
     steps: int,  # steps of each path T
@@ -220,6 +222,7 @@ SIGMA = 0.12  # width of a place cell, m
 PIECE = 2**18  # activities that fit a processor's cache
 
 
+@checked
 class PlaceCells(nn.Module):
     "Place cells at fixed spots, drawn uniformly in the box for each seed"
 
@@ -282,6 +285,7 @@ test_close(activity.sum(), 1, eps=1e-5)
 
 # %%
 #| export
+@checked
 def position_error(
     decoded: Tensor,  # (S, ..., 2) in m
     position: Tensor,  # (S, ..., 2) in m
@@ -319,6 +323,7 @@ print(f"decoding true activity of {cells.centres.shape[1]} cells: {best:.1f} cm;
 STEP = math.sqrt(2) * SPEED * DT  # root mean square of the displacement in a step away from walls, m
 
 
+@checked
 class PathIntegrator(nn.Module):
     "Encoder, recurrent layer and decoder of the paper's figure 4, for several seeds at once"
 
@@ -356,6 +361,7 @@ class PathIntegrator(nn.Module):
 
 # %%
 #| export
+@checked
 class Navigation(Task):
     "Path integration with place cells (section 4.1 and appendix A.1)"
 
@@ -439,6 +445,7 @@ fig.savefig(folder / "learning.png", dpi=150)
 
 # %%
 #| export
+@checked
 @torch.no_grad()
 def plot_paths(
     task: Navigation,

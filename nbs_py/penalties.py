@@ -28,6 +28,7 @@
 import torch
 from torch import Tensor
 
+from modreg.geometry.arguments import checked
 from modreg.sparsity.regularizer import ModuliRegularizer
 from modreg.sparsity.weights import permuted
 
@@ -79,6 +80,7 @@ plt.show()
 
 # %%
 #| export
+@checked
 class NoPenalty(ModuliRegularizer):
     "No price at all, under the same loop as the others"
 
@@ -86,6 +88,7 @@ class NoPenalty(ModuliRegularizer):
         return torch.zeros_like(distances)
 
 
+@checked
 class L1(ModuliRegularizer):
     "The mean price for every connection; where a price is infinite it stays so, and is no part of the mean"
 
@@ -96,6 +99,7 @@ class L1(ModuliRegularizer):
         return torch.where(finite, mean, f)
 
 
+@checked
 class L2(L1):
     "The same on squares: weight decay, with the mean price"
 
@@ -109,6 +113,7 @@ class L2(L1):
 
 # %%
 #| export
+@checked
 class Shuffled(ModuliRegularizer):
     "The same prices in random places"
 
@@ -117,6 +122,7 @@ class Shuffled(ModuliRegularizer):
         return permuted(f.reshape(-1, f.shape[-2] * f.shape[-1]), generator).view_as(f)
 
 
+@checked
 class DistanceShuffled(ModuliRegularizer):
     "The prices of the neurons in another order: C[p][:, p]; where outputs and inputs are different neurons, C[p][:, q]"
 
@@ -140,6 +146,7 @@ class DistanceShuffled(ModuliRegularizer):
 
 # %%
 #| export
+@checked
 def communicability(
     size: Tensor,  # |W| (…, N, N), to and from
 ) -> Tensor:  # (…, N, N), 0 on the diagonal
@@ -150,6 +157,7 @@ def communicability(
     return walks - torch.diag_embed(walks.diagonal(dim1=-2, dim2=-1))
 
 
+@checked
 class SeRNN(ModuliRegularizer):
     "Distance times communicability times |W|, each gate a network of its own (Achterberg et al. 2023)"
 

@@ -34,6 +34,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from modreg.geometry.arguments import checked
 from modreg.geometry.manifolds import (
     MANIFOLDS,
     Manifold,
@@ -209,6 +210,7 @@ def _product_vjp(spaces, weights, parts: list[tuple], diameter: float) -> tuple:
 
 # %%
 #| export
+@checked
 @dataclass(frozen=True, init=False)
 class Product(Manifold):
     "The product of spaces, with d² = Σ (w·d)²; a point has the coordinates of one factor after those of another"
@@ -417,6 +419,7 @@ def _on_module(space: Manifold, k: int, x: Tensor) -> Tensor:
 
 # %%
 #| export
+@checked
 @dataclass(frozen=True, init=False)
 class Modules(Manifold):
     "Modules of neurons, each on a space of its own, and one distance between any two modules"
@@ -572,6 +575,7 @@ class _LineAngle(torch.autograd.Function):
 
 # %%
 #| export
+@checked
 @dataclass(frozen=True)
 class ProjectivePlane(Sphere):
     "The sphere with opposite points made one: lines through the origin, and the angles between them"
@@ -719,6 +723,7 @@ def _polar_gradient(x, y, rho, sigma, fall, angle, grad) -> tuple[Tensor, Tensor
 
 # %%
 #| export
+@checked
 @dataclass(frozen=True)
 class HyperbolicDisc(Manifold):
     "A disc of the hyperbolic plane; a point is its direction from the centre times its distance from there"

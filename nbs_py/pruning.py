@@ -36,6 +36,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from modreg.geometry.arguments import checked
 from modreg.sparsity.masks import GUARDS, Masks, as_masks, check_names, guards_of, mask_, smallest
 from modreg.sparsity.weights import find_weights, permuted, slots, weight_matrices
 
@@ -97,6 +98,7 @@ SCHEDULES = {  # share of the target after a share of the epochs
 
 # %%
 #| export
+@checked
 def progress(
     epoch: int,  # 0-based
     epochs: int,  # number of epochs
@@ -118,6 +120,7 @@ def progress(
 
 # %%
 #| export
+@checked
 def scheduled_sparsity(
     epoch: int,  # 0-based
     target: float,  # sparsity in the last epoch
@@ -154,6 +157,7 @@ test_close(scheduled_sparsity(1, 0.9, 31), 0.03)
 
 # %%
 #| export
+@checked
 def erk_shares(
     weights: dict[str, Tensor],  # by name, (rows, columns, ...) each
     target: float,  # share of zeros of all of them together
@@ -191,6 +195,7 @@ test_eq(erk["100 × 4"], 0)  # it would be more than dense, so the others give w
 SHARES = ("global", "layer", "erk")
 
 
+@checked
 def check_blocks(blocks: dict[str, Tensor], weights: dict[str, Tensor]) -> dict[str, Tensor]:
     "Blocks of neurons for some weights; ValueError if they are not groups of a weight's own neurons"
     check_names(blocks, weights, "blocks are given")
@@ -203,6 +208,7 @@ def check_blocks(blocks: dict[str, Tensor], weights: dict[str, Tensor]) -> dict[
 
 # %%
 #| export
+@checked
 def shares_by_threshold(
     shares: str | dict[str, float],  # "global", "layer", "erk", or by name
     weights: dict[str, Tensor],  # by name
@@ -235,11 +241,13 @@ def shares_by_threshold(
 
 # %%
 #| export
+@checked
 def rows(values: Iterable[Tensor], replicas: int | None) -> list[Tensor]:
     "Tensors as matrices with a row for each replica"
     return [value.reshape(replicas or 1, -1) for value in values]
 
 
+@checked
 def share_of_zeros(weights: Iterable[Tensor], replicas: int | None) -> Tensor:
     "Share of values that are exactly zero, () or (S,)"
     parts = rows((w.detach() for w in weights), replicas)
@@ -247,6 +255,7 @@ def share_of_zeros(weights: Iterable[Tensor], replicas: int | None) -> Tensor:
     return share if replicas else share[0]
 
 
+@checked
 def sparsity(
     model: nn.Module,
     replicas: int | None = None,  # number of replicas S if dimension 0 of each parameter is theirs
@@ -334,6 +343,7 @@ def _parts(values: Tensor, like: Collection[Tensor]) -> list[Tensor]:
     return [part.reshape(t.shape) for part, t in zip(parts, like, strict=True)]
 
 
+@checked
 def cut(
     sparsifier: "Sparsifier",
     sizes: dict[str, Tensor],  # by name, shaped like the weights; of these the smallest magnitudes go
@@ -364,6 +374,7 @@ def cut(
 
 # %%
 #| export
+@checked
 class Sparsifier(_Masked, ABC):
     "Decides which weights are there: masks before the first step, and from each epoch on"
 
@@ -422,6 +433,7 @@ class Sparsifier(_Masked, ABC):
 
 # %%
 #| export
+@checked
 class FixedMasks(Sparsifier):
     "Masks that stay as they are"
 
@@ -450,6 +462,7 @@ def _warn_of_others(model: nn.Module, masks: dict[str, Tensor]) -> None:
 
 # %%
 #| export
+@checked
 def block_magnitudes(
     weight: Tensor,  # (..., N, N)
     groups: Tensor,  # the block of each neuron (..., N)
@@ -467,6 +480,7 @@ def block_magnitudes(
 
 # %%
 #| export
+@checked
 class MagnitudePruner(Sparsifier):
     "Magnitude pruning on a schedule: the smallest weights become, and stay, exactly zero (section 4)"
 
@@ -622,6 +636,7 @@ def _check_copied(original: dict[str, Tensor], weights: dict[str, Tensor]) -> No
 
 # %%
 #| export
+@checked
 @torch.no_grad()
 def scale_to_left_(
     weight: Tensor,  # (rows, columns, …), or (S, rows, columns, …); changed in place
@@ -647,6 +662,7 @@ test_close(sums[mask.any(1)].std().item(), 10, eps=0.5)  # as of 100 normal numb
 
 # %%
 #| export
+@checked
 def shuffle_mask(
     mask: Tensor,  # (rows, columns, …), or (S, rows, columns, …)
     generator: torch.Generator | None = None,
@@ -674,6 +690,7 @@ def _hold(model: nn.Module, weights: dict[str, Tensor], masks: dict[str, Tensor]
 SCALES = ("dense", "left")
 
 
+@checked
 @torch.no_grad()
 def reinitialize(
     model: nn.Module,

@@ -37,6 +37,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from modreg.geometry.arguments import checked
 from modreg.lab import experiments
 from modreg.lab.runs import Run
 from modreg.lab.settings import setting
@@ -148,6 +149,7 @@ from modreg.tasks.navigation import BOX, DT
 RATS = {"sargolini": (1.0, 1.0), "tanni": (3.5, 2.5)}  # recordings, and the sides of their boxes in m
 
 
+@checked
 @dataclass(frozen=True)
 class Recording:
     "Where a rat was, and when"
@@ -159,6 +161,7 @@ class Recording:
 
 # %%
 #| export
+@checked
 def load_recording(
     name: str,  # "sargolini" or "tanni"
     folder: str | Path | None = None,  # holds `rat-trajectories`; the environment variable MODREG_DATA if not given
@@ -185,6 +188,7 @@ def load_recording(
 
 # %%
 #| export
+@checked
 def generated_recording(name: str) -> Recording:
     "A made-up recording in the box of a recorded rat: a simulated rat, slowed down eight times, with frames missing"
     walk = paths(1, 4000, torch.Generator().manual_seed(len(name)))[:, 0].double().numpy()
@@ -252,6 +256,7 @@ plt.show()
 FASTEST = 1.2  # between two frames nothing that is faster is taken for a rat, m/s
 
 
+@checked
 def segments(
     rat: Recording,
 ) -> list[tuple[np.ndarray, np.ndarray]]:  # times (n,) in s and positions (n, 2) in m of each
@@ -285,6 +290,7 @@ for name, rat in recordings.items():
 
 # %%
 #| export
+@checked
 def real_paths(
     rat: Recording,
     steps: int,  # steps of each path T
@@ -364,6 +370,7 @@ plt.show()
 
 # %%
 #| export
+@checked
 def matching_pace(
     rat: Recording,
     mapping: str = "centre",  # "centre" or "stretch"
@@ -373,6 +380,7 @@ def matching_pace(
     return max(1, round(navigation.SPEED * math.sqrt(math.pi / 2) / speed.item()))
 
 
+@checked
 def walks_of(
     recordings: dict[str, Recording],
     steps: int,  # steps of each path T
@@ -411,6 +419,7 @@ folder
 
 # %%
 #| export
+@checked
 @torch.no_grad()
 def errors_along(
     task: Navigation,
@@ -423,6 +432,7 @@ def errors_along(
     return 100 * (task.cells.decode(scores) - walk[:, 1:]).norm(dim=-1).mean(-1)
 
 
+@checked
 @torch.no_grad()
 def limits_along(
     task: Navigation,
@@ -495,6 +505,7 @@ fig.savefig(folder / "rats.png", dpi=150)
 
 # %%
 #| export
+@checked
 def look(
     task: Navigation,
     run: Run | None,  # None: before training
@@ -512,6 +523,7 @@ def look(
 
 # %%
 #| export
+@checked
 def plot_sparsities(
     rows: list[dict[str, Any]],  # of a survey: each a `condition` or a `limit`, with its `sparsity` and the seeds' errors by path
     name: str,  # of the paths

@@ -37,6 +37,8 @@ from torch import Tensor, nn
 from torch.autograd import forward_ad
 from torch.nn.utils.rnn import PackedSequence
 
+from modreg.geometry.arguments import checked
+
 # %%
 #| hide
 import matplotlib.pyplot as plt
@@ -133,6 +135,7 @@ class _Refusal(torch.autograd.Function):
         raise RuntimeError("the backward pass of this layer is written by hand and cannot be differentiated again; take `as_torch()` of a recurrent layer, or `use_sparse_products(model, {})`")
 
 
+@checked
 def first_derivatives(backward: Callable) -> Callable:
     "A backward pass whose results cannot be differentiated again, and say so; among the saved tensors are inputs and outputs from which a path leads to all that they depend on"
 
@@ -365,6 +368,7 @@ for s in range(2):
 
 # %%
 #| export
+@checked
 class ElmanWeights(nn.Module):
     "The parameters of `torch.nn.RNN` by their names, for `replicas` copies if asked"
 
@@ -649,6 +653,7 @@ class RNN(ElmanWeights):
 
 # %%
 #| export
+@checked
 @torch.no_grad()
 def near_identity_(
     weight: Tensor,  # recurrent matrix (..., N, N), changed in place

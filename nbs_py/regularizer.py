@@ -34,6 +34,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from modreg.geometry.arguments import checked
 from modreg.geometry import inhibitors, manifolds
 from modreg.geometry.inhibitors import Inhibitor
 from modreg.geometry.manifolds import Manifold
@@ -269,6 +270,7 @@ reg.masks()["weight_hh_l0"].int()
 
 # %%
 #| export
+@checked
 def equal_pull(
     strength: float,  # λ of the mean form at width `reference`
     n: int,  # width to scale to
@@ -297,6 +299,7 @@ test_close(pulls[0], pulls[1], eps=1e-15)
 RAMPS = {"constant": lambda x: 1.0, "linear": lambda x: x, "cubic": lambda x: 1 - (1 - x) ** 3, "late": lambda x: x**3}
 
 
+@checked
 def ramp(
     share: float,  # share of the training that is done, from 0 to 1
     kind: str = "linear",  # "constant" (the paper), "linear", "cubic" (fast at first), "late" (slow at first)
@@ -365,6 +368,7 @@ def _differentiated(part: PenalizedWeight, scale: float, total: Callable) -> Ten
 
 # %%
 #| export
+@checked
 class PenaltyValue(nn.Module):
     "The value of a penalty on some weights of a model: the sum over its parts, one for each weight"
 
@@ -438,6 +442,7 @@ def _check_unscaled(scaler: Any) -> None:
 
 # %%
 #| export
+@checked
 class Penalty(PenaltyValue):
     "A penalty with its steps, which need no graph"
 
@@ -599,6 +604,7 @@ def _check_inhibitor(
 
 # %%
 #| export
+@checked
 class ModuliRegularizer(Penalty):
     "Moduli regularization (eq. 6 in mean form) of the weights of a layer, or of some weights of a model"
 

@@ -34,6 +34,7 @@ from numbers import Real
 import torch
 from torch import Tensor, nn
 
+from modreg.geometry.arguments import checked
 from modreg.geometry.specs import nearest
 from modreg.layers.edges import EdgeRNN
 from modreg.layers.recurrent import RNN, Linear
@@ -121,6 +122,7 @@ plt.show()
 
 # %%
 #| export
+@checked
 class Random(Sparsifier):
     "Masks that are drawn by lot before training, and stay"
 
@@ -160,12 +162,14 @@ class Random(Sparsifier):
 
 # %%
 #| export
+@checked
 def lots(sparsifier: Sparsifier) -> dict[str, Tensor]:
     "A random number between 0 and 1 for each weight"
     device = "cpu" if sparsifier.generator is None else sparsifier.generator.device
     return {name: torch.rand(w.shape, generator=sparsifier.generator, device=device).to(w.device) for name, w in sparsifier.weights.items()}
 
 
+@checked
 def by_block(
     sparsifier: Sparsifier,
     sizes: dict[str, Tensor],  # a number for each weight, by name
@@ -174,6 +178,7 @@ def by_block(
     return {name: block_magnitudes(size, sparsifier.blocks[name]) if name in sparsifier.blocks else size for name, size in sizes.items()}
 
 
+@checked
 def born(sparsifier: Sparsifier, sizes: dict[str, Tensor]) -> dict[str, Tensor]:
     "Masks of the target's sparsity, with the largest of what is given"
     return cut(sparsifier, by_block(sparsifier, sizes), sparsifier.epochs)
@@ -181,6 +186,7 @@ def born(sparsifier: Sparsifier, sizes: dict[str, Tensor]) -> dict[str, Tensor]:
 
 # %%
 #| export
+@checked
 def keep_fan_in(sparsifier: Sparsifier, sizes: dict[str, Tensor]) -> dict[str, Tensor]:
     "Masks whose rows all have the same number of weights, of the share that their matrix has; fewer where fewer are allowed"
     masks, lead = {}, 2 if sparsifier.replicas else 1
@@ -192,6 +198,7 @@ def keep_fan_in(sparsifier: Sparsifier, sizes: dict[str, Tensor]) -> dict[str, T
     return masks
 
 
+@checked
 @torch.no_grad()
 def enlarge_(sparsifier: Sparsifier) -> None:
     "Multiply each row of the weights by √(columns ÷ left)"
@@ -221,6 +228,7 @@ test_close(layer.weight, before * sparsifier.masks["weight"] * 10**0.5, eps=1e-6
 
 # %%
 #| export
+@checked
 class Geometric(Random):
     "The weights whose price is least, chosen before training"
 
@@ -256,6 +264,7 @@ class Geometric(Random):
 
 # %%
 #| export
+@checked
 def priced(sparsifier: Sparsifier) -> dict[str, Tensor]:
     "Prices of the weights that have some, in the weights' shapes; ValueError if there are none, or they don't fit"
     if not sparsifier.prices:
@@ -295,6 +304,7 @@ assert lengths.max() - lengths.min() < apart[runs["random"][1][0]].max() / 4
 
 # %%
 #| export
+@checked
 def exchange(
     sparsifier: Sparsifier,
     share: float,  # of each matrix' weights that are exchanged
@@ -320,6 +330,7 @@ def exchange(
 
 # %%
 #| export
+@checked
 class Rewiring(Random):
     "Masks that change while their density stays: a subclass says where weights grow"
 
@@ -351,6 +362,7 @@ class Rewiring(Random):
 
 # %%
 #| export
+@checked
 class SET(Rewiring):
     "Sparse evolutionary training: weights grow by lot (Mocanu et al., 2018)"
 
@@ -381,6 +393,7 @@ assert (old & (sizes >= least) <= new).all()
 
 # %%
 #| export
+@checked
 class RigL(Rewiring):
     "Rigged lottery: weights grow where the gradient is largest, fewer from epoch to epoch (Evci et al., 2020)"
 
@@ -427,6 +440,7 @@ assert gradient[grown].min() >= gradient[stayed].max() and grown.sum() > 0
 
 # %%
 #| export
+@checked
 class Regrow(Rewiring):
     "Weights grow where they are cheap, by lot: in proportion to exp(-price ÷ (heat · mean price))"
 
@@ -484,6 +498,7 @@ for name, (error, masks) in runs.items():
 
 # %%
 #| export
+@checked
 def register_sparsifier(
     kind: type[Sparsifier],  # a subclass with a `name`
 ) -> type[Sparsifier]:  # the same, so that it can stand above a class as @register_sparsifier
@@ -505,6 +520,7 @@ for _kind in (Random, Geometric, SET, RigL, Regrow):
 
 # %%
 #| export
+@checked
 def sparsifier(
     text: str | type[Sparsifier],  # such as "rigl" or "rigl(share=0.1)"; or a class
 ) -> Callable[..., Sparsifier]:  # makes it, of a model and so on
@@ -583,6 +599,7 @@ def _rule(layer: nn.Module) -> Callable | None:
 
 # %%
 #| export
+@checked
 @torch.no_grad()
 def weight_uses(
     model: nn.Module,
@@ -614,6 +631,7 @@ def weight_uses(
 
 # %%
 #| export
+@checked
 def multiplications(
     model: nn.Module,
     uses: dict[str, float],  # of `weight_uses`

@@ -37,6 +37,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import Dataset
 
+from modreg.geometry.arguments import checked
+
 # %%
 #| hide
 import matplotlib.pyplot as plt
@@ -71,6 +73,7 @@ plt.show()
 
 # %%
 #| export
+@checked
 @cache
 def duration(path: Path) -> float:  # s
     "Length of a sound, which a task asks for several times; the file is opened once"
@@ -85,6 +88,7 @@ ALPHABET = "' abcdefghijklmnopqrstuvwxyz"  # the characters of a transcript
 DIGITS = "zero one two three four five six seven eight nine".split()
 
 
+@checked
 @dataclass(frozen=True)
 class Utterance:
     "A sound with its transcript"
@@ -126,6 +130,7 @@ def _root() -> Path:
     return Path(root)
 
 
+@checked
 def digits() -> list[Utterance]:
     "The spoken digits, `{digit}_{speaker}_{index}.wav` (or .flac), as words"
     folder = _root() / "free-spoken-digit-dataset" / "recordings"
@@ -138,6 +143,7 @@ def digits() -> list[Utterance]:
 # %%
 #| export
 #| fold Loaders
+@checked
 def librispeech() -> list[Utterance]:
     "Every subset of LibriSpeech that is there, `{subset}/{speaker}/{chapter}/{utterance}.flac` (or .mp3)"
     folder, texts = _root() / "LibriSpeech", {}
@@ -159,6 +165,7 @@ def librispeech() -> list[Utterance]:
 # %%
 #| export
 #| fold Tones
+@checked
 def tones() -> list[Utterance]:
     "Made-up utterances: words of four speakers, each letter a tone"
     words = "aha bad cab dab fed gag had jab".split()
@@ -175,6 +182,7 @@ def _tones(utterance: Utterance) -> Tensor:
 SOURCES = {"digits": digits, "librispeech": librispeech, "tones": tones}
 
 
+@checked
 def split(
     utterances: list[Utterance],
 ) -> tuple[list[Utterance], list[Utterance]]:  # for training, and of speakers that training never hears
@@ -216,6 +224,7 @@ def _hertz(mel: Tensor) -> Tensor:
     return 700 * (10 ** (mel / 2595) - 1)
 
 
+@checked
 def mel_filters(
     bands: int,  # number of triangles
     size: int,  # of the Fourier transform
@@ -230,6 +239,7 @@ def mel_filters(
 
 # %%
 #| export
+@checked
 def log_mel(
     samples: Tensor,  # (n,)
     rate: int,  # samples a second
@@ -281,6 +291,7 @@ test_close(stft.max(), power.max(), eps=0.02 * power.max().item())
 # %%
 #| export
 #| fold
+@checked
 def time_stretch(
     pictures: Tensor,  # (n, T, bands)
     lengths: Tensor,  # frames of each (n,)
@@ -305,6 +316,7 @@ def time_stretch(
 # %%
 #| export
 #| fold
+@checked
 def spec_augment(
     pictures: Tensor,  # (n, T, bands)
     share: float,  # up to this share of frames, and of bands
@@ -339,6 +351,7 @@ assert 0.05 < (blotted == 0).float().mean() < 0.36 and (blotted == 0).flatten(1)
 
 # %%
 #| export
+@checked
 class Spectrograms(Dataset):
     "Spectrograms of utterances, each with its characters"
 
@@ -369,6 +382,7 @@ class Spectrograms(Dataset):
 # %%
 #| export
 #| fold
+@checked
 def collate(items: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     "Spectrograms (n, T, bands) and their lengths (n,), characters of all in a row, and how many each has (n,)"
     pictures, texts = zip(*items, strict=True)

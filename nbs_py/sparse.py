@@ -41,6 +41,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from modreg.geometry.arguments import checked
 from modreg.layers.recurrent import _ACTIVATIONS, _SLOPES, ElmanFunction, ElmanWeights, Linear, _checked_sizes, _expect, _is_plain, _linear, _suffixes, first_derivatives
 
 # %%
@@ -127,6 +128,7 @@ PANEL = 512  # columns of a panel: the states that it wants stay in a processor'
 FEW = 16  # a set of rows with fewer weights in a panel gets panels twice as wide, since it takes its sums up and puts them down in each
 
 
+@checked
 @dataclass(frozen=True, eq=False)
 class Pattern:
     "Where a matrix may differ from zero, panel by panel and row by row, or by blocks of 4 rows and 1 column"
@@ -355,6 +357,7 @@ def _add_product(matrix: "SparseMatrix", states: Tensor, out: Tensor) -> Tensor:
 
 # %%
 #| export
+@checked
 @dataclass(frozen=True, eq=False)
 class SparseMatrix:
     "A matrix of its surviving weights"
@@ -430,6 +433,7 @@ for dtype, eps in ((torch.float32, 1e-3), (torch.float64, 1e-10)):
 
 # %%
 #| export
+@checked
 def median_time(
     *calls: Callable[[], object],
     rounds: int = 3,  # each calls all in turn, so that a disturbance meets all alike
@@ -447,6 +451,7 @@ def median_time(
 
 # %%
 #| export
+@checked
 def fastest(
     weight: Tensor,  # (rows, columns)
     batch: int,  # states at once
@@ -513,6 +518,7 @@ def _bias(weights: dict[str, Tensor], end: str) -> Tensor:
 
 # %%
 #| export
+@checked
 class SparseRNN:
     "A pruned Elman layer that only runs: weights by the names of `torch.nn.RNN`, each in the fastest of its forms"
 
@@ -625,6 +631,7 @@ def _compressed_rows(weight: Tensor) -> dict[str, Tensor]:
 
 # %%
 #| export
+@checked
 def save_sparse(
     path: str | Path,
     weights: dict[str, Tensor],  # a state dict; dense, or sparse tensors of torch
@@ -652,6 +659,7 @@ def save_sparse(
 
 # %%
 #| export
+@checked
 def load_sparse(
     path: str | Path,
 ) -> dict[str, Tensor]:  # weights by name; those that were written as compressed rows are sparse tensors of torch
@@ -715,6 +723,7 @@ def _gradient_of(weight: Tensor, pattern: Pattern, errors: Tensor, states: Tenso
     return torch.zeros_like(weight).view(-1).index_copy_(0, pattern.index[:, 0], inner).view_as(weight)
 
 
+@checked
 def patterns_of(
     mask: Tensor,  # True where a weight stays, (M, N) or (S, M, N)
 ) -> tuple[Pattern, Pattern]:  # of the matrix, and of the transposed one
@@ -824,6 +833,7 @@ for nonlinearity in ("relu", "tanh"):
 
 # %%
 #| export
+@checked
 @dataclass(frozen=True, eq=False)
 class SparseProduct:
     "A linear map or a recurrence by the weights that a mask leaves; by all weights wherever these would not be enough"
@@ -847,6 +857,7 @@ class SparseProduct:
 
 # %%
 #| export
+@checked
 def use_dense_products(
     module: nn.Module,
     unless: Callable[[], bool] = lambda: False,  # asked only if it multiplies sparsely
@@ -869,6 +880,7 @@ def _check_masks(model: nn.Module, masks: dict[str, Tensor]) -> None:
 
 # %%
 #| export
+@checked
 def use_sparse_products(
     model: nn.Module,
     masks: dict[str, Tensor],  # True where a weight stays, by name, as `MagnitudePruner.masks`; {} for dense products everywhere
@@ -979,6 +991,7 @@ print(f"{used}; {dense_time / left_time:.1f} times as fast as dense")
 
 # %%
 #| export
+@checked
 @torch.no_grad()
 def geometric_blocks(
     points: Tensor,  # where the neurons lie (N, coordinates)
@@ -1004,6 +1017,7 @@ def geometric_blocks(
 
 # %%
 #| export
+@checked
 def filled_blocks(
     weight: Tensor,  # (N, N)
     blocks: Tensor,  # the block of each neuron (N,)

@@ -42,6 +42,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any
 
+from modreg.geometry.arguments import checked
+
 # %%
 #| hide
 from fastcore.test import test_eq, test_fail
@@ -96,6 +98,7 @@ test_fail(lambda: manifold(text), contains="unknown manifold")
 PAIRS = {"(": ")", "[": "]"}  # what opens, and what closes it
 
 
+@checked
 def split(
     text: str,
     separator: str,  # one character
@@ -133,6 +136,7 @@ for wrong, word in (("torus(", "not closed"), ("torus)", "closes nothing"), ("me
 WORDS = {"true": True, "false": False, "none": None}
 
 
+@checked
 def value(text: str) -> Any:
     "A number, True, False, None, a tuple in brackets, or the text itself"
     if text[:1] in ("'", '"') and text.endswith(text[0]) and len(text) > 1:
@@ -148,6 +152,7 @@ def value(text: str) -> Any:
 
 # %%
 #| export
+@checked
 def written(thing: Any) -> str:
     "The text that `value` reads as this: exact, and as short as can be"
     if isinstance(thing, (tuple, list)):
@@ -174,6 +179,7 @@ for thing in (20, 0.1 + 0.2, True, None, "a b", "a,b", "20", (1, "x"), ""):
 
 # %%
 #| export
+@checked
 def nearest(name: str, names: list[str]) -> str:
     "A question that names the likeliest of some names, to be put into an error message; nothing if none is like it"
     found = difflib.get_close_matches(name, names, 1)
@@ -197,6 +203,7 @@ def _fitting(text: str, parameter: inspect.Parameter, owner: str) -> Any:
 
 # %%
 #| export
+@checked
 def bind(
     owner: str,  # name that takes the arguments, for messages
     maker: Callable,  # whose parameters they are
@@ -432,6 +439,7 @@ def _spelled(registry: Registry, thing: Any) -> str:
 
 # %%
 #| export
+@checked
 def call_text(
     name: str,  # what is called
     **changed: Any,  # its arguments

@@ -39,6 +39,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import DataLoader
 
+from modreg.geometry.arguments import checked
 from modreg.layers.recurrent import RNN, Generators, Linear, near_identity_
 from modreg.lab.runs import fingerprint
 from modreg.lab.settings import Config, setting
@@ -173,6 +174,7 @@ print(f"{utterance.speaker} says {utterance.text!r}: {len(samples)} samples beco
 # %%
 #| export
 #| fold
+@checked
 class Conv2d(nn.Module):
     "A 3 × 3 convolution for each replica, as one grouped convolution"
 
@@ -194,6 +196,7 @@ class Conv2d(nn.Module):
 # %%
 #| export
 #| fold
+@checked
 class LayerNorm(nn.Module):
     "Layer norm over bands, with a gain and a shift for each replica"
 
@@ -216,11 +219,13 @@ class LayerNorm(nn.Module):
 BLANK = len(sound.ALPHABET)  # the 29th class: nothing new
 
 
+@checked
 def halved(frames):  # a whole number, or a tensor of them
     "Frames after the first convolution"
     return (frames - 1) // 2 + 1
 
 
+@checked
 def dropout(
     x: Tensor,  # (S, …)
     share: float,  # of the numbers that are set to zero
@@ -234,6 +239,7 @@ def dropout(
 
 # %%
 #| export
+@checked
 class SpeechModel(nn.Module):
     "Spectrogram to scores of characters, for several seeds at once"
 
@@ -300,11 +306,13 @@ test_close(network(padded, torch.full((2, 1), len(picture)))[0][:, : frames[0, 0
 
 # %%
 #| export
+@checked
 def collapse(path: list[int]) -> str:
     "The text that a path of classes says"
     return "".join(sound.ALPHABET[c] for k, c in enumerate(path) if c != BLANK and (k == 0 or path[k - 1] != c))
 
 
+@checked
 def greedy(
     scores: Tensor,  # log-probabilities (T, 29)
 ) -> str:
@@ -320,6 +328,7 @@ def _log_add(a: float, b: float) -> float:
 # %%
 #| export
 #| fold
+@checked
 def beam(
     scores: Tensor,  # log-probabilities (T, 29)
     width: int = 16,  # prefixes that are kept
@@ -373,11 +382,13 @@ for _ in range(20):
 
 # %%
 #| export
+@checked
 def frames_needed(text: str) -> int:
     "Frames that a transcript needs: its characters, and a blank between equal neighbours"
     return len(text) + sum(a == b for a, b in pairwise(text))
 
 
+@checked
 def frames_of(
     utterance: Utterance,
     tail: int = 0,  # frames of silence behind it
@@ -386,6 +397,7 @@ def frames_of(
     return halved(math.floor(utterance.seconds() / 0.0125) + tail)
 
 
+@checked
 def too_short(
     utterances: list[Utterance],
     tail: int = 0,  # frames of silence behind each
@@ -410,6 +422,7 @@ print(f"{len(left_out)} of {len(train)} utterances to learn from do not fit{': '
 
 # %%
 #| export
+@checked
 def ctc_loss(
     scores: Tensor,  # log-probabilities (S, T', batch, 29)
     frames: Tensor,  # how many of the frames count (S, batch)
@@ -422,6 +435,7 @@ def ctc_loss(
     return (each / counts.to(each)).view(len(scores), -1).mean(1)
 
 
+@checked
 def error_rates(
     texts: list[str],  # what was said
     written: list[str],  # what was understood
@@ -444,6 +458,7 @@ test_close(rates["wer"], 100 * 2 / 3)
 # %%
 #| export
 #| fold
+@checked
 def one_cycle(
     parameters: list,  # or groups, of which one may have a rate `lr` of its own
     config: SpeechConfig,
@@ -460,6 +475,7 @@ def one_cycle(
 
 # %%
 #| export
+@checked
 @torch.no_grad()
 def transcribe(
     model: SpeechModel,
@@ -483,6 +499,7 @@ def transcribe(
 # %%
 #| export
 #| fold Loading
+@checked
 def load_utterances(
     config: SpeechConfig,
 ) -> tuple[list[Utterance], list[Utterance], list[Utterance]]:
@@ -499,6 +516,7 @@ def load_utterances(
 # %%
 #| export
 #| fold
+@checked
 def fingerprint_of(
     utterances: list[Utterance],
     contents: bool,  # of the files, else their sizes alone
@@ -508,6 +526,7 @@ def fingerprint_of(
     return fingerprint(*(f"{u.name} {u.speaker} {u.text}" for u in heard), *(u.path for u in heard), contents=contents) if heard else ""
 
 
+@checked
 def deal(
     count: int,  # utterances, sorted by length
     batch: int,  # utterances a batch
@@ -525,6 +544,7 @@ def deal(
 # %%
 #| export
 #| fold
+@checked
 def vary(
     batch: tuple[Tensor, Tensor, Tensor, Tensor],  # as `collate` makes it
     config: SpeechConfig,
@@ -545,6 +565,7 @@ def vary(
 
 # %%
 #| export
+@checked
 class Speech(Task):
     "Speech recognition with CTC (section 4.4 and appendix A.4)"
 
@@ -629,6 +650,7 @@ fig.savefig(folder / "learning.png", dpi=150)
 
 # %%
 #| export
+@checked
 @torch.no_grad()
 def plot_hearing(
     task: Speech,

@@ -33,6 +33,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
+from modreg.geometry.arguments import checked
 from modreg.geometry.specs import nearest
 
 # %%
@@ -67,6 +68,7 @@ plt.show()
 
 # %%
 #| export
+@checked
 @dataclass(frozen=True, eq=False)
 class Slot:
     "Where a model keeps a weight: an attribute of one of its modules"
@@ -113,6 +115,7 @@ def _computed(owner: nn.Module) -> dict[str, str]:
 
 # %%
 #| export
+@checked
 def slots(
     model: nn.Module,
 ) -> dict[str, Slot]:  # by name; a weight that is tied stands there under each of its names
@@ -139,6 +142,7 @@ list(slots(model))
 
 # %%
 #| export
+@checked
 def weight_matrices(
     model: nn.Module,
     replicas: int | None = None,  # number of replicas S if dimension 0 of each parameter is theirs
@@ -213,6 +217,7 @@ test_fail(lambda: weight_matrices(nn.ReLU()), contains="no weight matrix")
 
 # %%
 #| export
+@checked
 @dataclass(frozen=True)
 class Layout:
     "Which entries of a weight lead from which input neurons to which output neurons"
@@ -258,6 +263,7 @@ _REFUSED = {
 }
 
 
+@checked
 def layout(
     slot: Slot,
     recurrent: bool | None = None,  # whether rows and columns are the same neurons; None: as the layer and its names say
@@ -323,6 +329,7 @@ def _layer(name: str) -> str:
     return name.removesuffix("_reverse")
 
 
+@checked
 def find_weights(
     layer: nn.Module | nn.Parameter,
     weight: str | Iterable[str] | None = None,  # names; None: all recurrent weights of a layer, or the weight of a linear layer or convolution
@@ -361,6 +368,7 @@ test_fail(lambda: find_weights(plain), contains="1.weight_hh_l0")
 
 # %%
 #| export
+@checked
 def for_each(
     values: list,  # one for each weight, or one for each layer
     chosen: list[Slot],
@@ -388,6 +396,7 @@ test_fail(lambda: for_each(["torus"] * 3, find_weights(lstm), "manifold"), conta
 
 # %%
 #| export
+@checked
 def permuted(
     rows: Tensor,  # (S, n)
     generator: torch.Generator | None = None,

@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from modreg.geometry.arguments import checked
 from modreg.geometry.manifolds import Manifold, manifolds_of
 from modreg.lab.experiments import recurrent_weights
 from modreg.lab.runs import Run
@@ -85,6 +86,7 @@ plt.show()
 
 # %%
 #| export
+@checked
 def weight_by_distance(
     weights: Tensor,  # recurrent matrix (N, N)
     distances: Tensor,  # geodesic distances between the neurons (N, N)
@@ -116,6 +118,7 @@ test_close((counted["share"] * counted["pairs"]).nansum(), (local != 0).sum() - 
 
 # %%
 #| export
+@checked
 def plot_weight_by_distance(
     weights: Tensor,  # (N, N)
     distances: Tensor,  # (N, N)
@@ -146,6 +149,7 @@ plt.show()
 
 # %%
 #| export
+@checked
 def plot_neuron(
     weights: Tensor,  # one row of the recurrent matrix (N,): the weights into neuron `neuron`
     space: Manifold,
@@ -183,6 +187,7 @@ plt.show()
 
 # %%
 #| export
+@checked
 def plot_spectrum(
     weights: Tensor,  # recurrent matrix (N, N)
     ax: "Axes",
@@ -212,6 +217,7 @@ plt.show()
 
 # %%
 #| export
+@checked
 def plot_wiring(
     task: Task,
     runs: dict[str, Run],  # of `train_three`

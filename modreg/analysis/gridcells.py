@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import grid_sample
 
+from ..geometry.arguments import checked
 from ..geometry import manifolds
 from ..lab import experiments
 from ..lab.runs import Run
@@ -27,6 +28,7 @@ def _gaussian(bins: int, width: float) -> Tensor:
     return torch.exp(-((k[:, None] - k) ** 2) / (2 * width**2))
 
 
+@checked
 def rate_maps(
     position: Tensor,  # where the rat was (M, 2) in m, the box's centre at 0
     activity: Tensor,  # of each neuron at that time (M, N)
@@ -48,6 +50,7 @@ def rate_maps(
 OVERLAP = 20  # least number of bins that a correlation is taken over
 
 
+@checked
 def autocorrelograms(
     maps: Tensor,  # (N, bins, bins), nan where there is none
 ) -> Tensor:  # Pearson's correlations (N, 2 bins - 1, 2 bins - 1), no shift in the middle; nan where too few bins overlap, or all are alike
@@ -83,6 +86,7 @@ def _polar(correlograms: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return values[:, 0], values[:, 1] > 0.999, radius
 
 # %% ../../nbs/gridcells.ipynb #c442c849
+@checked
 def grid_scores(
     maps: Tensor,  # (N, bins, bins), nan where there is none
 ) -> Tensor:  # (N,); nan for a map that is the same everywhere
@@ -105,6 +109,7 @@ def grid_scores(
     return best.where(best.isfinite(), math.nan)
 
 # %% ../../nbs/gridcells.ipynb #56ec60c2
+@checked
 def plot_maps(
     maps: Tensor,  # (N, bins, bins)
     axes,  # matplotlib axes, 2 rows of N
@@ -123,6 +128,7 @@ def plot_maps(
 SURROGATES = 39  # random maps for each neuron
 
 
+@checked
 def surrogates(
     maps: Tensor,  # (N, bins, bins), nan where there is none
     n: int = SURROGATES,  # for each map
@@ -141,6 +147,7 @@ def surrogates(
     return torch.fft.ifft2(torch.fft.fft2(white) * amplitude).real[..., :bins, :bins].where(seen, math.nan)
 
 # %% ../../nbs/gridcells.ipynb #1689adea-1
+@checked
 def chance(
     maps: Tensor,  # (N, bins, bins), nan where there is none
     n: int = SURROGATES,  # surrogates for each map
@@ -153,6 +160,7 @@ def chance(
     return scores, p.where(scores.isfinite(), math.nan)
 
 # %% ../../nbs/gridcells.ipynb #58c72511
+@checked
 @torch.no_grad()
 def network_maps(
     task: Navigation,
@@ -166,6 +174,7 @@ def network_maps(
     return torch.stack([rate_maps(walk[1:].flatten(0, 1), state.flatten(0, 1), bins) for walk, state in zip(walks, states, strict=True)])
 
 # %% ../../nbs/gridcells.ipynb #eeef399c
+@checked
 def neighbour_likeness(
     maps: Tensor,  # (N, bins, bins)
     distances: Tensor,  # of the neurons on their manifold (N, N)
@@ -181,6 +190,7 @@ def neighbour_likeness(
     return (alike[apart <= apart.quantile(share)].mean() - alike.mean()).item()
 
 # %% ../../nbs/gridcells.ipynb #eeef399c-1
+@checked
 def judge(
     maps: Tensor,  # (S, N, bins, bins)
     distances: Tensor,  # of the neurons on their manifold (S, N, N)
@@ -198,6 +208,7 @@ def judge(
     return found
 
 # %% ../../nbs/gridcells.ipynb #0e7dc5e5
+@checked
 def look(
     task: Navigation,
     run: Run | None,  # None: before training

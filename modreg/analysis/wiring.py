@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from ..geometry.arguments import checked
 from ..geometry.manifolds import Manifold, manifolds_of
 from ..lab.experiments import recurrent_weights
 from ..lab.runs import Run
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 # %% ../../nbs/wiring.ipynb #c072f89b
+@checked
 def weight_by_distance(
     weights: Tensor,  # recurrent matrix (N, N)
     distances: Tensor,  # geodesic distances between the neurons (N, N)
@@ -42,6 +44,7 @@ def weight_by_distance(
             "share": binned((weights != 0).to(weights.dtype)) / pairs, "magnitude": binned(weights.abs()) / pairs}
 
 # %% ../../nbs/wiring.ipynb #c9359ca5
+@checked
 def plot_weight_by_distance(
     weights: Tensor,  # (N, N)
     distances: Tensor,  # (N, N)
@@ -54,6 +57,7 @@ def plot_weight_by_distance(
     ax.set(xlabel="geodesic distance between two neurons", ylabel="weights that survive (%)", ylim=(0, None))
 
 # %% ../../nbs/wiring.ipynb #16774d60
+@checked
 def plot_neuron(
     weights: Tensor,  # one row of the recurrent matrix (N,): the weights into neuron `neuron`
     space: Manifold,
@@ -73,6 +77,7 @@ def plot_neuron(
     ax.figure.colorbar(dots, ax=ax, label="weight", shrink=0.8)
 
 # %% ../../nbs/wiring.ipynb #411c5868
+@checked
 def plot_spectrum(
     weights: Tensor,  # recurrent matrix (N, N)
     ax: "Axes",
@@ -86,6 +91,7 @@ def plot_spectrum(
     ax.set(xlabel="real part", ylabel="imaginary part", aspect="equal")
 
 # %% ../../nbs/wiring.ipynb #94003d31
+@checked
 def plot_wiring(
     task: Task,
     runs: dict[str, Run],  # of `train_three`

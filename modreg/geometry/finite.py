@@ -17,6 +17,7 @@ import numpy
 import torch
 from torch import Tensor
 
+from .arguments import checked
 from .manifolds import MANIFOLDS, Manifold, check_points, check_positive, check_whole, draw
 from .specs import written
 
@@ -71,6 +72,7 @@ def _symmetric(matrix: Tensor) -> Tensor:
     return ((matrix + matrix.T) / 2).fill_diagonal_(0)
 
 # %% ../../nbs/finite.ipynb #38076fdb
+@checked
 def triangle_excess(
     matrix: Tensor,  # symmetric (n, n)
     most: int = 10**9,  # triples to look at; beyond, only some middle points are tried
@@ -87,6 +89,7 @@ def triangle_excess(
     return worst, where
 
 
+@checked
 def shortest_paths(
     matrix: Tensor,  # symmetric lengths of steps (n, n)
 ) -> Tensor:  # (n, n)
@@ -111,6 +114,7 @@ def _deal(
     return torch.cat(rounds, -1)[..., :n, None]
 
 # %% ../../nbs/finite.ipynb #aca0acb6
+@checked
 def classical_scaling(
     matrix: Tensor,  # distances (n, n)
 ) -> Tensor:  # points in the plane (n, 2)
@@ -157,6 +161,7 @@ def _metric(matrix: Tensor, repair: bool) -> Tensor:
     return shortest_paths(matrix)
 
 # %% ../../nbs/finite.ipynb #a01f73be
+@checked
 class FiniteSpace(Manifold):
     "Finitely many points with given distances; a point is an index, int64 (..., 1)"
     trainable, coordinates, dim, options = False, 1, 0, {}  # options: other arguments that its text has to give
@@ -213,6 +218,7 @@ class FiniteSpace(Manifold):
         return _larger(self, factor)
 
 # %% ../../nbs/finite.ipynb #f8579135
+@checked
 class DistanceMatrix(FiniteSpace):
     "A finite space, given by the distances of its points"
 
@@ -266,6 +272,7 @@ def _links(edges: numpy.ndarray):
     return _need("scipy.sparse").csr_array((length[kept].astype(float), (low[kept], high[kept])), shape=(n, n))
 
 # %% ../../nbs/finite.ipynb #265edeb6
+@checked
 class Graph(FiniteSpace):
     "The nodes of an undirected graph, with the lengths of shortest paths"
 
@@ -297,6 +304,7 @@ class Graph(FiniteSpace):
         return graph
 
 # %% ../../nbs/finite.ipynb #4311a39e
+@checked
 def farthest_points(
     points: numpy.ndarray,  # (V, c)
     n: int,  # how many to choose
@@ -361,6 +369,7 @@ def _triangles(faces, n: int) -> numpy.ndarray:
     return faces
 
 # %% ../../nbs/finite.ipynb #66bb88ea
+@checked
 class Mesh(FiniteSpace):
     "Corners of a triangle mesh, with geodesic distances on the surface by the heat method"
     dim = 2
@@ -387,6 +396,7 @@ class Mesh(FiniteSpace):
         self.options = {"landmarks": landmarks} if landmarks != 1000 else {}
 
 # %% ../../nbs/finite.ipynb #8565f5f5
+@checked
 class PointCloud(FiniteSpace):
     "Points that lie on a surface, with geodesic distances on it by the heat method"
     dim = 2
@@ -422,6 +432,7 @@ for _name, _space in {"distance_matrix": DistanceMatrix, "graph": Graph, "mesh":
     MANIFOLDS.register(_name, _space)
 
 # %% ../../nbs/finite.ipynb #8c44a6d9
+@checked
 def named_files(
     text: str,  # such as "mesh(cortex.ply)+graph(friends.csv)"
 ) -> list[Path]:  # in the order in which they are named

@@ -16,6 +16,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from .arguments import checked
 from .manifolds import MANIFOLDS, Manifold, check_positive, check_whole
 from .specs import Registry
 
@@ -50,6 +51,7 @@ def _collapse(f: "Inhibitor") -> tuple[bool, str]:
     return False, f"{f} {how}, so all neurons at one point are cheapest and the embedding collapses"
 
 # %% ../../nbs/inhibitors.ipynb #4d7b8b1b
+@checked
 class Inhibitor(ABC):
     "A function of distance: the price of a connection of that length; never negative, differentiable. A subclass gives `evaluate`"
     formula: ClassVar[str] = "f(d)"  # in LaTeX, for pictures
@@ -99,6 +101,7 @@ class Inhibitor(ABC):
         return _collapse(self)
 
 # %% ../../nbs/inhibitors.ipynb #13672177
+@checked
 @dataclass(frozen=True)
 class DifferenceOfGaussians(Inhibitor):
     "max g - g with g(d) = a·(exp(-d²/b) - exp(-c·d²)): near and far are dear, a ring between is free (eq. 8)"
@@ -136,6 +139,7 @@ class DifferenceOfGaussians(Inhibitor):
         return wide.sub_(narrow).mul_(-self.a).add_(self.maximum).clamp_(min=0), grad
 
 # %% ../../nbs/inhibitors.ipynb #441d53cd
+@checked
 @dataclass(frozen=True)
 class Ricker(Inhibitor):
     "max ψ - ψ with the Ricker wavelet ψ: near is free, a ring is dearest, far is a little less dear (eq. 7)"
@@ -154,6 +158,7 @@ class Ricker(Inhibitor):
         return self.maximum * (t * torch.exp(-t / 2) - torch.expm1(-t / 2))
 
 # %% ../../nbs/inhibitors.ipynb #3406d149
+@checked
 @dataclass(frozen=True)
 class Diffusion(Inhibitor):
     "d²: the further, the dearer (appendix E)"
@@ -163,6 +168,7 @@ class Diffusion(Inhibitor):
         return d**2
 
 
+@checked
 @dataclass(frozen=True)
 class Sinusoid(Inhibitor):
     "50 + 50·cos 2d: rings of cheap and dear by turns (appendix E)"
@@ -175,6 +181,7 @@ class Sinusoid(Inhibitor):
         return self.evaluate(d).clamp(min=0), -100 * torch.sin(2 * d)
 
 # %% ../../nbs/inhibitors.ipynb #90c0234b
+@checked
 @dataclass(frozen=True)
 class Gaussian(Inhibitor):
     "height·(1 - exp(-d²/(2·scale²))): near is free, far costs `height` and no more"
@@ -189,6 +196,7 @@ class Gaussian(Inhibitor):
         return -self.height * torch.expm1(-((d / self.scale) ** 2) / 2)
 
 
+@checked
 @dataclass(frozen=True)
 class Constant(Inhibitor):
     "The same for every connection, which makes the penalty plain L1"
@@ -202,6 +210,7 @@ class Constant(Inhibitor):
         return self.value + 0 * d  # keeps the way to `d` open for autograd, with gradient 0
 
 # %% ../../nbs/inhibitors.ipynb #915bf011
+@checked
 @dataclass(frozen=True)
 class Independent(Inhibitor):
     "0 up to `reach` and infinite beyond: with a reach of 0 each neuron is connected to itself alone, as in an IndRNN (appendix E)"
@@ -222,6 +231,7 @@ for _name, _maker in {"difference_of_gaussians": DifferenceOfGaussians, "ricker"
     INHIBITORS.register(_name, _maker)
 
 
+@checked
 def inhibitor(
     spec: str | Inhibitor,  # such as "diffusion", "ricker(s=2)"; or an inhibitor
 ) -> Inhibitor:  # the inhibitor
@@ -229,6 +239,7 @@ def inhibitor(
     return INHIBITORS.make(spec)
 
 
+@checked
 def register_inhibitor(
     name: str,  # for use wherever an inhibitor is named
     made: type[Inhibitor] | Inhibitor,  # a class whose arguments can be written, or an inhibitor that is ready
@@ -244,6 +255,7 @@ def _random_distances(space: Manifold, pairs: int, generator: torch.Generator | 
     return space.distance(x, y).flatten()
 
 
+@checked
 def mean_coefficient(
     manifold: str | Manifold,
     inhibitor: str | Inhibitor,
@@ -254,6 +266,7 @@ def mean_coefficient(
     return INHIBITORS.make(inhibitor)(_random_distances(MANIFOLDS.make(manifold), pairs, generator)).mean().item()
 
 # %% ../../nbs/inhibitors.ipynb #c665f297
+@checked
 def matched(
     manifold: str | Manifold,  # to be scaled
     inhibitor: str | Inhibitor,
@@ -279,6 +292,7 @@ def matched(
     raise ValueError(f"no size of {space} has a mean coefficient of {mean} under {f}; give one that it reaches")
 
 # %% ../../nbs/inhibitors.ipynb #40d26de7
+@checked
 def covering_radius(
     manifold: str | Manifold,
     n: int,  # how many neurons
@@ -293,6 +307,7 @@ def covering_radius(
     return sum(gaps) / draws
 
 
+@checked
 def matched_covering(
     manifold: str | Manifold,  # to be scaled
     radius: float,  # wanted covering radius, such as that of another space

@@ -16,12 +16,14 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from .arguments import checked
 from .specs import Registry, split
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 # %% ../../nbs/manifolds.ipynb #a1267220
+@checked
 def check_points(
     manifold: "Manifold",  # where they should lie
     x: Tensor,  # points (..., coordinates)
@@ -81,6 +83,7 @@ def _flattened(x: Tensor) -> Tensor:
     return x[..., :2] if x.shape[-1] > 1 else torch.cat([x, torch.zeros_like(x)], -1)
 
 # %% ../../nbs/manifolds.ipynb #699d3ccb
+@checked
 class Manifold(ABC):
     "A metric space for neurons; a subclass gives `dim`, `coordinates`, `diameter` and the four abstract methods"
     chart_labels = ("x", "y")  # axis labels for `chart`
@@ -137,6 +140,7 @@ class Manifold(ABC):
         return _flattened(check_points(self, x))
 
 # %% ../../nbs/manifolds.ipynb #2aa62686
+@checked
 def check_whole(**values: int) -> None:
     "Raise ValueError unless each value is a whole number of 1 or more"
     for name, value in values.items():
@@ -144,6 +148,7 @@ def check_whole(**values: int) -> None:
             raise ValueError(f"{name} is {value!r}; give a whole number of 1 or more")
 
 
+@checked
 def check_positive(**values: float) -> None:
     "Raise ValueError unless each value is a positive finite number"
     for name, value in values.items():
@@ -151,6 +156,7 @@ def check_positive(**values: float) -> None:
             raise ValueError(f"{name} is {value!r}; give a positive finite number")
 
 
+@checked
 def draw(
     sampler: Callable,  # such as torch.rand
     n: int | tuple[int, ...],  # how many points; (s, n) draws s sets
@@ -165,6 +171,7 @@ def draw(
     return x if device is None else x.to(device)
 
 # %% ../../nbs/manifolds.ipynb #df43ff87
+@checked
 def wrap(
     delta: Tensor,  # differences of coordinates
     period: float,  # length after which the coordinate comes back
@@ -249,6 +256,7 @@ class _Flat(Manifold):
         return ((x >= 0) & (x < self.period)).all(-1)
 
 # %% ../../nbs/manifolds.ipynb #61f7e617
+@checked
 @dataclass(frozen=True)
 class Torus(_Flat):
     "The flat torus R^dim / (period·Z)^dim (appendix D)"
@@ -269,6 +277,7 @@ class Torus(_Flat):
         return self.period / 2 * math.sqrt(self.dim)
 
 # %% ../../nbs/manifolds.ipynb #34d200ca
+@checked
 @dataclass(frozen=True)
 class Circle(_Flat):
     "The circle with arc length, which is a flat torus of one dimension (appendix D)"
@@ -302,6 +311,7 @@ def _turn_home(x: Tensor, period: float) -> Tensor:
     return torch.stack([home, torch.where(up >= period, torch.zeros_like(up), up)], -1)
 
 # %% ../../nbs/manifolds.ipynb #f96f62cf
+@checked
 @dataclass(frozen=True)
 class KleinBottle(_Flat):
     "The flat Klein bottle, the square with (x, y) ~ (x + period, period - y) and (x, y) ~ (x, y + period) (appendix D)"
@@ -329,6 +339,7 @@ class KleinBottle(_Flat):
         yield torch.where(turned, turned_up, up), torch.where(turned, 1, -1)
 
 # %% ../../nbs/manifolds.ipynb #0aa0716e
+@checked
 @dataclass(frozen=True)
 class Euclidean(_Flat):
     "Euclidean space R^dim, with points drawn from the cube [0, side]^dim; for trained embeddings"
@@ -407,6 +418,7 @@ def _hammer(unit: Tensor) -> Tensor:
     return torch.stack([2 * scale * level * half.sin(), scale * z], -1)
 
 # %% ../../nbs/manifolds.ipynb #062ee1fb
+@checked
 @dataclass(frozen=True)
 class Sphere(Manifold):
     "The round sphere in R^(dim + 1) with great-circle distance (appendix D)"
@@ -454,6 +466,7 @@ MANIFOLDS.register("r", Euclidean, numbered=True)
 MANIFOLDS.register("s", Sphere, numbered=True)
 
 # %% ../../nbs/manifolds.ipynb #7a180f79
+@checked
 def manifold(
     spec: str | Manifold,  # such as "torus", "torus6", "r3", "torus(period=20)"; or a manifold
 ) -> Manifold:  # the manifold
@@ -461,6 +474,7 @@ def manifold(
     return MANIFOLDS.make(spec)
 
 
+@checked
 def register_manifold(
     name: str,  # for use wherever a space is named
     space: type[Manifold] | Manifold | Callable[..., Manifold],  # a class whose arguments can be written, a space that is ready, or a function
@@ -469,6 +483,7 @@ def register_manifold(
     MANIFOLDS.register(name, space)
 
 # %% ../../nbs/manifolds.ipynb #06c4ebb8
+@checked
 def manifolds_of(
     specs: str | Manifold | Sequence[str | Manifold],  # one for all, or one for each; in one text with commas between them
     count: int,  # how many are wanted
@@ -482,6 +497,7 @@ def manifolds_of(
     return found * (count // len(found))
 
 # %% ../../nbs/manifolds.ipynb #1e5d884f
+@checked
 def plot_from_point(
     manifold: Manifold,  # circle, sphere, torus or Klein bottle
     point: Tensor,  # one point (coordinates,)

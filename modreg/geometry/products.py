@@ -14,6 +14,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from .arguments import checked
 from modreg.geometry.manifolds import (
     MANIFOLDS,
     Manifold,
@@ -98,6 +99,7 @@ def _product_vjp(spaces, weights, parts: list[tuple], diameter: float) -> tuple:
     return d.clamp(max=diameter), back
 
 # %% ../../nbs/products.ipynb #d0f16c4d
+@checked
 @dataclass(frozen=True, init=False)
 class Product(Manifold):
     "The product of spaces, with d² = Σ (w·d)²; a point has the coordinates of one factor after those of another"
@@ -224,6 +226,7 @@ def _on_module(space: Manifold, k: int, x: Tensor) -> Tensor:
     return (x[..., 0] == k) & space.contains(x[..., 1:end]) & (x[..., end:] == 0).all(-1)
 
 # %% ../../nbs/products.ipynb #135dac40
+@checked
 @dataclass(frozen=True, init=False)
 class Modules(Manifold):
     "Modules of neurons, each on a space of its own, and one distance between any two modules"
@@ -306,6 +309,7 @@ class _LineAngle(torch.autograd.Function):
         return _angle_vjp(u, v, near, far, torch.where(near > far, -grad, grad))
 
 # %% ../../nbs/products.ipynb #517ed3d1
+@checked
 @dataclass(frozen=True)
 class ProjectivePlane(Sphere):
     "The sphere with opposite points made one: lines through the origin, and the angles between them"
@@ -370,6 +374,7 @@ def _polar_gradient(x, y, rho, sigma, fall, angle, grad) -> tuple[Tensor, Tensor
     return outward * u[..., 0] + aside * u[..., 1], outward * u[..., 1] - aside * u[..., 0]
 
 # %% ../../nbs/products.ipynb #5c02f4f5
+@checked
 @dataclass(frozen=True)
 class HyperbolicDisc(Manifold):
     "A disc of the hyperbolic plane; a point is its direction from the centre times its distance from there"

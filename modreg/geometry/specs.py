@@ -14,10 +14,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any
 
+from .arguments import checked
+
 # %% ../../nbs/specs.ipynb #09562a9b
 PAIRS = {"(": ")", "[": "]"}  # what opens, and what closes it
 
 
+@checked
 def split(
     text: str,
     separator: str,  # one character
@@ -44,6 +47,7 @@ def split(
 WORDS = {"true": True, "false": False, "none": None}
 
 
+@checked
 def value(text: str) -> Any:
     "A number, True, False, None, a tuple in brackets, or the text itself"
     if text[:1] in ("'", '"') and text.endswith(text[0]) and len(text) > 1:
@@ -57,6 +61,7 @@ def value(text: str) -> Any:
     return WORDS.get(text.lower(), text)
 
 # %% ../../nbs/specs.ipynb #be076da9
+@checked
 def written(thing: Any) -> str:
     "The text that `value` reads as this: exact, and as short as can be"
     if isinstance(thing, (tuple, list)):
@@ -69,6 +74,7 @@ def written(thing: Any) -> str:
     return str(thing).lower() if thing is None or isinstance(thing, bool) else repr(thing)
 
 # %% ../../nbs/specs.ipynb #4d607686
+@checked
 def nearest(name: str, names: list[str]) -> str:
     "A question that names the likeliest of some names, to be put into an error message; nothing if none is like it"
     found = difflib.get_close_matches(name, names, 1)
@@ -90,6 +96,7 @@ def _fitting(text: str, parameter: inspect.Parameter, owner: str) -> Any:
     return float(found) if kind == "float" else found
 
 # %% ../../nbs/specs.ipynb #0385acd4
+@checked
 def bind(
     owner: str,  # name that takes the arguments, for messages
     maker: Callable,  # whose parameters they are
@@ -266,6 +273,7 @@ def _spelled(registry: Registry, thing: Any) -> str:
     return call_text(heads[0], **changed)
 
 # %% ../../nbs/specs.ipynb #31264a80
+@checked
 def call_text(
     name: str,  # what is called
     **changed: Any,  # its arguments

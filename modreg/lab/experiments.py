@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from ..geometry.arguments import checked
 from .runs import Run
 from .settings import Config, suggestion
 from .training import Task, fit
@@ -31,6 +32,7 @@ DENSE = dict(sparsity=0.0, lottery=False, sparsifier="magnitude", schedule="line
 PLAIN = dict(penalty="none", power=1.0, strength=0.0, ramp="constant", train_embedding=False, embedding_lr=None)
 
 
+@checked
 def train_three(
     task: type[Task],
     config: Config,
@@ -42,12 +44,14 @@ def train_three(
     return {name: fit(task(c), progress) for name, c in {"plain": plain, "dense": dense, "sparse": config}.items()}
 
 # %% ../../nbs/experiments.ipynb #717d5302
+@checked
 def result_names(config: Config) -> dict[str, str]:
     "What a figure calls each result of `train_three`: `plain`, `dense`, `train` and `lottery`"
     zeros = f"{100 * config.sparsity:g} % zeros"
     return {"plain": "dense, no penalty", "dense": "dense, with the penalty", "train": zeros, "lottery": f"{zeros}, lottery ticket"}
 
 # %% ../../nbs/experiments.ipynb #8db78b72
+@checked
 def plot_learning(
     task: Task,
     runs: dict[str, Run],  # of `train_three`
@@ -79,6 +83,7 @@ def _plot_limits(limits: dict[str, float], ax: "Axes") -> None:
         ax.text(0.995, value, name, color="0.4", va="bottom", ha="right", fontsize=8, transform=ax.get_yaxis_transform())
 
 # %% ../../nbs/experiments.ipynb #31ab5dd0
+@checked
 def load_model(
     task: Task,
     run: Run,
@@ -91,6 +96,7 @@ def load_model(
     return model.eval()
 
 
+@checked
 def recurrent_weights(
     task: Task,
     run: Run,
@@ -103,6 +109,7 @@ def recurrent_weights(
     return [(name, tensors[name][seed], tensors[f"regularizer.{k}.embedding"][seed]) for k, name in enumerate(found)]
 
 # %% ../../nbs/experiments.ipynb #982b1c17
+@checked
 def paper_tables() -> dict[str, dict[str, Any]]:
     "The paper's result tables by number, as they were printed"
     return json.loads((files("modreg") / "data" / "paper_tables.json").read_text(encoding="utf-8"))["tables"]
@@ -125,6 +132,7 @@ def _column(config: Config) -> tuple[str, str]:
     return "moduli spaces", config.manifold
 
 # %% ../../nbs/experiments.ipynb #982b1c17-1
+@checked
 def paper_row(
     config: Config,
 ) -> dict[str, dict[str, float]]:  # the paper's `mean` and `std` by result: "plain", "dense", "train", "lottery"; what it has not is left out
@@ -142,6 +150,7 @@ def paper_row(
             for row, cells in table["rows"].items() if row.startswith(label) and cells.get(column)}
 
 # %% ../../nbs/experiments.ipynb #65813252
+@checked
 def summary(
     values: list[float | None],  # one for each seed, None for one that diverged
     digits: int = 1,  # after the decimal point
@@ -166,6 +175,7 @@ def _printed(cell: dict[str, float | None] | None) -> str:
     return f"{cell['mean']}" if cell["std"] is None else f"{cell['mean']} ± {cell['std']}"
 
 
+@checked
 def large(number: float) -> str:
     "As in `4.3 M`"
     for power, prefix in ((12, "T"), (9, "G"), (6, "M"), (3, "k")):
@@ -174,6 +184,7 @@ def large(number: float) -> str:
     return f"{number:.3g}"
 
 
+@checked
 def costs(
     last: dict[str, Any],  # a phase's result
 ) -> str:
@@ -183,6 +194,7 @@ def costs(
     return f"{large(_mean(last['inference']))}, {large(_mean(last['training']))}"
 
 # %% ../../nbs/experiments.ipynb #cb02db57
+@checked
 def report(
     task: Task,
     runs: dict[str, Run],  # of `train_three`
@@ -223,6 +235,7 @@ def _results(task: type[Task], config: Config) -> dict[str, dict[str, Any]]:
     return fit(task(config), progress=False).result["phases"]
 
 # %% ../../nbs/experiments.ipynb #a1409377-1
+@checked
 def study(
     task: type[Task],
     config: Config,  # as reported, but for the condition and its strength
@@ -251,6 +264,7 @@ def study(
     return row
 
 # %% ../../nbs/experiments.ipynb #6987a77f
+@checked
 def load_results(
     name: str,  # "navigation_small", "navigation_dense", …
 ) -> list[dict[str, Any]]:  # rows as a study wrote them; empty if it was not run
@@ -259,6 +273,7 @@ def load_results(
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
 
 
+@checked
 def setting_name(setting: dict[str, Any]) -> str:
     "As in `init=paper, sparsity=0.98`"
     return ", ".join(f"{k}={v}" for k, v in setting.items()) or "defaults"
@@ -271,6 +286,7 @@ def _groups(rows: list[dict[str, Any]]) -> Iterator[tuple[str, list[dict[str, An
         yield name, sorted(group, key=lambda row: list(CONDITIONS).index(row["condition"]))
 
 # %% ../../nbs/experiments.ipynb #6987a77f-1
+@checked
 def condition_table(
     rows: list[dict[str, Any]],  # of `study`, each with its `setting`
     digits: int = 1,  # after the decimal point
@@ -286,6 +302,7 @@ def condition_table(
     return "\n".join(lines) + "\n"
 
 # %% ../../nbs/experiments.ipynb #6f613200
+@checked
 def plot_conditions(
     rows: list[dict[str, Any]],  # of `study`, each with its `setting`
     label: str,  # of the metric's axis, with its unit
@@ -307,6 +324,7 @@ def plot_conditions(
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=3, frameon=False)
 
 # %% ../../nbs/experiments.ipynb #70e228ab
+@checked
 def plot_sparsity(
     rows: list[dict[str, Any]],  # of `study`; what differs in their `setting` is the sparsity
     result: str,  # "sparse" or "lottery"

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ..geometry.arguments import checked
 from ..geometry.inhibitors import Inhibitor
 from ..geometry.inhibitors import inhibitor as find_inhibitor
 from ..geometry.manifolds import Circle, Euclidean, KleinBottle, Manifold, Sphere, Torus
@@ -90,6 +91,7 @@ SAMPLE = 64  # neurons that are asked for all their prices
 PAIRS = 2**20  # that are held at once
 
 
+@checked
 @torch.no_grad()
 def geometric_edges(
     space: str | Manifold,  # where the neurons live
@@ -124,6 +126,7 @@ def geometric_edges(
     return torch.stack([torch.arange(n).repeat_interleave(partners), columns.flatten()]), prices.to(embedding.dtype) if embedding.is_floating_point() else prices
 
 # %% ../../nbs/edges.ipynb #480256d6
+@checked
 class EdgeRNN(nn.Module):
     "An Elman layer (eq. 1) whose recurrent weights are a list of edges, and the only ones that there are; on the processor"
 
@@ -180,6 +183,7 @@ class EdgeRNN(nn.Module):
         return f"{self.input_size}, {self.hidden_size}, edges={self.edges.shape[1]}, nonlinearity={self.nonlinearity!r}"
 
 # %% ../../nbs/edges.ipynb #79ce6a6f
+@checked
 def patterns_of_edges(edges: Tensor, neurons: int) -> tuple[Pattern, Pattern]:
     "Of a recurrent matrix, and of the transposed one; ValueError if the edges are none of so many neurons, or one stands twice"
     if edges.dim() != 2 or len(edges) != 2:
@@ -208,6 +212,7 @@ def _run(layer: EdgeRNN, x: Tensor, h0: Tensor | None) -> tuple[Tensor, Tensor]:
     return out[0], last.clone()
 
 # %% ../../nbs/edges.ipynb #d51a4076
+@checked
 def edge_penalty(
     weight: Tensor,  # of each edge (E,)
     prices: Tensor,  # of each edge (E,)

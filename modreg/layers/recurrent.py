@@ -17,6 +17,8 @@ from torch import Tensor, nn
 from torch.autograd import forward_ad
 from torch.nn.utils.rnn import PackedSequence
 
+from ..geometry.arguments import checked
+
 # %% ../../nbs/recurrent.ipynb #fdef5395
 _ACTIVATIONS = {"relu": lambda x, out: torch.clamp_min(x, 0, out=out), "tanh": lambda x, out: torch.tanh(x, out=out)}
 _SLOPES = {  # error before the activation, from the error after it and the state
@@ -37,6 +39,7 @@ class _Refusal(torch.autograd.Function):
         raise RuntimeError("the backward pass of this layer is written by hand and cannot be differentiated again; take `as_torch()` of a recurrent layer, or `use_sparse_products(model, {})`")
 
 
+@checked
 def first_derivatives(backward: Callable) -> Callable:
     "A backward pass whose results cannot be differentiated again, and say so; among the saved tensors are inputs and outputs from which a path leads to all that they depend on"
 
@@ -201,6 +204,7 @@ class Linear(nn.Module):
         return f"{self.in_features}, {self.out_features}, bias={self.bias is not None}, replicas={self.replicas}"
 
 # %% ../../nbs/recurrent.ipynb #315c60de
+@checked
 class ElmanWeights(nn.Module):
     "The parameters of `torch.nn.RNN` by their names, for `replicas` copies if asked"
 
@@ -441,6 +445,7 @@ class RNN(ElmanWeights):
     __prepare_scriptable__ = as_torch  # torch.jit.script takes this in its place
 
 # %% ../../nbs/recurrent.ipynb #f3d6ae9f
+@checked
 @torch.no_grad()
 def near_identity_(
     weight: Tensor,  # recurrent matrix (..., N, N), changed in place

@@ -24,6 +24,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ..geometry.arguments import checked
 from .recurrent import _ACTIVATIONS, _SLOPES, ElmanFunction, ElmanWeights, Linear, _checked_sizes, _expect, _is_plain, _linear, _suffixes, first_derivatives
 
 # %% ../../nbs/sparse.ipynb #78ea655b
@@ -31,6 +32,7 @@ PANEL = 512  # columns of a panel: the states that it wants stay in a processor'
 FEW = 16  # a set of rows with fewer weights in a panel gets panels twice as wide, since it takes its sums up and puts them down in each
 
 
+@checked
 @dataclass(frozen=True, eq=False)
 class Pattern:
     "Where a matrix may differ from zero, panel by panel and row by row, or by blocks of 4 rows and 1 column"
@@ -223,6 +225,7 @@ def _add_product(matrix: "SparseMatrix", states: Tensor, out: Tensor) -> Tensor:
     return out
 
 # %% ../../nbs/sparse.ipynb #435e9390
+@checked
 @dataclass(frozen=True, eq=False)
 class SparseMatrix:
     "A matrix of its surviving weights"
@@ -274,6 +277,7 @@ class SparseMatrix:
         return _add_product(self, states, out)
 
 # %% ../../nbs/sparse.ipynb #f0f50e9d
+@checked
 def median_time(
     *calls: Callable[[], object],
     rounds: int = 3,  # each calls all in turn, so that a disturbance meets all alike
@@ -289,6 +293,7 @@ def median_time(
     return [sorted(seconds)[rounds // 2] for seconds in times]
 
 # %% ../../nbs/sparse.ipynb #1fb45c58
+@checked
 def fastest(
     weight: Tensor,  # (rows, columns)
     batch: int,  # states at once
@@ -332,6 +337,7 @@ def _bias(weights: dict[str, Tensor], end: str) -> Tensor:
     return sum(biases, torch.zeros(len(hidden), dtype=hidden.dtype))[:, None]
 
 # %% ../../nbs/sparse.ipynb #55908549
+@checked
 class SparseRNN:
     "A pruned Elman layer that only runs: weights by the names of `torch.nn.RNN`, each in the fastest of its forms"
 
@@ -402,6 +408,7 @@ def _compressed_rows(weight: Tensor) -> dict[str, Tensor]:
     return {f".{part}": tensor for part, tensor in zip(PARTS, parts, strict=True)}
 
 # %% ../../nbs/sparse.ipynb #231860f9
+@checked
 def save_sparse(
     path: str | Path,
     weights: dict[str, Tensor],  # a state dict; dense, or sparse tensors of torch
@@ -427,6 +434,7 @@ def save_sparse(
     save_file(tensors, str(path), {"sparse": json.dumps(shapes), "tied": json.dumps(tied)})
 
 # %% ../../nbs/sparse.ipynb #bdc97251
+@checked
 def load_sparse(
     path: str | Path,
 ) -> dict[str, Tensor]:  # weights by name; those that were written as compressed rows are sparse tensors of torch
@@ -469,6 +477,7 @@ def _gradient_of(weight: Tensor, pattern: Pattern, errors: Tensor, states: Tenso
     return torch.zeros_like(weight).view(-1).index_copy_(0, pattern.index[:, 0], inner).view_as(weight)
 
 
+@checked
 def patterns_of(
     mask: Tensor,  # True where a weight stays, (M, N) or (S, M, N)
 ) -> tuple[Pattern, Pattern]:  # of the matrix, and of the transposed one
@@ -540,6 +549,7 @@ class SparseElmanFunction(torch.autograd.Function):
         return None, rows[:, 1:], rows[:, 0], grad_weight, None, None
 
 # %% ../../nbs/sparse.ipynb #05a1317f
+@checked
 @dataclass(frozen=True, eq=False)
 class SparseProduct:
     "A linear map or a recurrence by the weights that a mask leaves; by all weights wherever these would not be enough"
@@ -561,6 +571,7 @@ class SparseProduct:
         return len(pattern.columns) == pattern.size or bool(weight.count_nonzero() == weight.reshape(-1).index_select(0, pattern.index[:, 0]).count_nonzero())
 
 # %% ../../nbs/sparse.ipynb #dcc87751
+@checked
 def use_dense_products(
     module: nn.Module,
     unless: Callable[[], bool] = lambda: False,  # asked only if it multiplies sparsely
@@ -581,6 +592,7 @@ def _check_masks(model: nn.Module, masks: dict[str, Tensor]) -> None:
             raise ValueError(f"the mask of {name} has shape {tuple(mask.shape)}; the weight has {tuple(shapes[name])}")
 
 # %% ../../nbs/sparse.ipynb #e5c2a36a
+@checked
 def use_sparse_products(
     model: nn.Module,
     masks: dict[str, Tensor],  # True where a weight stays, by name, as `MagnitudePruner.masks`; {} for dense products everywhere
@@ -650,6 +662,7 @@ def _recurrent_products(layer: ElmanWeights, k: int, end: str, mask_ih: Tensor |
     return _faster(layer.products[k], DENSE, sparse, wanted, lambda products: products[1](products[0](x, w_x, None), h0, w_h, layer.nonlinearity)[1])
 
 # %% ../../nbs/sparse.ipynb #d8bf2bcb
+@checked
 @torch.no_grad()
 def geometric_blocks(
     points: Tensor,  # where the neurons lie (N, coordinates)
@@ -673,6 +686,7 @@ def geometric_blocks(
     return blocks
 
 # %% ../../nbs/sparse.ipynb #7d23a97e
+@checked
 def filled_blocks(
     weight: Tensor,  # (N, N)
     blocks: Tensor,  # the block of each neuron (N,)

@@ -15,11 +15,13 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from ..geometry.arguments import checked
 from ..geometry.inhibitors import Inhibitor
 from ..geometry.manifolds import Manifold
 from .weights import Layout, Slot
 
 # %% ../../nbs/fused.ipynb #984890b2
+@checked
 def size_of(
     w: Tensor,  # weights; of a convolution (…, *kernel)
     power: float = 1,  # n of eq. 6
@@ -30,6 +32,7 @@ def size_of(
     return size if power == 1 else size.pow(power)
 
 
+@checked
 def size_grad(
     w: Tensor,  # weights
     power: float = 1,  # n of eq. 6
@@ -114,6 +117,7 @@ def _not_half(fn: Callable, values: Tensor) -> Tensor:
     return values.to(moved.device) if moved.is_floating_point() and moved.element_size() < 4 else moved
 
 # %% ../../nbs/fused.ipynb #e7f47669
+@checked
 class PenalizedWeight(nn.Module):
     "One weight with its neurons' points and the prices of its connections"
 
@@ -168,6 +172,7 @@ class PenalizedWeight(nn.Module):
         self.infinite = not self.trained and bool(self.coefficients.max() == torch.inf)
 
 # %% ../../nbs/fused.ipynb #bc2cc707
+@checked
 def place_(part: PenalizedWeight, rows: Tensor, columns: Tensor | None, train: bool) -> None:
     "Make points the embedding of a weight: parameters, or buffers"
     for name, points in (("embedding", rows), ("column_embedding", None if columns is rows else columns)):
@@ -178,6 +183,7 @@ def place_(part: PenalizedWeight, rows: Tensor, columns: Tensor | None, train: b
             part.register_buffer(name, points if points is None else points.detach().clone())
 
 # %% ../../nbs/fused.ipynb #41417fa9
+@checked
 def embed_(part: PenalizedWeight, given: Any, train: bool, generator: torch.Generator | None) -> None:
     "Points of a weight's neurons, as given or drawn"
     sizes = (part.layout.rows,) if part.layout.recurrent else (part.layout.rows, part.layout.columns)
@@ -208,12 +214,14 @@ def _checked(part: PenalizedWeight, embedding: Any, shape: tuple) -> Tensor:
     return points if points.dtype == embedding.dtype else part.manifold.project(points)  # rounding may lead off the manifold
 
 # %% ../../nbs/fused.ipynb #5c2885c1
+@checked
 @torch.no_grad()
 def distances_of(part: PenalizedWeight) -> Tensor:
     "Distances of output and input neurons (U, V) or (S, U, V)"
     return part.manifold.distance(*part.points).to(part.dtype)
 
 
+@checked
 def given_coefficients(part: PenalizedWeight, values: Any) -> Tensor:
     "Coefficients that were given, in the dtype and on the device of their weight"
     u, v, s, g = part.layout.rows, part.layout.columns, part.layout.replicas, part.layout.gates
@@ -227,6 +235,7 @@ def given_coefficients(part: PenalizedWeight, values: Any) -> Tensor:
     return values.detach().to(part.weight.device, part.dtype)
 
 # %% ../../nbs/fused.ipynb #f5dccdcb
+@checked
 class Given(Inhibitor):
     "Coefficients of one's own, as they are (eq. 5)"
 
@@ -258,6 +267,7 @@ def _panels(part: PenalizedWeight, points: tuple, *views: Tensor) -> Iterator[tu
         yield f.masked_fill(f == torch.inf, 0) if part.infinite else f, *(t[:, :, rows] for t in views)
 
 
+@checked
 def coefficient_view(
     coefficients: Tensor,  # (U, V), (G·U, V), or either led by S
     layout: Layout,
@@ -329,6 +339,7 @@ def _check_vjp(part: PenalizedWeight, weight: Tensor, vjp: tuple | None) -> None
                          "check both at equal and at opposite points, or train no embedding")
 
 
+@checked
 def penalty_of(
     part: PenalizedWeight,
     scale: float,  # λ over the number of connections
@@ -338,6 +349,7 @@ def penalty_of(
         return _Penalty.apply(part.weight, part.embedding, part.column_embedding, part, scale)
 
 # %% ../../nbs/fused.ipynb #20844ad3
+@checked
 @torch.no_grad()
 def add_gradient_to(part: PenalizedWeight, scale: float) -> None:
     "Add the penalty's gradient to that of a weight, or of what it is computed from, and of a trained embedding"
@@ -365,6 +377,7 @@ def _gradient(parameter: Tensor) -> Tensor:
     return parameter.grad
 
 # %% ../../nbs/fused.ipynb #2542e6b8
+@checked
 @torch.no_grad()
 def shrink_(part: PenalizedWeight, factor: float) -> None:
     "Replace each connection by the minimum of ½ (v - w)² + factor · f · |v|^n; n is 1 or 2"
@@ -382,6 +395,7 @@ def shrink_(part: PenalizedWeight, factor: float) -> None:
         part.weight.masked_fill_(~mask_of(part), 0)
 
 
+@checked
 def mask_of(
     part: PenalizedWeight,
 ) -> Tensor:  # like the weight

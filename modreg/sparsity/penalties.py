@@ -9,10 +9,12 @@ __all__ = ['PENALTIES', 'NoPenalty', 'L1', 'L2', 'Shuffled', 'DistanceShuffled',
 import torch
 from torch import Tensor
 
+from ..geometry.arguments import checked
 from .regularizer import ModuliRegularizer
 from .weights import permuted
 
 # %% ../../nbs/penalties.ipynb #e438294b
+@checked
 class NoPenalty(ModuliRegularizer):
     "No price at all, under the same loop as the others"
 
@@ -20,6 +22,7 @@ class NoPenalty(ModuliRegularizer):
         return torch.zeros_like(distances)
 
 
+@checked
 class L1(ModuliRegularizer):
     "The mean price for every connection; where a price is infinite it stays so, and is no part of the mean"
 
@@ -30,6 +33,7 @@ class L1(ModuliRegularizer):
         return torch.where(finite, mean, f)
 
 
+@checked
 class L2(L1):
     "The same on squares: weight decay, with the mean price"
 
@@ -37,6 +41,7 @@ class L2(L1):
         super().__init__(*args, power=power, **options)
 
 # %% ../../nbs/penalties.ipynb #f467b201
+@checked
 class Shuffled(ModuliRegularizer):
     "The same prices in random places"
 
@@ -45,6 +50,7 @@ class Shuffled(ModuliRegularizer):
         return permuted(f.reshape(-1, f.shape[-2] * f.shape[-1]), generator).view_as(f)
 
 
+@checked
 class DistanceShuffled(ModuliRegularizer):
     "The prices of the neurons in another order: C[p][:, p]; where outputs and inputs are different neurons, C[p][:, q]"
 
@@ -57,6 +63,7 @@ class DistanceShuffled(ModuliRegularizer):
         return torch.stack([c[p][:, q] for c, p, q in zip(each, rows, columns, strict=True)]).view_as(f)
 
 # %% ../../nbs/penalties.ipynb #cce96645
+@checked
 def communicability(
     size: Tensor,  # |W| (…, N, N), to and from
 ) -> Tensor:  # (…, N, N), 0 on the diagonal
@@ -67,6 +74,7 @@ def communicability(
     return walks - torch.diag_embed(walks.diagonal(dim1=-2, dim2=-1))
 
 
+@checked
 class SeRNN(ModuliRegularizer):
     "Distance times communicability times |W|, each gate a network of its own (Achterberg et al. 2023)"
 

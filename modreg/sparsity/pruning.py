@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ..geometry.arguments import checked
 from .masks import GUARDS, Masks, as_masks, check_names, guards_of, mask_, smallest
 from .weights import find_weights, permuted, slots, weight_matrices
 
@@ -29,6 +30,7 @@ SCHEDULES = {  # share of the target after a share of the epochs
 }
 
 # %% ../../nbs/pruning.ipynb #03488f8f
+@checked
 def progress(
     epoch: int,  # 0-based
     epochs: int,  # number of epochs
@@ -48,6 +50,7 @@ def progress(
     return SCHEDULES[schedule](min(1.0, epoch / last) if last else 1.0)
 
 # %% ../../nbs/pruning.ipynb #02067ecf
+@checked
 def scheduled_sparsity(
     epoch: int,  # 0-based
     target: float,  # sparsity in the last epoch
@@ -61,6 +64,7 @@ def scheduled_sparsity(
     return target * progress(epoch, epochs, schedule, heal)
 
 # %% ../../nbs/pruning.ipynb #55a935ed
+@checked
 def erk_shares(
     weights: dict[str, Tensor],  # by name, (rows, columns, ...) each
     target: float,  # share of zeros of all of them together
@@ -81,6 +85,7 @@ def erk_shares(
 SHARES = ("global", "layer", "erk")
 
 
+@checked
 def check_blocks(blocks: dict[str, Tensor], weights: dict[str, Tensor]) -> dict[str, Tensor]:
     "Blocks of neurons for some weights; ValueError if they are not groups of a weight's own neurons"
     check_names(blocks, weights, "blocks are given")
@@ -91,6 +96,7 @@ def check_blocks(blocks: dict[str, Tensor], weights: dict[str, Tensor]) -> dict[
     return blocks
 
 # %% ../../nbs/pruning.ipynb #b93c9ec9
+@checked
 def shares_by_threshold(
     shares: str | dict[str, float],  # "global", "layer", "erk", or by name
     weights: dict[str, Tensor],  # by name
@@ -112,11 +118,13 @@ def shares_by_threshold(
     return {(name,): float(share) for name, share in shares.items()}
 
 # %% ../../nbs/pruning.ipynb #39676e23
+@checked
 def rows(values: Iterable[Tensor], replicas: int | None) -> list[Tensor]:
     "Tensors as matrices with a row for each replica"
     return [value.reshape(replicas or 1, -1) for value in values]
 
 
+@checked
 def share_of_zeros(weights: Iterable[Tensor], replicas: int | None) -> Tensor:
     "Share of values that are exactly zero, () or (S,)"
     parts = rows((w.detach() for w in weights), replicas)
@@ -124,6 +132,7 @@ def share_of_zeros(weights: Iterable[Tensor], replicas: int | None) -> Tensor:
     return share if replicas else share[0]
 
 
+@checked
 def sparsity(
     model: nn.Module,
     replicas: int | None = None,  # number of replicas S if dimension 0 of each parameter is theirs
@@ -202,6 +211,7 @@ def _parts(values: Tensor, like: Collection[Tensor]) -> list[Tensor]:
     return [part.reshape(t.shape) for part, t in zip(parts, like, strict=True)]
 
 
+@checked
 def cut(
     sparsifier: "Sparsifier",
     sizes: dict[str, Tensor],  # by name, shaped like the weights; of these the smallest magnitudes go
@@ -226,6 +236,7 @@ def cut(
     return after
 
 # %% ../../nbs/pruning.ipynb #9867e19c
+@checked
 class Sparsifier(_Masked, ABC):
     "Decides which weights are there: masks before the first step, and from each epoch on"
 
@@ -282,6 +293,7 @@ class Sparsifier(_Masked, ABC):
         return FixedMasks(model, 0.0, replicas=replicas, parameters=masks, allowed=masks)
 
 # %% ../../nbs/pruning.ipynb #a74ef633
+@checked
 class FixedMasks(Sparsifier):
     "Masks that stay as they are"
 
@@ -300,6 +312,7 @@ def _warn_of_others(model: nn.Module, masks: dict[str, Tensor]) -> None:
                 warnings.warn(f"another pruner holds {weights[id(weight)]}, and weights that these masks keep stay zero under it: call its remove() first", stacklevel=3)
 
 # %% ../../nbs/pruning.ipynb #897f34e4
+@checked
 def block_magnitudes(
     weight: Tensor,  # (..., N, N)
     groups: Tensor,  # the block of each neuron (..., N)
@@ -315,6 +328,7 @@ def block_magnitudes(
     return means.gather(2, columns).gather(1, rows).view_as(weight)
 
 # %% ../../nbs/pruning.ipynb #3dbd4cf5
+@checked
 class MagnitudePruner(Sparsifier):
     "Magnitude pruning on a schedule: the smallest weights become, and stay, exactly zero (section 4)"
 
@@ -363,6 +377,7 @@ def _check_copied(original: dict[str, Tensor], weights: dict[str, Tensor]) -> No
             raise ValueError(f"original shares {name} with the model, so it was trained too; take copy.deepcopy(model.state_dict()) before training")
 
 # %% ../../nbs/pruning.ipynb #7a48c048
+@checked
 @torch.no_grad()
 def scale_to_left_(
     weight: Tensor,  # (rows, columns, …), or (S, rows, columns, …); changed in place
@@ -376,6 +391,7 @@ def scale_to_left_(
     weight.mul_(factor.view(*factor.shape, *[1] * (weight.dim() - factor.dim())))
 
 # %% ../../nbs/pruning.ipynb #08ec2833
+@checked
 def shuffle_mask(
     mask: Tensor,  # (rows, columns, …), or (S, rows, columns, …)
     generator: torch.Generator | None = None,
@@ -401,6 +417,7 @@ def _hold(model: nn.Module, weights: dict[str, Tensor], masks: dict[str, Tensor]
 SCALES = ("dense", "left")
 
 
+@checked
 @torch.no_grad()
 def reinitialize(
     model: nn.Module,

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..geometry.arguments import checked
 from ..geometry import inhibitors, manifolds
 from ..geometry.inhibitors import Inhibitor
 from ..geometry.manifolds import Manifold
@@ -24,6 +25,7 @@ from .fused import place_, shrink_, size_of
 from .weights import Slot, find_weights, for_each, layout
 
 # %% ../../nbs/regularizer.ipynb #bec6ce73
+@checked
 def equal_pull(
     strength: float,  # λ of the mean form at width `reference`
     n: int,  # width to scale to
@@ -41,6 +43,7 @@ def equal_pull(
 RAMPS = {"constant": lambda x: 1.0, "linear": lambda x: x, "cubic": lambda x: 1 - (1 - x) ** 3, "late": lambda x: x**3}
 
 
+@checked
 def ramp(
     share: float,  # share of the training that is done, from 0 to 1
     kind: str = "linear",  # "constant" (the paper), "linear", "cubic" (fast at first), "late" (slow at first)
@@ -78,6 +81,7 @@ def _differentiated(part: PenalizedWeight, scale: float, total: Callable) -> Ten
     return each if part.layout.replicas is not None else each[0]
 
 # %% ../../nbs/regularizer.ipynb #15decd5f
+@checked
 class PenaltyValue(nn.Module):
     "The value of a penalty on some weights of a model: the sum over its parts, one for each weight"
 
@@ -141,6 +145,7 @@ def _check_unscaled(scaler: Any) -> None:
         raise ValueError("gradients are still scaled, or were stepped along already: call scaler.unscale_(optimizer), then add_gradient_(scaler), then scaler.step(optimizer)")
 
 # %% ../../nbs/regularizer.ipynb #ffd56eae
+@checked
 class Penalty(PenaltyValue):
     "A penalty with its steps, which need no graph"
 
@@ -275,6 +280,7 @@ def _check_inhibitor(
             raise ValueError(f"train_embedding: {reason}; try 'difference_of_gaussians' or a fixed embedding")
 
 # %% ../../nbs/regularizer.ipynb #cc559e61
+@checked
 class ModuliRegularizer(Penalty):
     "Moduli regularization (eq. 6 in mean form) of the weights of a layer, or of some weights of a model"
 

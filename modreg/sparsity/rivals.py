@@ -16,12 +16,14 @@ from numbers import Real
 import torch
 from torch import Tensor, nn
 
+from ..geometry.arguments import checked
 from ..geometry.specs import nearest
 from ..layers.edges import EdgeRNN
 from ..layers.recurrent import RNN, Linear
 from .pruning import SPARSIFIERS, Sparsifier, block_magnitudes, cut, scale_to_left_, smallest
 
 # %% ../../nbs/rivals.ipynb #3da8baf4
+@checked
 class Random(Sparsifier):
     "Masks that are drawn by lot before training, and stay"
 
@@ -56,12 +58,14 @@ class Random(Sparsifier):
         "Nothing changes"
 
 # %% ../../nbs/rivals.ipynb #0af7cf14
+@checked
 def lots(sparsifier: Sparsifier) -> dict[str, Tensor]:
     "A random number between 0 and 1 for each weight"
     device = "cpu" if sparsifier.generator is None else sparsifier.generator.device
     return {name: torch.rand(w.shape, generator=sparsifier.generator, device=device).to(w.device) for name, w in sparsifier.weights.items()}
 
 
+@checked
 def by_block(
     sparsifier: Sparsifier,
     sizes: dict[str, Tensor],  # a number for each weight, by name
@@ -70,11 +74,13 @@ def by_block(
     return {name: block_magnitudes(size, sparsifier.blocks[name]) if name in sparsifier.blocks else size for name, size in sizes.items()}
 
 
+@checked
 def born(sparsifier: Sparsifier, sizes: dict[str, Tensor]) -> dict[str, Tensor]:
     "Masks of the target's sparsity, with the largest of what is given"
     return cut(sparsifier, by_block(sparsifier, sizes), sparsifier.epochs)
 
 # %% ../../nbs/rivals.ipynb #44b62c8e
+@checked
 def keep_fan_in(sparsifier: Sparsifier, sizes: dict[str, Tensor]) -> dict[str, Tensor]:
     "Masks whose rows all have the same number of weights, of the share that their matrix has; fewer where fewer are allowed"
     masks, lead = {}, 2 if sparsifier.replicas else 1
@@ -86,6 +92,7 @@ def keep_fan_in(sparsifier: Sparsifier, sizes: dict[str, Tensor]) -> dict[str, T
     return masks
 
 
+@checked
 @torch.no_grad()
 def enlarge_(sparsifier: Sparsifier) -> None:
     "Multiply each row of the weights by √(columns ÷ left)"
@@ -93,6 +100,7 @@ def enlarge_(sparsifier: Sparsifier) -> None:
         scale_to_left_(weight, sparsifier.masks[name], sparsifier.replicas)
 
 # %% ../../nbs/rivals.ipynb #2c7b6c4d
+@checked
 class Geometric(Random):
     "The weights whose price is least, chosen before training"
 
@@ -126,6 +134,7 @@ class Geometric(Random):
         return numbers
 
 # %% ../../nbs/rivals.ipynb #6751e68f
+@checked
 def priced(sparsifier: Sparsifier) -> dict[str, Tensor]:
     "Prices of the weights that have some, in the weights' shapes; ValueError if there are none, or they don't fit"
     if not sparsifier.prices:
@@ -139,6 +148,7 @@ def priced(sparsifier: Sparsifier) -> dict[str, Tensor]:
     return {name: price.detach().to(sparsifier.weights[name].device).expand(sparsifier.weights[name].shape) for name, price in sparsifier.prices.items()}
 
 # %% ../../nbs/rivals.ipynb #98dca179
+@checked
 def exchange(
     sparsifier: Sparsifier,
     share: float,  # of each matrix' weights that are exchanged
@@ -159,6 +169,7 @@ def exchange(
     return masks
 
 # %% ../../nbs/rivals.ipynb #121b754d
+@checked
 class Rewiring(Random):
     "Masks that change while their density stays: a subclass says where weights grow"
 
@@ -188,6 +199,7 @@ class Rewiring(Random):
         return None
 
 # %% ../../nbs/rivals.ipynb #bb8bab30
+@checked
 class SET(Rewiring):
     "Sparse evolutionary training: weights grow by lot (Mocanu et al., 2018)"
 
@@ -198,6 +210,7 @@ class SET(Rewiring):
         return lots(self)
 
 # %% ../../nbs/rivals.ipynb #b4582114
+@checked
 class RigL(Rewiring):
     "Rigged lottery: weights grow where the gradient is largest, fewer from epoch to epoch (Evci et al., 2020)"
 
@@ -215,6 +228,7 @@ class RigL(Rewiring):
         return self.share / 2 * (1 + math.cos(math.pi * epoch / (self.epochs - self.heal)))
 
 # %% ../../nbs/rivals.ipynb #4bac9a14
+@checked
 class Regrow(Rewiring):
     "Weights grow where they are cheap, by lot: in proportion to exp(-price ÷ (heat · mean price))"
 
@@ -244,6 +258,7 @@ class Regrow(Rewiring):
         return numbers
 
 # %% ../../nbs/rivals.ipynb #622d11c1
+@checked
 def register_sparsifier(
     kind: type[Sparsifier],  # a subclass with a `name`
 ) -> type[Sparsifier]:  # the same, so that it can stand above a class as @register_sparsifier
@@ -263,6 +278,7 @@ for _kind in (Random, Geometric, SET, RigL, Regrow):
     register_sparsifier(_kind)
 
 # %% ../../nbs/rivals.ipynb #1fb3ce37
+@checked
 def sparsifier(
     text: str | type[Sparsifier],  # such as "rigl" or "rigl(share=0.1)"; or a class
 ) -> Callable[..., Sparsifier]:  # makes it, of a model and so on
@@ -320,6 +336,7 @@ def _rule(layer: nn.Module) -> Callable | None:
     return next((rule for kind, rule in POSITIONS.items() if isinstance(layer, kind)), None)
 
 # %% ../../nbs/rivals.ipynb #ab973be1
+@checked
 @torch.no_grad()
 def weight_uses(
     model: nn.Module,
@@ -349,6 +366,7 @@ def weight_uses(
     return uses
 
 # %% ../../nbs/rivals.ipynb #b2a74c89
+@checked
 def multiplications(
     model: nn.Module,
     uses: dict[str, float],  # of `weight_uses`

@@ -14,9 +14,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
+from ..geometry.arguments import checked
 from ..geometry.specs import nearest
 
 # %% ../../nbs/weights.ipynb #752b85d7
+@checked
 @dataclass(frozen=True, eq=False)
 class Slot:
     "Where a model keeps a weight: an attribute of one of its modules"
@@ -55,6 +57,7 @@ def _computed(owner: nn.Module) -> dict[str, str]:
     return found
 
 # %% ../../nbs/weights.ipynb #bb4de8f0
+@checked
 def slots(
     model: nn.Module,
 ) -> dict[str, Slot]:  # by name; a weight that is tied stands there under each of its names
@@ -70,6 +73,7 @@ def slots(
     return {name: slot for name, slot in found.items() if not (slot.attribute.startswith("bias") or slot.attribute.endswith("bias"))}
 
 # %% ../../nbs/weights.ipynb #8b063c27
+@checked
 def weight_matrices(
     model: nn.Module,
     replicas: int | None = None,  # number of replicas S if dimension 0 of each parameter is theirs
@@ -113,6 +117,7 @@ def _check_stored(slot: Slot) -> None:
         raise ValueError(f"{slot.name} has no shape yet: pass a batch through the lazy module first")
 
 # %% ../../nbs/weights.ipynb #848b9ef3
+@checked
 @dataclass(frozen=True)
 class Layout:
     "Which entries of a weight lead from which input neurons to which output neurons"
@@ -143,6 +148,7 @@ _REFUSED = {
 }
 
 
+@checked
 def layout(
     slot: Slot,
     recurrent: bool | None = None,  # whether rows and columns are the same neurons; None: as the layer and its names say
@@ -190,6 +196,7 @@ def _layer(name: str) -> str:
     return name.removesuffix("_reverse")
 
 
+@checked
 def find_weights(
     layer: nn.Module | nn.Parameter,
     weight: str | Iterable[str] | None = None,  # names; None: all recurrent weights of a layer, or the weight of a linear layer or convolution
@@ -216,6 +223,7 @@ def find_weights(
     return chosen
 
 # %% ../../nbs/weights.ipynb #dfa492d7
+@checked
 def for_each(
     values: list,  # one for each weight, or one for each layer
     chosen: list[Slot],
@@ -231,6 +239,7 @@ def for_each(
     raise ValueError(f"{what} is a list of {len(values)} for {count} ({', '.join(slot.name for slot in chosen)}): give one for all, or one for each")
 
 # %% ../../nbs/weights.ipynb #7cb8b2b0
+@checked
 def permuted(
     rows: Tensor,  # (S, n)
     generator: torch.Generator | None = None,

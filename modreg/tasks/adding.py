@@ -13,11 +13,13 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from ..geometry.arguments import checked
 from ..layers.recurrent import RNN, Generators, Linear, near_identity_
 from ..lab.settings import Config, setting
 from ..lab.training import Task
 
 # %% ../../nbs/adding.ipynb #9d172b61
+@checked
 def target(
     sample: Tensor,  # numbers and marks (..., T, batch, 2)
 ) -> Tensor:  # (..., batch)
@@ -25,6 +27,7 @@ def target(
     return sample.prod(-1).sum(-2)
 
 
+@checked
 def plot_sample(
     sample: Tensor,  # numbers and marks (T, 2)
     ax,  # matplotlib axes
@@ -61,6 +64,7 @@ class AddingConfig(Config):
             raise ValueError(f"steps={self.steps}; two numbers are marked, so a sequence has at least 2 steps")
 
 # %% ../../nbs/adding.ipynb #65fa2c2a
+@checked
 def samples(
     n: int,  # number of samples
     steps: int,  # length of a sequence T
@@ -75,6 +79,7 @@ def samples(
     return torch.stack([numbers, marks], -1)
 
 # %% ../../nbs/adding.ipynb #86c907fc
+@checked
 class Adder(nn.Module):
     "Recurrent layer and readout, for several seeds at once"
 
@@ -101,6 +106,7 @@ class Adder(nn.Module):
         return self.readout(self.rnn(sample)[0])[..., 0]
 
 # %% ../../nbs/adding.ipynb #99a10bd6
+@checked
 class Adding(Task):
     "The adding problem (section 4.3 and appendix A.3)"
 
@@ -138,6 +144,7 @@ class Adding(Task):
         return {"rmse": self.loss(model, self.test_samples()).sqrt()}
 
 # %% ../../nbs/adding.ipynb #de73c00f
+@checked
 @torch.no_grad()
 def plot_answers(
     task: Adding,

@@ -14,11 +14,13 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from ..geometry.arguments import checked
 from ..layers.recurrent import RNN, Generators, Linear, near_identity_
 from ..lab.settings import Config
 from ..lab.training import Task
 
 # %% ../../nbs/head_direction.ipynb #808f8edd
+@checked
 def headings(
     n: int,  # number of heads
     steps: int,  # turns of each T
@@ -30,6 +32,7 @@ def headings(
     return torch.cat([start, start + turn * torch.randn(steps, n, generator=generator).cumsum(0)])
 
 
+@checked
 def direction(
     heading: Tensor,  # in rad
 ) -> Tensor:  # (..., 2)
@@ -52,6 +55,7 @@ class HeadDirectionConfig(Config):
     }
 
 # %% ../../nbs/head_direction.ipynb #d26fff43
+@checked
 class HeadDirectionModel(nn.Module):
     "Encoder, recurrent layer and decoder, for several seeds at once"
 
@@ -74,6 +78,7 @@ class HeadDirectionModel(nn.Module):
         return self.decoder(self.states(heading))
 
 # %% ../../nbs/head_direction.ipynb #36e87464
+@checked
 def angular_error(
     said: Tensor,  # directions of any length (S, ..., 2)
     heading: Tensor,  # (S, ...) in rad
@@ -83,6 +88,7 @@ def angular_error(
     return torch.rad2deg(torch.atan2(wrong.sin(), wrong.cos()).abs()).flatten(1).mean(1)
 
 # %% ../../nbs/head_direction.ipynb #36e87464-1
+@checked
 class HeadDirection(Task):
     "Integration of turns: which way does a head face that was spun in the dark?"
 

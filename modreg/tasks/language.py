@@ -21,6 +21,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from ..geometry.arguments import checked
 from ..layers.recurrent import RNN, Linear
 from ..lab.runs import fingerprint
 from ..lab.settings import Config
@@ -66,6 +67,7 @@ SHA256 = {"train": "9e9fa1ad55b1c2c95b08e37dd8e653f638fac2c6de904b79e813611eefbc
           "test": "d790b833ef8cf03a90db7bf1271b7520b83c45ce07ba3c1a9699df81e239eca0"}
 
 
+@checked
 def find_wikitext(
     folder: str | Path,  # holds `wikitext-2` or `wikitext-2-v1`
 ) -> dict[str, Path]:  # the files of "train", "valid" and "test"
@@ -80,6 +82,7 @@ def find_wikitext(
                             "Set MODREG_DATA to the folder that has it, or unset it to have the files downloaded")
 
 # %% ../../nbs/language.ipynb #10637993
+@checked
 def download_wikitext() -> dict[str, Path]:  # the files of "train", "valid" and "test"
     "WikiText-2 from the cache or the network, with its hashes checked; FileNotFoundError if there is neither"
     try:
@@ -93,11 +96,13 @@ def download_wikitext() -> dict[str, Path]:  # the files of "train", "valid" and
             "and set the environment variable MODREG_DATA to the folder that holds it; a download needs a network and `pip install pooch`") from error
 
 # %% ../../nbs/language.ipynb #e58e7b37
+@checked
 def read_words(path: str | Path) -> list[str]:
     "All words of a file, and `<eos>` at the end of each line"
     return Path(path).read_text(encoding="utf-8").replace("\n", " <eos> ").split()
 
 
+@checked
 class Corpus:
     "Three texts as numbers (n,), `train`, `valid` and `test`, and the words that the numbers stand for"
 
@@ -121,6 +126,7 @@ class Corpus:
 _GRAMMAR = {"rat": "runs", "neuron": "fires", "weight": "falls", "path": "turns", "bottle": "leaks", "torus": "closes", "map": "folds", "word": "ends"}
 
 
+@checked
 def write_generated(
     folder: str | Path,
     sentences: int = 600,  # of the training text; a quarter as many in each of the others
@@ -149,11 +155,13 @@ def _corpus(source: str, folder: str | None, vocabulary: int) -> Corpus:
         return corpus
 
 
+@checked
 def load_corpus(config: LanguageConfig) -> Corpus:
     "The text of a run"
     return _corpus(config.corpus, os.environ.get("MODREG_DATA") or None, config.vocabulary)
 
 # %% ../../nbs/language.ipynb #4edc44a4
+@checked
 def cross_entropy(
     scores: Tensor,  # (S, T, batch, V)
     words: Tensor,  # the words that came (S, T, batch)
@@ -163,6 +171,7 @@ def cross_entropy(
     return each.view(len(scores), -1).mean(1)
 
 
+@checked
 def batchify(
     text: Tensor,  # (n,)
     count: int,  # number of columns
@@ -171,6 +180,7 @@ def batchify(
     return text[: len(text) // count * count].view(count, -1).T
 
 # %% ../../nbs/language.ipynb #af82d424
+@checked
 @torch.no_grad()
 def perplexity(
     model: nn.Module,  # maps words (S, T, batch) and a state or None to scores (S, T, batch, V) and the next state
@@ -187,6 +197,7 @@ def perplexity(
     return (total / (len(text) - 1)).exp()
 
 # %% ../../nbs/language.ipynb #49784a61
+@checked
 def unigram(
     corpus: Corpus,
 ) -> Tensor:  # log of each word's share of the training text (V,), float64
@@ -195,6 +206,7 @@ def unigram(
     return (counts / counts.sum()).log()
 
 
+@checked
 def bigram(
     corpus: Corpus,
     text: Tensor,  # (L, columns)
@@ -212,6 +224,7 @@ def bigram(
 LAYERS = 3  # recurrent layers
 
 
+@checked
 class WordEmbedding(nn.Module):
     "A vector for each word, for several seeds at once"
 
@@ -237,6 +250,7 @@ class WordEmbedding(nn.Module):
         return {"weight": 0.0}
 
 # %% ../../nbs/language.ipynb #40e2aba1
+@checked
 class LanguageModel(nn.Module):
     "Word vectors, three recurrent layers and a linear decoder (appendix A.2), for several seeds at once"
 
@@ -264,6 +278,7 @@ class LanguageModel(nn.Module):
         return self.decoder(states), last
 
 # %% ../../nbs/language.ipynb #b43b4fca
+@checked
 class SeedSGD(torch.optim.Optimizer):
     "Gradient descent with a rate for each seed"
 
@@ -285,6 +300,7 @@ class SeedSGD(torch.optim.Optimizer):
                     p.addcmul_(p.grad, group["rates"].view(-1, *[1] * (p.dim() - 1)), value=-1)
 
 # %% ../../nbs/language.ipynb #789e2023
+@checked
 class AnnealOnPlateau:
     "Divides a seed's rate by `factor` after each epoch whose `metric` is no new best for that seed"
 
@@ -314,6 +330,7 @@ class AnnealOnPlateau:
         self.best = state["best"]
 
 # %% ../../nbs/language.ipynb #49be0414
+@checked
 @dataclass
 class CarriedState:
     "What a window leaves to the next; it belongs to an epoch, and travels with its batches"
@@ -321,6 +338,7 @@ class CarriedState:
     state: Tensor | None = None  # (S, 3, batch, N); None before the first window
 
 
+@checked
 def windows(
     text: Tensor,  # (n,)
     config: LanguageConfig,
@@ -334,6 +352,7 @@ def windows(
         yield text[(tops[:, None] + rows[:, None]) % len(text)].to(config.device)
 
 # %% ../../nbs/language.ipynb #7f8f2cc5
+@checked
 class Language(Task):
     "Guess the next word of WikiText-2 (section 4.2 and appendix A.2)"
 
@@ -386,6 +405,7 @@ class Language(Task):
         return descent, AnnealOnPlateau(descent, factor=self.config.anneal)
 
 # %% ../../nbs/language.ipynb #23c89822
+@checked
 @torch.no_grad()
 def generate(
     model: LanguageModel,
@@ -410,6 +430,7 @@ def generate(
     return [" ".join(corpus.words[k] for k in one) for one in text.flatten(1).tolist()]
 
 # %% ../../nbs/language.ipynb #fe6584f8
+@checked
 @torch.no_grad()
 def surprisal(
     model: LanguageModel,

@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from ..geometry.arguments import checked
 from ..layers.recurrent import RNN, Generators, Linear, near_identity_
 from ..lab.settings import Config, setting
 from ..lab.training import Task
@@ -60,6 +61,7 @@ def _avoid(position: Tensor, heading: Tensor) -> tuple[Tensor, Tensor]:
     return hits, torch.where(hits, torch.copysign(math.pi / 2 - off.abs(), off), 0)
 
 # %% ../../nbs/navigation.ipynb #8c6a3cef-1
+@checked
 def paths(
     n: int,  # number of paths
     steps: int,  # steps of each path T
@@ -87,6 +89,7 @@ SIGMA = 0.12  # width of a place cell, m
 PIECE = 2**18  # activities that fit a processor's cache
 
 
+@checked
 class PlaceCells(nn.Module):
     "Place cells at fixed spots, drawn uniformly in the box for each seed"
 
@@ -125,6 +128,7 @@ class PlaceCells(nn.Module):
         return (best.mean(-2) + lost).unflatten(1, scores.shape[1:-1])
 
 # %% ../../nbs/navigation.ipynb #42457f10
+@checked
 def position_error(
     decoded: Tensor,  # (S, ..., 2) in m
     position: Tensor,  # (S, ..., 2) in m
@@ -136,6 +140,7 @@ def position_error(
 STEP = math.sqrt(2) * SPEED * DT  # root mean square of the displacement in a step away from walls, m
 
 
+@checked
 class PathIntegrator(nn.Module):
     "Encoder, recurrent layer and decoder of the paper's figure 4, for several seeds at once"
 
@@ -166,6 +171,7 @@ class PathIntegrator(nn.Module):
         return self.decoder(self.states(start, velocity))
 
 # %% ../../nbs/navigation.ipynb #026d3e1f
+@checked
 class Navigation(Task):
     "Path integration with place cells (section 4.1 and appendix A.1)"
 
@@ -214,6 +220,7 @@ class Navigation(Task):
         return {"error": position_error(self.cells.decode(scores), walk[:, 1:])}
 
 # %% ../../nbs/navigation.ipynb #7d8e1c4e
+@checked
 @torch.no_grad()
 def plot_paths(
     task: Navigation,

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..geometry.arguments import checked
 from ..lab import experiments
 from ..lab.runs import Run
 from ..lab.settings import setting
@@ -47,6 +48,7 @@ class RatsConfig(NavigationConfig):
 RATS = {"sargolini": (1.0, 1.0), "tanni": (3.5, 2.5)}  # recordings, and the sides of their boxes in m
 
 
+@checked
 @dataclass(frozen=True)
 class Recording:
     "Where a rat was, and when"
@@ -56,6 +58,7 @@ class Recording:
     sides: tuple[float, float]  # of the box, m
 
 # %% ../../nbs/rats.ipynb #68daae10-1
+@checked
 def load_recording(
     name: str,  # "sargolini" or "tanni"
     folder: str | Path | None = None,  # holds `rat-trajectories`; the environment variable MODREG_DATA if not given
@@ -77,6 +80,7 @@ def load_recording(
     return Recording(time, position - np.array(RATS[name]) / 2, RATS[name])
 
 # %% ../../nbs/rats.ipynb #f2da3e3b
+@checked
 def generated_recording(name: str) -> Recording:
     "A made-up recording in the box of a recorded rat: a simulated rat, slowed down eight times, with frames missing"
     walk = paths(1, 4000, torch.Generator().manual_seed(len(name)))[:, 0].double().numpy()
@@ -87,6 +91,7 @@ def generated_recording(name: str) -> Recording:
 FASTEST = 1.2  # between two frames nothing that is faster is taken for a rat, m/s
 
 
+@checked
 def segments(
     rat: Recording,
 ) -> list[tuple[np.ndarray, np.ndarray]]:  # times (n,) in s and positions (n, 2) in m of each
@@ -97,6 +102,7 @@ def segments(
     return list(zip(np.split(rat.time, cuts), np.split(rat.position, cuts), strict=True))
 
 # %% ../../nbs/rats.ipynb #7318a72b
+@checked
 def real_paths(
     rat: Recording,
     steps: int,  # steps of each path T
@@ -119,6 +125,7 @@ def real_paths(
     return torch.tensor(np.stack([inside[k] for k in chosen], 1), dtype=torch.get_default_dtype())
 
 # %% ../../nbs/rats.ipynb #e3bf7dc5
+@checked
 def matching_pace(
     rat: Recording,
     mapping: str = "centre",  # "centre" or "stretch"
@@ -128,6 +135,7 @@ def matching_pace(
     return max(1, round(navigation.SPEED * math.sqrt(math.pi / 2) / speed.item()))
 
 
+@checked
 def walks_of(
     recordings: dict[str, Recording],
     steps: int,  # steps of each path T
@@ -143,6 +151,7 @@ def walks_of(
     return found
 
 # %% ../../nbs/rats.ipynb #68443c73
+@checked
 @torch.no_grad()
 def errors_along(
     task: Navigation,
@@ -155,6 +164,7 @@ def errors_along(
     return 100 * (task.cells.decode(scores) - walk[:, 1:]).norm(dim=-1).mean(-1)
 
 
+@checked
 @torch.no_grad()
 def limits_along(
     task: Navigation,
@@ -166,6 +176,7 @@ def limits_along(
     return {name: 100 * (position - walk[:, 1:]).norm(dim=-1).mean((0, 2)) for name, position in said.items()}
 
 # %% ../../nbs/rats.ipynb #94c31b3a
+@checked
 def look(
     task: Navigation,
     run: Run | None,  # None: before training
@@ -181,6 +192,7 @@ def look(
     return {"rats_small": [{"error": {name: errors_along(task, model, walk).mean(1).tolist() for name, walk in walks.items()}}]}
 
 # %% ../../nbs/rats.ipynb #35d335bf
+@checked
 def plot_sparsities(
     rows: list[dict[str, Any]],  # of a survey: each a `condition` or a `limit`, with its `sparsity` and the seeds' errors by path
     name: str,  # of the paths

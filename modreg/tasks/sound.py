@@ -19,7 +19,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import Dataset
 
+from ..geometry.arguments import checked
+
 # %% ../../nbs/sound.ipynb #ec2832dc
+@checked
 @cache
 def duration(path: Path) -> float:  # s
     "Length of a sound, which a task asks for several times; the file is opened once"
@@ -32,6 +35,7 @@ ALPHABET = "' abcdefghijklmnopqrstuvwxyz"  # the characters of a transcript
 DIGITS = "zero one two three four five six seven eight nine".split()
 
 
+@checked
 @dataclass(frozen=True)
 class Utterance:
     "A sound with its transcript"
@@ -67,6 +71,7 @@ def _root() -> Path:
     return Path(root)
 
 
+@checked
 def digits() -> list[Utterance]:
     "The spoken digits, `{digit}_{speaker}_{index}.wav` (or .flac), as words"
     folder = _root() / "free-spoken-digit-dataset" / "recordings"
@@ -76,6 +81,7 @@ def digits() -> list[Utterance]:
     return [Utterance(path.stem, DIGITS[int(path.stem[0])], path.stem.split("_")[1], path) for path in paths]
 
 # %% ../../nbs/sound.ipynb #33b71380
+@checked
 def librispeech() -> list[Utterance]:
     "Every subset of LibriSpeech that is there, `{subset}/{speaker}/{chapter}/{utterance}.flac` (or .mp3)"
     folder, texts = _root() / "LibriSpeech", {}
@@ -91,6 +97,7 @@ def librispeech() -> list[Utterance]:
     return found
 
 # %% ../../nbs/sound.ipynb #715dd6ca
+@checked
 def tones() -> list[Utterance]:
     "Made-up utterances: words of four speakers, each letter a tone"
     words = "aha bad cab dab fed gag had jab".split()
@@ -107,6 +114,7 @@ def _tones(utterance: Utterance) -> Tensor:
 SOURCES = {"digits": digits, "librispeech": librispeech, "tones": tones}
 
 
+@checked
 def split(
     utterances: list[Utterance],
 ) -> tuple[list[Utterance], list[Utterance]]:  # for training, and of speakers that training never hears
@@ -124,6 +132,7 @@ def _hertz(mel: Tensor) -> Tensor:
     return 700 * (10 ** (mel / 2595) - 1)
 
 
+@checked
 def mel_filters(
     bands: int,  # number of triangles
     size: int,  # of the Fourier transform
@@ -136,6 +145,7 @@ def mel_filters(
     return torch.minimum(up, down).clamp(min=0)
 
 # %% ../../nbs/sound.ipynb #b94af98d
+@checked
 def log_mel(
     samples: Tensor,  # (n,)
     rate: int,  # samples a second
@@ -152,6 +162,7 @@ def log_mel(
     return mel / mel.std().clamp(min=1e-3)
 
 # %% ../../nbs/sound.ipynb #87c84b2f
+@checked
 def time_stretch(
     pictures: Tensor,  # (n, T, bands)
     lengths: Tensor,  # frames of each (n,)
@@ -173,6 +184,7 @@ def time_stretch(
     return stretched * (torch.arange(y.shape[1]) < longer[:, None])[..., None], longer
 
 # %% ../../nbs/sound.ipynb #b3af55fa
+@checked
 def spec_augment(
     pictures: Tensor,  # (n, T, bands)
     share: float,  # up to this share of frames, and of bands
@@ -189,6 +201,7 @@ def spec_augment(
     return pictures
 
 # %% ../../nbs/sound.ipynb #3499f38b
+@checked
 class Spectrograms(Dataset):
     "Spectrograms of utterances, each with its characters"
 
@@ -216,6 +229,7 @@ class Spectrograms(Dataset):
         return item
 
 # %% ../../nbs/sound.ipynb #eab23602
+@checked
 def collate(items: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     "Spectrograms (n, T, bands) and their lengths (n,), characters of all in a row, and how many each has (n,)"
     pictures, texts = zip(*items, strict=True)

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import DataLoader
 
+from ..geometry.arguments import checked
 from ..layers.recurrent import RNN, Generators, Linear, near_identity_
 from ..lab.runs import fingerprint
 from ..lab.settings import Config, setting
@@ -62,6 +63,7 @@ class SpeechConfig(Config):
                 raise ValueError(f"{name}={getattr(self, name)}; it is a share, and must be less than 0.5")
 
 # %% ../../nbs/speech.ipynb #2a714672
+@checked
 class Conv2d(nn.Module):
     "A 3 × 3 convolution for each replica, as one grouped convolution"
 
@@ -80,6 +82,7 @@ class Conv2d(nn.Module):
         return {"weight": output.numel() / self.bias.numel()}
 
 # %% ../../nbs/speech.ipynb #ad84fc86
+@checked
 class LayerNorm(nn.Module):
     "Layer norm over bands, with a gain and a shift for each replica"
 
@@ -99,11 +102,13 @@ class LayerNorm(nn.Module):
 BLANK = len(sound.ALPHABET)  # the 29th class: nothing new
 
 
+@checked
 def halved(frames):  # a whole number, or a tensor of them
     "Frames after the first convolution"
     return (frames - 1) // 2 + 1
 
 
+@checked
 def dropout(
     x: Tensor,  # (S, …)
     share: float,  # of the numbers that are set to zero
@@ -115,6 +120,7 @@ def dropout(
     return x * kept / (1 - share)
 
 # %% ../../nbs/speech.ipynb #a938cb04
+@checked
 class SpeechModel(nn.Module):
     "Spectrogram to scores of characters, for several seeds at once"
 
@@ -161,11 +167,13 @@ class SpeechModel(nn.Module):
         return scores.float().log_softmax(-1), frames
 
 # %% ../../nbs/speech.ipynb #014525d4
+@checked
 def collapse(path: list[int]) -> str:
     "The text that a path of classes says"
     return "".join(sound.ALPHABET[c] for k, c in enumerate(path) if c != BLANK and (k == 0 or path[k - 1] != c))
 
 
+@checked
 def greedy(
     scores: Tensor,  # log-probabilities (T, 29)
 ) -> str:
@@ -178,6 +186,7 @@ def _log_add(a: float, b: float) -> float:
     return high if low == -math.inf else high + math.log1p(math.exp(low - high))
 
 # %% ../../nbs/speech.ipynb #a3a42adf
+@checked
 def beam(
     scores: Tensor,  # log-probabilities (T, 29)
     width: int = 16,  # prefixes that are kept
@@ -206,11 +215,13 @@ def beam(
     return "".join(sound.ALPHABET[c] for c in max(prefixes, key=lambda p: _log_add(*prefixes[p])))
 
 # %% ../../nbs/speech.ipynb #35275e9b
+@checked
 def frames_needed(text: str) -> int:
     "Frames that a transcript needs: its characters, and a blank between equal neighbours"
     return len(text) + sum(a == b for a, b in pairwise(text))
 
 
+@checked
 def frames_of(
     utterance: Utterance,
     tail: int = 0,  # frames of silence behind it
@@ -219,6 +230,7 @@ def frames_of(
     return halved(math.floor(utterance.seconds() / 0.0125) + tail)
 
 
+@checked
 def too_short(
     utterances: list[Utterance],
     tail: int = 0,  # frames of silence behind each
@@ -227,6 +239,7 @@ def too_short(
     return [u for u in utterances if frames_of(u, tail) < frames_needed(u.text)]
 
 # %% ../../nbs/speech.ipynb #fea06400
+@checked
 def ctc_loss(
     scores: Tensor,  # log-probabilities (S, T', batch, 29)
     frames: Tensor,  # how many of the frames count (S, batch)
@@ -239,6 +252,7 @@ def ctc_loss(
     return (each / counts.to(each)).view(len(scores), -1).mean(1)
 
 
+@checked
 def error_rates(
     texts: list[str],  # what was said
     written: list[str],  # what was understood
@@ -249,6 +263,7 @@ def error_rates(
     return {"cer": 100 * jiwer.cer(texts, written), "wer": 100 * jiwer.wer(texts, written)}
 
 # %% ../../nbs/speech.ipynb #49d703fc
+@checked
 def one_cycle(
     parameters: list,  # or groups, of which one may have a rate `lr` of its own
     config: SpeechConfig,
@@ -260,6 +275,7 @@ def one_cycle(
         optimizer, [group["lr"] for group in optimizer.param_groups], total_steps=steps + 1, pct_start=config.warm, anneal_strategy="linear", div_factor=25, final_div_factor=1 / (25 * config.settle))
 
 # %% ../../nbs/speech.ipynb #e824af42
+@checked
 @torch.no_grad()
 def transcribe(
     model: SpeechModel,
@@ -277,6 +293,7 @@ def transcribe(
     return written
 
 # %% ../../nbs/speech.ipynb #f94efa1a
+@checked
 def load_utterances(
     config: SpeechConfig,
 ) -> tuple[list[Utterance], list[Utterance], list[Utterance]]:
@@ -290,6 +307,7 @@ def load_utterances(
     return train, test[:: max(1, len(test) // config.tested)][: config.tested], left_out
 
 # %% ../../nbs/speech.ipynb #6794c855
+@checked
 def fingerprint_of(
     utterances: list[Utterance],
     contents: bool,  # of the files, else their sizes alone
@@ -299,6 +317,7 @@ def fingerprint_of(
     return fingerprint(*(f"{u.name} {u.speaker} {u.text}" for u in heard), *(u.path for u in heard), contents=contents) if heard else ""
 
 
+@checked
 def deal(
     count: int,  # utterances, sorted by length
     batch: int,  # utterances a batch
@@ -313,6 +332,7 @@ def deal(
     return torch.cat(rows)[:batches]
 
 # %% ../../nbs/speech.ipynb #cb53e5ca
+@checked
 def vary(
     batch: tuple[Tensor, Tensor, Tensor, Tensor],  # as `collate` makes it
     config: SpeechConfig,
@@ -331,6 +351,7 @@ def vary(
     return pictures, lengths, characters, counts
 
 # %% ../../nbs/speech.ipynb #de5198f3
+@checked
 class Speech(Task):
     "Speech recognition with CTC (section 4.4 and appendix A.4)"
 
@@ -387,6 +408,7 @@ class Speech(Task):
         return self.config.sum_batches
 
 # %% ../../nbs/speech.ipynb #11be6303
+@checked
 @torch.no_grad()
 def plot_hearing(
     task: Speech,
