@@ -236,6 +236,11 @@ class Fault(NamedTuple):
 Test = Callable[[Any, dict[str, int]], Fault | None]
 
 
+# %% [markdown]
+# Numbers, first: `True` is no number here, though Python has it as 1.
+
+# %%
+#| export
 def _number(whole: bool, within: Within) -> Test:
     "Of whole or of all real numbers"
     kind, want = Integral if whole else Real, within.words("a whole number" if whole else "a number" if within.finite is False else "a finite number")
@@ -328,7 +333,8 @@ def _tensor(mark: Shape) -> Test:
     names, right = tuple(mark.sides.split()), KINDS.get(mark.kind)
     bounds = Within(mark.least, mark.most).words("") if mark.least > -math.inf or mark.most < math.inf else ""
     kind = {"any": "tensor", "real": "tensor of real numbers"}.get(mark.kind, f"{mark.kind} tensor")
-    want = f"a {kind} of shape ({', '.join(names)}{',' * (len(names) == 1)})" + (", all finite" if mark.finite else "") + (f", entries{bounds}" if bounds else "")
+    shape = "" if mark.sides == "..." else f" of shape ({', '.join(names)}{',' * (len(names) == 1)})"
+    want = f"a {kind}{shape}" + (", all finite" if mark.finite else "") + (f", entries{bounds}" if bounds else "")
     want += "" if mark.empty else ", not empty"
     looks = mark.finite or mark.least > -math.inf or mark.most < math.inf
 
@@ -497,7 +503,7 @@ def test_of(
         return _tensor(Shape(empty=True))
     if kind in (Callable, typing.Callable):
         return lambda value, sides: None if callable(value) else Fault(TypeError, "", value, "a function")
-    if not inspect.isclass(kind) or kind in (object, inspect.Parameter.empty):
+    if not inspect.isclass(kind) or kind in (Any, object, inspect.Parameter.empty):
         return None
     article = "an" if kind.__name__[0] in "AEIOU" else "a"
     return _kind(kind, PLAIN.get(kind, f"{article} {kind.__name__}"))
@@ -626,15 +632,21 @@ def _larger_than_can_be(error: Exception, owner: str, arguments: dict[str, Any])
 Anything = TypeVar("Anything")
 
 
+def _check_methods(kind: type) -> None:
+    "Check what a class defines itself: its constructor, and its public methods"
+    for name, member in list(vars(kind).items()):
+        inner = member.__func__ if isinstance(member, (classmethod, staticmethod)) else member
+        if (name in ("__init__", "__call__") or not name.startswith("_")) and inspect.isfunction(inner) and not hasattr(inner, "signature"):
+            setattr(kind, name, checked(inner) if inner is member else type(member)(checked(inner)))
+
+
 def checked(
     thing: Anything,  # a function; or a class, for its constructor and its public methods
+    like: Callable | None = None,  # a function whose types count instead, such as the method that this one overrides
 ) -> Anything:
     "The same, with its arguments tested against their types at each call: TypeError or ValueError with name, value, and what is allowed"
     if inspect.isclass(thing):
-        for name, member in list(vars(thing).items()):
-            inner = member.__func__ if isinstance(member, (classmethod, staticmethod)) else member
-            if (name in ("__init__", "__call__") or not name.startswith("_")) and inspect.isfunction(inner) and not hasattr(inner, "signature"):
-                setattr(thing, name, type(member)(checked(inner)) if inner is not member else checked(inner))
+        _check_methods(thing)
         return thing
 
     @functools.wraps(thing)
@@ -642,7 +654,7 @@ def checked(
         if torch.compiler.is_compiling():
             return thing(*args, **kwargs)
         if call.signature is None:
-            call.signature = _Signature(thing)
+            call.signature = _Signature(thing if like is None else like)
         call.signature.check(args, kwargs)
         try:
             return thing(*args, **kwargs)

@@ -35,9 +35,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from modreg.geometry.arguments import checked
+from modreg.geometry.arguments import checked, nearest
 from modreg.lab.runs import Run
-from modreg.lab.settings import Config, suggestion
+from modreg.lab.settings import Config
 from modreg.lab.training import Task, fit
 
 if TYPE_CHECKING:
@@ -390,7 +390,7 @@ def study(
 ) -> dict[str, Any]:  # the strength chosen, the selection's results by strength, and each reported seed's, sparse and as a lottery ticket
     "One condition: its strength chosen on one seed, its results on others; each run is a folder, so that a study that was killed goes on"
     if condition not in CONDITIONS:
-        raise ValueError(f"condition={condition!r}; it is one of {', '.join(CONDITIONS)}.{suggestion(condition, CONDITIONS)}")
+        raise ValueError(f"condition={condition!r}; {nearest(condition, CONDITIONS)}it is one of {', '.join(CONDITIONS)}")
     reported = range(config.seed, config.seed + config.seeds)
     if selection in reported:
         raise ValueError(f"selection={selection} is one of the reported seeds {list(reported)}; choose another")

@@ -51,8 +51,7 @@ from torch.optim.optimizer import register_optimizer_step_post_hook
 from torch.optim.swa_utils import AveragedModel
 from torch.utils.hooks import unserializable_hook
 
-from modreg.geometry.arguments import checked
-from modreg.geometry.specs import nearest
+from modreg.geometry.arguments import checked, nearest
 from modreg.layers.sparse import use_dense_products
 from modreg.sparsity.weights import slots
 

@@ -34,8 +34,7 @@ from numbers import Real
 import torch
 from torch import Tensor, nn
 
-from modreg.geometry.arguments import checked
-from modreg.geometry.specs import nearest
+from modreg.geometry.arguments import checked, nearest
 from modreg.layers.edges import EdgeRNN
 from modreg.layers.recurrent import RNN, Linear
 from modreg.sparsity.pruning import SPARSIFIERS, Sparsifier, block_magnitudes, cut, scale_to_left_, smallest

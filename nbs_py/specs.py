@@ -34,15 +34,14 @@
 
 # %%
 #| export
-import difflib
 import importlib
 import inspect
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
-from typing import Any
+from typing import Annotated, Any, get_args, get_origin
 
-from modreg.geometry.arguments import checked
+from modreg.geometry.arguments import checked, nearest
 
 # %%
 #| hide
@@ -179,20 +178,13 @@ for thing in (20, 0.1 + 0.2, True, None, "a b", "a,b", "20", (1, "x"), ""):
 
 # %%
 #| export
-@checked
-def nearest(name: str, names: list[str]) -> str:
-    "A question that names the likeliest of some names, to be put into an error message; nothing if none is like it"
-    found = difflib.get_close_matches(name, names, 1)
-    return f"did you mean {found[0]!r}? " if found else ""
-
-
 KINDS = {"int": (int, "a whole number"), "float": ((int, float), "a number"), "bool": (bool, "true or false")}
 
 
 def _fitting(text: str, parameter: inspect.Parameter, owner: str) -> Any:
     "The value of an argument, if it is of the annotated kind; text stays text where that is asked for"
-    kind = getattr(parameter.annotation, "__name__", str(parameter.annotation))
-    found = value(text)
+    kind = get_args(parameter.annotation)[0] if get_origin(parameter.annotation) is Annotated else parameter.annotation
+    kind, found = getattr(kind, "__name__", str(kind)), value(text)
     if "str" in re.findall(r"\w+", kind):
         return found if isinstance(found, str) else text
     allowed, words = KINDS.get(kind, (object, ""))

@@ -33,8 +33,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from modreg.geometry.arguments import checked
-from modreg.geometry.specs import nearest
+from modreg.geometry.arguments import checked, nearest
 
 # %%
 #| hide

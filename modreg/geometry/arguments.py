@@ -129,7 +129,7 @@ class Fault(NamedTuple):
 
 Test = Callable[[Any, dict[str, int]], Fault | None]
 
-
+# %% ../../nbs/arguments.ipynb #c59a18fb
 def _number(whole: bool, within: Within) -> Test:
     "Of whole or of all real numbers"
     kind, want = Integral if whole else Real, within.words("a whole number" if whole else "a number" if within.finite is False else "a finite number")
@@ -205,7 +205,8 @@ def _tensor(mark: Shape) -> Test:
     names, right = tuple(mark.sides.split()), KINDS.get(mark.kind)
     bounds = Within(mark.least, mark.most).words("") if mark.least > -math.inf or mark.most < math.inf else ""
     kind = {"any": "tensor", "real": "tensor of real numbers"}.get(mark.kind, f"{mark.kind} tensor")
-    want = f"a {kind} of shape ({', '.join(names)}{',' * (len(names) == 1)})" + (", all finite" if mark.finite else "") + (f", entries{bounds}" if bounds else "")
+    shape = "" if mark.sides == "..." else f" of shape ({', '.join(names)}{',' * (len(names) == 1)})"
+    want = f"a {kind}{shape}" + (", all finite" if mark.finite else "") + (f", entries{bounds}" if bounds else "")
     want += "" if mark.empty else ", not empty"
     looks = mark.finite or mark.least > -math.inf or mark.most < math.inf
 

@@ -9,7 +9,7 @@ __all__ = ['TOLERANCE', 'MOST_POINTS', 'triangle_excess', 'shortest_paths', 'cla
 # %% ../../nbs/finite.ipynb #529d4289
 import copy
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -224,7 +224,7 @@ class DistanceMatrix(FiniteSpace):
 
     def __init__(
         self,
-        matrix: str | Path | Tensor | numpy.ndarray,  # distances (n, n), or a file of them (.npy, or text)
+        matrix: str | Path | Tensor | numpy.ndarray | Sequence,  # distances (n, n), or a file of them (.npy, or text)
         *,
         repair: bool = False,  # where a detour is shorter, take it, rather than raise
         scale: float = 1.0,  # multiplies all distances
@@ -278,7 +278,7 @@ class Graph(FiniteSpace):
 
     def __init__(
         self,
-        edges: str | Path | Tensor | numpy.ndarray,  # (E, 2) pairs of nodes, (E, 3) with lengths, or a file (.npy, or text with an edge a line)
+        edges: str | Path | Tensor | numpy.ndarray | Sequence,  # (E, 2) pairs of nodes, (E, 3) with lengths, or a file (.npy, or text with an edge a line)
         *,
         scale: float = 1.0,  # multiplies all distances
     ):
@@ -376,8 +376,8 @@ class Mesh(FiniteSpace):
 
     def __init__(
         self,
-        vertices: str | Path | Tensor | numpy.ndarray,  # corners (V, 3), or a file (.ply, .obj, .off, .stl)
-        faces: Tensor | numpy.ndarray | None = None,  # triangles (F, 3), indices of corners; None with a file
+        vertices: str | Path | Tensor | numpy.ndarray | Sequence,  # corners (V, 3), or a file (.ply, .obj, .off, .stl)
+        faces: Tensor | numpy.ndarray | Sequence | None = None,  # triangles (F, 3), indices of corners; None with a file
         *,
         landmarks: int = 1000,  # at most so many corners become points, farthest first
         scale: float = 1.0,  # multiplies all distances
@@ -403,7 +403,7 @@ class PointCloud(FiniteSpace):
 
     def __init__(
         self,
-        points: str | Path | Tensor | numpy.ndarray,  # (V, 3), or a file (.ply, .obj)
+        points: str | Path | Tensor | numpy.ndarray | Sequence,  # (V, 3), or a file (.ply, .obj)
         *,
         landmarks: int = 1000,  # at most so many become points of the space, farthest first
         scale: float = 1.0,  # multiplies all distances
