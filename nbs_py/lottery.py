@@ -200,11 +200,11 @@ display(Markdown("\n".join(lines)))
 # dense network, but its weights are drawn as if nothing were missing. And the annealing rule takes the slow beginning that follows for a stall, and quarters the rate.
 #
 # The tickets without a penalty at 90 % zeros, trained again in four ways: with the rule or at a constant rate, and with the weights as drawn or *rescaled*, divided by the root of the share that each mask left
-# (`python -m modreg.lab.studies tickets language anneal=4 anneal=1 anneal=4,redrawn=left anneal=1,redrawn=left`).
+# (`python -m modreg.lab.studies tickets language anneal=4 anneal=1 anneal=4,ticket=rescaled anneal=1,ticket=rescaled`).
 
 # %%
 rows, names = load_results("language_tickets"), {(True, False): "as drawn", (True, True): "rescaled", (False, False): "as drawn, constant rate", (False, True): "rescaled, constant rate"}
-rescaled = lambda row: row["change"].get("rescaled", row["change"].get("redrawn") == "left")  # noqa: E731
+rescaled = lambda row: row["change"].get("rescaled", row["change"].get("ticket") == "rescaled")  # noqa: E731
 fig, ax = plt.subplots(figsize=(7, 3.4), layout="constrained")
 for k, row in enumerate(rows):
     curves = torch.tensor(row["perplexity"])

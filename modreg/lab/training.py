@@ -438,7 +438,7 @@ def redrawn(task: Task, model: nn.Module, tickets: dict[str, Tensor]) -> Sparsif
     mode = "shuffled" if config.ticket == "shuffled" else "redraw"
     masks = reinitialize(model, named(tickets, "mask."), mode, init=lambda model: None, generator=stream(config.seed, "ticket"), replicas=config.seeds)
     fixed = MagnitudePruner.from_masks(model, masks, replicas=config.seeds)
-    if config.redrawn == "left":
+    if config.ticket == "rescaled":
         enlarge_(fixed)
     return fixed
 
