@@ -23,8 +23,8 @@
 # ```
 #                    what is allowed                 how it is said
 #  equal_pull(      +-------------------------+
-#    strength=-1,   | a number of 0 or more   |  --> "strength is -1; give a number of 0 or more"
-#    n="big",       | a whole number from 1   |  --> "n is 'big'; give a whole number from 1 to 100,000,000"
+#    strength=-1,   | a number of at least 0  |  --> "strength is -1; give a finite number of at least 0"
+#    n="big",       | a whole number          |  --> "n is 'big'; give a whole number of at least 1"
 #    refrence=64)   | strength, n, reference  |  --> "no argument 'refrence'; did you mean 'reference'?"
 #                   +-------------------------+
 # ```
@@ -83,6 +83,9 @@ naive(8, bias="no")
 
 # %%
 #| export
+MANY = 10**8  # more neurons, steps or points than this are a slip of the pen
+
+
 @dataclass(frozen=True)
 class Within:
     "Numbers between bounds; never NaN, and not infinite unless that is said"
@@ -95,15 +98,16 @@ class Within:
 
     def holds(self, value: float) -> bool:
         "Whether a number is one of them"
-        return self.least <= value <= self.most and (self.above < value < self.below or not self.finite and self.above <= value <= self.below) and (not self.finite or math.isfinite(value))
+        inside = self.least <= value <= self.most and (self.above < value or self.above == -math.inf) and (value < self.below or self.below == math.inf)
+        return inside and (math.isfinite(value) or not self.finite)
 
     def words(self, kind: str) -> str:
         "Such as `a whole number from 1 to 9`"
         low = "" if self.least == -math.inf else f"{self.least:,}"
         if low and self.most < math.inf:
-            return f"{kind} from {low} to {self.most:,}"
-        parts = [f"of {low} or more" if low else "", f"greater than {self.above:,}" if self.above > -math.inf else "",
-                 f"of {self.most:,} or less" if self.most < math.inf else "", f"less than {self.below:,}" if self.below < math.inf else ""]
+            return f"{kind} from {low} to {self.most:,}" if self.most < MANY else f"{kind} of at least {low}, and at most {self.most:,}"
+        parts = [f"of at least {low}" if low else "", f"greater than {self.above:,}" if self.above > -math.inf else "",
+                 f"of at most {self.most:,}" if self.most < math.inf else "", f"less than {self.below:,}" if self.below < math.inf else ""]
         said = " and ".join(filter(None, parts))
         return f"{kind}{' ' if said else ''}{said}" + ("" if self.finite else ", or infinity")
 
@@ -125,7 +129,6 @@ class OneOf:
 
 # %%
 #| export
-MANY = 10**8  # more neurons, steps or points than this are a slip of the pen
 Count = Annotated[int, Within(1, MANY)]  # how many of something
 Whole = Annotated[int, Within(0, MANY)]  # how many, or none
 Positive = Annotated[float, Within(above=0)]
@@ -192,7 +195,9 @@ def shown(value: Any) -> str:
         return f"an array of shape {value.shape} and {value.dtype}"
     if inspect.isclass(value):
         return f"the class {value.__name__}"
-    plain = isinstance(value, (bool, int, float, complex, str, type(None), Path, list, tuple, dict, set, torch.dtype, torch.device))
+    if isinstance(value, (list, tuple, dict, set)):
+        return f"a {type(value).__name__}" if len(value) > 9 or len(repr(value)) > 60 else f"the {type(value).__name__} {value!r}"
+    plain = isinstance(value, (bool, int, float, complex, str, type(None), Path, torch.dtype, torch.device))
     text = repr(value)[:400] if plain else f"a {type(value).__name__}"
     return text if len(text) < 80 else f"{text[:70]}…"
 
@@ -219,15 +224,19 @@ test_eq(shown(torch.zeros(2, 3)), "a tensor of shape (2, 3) and torch.float32")
 # %% [markdown]
 # ## From a type to a test
 #
-# Each type is made into a small function once, which looks at a value and says nothing if it is right, and else what is wrong: `TypeError` if it is of another kind, `ValueError` if it is the right kind with a wrong value.
+# Each type is made into a small function once, which looks at a value and says nothing if it is right, and else what is wrong. Is `"no"` in place of `True` a wrong type or a wrong value? Python has an error for each, and nobody remembers which is raised where; so the error here is both.
 # It is handed the numbers that names of dimensions stand for in this call.
 
 # %%
 #| export
+class ArgumentError(ValueError, TypeError):
+    "A value that cannot be an argument: of a wrong type, or of a wrong size, shape or spelling; whoever waits for either error gets it"
+
+
 class Fault(NamedTuple):
     "What is wrong with a value"
 
-    error: type[Exception]
+    kind: bool  # whether it is of the right kind, and only its value is wrong
     where: str  # of the value in the argument, such as `[2]`
     found: Any
     want: str  # what is allowed
@@ -244,19 +253,19 @@ Test = Callable[[Any, dict[str, int]], Fault | None]
 def _number(whole: bool, within: Within) -> Test:
     "Of whole or of all real numbers"
     kind, want = Integral if whole else Real, within.words("a whole number" if whole else "a number" if within.finite is False else "a finite number")
-    want = want.replace("a finite number greater than 0", "a positive finite number")
+    want = want.replace("a finite number greater than 0", "a positive finite number").replace("a finite number less than 0", "a negative finite number")
 
     def test(value, sides):
         if isinstance(value, bool) or not isinstance(value, kind):
-            return Fault(TypeError, "", value, want)
-        return None if within.holds(value) else Fault(ValueError, "", value, want)
+            return Fault(False, "", value, want)
+        return None if within.holds(value) else Fault(True, "", value, want)
 
     return test
 
 
 def _kind(kind: type, want: str) -> Test:
     "Of all things of a class"
-    return lambda value, sides: None if isinstance(value, kind) else Fault(TypeError, "", value, want)
+    return lambda value, sides: None if isinstance(value, kind) else Fault(False, "", value, want)
 
 
 def _named(mark: OneOf) -> Test:
@@ -264,8 +273,8 @@ def _named(mark: OneOf) -> Test:
 
     def test(value, sides):
         if not isinstance(value, str):
-            return Fault(TypeError, "", value, f"one of {', '.join(map(repr, mark.names))}")
-        return None if value in mark.names else Fault(ValueError, "", value, f"{nearest(value, mark.names)}It is one of {', '.join(map(repr, mark.names))}".removeprefix("It is "))
+            return Fault(False, "", value, f"one of {', '.join(map(repr, mark.names))}")
+        return None if value in mark.names else Fault(True, "", value, f"{nearest(value, mark.names)}It is one of {', '.join(map(repr, mark.names))}".removeprefix("It is "))
 
     return test
 
@@ -332,7 +341,7 @@ def _tensor(mark: Shape) -> Test:
     "Of tensors"
     names, right = tuple(mark.sides.split()), KINDS.get(mark.kind)
     bounds = Within(mark.least, mark.most).words("") if mark.least > -math.inf or mark.most < math.inf else ""
-    kind = {"any": "tensor", "real": "tensor of real numbers"}.get(mark.kind, f"{mark.kind} tensor")
+    kind = {"any": "tensor", "real": "tensor of real numbers", "float": "floating tensor", "int": "tensor of whole numbers", "bool": "tensor of True and False"}[mark.kind]
     shape = "" if mark.sides == "..." else f" of shape ({', '.join(names)}{',' * (len(names) == 1)})"
     want = f"a {kind}{shape}" + (", all finite" if mark.finite else "") + (f", entries{bounds}" if bounds else "")
     want += "" if mark.empty else ", not empty"
@@ -340,17 +349,17 @@ def _tensor(mark: Shape) -> Test:
 
     def test(value, sides):
         if not isinstance(value, Tensor):
-            return Fault(TypeError, "", value, want)
+            return Fault(False, "", value, want)
         if right is not None and not (right(value.dtype) and value.layout == torch.strided):
-            return Fault(TypeError, "", value, want)
+            return Fault(False, "", value, want)
         if right is not None and value.is_meta:
-            return Fault(ValueError, "", value, f"{want}, with numbers in it")
+            return Fault(True, "", value, f"{want}, with numbers in it")
         before = dict(sides)
         if not _sides(tuple(value.shape), names, sides) or not (mark.empty or value.numel()):
             known = ", ".join(f"{name} = {before[name]}" for name in dict.fromkeys(names) if name in before)
-            return Fault(ValueError, "", value, want + (f" ({known})" if known else ""))
+            return Fault(True, "", value, want + (f" ({known})" if known else ""))
         found = looks and readable(value) and _entries(value, mark)
-        return Fault(ValueError, "", Described(f"{shown(value)} {found}"), want) if found else None
+        return Fault(True, "", Described(f"{shown(value)} {found}"), want) if found else None
 
     return test
 
@@ -369,14 +378,14 @@ def _device(mark: OnDevice) -> Test:
 
     def test(value, sides):
         if not isinstance(value, (str, torch.device)):
-            return Fault(TypeError, "", value, "a device, such as 'cpu' or 'cuda'")
+            return Fault(False, "", value, "a device, such as 'cpu' or 'cuda'")
         try:
             device = torch.device(value)
             usable = device.type == "cpu" or torch.empty(0, device=device) is not None
         except (RuntimeError, AssertionError, NotImplementedError):
-            return Fault(ValueError, "", value, "'cpu', or the name of a device that this machine has")
+            return Fault(True, "", value, "'cpu', or the name of a device that this machine has")
         if not usable or (device.type == "meta" and not mark.meta):
-            return Fault(ValueError, "", value, "a device on which tensors have numbers, such as 'cpu'")
+            return Fault(True, "", value, "a device on which tensors have numbers, such as 'cpu'")
         return None
 
     return test
@@ -385,7 +394,7 @@ def _device(mark: OnDevice) -> Test:
 def _float_type(value: Any, sides: dict) -> Fault | None:
     "Of floating dtypes"
     right = isinstance(value, torch.dtype) and value.is_floating_point
-    return None if right else Fault(TypeError, "", value, "a floating type, such as torch.float32")
+    return None if right else Fault(False, "", value, "a floating type, such as torch.float32")
 
 
 MARKS: dict[type, Callable[[Any, Any], Test]] = {  # of a type and its mark
@@ -412,8 +421,8 @@ def _either(tests: list[Test]) -> Test:
             if fault is None:
                 return None
             faults.append(fault)
-        near = next((fault for fault in faults if fault.error is ValueError or fault.where), None)
-        return near or Fault(TypeError, "", value, ", or ".join(dict.fromkeys(fault.want for fault in faults)))
+        near = next((fault for fault in faults if fault.kind or fault.where), None)
+        return near or Fault(False, "", value, ", or ".join(dict.fromkeys(fault.want for fault in faults)))
 
     return test
 
@@ -428,18 +437,18 @@ def _items(kind: type, words: str, item: Test | None, key: Test | None = None) -
 
     def test(value, sides):
         if not isinstance(value, kind) or (isinstance(value, (str, bytes)) and kind is not Iterable) or (isinstance(value, Tensor) and item is not None):
-            return Fault(TypeError, "", value, words)
+            return Fault(False, "", value, words)
         if isinstance(value, Mapping):
             pairs = value.items() if kind in (dict, Mapping) else ()
             for name, one in pairs:
                 if key is not None and (fault := key(name, sides)):
-                    return Fault(fault.error, " has a key that", name, fault.want)
-                if item is not None and (fault := item(one, sides)):
-                    return Fault(fault.error, f"[{name!r}]{fault.where}", fault.found, fault.want)
+                    return Fault(fault.kind, " has a key that", name, fault.want)
+                if item is not None and (fault := item(one, dict(sides))):
+                    return Fault(fault.kind, f"[{name!r}]{fault.where}", fault.found, fault.want)
         elif item is not None and isinstance(value, (list, tuple, set, frozenset, str)):
             for k, one in enumerate(value):
-                if fault := item(one, sides):
-                    return Fault(fault.error, f"[{k}]{fault.where}", fault.found, fault.want)
+                if fault := item(one, dict(sides)):
+                    return Fault(fault.kind, f"[{k}]{fault.where}", fault.found, fault.want)
         return None
 
     return test
@@ -456,12 +465,12 @@ def _tuple(tests: list[Test | None]) -> Test:
 
     def test(value, sides):
         if not isinstance(value, (tuple, list)):
-            return Fault(TypeError, "", value, words)
+            return Fault(False, "", value, words)
         if len(value) != len(tests):
-            return Fault(ValueError, "", value, words)
+            return Fault(True, "", value, words)
         for k, (one, part) in enumerate(zip(tests, value, strict=True)):
             if one is not None and (fault := one(part, sides)):
-                return Fault(fault.error, f"[{k}]{fault.where}", fault.found, fault.want)
+                return Fault(fault.kind, f"[{k}]{fault.where}", fault.found, fault.want)
         return None
 
     return test
@@ -485,7 +494,7 @@ def test_of(
             return test_of(eval(kind, names or {}), names)  # noqa: S307 - an annotation of this package
         except (NameError, AttributeError):
             last = kind.rpartition(".")[2]
-            return lambda value, sides: None if any(one.__name__ == last for one in type(value).__mro__) else Fault(TypeError, "", value, f"a {last}")
+            return lambda value, sides: None if any(one.__name__ == last for one in type(value).__mro__) else Fault(False, "", value, f"a {last}")
     origin, parts = typing.get_origin(kind), typing.get_args(kind)
     if origin is Annotated:
         found = [MARKS[type(mark)](parts[0], mark) for mark in parts[1:] if type(mark) in MARKS]
@@ -496,13 +505,13 @@ def test_of(
     if origin is not None:
         return _test_of_parts(origin, parts, names)
     if kind in (None, types.NoneType):
-        return lambda value, sides: None if value is None else Fault(TypeError, "", value, "None")
+        return lambda value, sides: None if value is None else Fault(False, "", value, "None")
     if kind in (int, float):
         return _number(kind is int, Within())
     if kind is Tensor:
         return _tensor(Shape(empty=True))
     if kind in (Callable, typing.Callable):
-        return lambda value, sides: None if callable(value) else Fault(TypeError, "", value, "a function")
+        return lambda value, sides: None if callable(value) else Fault(False, "", value, "a function")
     if not inspect.isclass(kind) or kind in (Any, object, inspect.Parameter.empty):
         return None
     article = "an" if kind.__name__[0] in "AEIOU" else "a"
@@ -521,7 +530,7 @@ def _test_of_parts(origin: Any, parts: tuple, names: dict[str, Any] | None) -> T
         return test_of(Callable)
     if origin is type:
         kind = parts[0] if inspect.isclass(parts[0]) else object
-        return lambda value, sides: None if inspect.isclass(value) and issubclass(value, kind) else Fault(TypeError, "", value, f"a class, {kind.__name__} or a subclass")
+        return lambda value, sides: None if inspect.isclass(value) and issubclass(value, kind) else Fault(False, "", value, f"a class, {kind.__name__} or a subclass")
     if origin is typing.Literal:
         return _named(OneOf(parts))
     if origin is tuple and Ellipsis not in parts:
@@ -536,7 +545,7 @@ def _test_of_parts(origin: Any, parts: tuple, names: dict[str, Any] | None) -> T
 
 # %%
 wrong = test_of(dict[str, Count])({"a": 1, "b": -2}, {})
-test_eq((wrong.error, wrong.where, wrong.found), (ValueError, "['b']", -2))
+test_eq((wrong.kind, wrong.where, wrong.found), (True, "['b']", -2))
 assert test_of(int | None)(None, {}) is None and test_of(int | None)("x", {}) is not None
 
 
@@ -551,7 +560,7 @@ assert test_of(int | None)(None, {}) is None and test_of(int | None)("x", {}) is
 def raise_fault(name: str, fault: Fault) -> None:
     "The error of a fault in the argument `name`"
     found = fault.found if isinstance(fault.found, Described) else shown(fault.found)
-    raise fault.error(f"{name}{fault.where} is {found}; give {fault.want}")
+    raise ArgumentError(f"{name}{fault.where} is {found}; give {fault.want}")
 
 
 def check(
@@ -559,7 +568,7 @@ def check(
     value: Any,
     kind: Any,  # what it should be: a type as in a signature
 ) -> None:
-    "TypeError or ValueError unless a value is of a kind; for what a signature cannot say"
+    "ArgumentError unless a value is of a kind; for what a signature cannot say"
     test = test_of(kind)
     if test is not None and (fault := test(value, {})):
         raise_fault(name, fault)
@@ -583,10 +592,10 @@ class _Signature:
         self.open = any(p.kind is p.VAR_KEYWORD for p in self.given)
 
     def check(self, args: tuple, kwargs: dict) -> None:
-        "TypeError or ValueError unless these can be the arguments"
+        "ArgumentError unless these can be the arguments"
         sides: dict[str, int] = {}
         if len(args) > len(self.place) and self.rest is None:
-            raise TypeError(f"{self.owner} takes {len(self.place)} arguments in order, and {len(args)} were given; it takes {', '.join(p.name for p in self.given)}")
+            raise ArgumentError(f"{self.owner} takes {len(self.place)} arguments in order, and {len(args)} were given; it takes {', '.join(p.name for p in self.given)}")
         for p, value in zip(self.place, args, strict=False):
             self._one(p, value, sides)
         if self.rest is not None:
@@ -597,7 +606,7 @@ class _Signature:
                 self._one(name, value, sides)
             elif not self.open:
                 known = [p.name for p in self.given if p.name != "self"]
-                raise TypeError(f"{self.owner} has no argument {name!r}; {nearest(name, known)}it takes {', '.join(known) or 'none'}")
+                raise ArgumentError(f"{self.owner} has no argument {name!r}; {nearest(name, known)}it takes {', '.join(known) or 'none'}")
 
     def _one(self, p: Any, value: Any, sides: dict[str, int]) -> None:
         name = p if isinstance(p, str) else p.name
@@ -644,7 +653,7 @@ def checked(
     thing: Anything,  # a function; or a class, for its constructor and its public methods
     like: Callable | None = None,  # a function whose types count instead, such as the method that this one overrides
 ) -> Anything:
-    "The same, with its arguments tested against their types at each call: TypeError or ValueError with name, value, and what is allowed"
+    "The same, with its arguments tested against their types at each call: ArgumentError with name, value, and what is allowed"
     if inspect.isclass(thing):
         _check_methods(thing)
         return thing
@@ -662,7 +671,7 @@ def checked(
             said = _larger_than_can_be(error, call.signature.owner, inspect.signature(thing).bind(*args, **kwargs).arguments)
             if not said:
                 raise
-            raise ValueError(said) from error
+            raise ArgumentError(said) from error
 
     call.signature = None  # made at the first call, when all types are there
     return call
@@ -677,8 +686,8 @@ def pull(strength: NotNegative, n: Count, reference: Count = 4096) -> float:
     return strength * (n / reference) ** 2
 
 
-test_fail(lambda: pull(-1, 64), contains="strength is -1; give a finite number of 0 or more")
-test_fail(lambda: pull(1, "big"), contains="n is 'big'; give a whole number from 1 to 100,000,000")
+test_fail(lambda: pull(-1, 64), contains="strength is -1; give a finite number of at least 0")
+test_fail(lambda: pull(1, "big"), contains="n is 'big'; give a whole number of at least 1, and at most 100,000,000")
 test_fail(lambda: pull(1, 64, refrence=64), contains="did you mean 'reference'?")
 test_fail(lambda: pull(math.nan, 64), contains="strength is nan")
 test_fail(lambda: pull(1, True), contains="n is True")
@@ -695,7 +704,7 @@ def likeness(weights: Annotated[Tensor, Shape("N N", "float")], distances: Annot
 
 
 test_fail(lambda: likeness(torch.zeros(3, 3), torch.zeros(4, 4)), contains="distances is a tensor of shape (4, 4) and torch.float32; give a tensor of real numbers of shape (N, N), not empty (N = 3)")
-test_fail(lambda: likeness(torch.zeros(3, 3, dtype=torch.int64), torch.zeros(3, 3)), contains="weights is a tensor of shape (3, 3) and torch.int64; give a float tensor")
+test_fail(lambda: likeness(torch.zeros(3, 3, dtype=torch.int64), torch.zeros(3, 3)), contains="weights is a tensor of shape (3, 3) and torch.int64; give a floating tensor")
 
 # %% [markdown]
 # What does it cost? Some millionths of a second a call. So it stands above what is called once, or once a step, and not above what is called for every neuron.
@@ -749,10 +758,10 @@ def check_memory(
     wanted: float,  # bytes
     **arguments: Any,  # that ask for it, by name
 ) -> None:
-    "ValueError if the machine has not so much memory"
+    "ArgumentError if the machine has not so much memory"
     if wanted > (there := memory()):
         said = ", ".join(f"{name} is {shown(value)}" for name, value in arguments.items())
-        raise ValueError(f"{said}, which asks for {in_bytes(wanted)} of memory, and there are {in_bytes(there)}; give less")
+        raise ArgumentError(f"{said}, which asks for {in_bytes(wanted)} of memory, and there are {in_bytes(there)}; give less")
 
 
 # %%

@@ -27,15 +27,15 @@
 #| export
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import torch
 from torch import Tensor, nn
 
-from modreg.geometry.arguments import checked, nearest
+from modreg.geometry.arguments import NotNegative, OneOf, Whole, Within, checked, nearest
 from modreg.lab.runs import Run
 from modreg.lab.settings import Config
 from modreg.lab.training import Task, fit
@@ -169,7 +169,7 @@ plt.show()
 def load_model(
     task: Task,
     run: Run,
-    phase: str = "train",  # "train" or "lottery"
+    phase: Annotated[str, OneOf(("train", "lottery"))] = "train",  # "train" or "lottery"
 ) -> nn.Module:
     "The networks of all seeds as one module, with the weights at the end of a phase"
     model = task.model(task.generators("weights", phase)).to(task.config.device)
@@ -182,7 +182,7 @@ def load_model(
 def recurrent_weights(
     task: Task,
     run: Run,
-    seed: int = 0,  # index among the run's seeds
+    seed: Whole = 0,  # index among the run's seeds
 ) -> list[tuple[str, Tensor, Tensor]]:  # for each recurrent layer its weight's name, the weight (N, N) and the neurons' places (N, c)
     "Recurrent weights at the end of training, with their embeddings"
     model, tensors = load_model(task, run), run.weights()
@@ -263,7 +263,7 @@ test_eq(paper_row(config), {})  # the paper has no such task
 @checked
 def summary(
     values: list[float | None],  # one for each seed, None for one that diverged
-    digits: int = 1,  # after the decimal point
+    digits: Annotated[int, Within(0, 15)] = 1,  # after the decimal point
 ) -> str:
     "Mean ± standard deviation, and each value; a seed that diverged is named"
     finite = torch.tensor([v for v in values if v is not None], dtype=torch.float64)
@@ -325,7 +325,7 @@ test_eq([large(number) for number in (12.0, 4300, 5.25e6)], ["12", "4.3 k", "5.2
 def report(
     task: Task,
     runs: dict[str, Run],  # of `train_three`
-    digits: int = 1,  # after the decimal point
+    digits: Annotated[int, Within(0, 15)] = 1,  # after the decimal point
     note: str = "",  # settings of the task's own that a reader must know
 ) -> str:  # Markdown
     "The results beside the paper's, and the task's limits; also written to table.md in the folder of the sparse run"
@@ -385,8 +385,8 @@ def study(
     task: type[Task],
     config: Config,  # as reported, but for the condition and its strength
     condition: str,  # a name in CONDITIONS
-    strengths: tuple[float, ...],  # the grid of λ
-    selection: int = 100,  # the seed on which λ is chosen
+    strengths: Sequence[NotNegative],  # the grid of λ
+    selection: Whole = 100,  # the seed on which λ is chosen
 ) -> dict[str, Any]:  # the strength chosen, the selection's results by strength, and each reported seed's, sparse and as a lottery ticket
     "One condition: its strength chosen on one seed, its results on others; each run is a folder, so that a study that was killed goes on"
     if condition not in CONDITIONS:
@@ -450,7 +450,7 @@ def _groups(rows: list[dict[str, Any]]) -> Iterator[tuple[str, list[dict[str, An
 @checked
 def condition_table(
     rows: list[dict[str, Any]],  # of `study`, each with its `setting`
-    digits: int = 1,  # after the decimal point
+    digits: Annotated[int, Within(0, 15)] = 1,  # after the decimal point
 ) -> str:  # Markdown
     "Every condition's strength and results"
     lines = ["| setting | condition | λ chosen | pruned: mean ± sd (each seed) | lottery ticket |", "|---|---|---|---|---|"]

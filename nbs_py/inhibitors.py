@@ -159,11 +159,9 @@ class Inhibitor(ABC):
 
     def __call__(
         self,
-        d: Tensor,  # distances, any shape
+        d: Annotated[Tensor, Shape(kind="float", empty=True)],  # distances, any shape
     ) -> Tensor:  # coefficients, same shape
         "Coefficients of weights whose neurons are `d` apart; ValueError if `evaluate` gives nan, negative ones, or another shape"
-        if not isinstance(d, Tensor) or not d.is_floating_point():
-            raise TypeError(f"d is a {getattr(d, 'dtype', type(d).__name__)}; give a floating tensor of distances")
         prices = self.evaluate(d)
         _check_prices(self, d, prices)
         return prices.clamp(min=0)
@@ -393,7 +391,6 @@ for _name, _maker in {"difference_of_gaussians": DifferenceOfGaussians, "ricker"
     INHIBITORS.register(_name, _maker)
 
 
-@checked
 def inhibitor(
     spec: str | Inhibitor,  # such as "diffusion", "ricker(s=2)"; or an inhibitor
 ) -> Inhibitor:  # the inhibitor
@@ -401,7 +398,6 @@ def inhibitor(
     return INHIBITORS.make(spec)
 
 
-@checked
 def register_inhibitor(
     name: str,  # for use wherever an inhibitor is named
     made: type[Inhibitor] | Inhibitor,  # a class whose arguments can be written, or an inhibitor that is ready
@@ -570,7 +566,7 @@ plt.show()
 def matched(
     manifold: str | Manifold,  # to be scaled
     inhibitor: str | Inhibitor,
-    mean: Positive,  # wanted mean coefficient, such as that of another manifold
+    mean: float,  # wanted mean coefficient, such as that of another manifold
     pairs: Count = 100_000,  # random pairs of points to average over
     generator: torch.Generator | None = None,  # source of randomness
 ) -> Manifold:  # the same shape at another size

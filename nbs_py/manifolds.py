@@ -31,7 +31,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import torch
 from torch import Tensor
@@ -178,7 +178,6 @@ ax.set(xlabel="true angle (radians)", ylabel="relative error", title="float32: a
 ax.legend()
 plt.show()
 
-
 # %% [markdown]
 # Below some angle the arccosine answers 0 whatever you ask: the error is the whole angle. The other curve belongs to a better formula, which stands further down.
 #
@@ -204,7 +203,6 @@ plt.show()
 LARGE = 1e15  # coordinates beyond overflow when they are squared
 
 
-@checked
 def check_points(
     manifold: "Manifold",  # where they should lie
     x: Tensor,  # points (..., coordinates)
@@ -213,6 +211,8 @@ def check_points(
     finite: bool = False,  # whether numbers that are none, or beyond `LARGE`, are refused, where looking costs no waiting
 ) -> Tensor:  # the same points
     "Raise TypeError or ValueError if `x` can't be an array of points of this manifold"
+    if not isinstance(manifold, Manifold):
+        raise TypeError(f"manifold is {shown(manifold)}; give a Manifold")
     kind = "floating" if manifold.trainable else "int64"
     want = f"give a tensor ({kind}) of shape (..., {'n, ' * (ndim - 1)}{manifold.coordinates}) for {manifold}"
     if not isinstance(x, Tensor):
@@ -354,7 +354,7 @@ class Manifold(ABC):
         "Distances (n, m), and a function that carries their gradient (n, m) back to `x` and `y`, to be called once"
         return _vjp(self, *_check_pair(self, x, y, finite=False))
 
-    def check(self, x: Tensor) -> tuple[bool, str]:
+    def check(self, x: Any) -> tuple[bool, str]:
         "Whether these (..., coordinates) are points of the manifold, and if not, why"
         return not (reason := _why_not(self, x)), reason
 
@@ -380,7 +380,6 @@ for ax, name in zip(axes, ("torus", "klein"), strict=True):
             ax.annotate("", back, stray, arrowprops=dict(arrowstyle="-|>", color="#31688e"))
     ax.set(title=name, aspect="equal", xlim=(-5, 15), ylim=(-5, 15), xlabel="x", ylabel="y")
 plt.show()
-
 
 # %% [markdown]
 # Gray points are drawn by `sample`. Arrows lead from strays, which `contains` denies, to where `project` puts them: by whole periods on the torus, and on the Klein bottle sometimes upside down.
@@ -929,7 +928,6 @@ MANIFOLDS.register("s", Sphere, numbered=True)
 
 # %%
 #| export
-@checked
 def manifold(
     spec: str | Manifold,  # such as "torus", "torus6", "r3", "torus(period=20)"; or a manifold
 ) -> Manifold:  # the manifold
@@ -937,7 +935,6 @@ def manifold(
     return MANIFOLDS.make(spec)
 
 
-@checked
 def register_manifold(
     name: str,  # for use wherever a space is named
     space: type[Manifold] | Manifold | Callable[..., Manifold],  # a class whose arguments can be written, a space that is ready, or a function

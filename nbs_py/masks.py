@@ -44,6 +44,8 @@ from functools import cache
 from weakref import WeakSet
 
 import numpy as np
+from typing import Annotated, Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_module_registration_hook, register_module_parameter_registration_hook
@@ -51,7 +53,7 @@ from torch.optim.optimizer import register_optimizer_step_post_hook
 from torch.optim.swa_utils import AveragedModel
 from torch.utils.hooks import unserializable_hook
 
-from modreg.geometry.arguments import checked, nearest
+from modreg.geometry.arguments import Shape, Whole, checked, nearest
 from modreg.layers.sparse import use_dense_products
 from modreg.sparsity.weights import slots
 
@@ -137,7 +139,7 @@ INTEGERS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}  # by
 
 
 @checked
-def bits(values: Tensor) -> Tensor:
+def bits(values: Annotated[Tensor, Shape(kind="any", empty=True)]) -> Tensor:
     "The bits of floats, as integers in the same memory"
     return values.view(INTEGERS[values.element_size()])
 
@@ -151,8 +153,8 @@ def _pieces(*tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
 @checked
 @torch.no_grad()
 def mask_(
-    values: Tensor,  # a weight, its gradient or a moment; changed in place
-    mask: Tensor,  # True where a value stays; same shape
+    values: Annotated[Tensor, Shape("...", "any", empty=True)],  # a weight, its gradient or a moment; changed in place
+    mask: Annotated[Tensor, Shape("...", "any", empty=True)],  # True where a value stays; same shape
 ) -> None:
     "Set values outside of a mask to exactly zero, even those that are not finite"
     for integers, stays in _pieces(bits(values), mask):
@@ -174,7 +176,7 @@ for dtype in (torch.float64, torch.float32, torch.bfloat16, torch.float16, torch
 @checked
 def check_names(
     names: Iterable[str],
-    weights: dict[str, Tensor],  # by name
+    weights: dict[str, Annotated[Tensor, Shape("...", "any", empty=True)]],  # by name
     what: str,  # is given under these names
 ) -> None:
     "ValueError if one of the names is that of no weight; it says which comes nearest"
@@ -187,8 +189,8 @@ def check_names(
 #| export
 @checked
 def as_masks(
-    masks: dict[str, Tensor],  # by name; True or 1 where a weight stays, False or 0 where it is pruned
-    weights: dict[str, Tensor],  # by name
+    masks: dict[str, Any],  # by name; True or 1 where a weight stays, False or 0 where it is pruned
+    weights: dict[str, Annotated[Tensor, Shape("...", "any", empty=True)]],  # by name
 ) -> dict[str, Tensor]:  # of bool
     "Masks of these weights; ValueError if a name is unknown, a shape is another, or a value is neither 0 nor 1"
     check_names(masks, weights, "a mask is given")
@@ -211,8 +213,8 @@ def as_masks(
 #| export
 @checked
 def masked(
-    gradient: Tensor,
-    mask: Tensor,  # True where a value stays; same shape
+    gradient: Annotated[Tensor, Shape("...", "any", empty=True)],
+    mask: Annotated[Tensor, Shape("...", "bool", empty=True)],  # True where a value stays; same shape
 ) -> Tensor:
     "A copy with zeros outside of the mask, also of a sparse gradient, and of one that is differentiated again"
     if gradient.is_sparse:
@@ -298,7 +300,7 @@ class MaskedModule:
         for name, weight in self.weights.items():
             self.keep(name, weight)
 
-    def keep(self, name: str, values: Tensor) -> None:
+    def keep(self, name: str, values: Annotated[Tensor, Shape("...", "any", empty=True)]) -> None:
         "Mask a weight's values, and note how it looks afterwards"
         now = _stamp(self.weights[name])
         self.written |= self.stamps.get(name, now) != now
@@ -875,9 +877,9 @@ def _smallest(parts: list[np.ndarray], zeros: int, first: np.ndarray | None, pru
 #| export
 @checked
 def smallest(
-    values: Sequence[Tensor],  # (S, n₁), (S, n₂), …, which stand side by side: n = n₁ + n₂ + …
-    zeros: int | Sequence[int],  # how many of each row
-    first: Tensor | None = None,  # True at what goes before all others (S, n)
+    values: Sequence[Annotated[Tensor, Shape("S ...", "any", empty=True)]],  # (S, n₁), (S, n₂), …, which stand side by side: n = n₁ + n₂ + …
+    zeros: Whole | Sequence[Whole],  # how many of each row
+    first: Annotated[Tensor, Shape("S n", "bool")] | None = None,  # True at what goes before all others (S, n)
 ) -> Tensor:  # True at exactly `zeros` places of each row (S, n)
     "The `zeros` smallest magnitudes of each row, of equal ones those that come first; a weight that diverged is not small"
     values = [v.detach().abs() if v.is_complex() else v.detach().float() if v.element_size() == 1 else v.detach() for v in values]

@@ -31,18 +31,21 @@ import math
 import os
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from modreg.geometry.arguments import checked
+from modreg.geometry.arguments import Count, OneOf, Shape, Within, checked
 from modreg.lab import experiments
 from modreg.lab.runs import Run
 from modreg.lab.settings import setting
 from modreg.tasks import navigation
 from modreg.tasks.navigation import Navigation, NavigationConfig, PathIntegrator, paths
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 # %%
 #| hide
@@ -163,12 +166,10 @@ class Recording:
 #| export
 @checked
 def load_recording(
-    name: str,  # "sargolini" or "tanni"
+    name: Annotated[str, OneOf(RATS)],  # "sargolini" or "tanni"
     folder: str | Path | None = None,  # holds `rat-trajectories`; the environment variable MODREG_DATA if not given
 ) -> Recording:
     "A recorded rat; FileNotFoundError says where it was looked for, ValueError which rats there are"
-    if name not in RATS:
-        raise ValueError(f"no rat is called {name!r}; there are {', '.join(RATS)}")
     folder = folder or os.environ.get("MODREG_DATA")
     if not folder:
         raise FileNotFoundError("the recorded paths are not part of this package: set the environment variable MODREG_DATA to the folder that holds "
@@ -189,7 +190,7 @@ def load_recording(
 # %%
 #| export
 @checked
-def generated_recording(name: str) -> Recording:
+def generated_recording(name: Annotated[str, OneOf(RATS)]) -> Recording:
     "A made-up recording in the box of a recorded rat: a simulated rat, slowed down eight times, with frames missing"
     walk = paths(1, 4000, torch.Generator().manual_seed(len(name)))[:, 0].double().numpy()
     seen = np.arange(len(walk)) % 400 < 390
@@ -253,6 +254,7 @@ plt.show()
 
 # %%
 #| export
+MAPPINGS = ("centre", "stretch")
 FASTEST = 1.2  # between two frames nothing that is faster is taken for a rat, m/s
 
 
@@ -293,14 +295,12 @@ for name, rat in recordings.items():
 @checked
 def real_paths(
     rat: Recording,
-    steps: int,  # steps of each path T
-    pace: int = 1,  # how many times as fast the film is played
-    mapping: str = "centre",  # "centre" or "stretch"
-    count: int = 1000,  # greatest number of paths
+    steps: Annotated[int, Within(1, 10**6)],  # steps of each path T
+    pace: Annotated[int, Within(1, 10**4)] = 1,  # how many times as fast the film is played
+    mapping: Annotated[str, OneOf(MAPPINGS)] = "centre",  # "centre" or "stretch"
+    count: Count = 1000,  # greatest number of paths
 ) -> Tensor:  # positions (T + 1, n, 2) in m, the box's centre at 0; n is at most `count`
     "Paths of a real rat at the network's time step, in the network's box; each lies within one segment, and no two share a step"
-    if mapping not in ("centre", "stretch"):
-        raise ValueError(f"mapping={mapping!r}; it is 'centre' or 'stretch'")
     factor, walks = navigation.BOX / max(rat.sides) if mapping == "stretch" else 1.0, []
     for times, position in segments(rat):
         regular = np.arange(times[0], times[-1] + 1e-9, pace * navigation.DT)
@@ -373,7 +373,7 @@ plt.show()
 @checked
 def matching_pace(
     rat: Recording,
-    mapping: str = "centre",  # "centre" or "stretch"
+    mapping: Annotated[str, OneOf(MAPPINGS)] = "centre",  # "centre" or "stretch"
 ) -> int:  # at least 1
     "How many times as fast the film must be played for the rat to be on average as fast as the simulated ones away from walls"
     speed = real_paths(rat, 5, mapping=mapping, count=5000).diff(dim=0).norm(dim=-1).mean() / navigation.DT
@@ -383,9 +383,9 @@ def matching_pace(
 @checked
 def walks_of(
     recordings: dict[str, Recording],
-    steps: int,  # steps of each path T
-    mapping: str = "centre",  # "centre" or "stretch"
-    count: int = 1000,  # greatest number of paths of each rat
+    steps: Annotated[int, Within(1, 10**6)],  # steps of each path T
+    mapping: Annotated[str, OneOf(MAPPINGS)] = "centre",  # "centre" or "stretch"
+    count: Count = 1000,  # greatest number of paths of each rat
 ) -> dict[str, Tensor]:  # (T + 1, n, 2) in m, by name; ×k where the film is played k times as fast
     "Real paths in real time, and at the pace of the simulated rats"
     found = {}
@@ -424,7 +424,7 @@ folder
 def errors_along(
     task: Navigation,
     model: PathIntegrator,
-    walk: Tensor,  # positions (T + 1, n, 2) in m
+    walk: Annotated[Tensor, Shape("T1 n 2", "float", finite=True)],  # positions (T + 1, n, 2) in m
 ) -> Tensor:  # mean distance (S, T) in cm after each step, for each seed
     "How far off a network is along given paths"
     walk = walk.to(task.config.device).expand(task.config.seeds, *walk.shape)
@@ -436,7 +436,7 @@ def errors_along(
 @torch.no_grad()
 def limits_along(
     task: Navigation,
-    walk: Tensor,  # positions (T + 1, n, 2) in m
+    walk: Annotated[Tensor, Shape("T1 n 2", "float", finite=True)],  # positions (T + 1, n, 2) in m
 ) -> dict[str, Tensor]:  # mean distance (T,) in cm after each step, over all seeds
     "The two numbers that frame a result, along given paths: of a rat that claims to be `standing still`, and of decoding the `true activity`"
     walk = walk.to(task.config.device).expand(task.config.seeds, *walk.shape)
@@ -527,7 +527,7 @@ def look(
 def plot_sparsities(
     rows: list[dict[str, Any]],  # of a survey: each a `condition` or a `limit`, with its `sparsity` and the seeds' errors by path
     name: str,  # of the paths
-    ax,  # matplotlib axes
+    ax: "Axes",
 ) -> None:
     "Error against sparsity: a line through the means of each condition, a dot a seed"
     conditions = [name for name in experiments.CONDITIONS if any(row.get("condition") == name for row in rows)]

@@ -29,12 +29,12 @@ import math
 from abc import abstractmethod
 from collections.abc import Callable
 from functools import partial
-from numbers import Real
+from typing import Annotated
 
 import torch
 from torch import Tensor, nn
 
-from modreg.geometry.arguments import checked, nearest
+from modreg.geometry.arguments import Count, NotNegative, OneOf, Share, Whole, checked, nearest
 from modreg.layers.edges import EdgeRNN
 from modreg.layers.recurrent import RNN, Linear
 from modreg.sparsity.pruning import SPARSIFIERS, Sparsifier, block_magnitudes, cut, scale_to_left_, smallest
@@ -131,11 +131,9 @@ class Random(Sparsifier):
         self,
         *arguments,  # of every `Sparsifier`
         fan_in: bool = False,  # each row keeps equally many of its weights
-        scale: str = "dense",  # first weights as they were drawn; or "left": each row times √(columns ÷ left)
+        scale: Annotated[str, OneOf(("dense", "left"))] = "dense",  # first weights as they were drawn; or "left": each row times √(columns ÷ left)
         **options,  # of every `Sparsifier`
     ):
-        if scale not in ("dense", "left"):
-            raise ValueError(f"scale={scale!r}; it is 'dense', the size that weights were drawn with, or 'left', the size that suits what is left of each row")
         if fan_in and options.get("blocks"):
             raise ValueError("fan_in keeps a number of weights in each row, and blocks are kept as a whole; choose one")
         self.fan_in, self.scale = fan_in, scale
@@ -152,7 +150,7 @@ class Random(Sparsifier):
         "Hook: a positive number for each weight, of which the largest stay"
         return lots(self)
 
-    def update(self, epoch: int) -> dict[str, Tensor] | None:
+    def update(self, epoch: Whole) -> dict[str, Tensor] | None:
         "Nothing changes"
 
 
@@ -236,11 +234,9 @@ class Geometric(Random):
     def __init__(
         self,
         *arguments,  # of every `Sparsifier`
-        others: str = "random",  # weights without prices: "random", at the same share, or "dense"
+        others: Annotated[str, OneOf(("random", "dense"))] = "random",  # weights without prices: "random", at the same share, or "dense"
         **options,  # of `Random`
     ):
-        if others not in ("random", "dense"):
-            raise ValueError(f"others={others!r}; weights without prices are 'random' or 'dense'")
         self.others = others
         super().__init__(*arguments, **options)
 
@@ -306,7 +302,7 @@ assert lengths.max() - lengths.min() < apart[runs["random"][1][0]].max() / 4
 @checked
 def exchange(
     sparsifier: Sparsifier,
-    share: float,  # of each matrix' weights that are exchanged
+    share: Share,  # of each matrix' weights that are exchanged
     scores: dict[str, Tensor],  # a number, at least 0, for each place, by name: the highest grow
     allowed: dict[str, Tensor],  # True where a weight may be, by name
 ) -> dict[str, Tensor]:  # masks, by name
@@ -336,11 +332,9 @@ class Rewiring(Random):
     def __init__(
         self,
         *arguments,  # of every `Sparsifier`
-        share: float = 0.3,  # of each matrix' weights that are exchanged in an epoch
+        share: Share = 0.3,  # of each matrix' weights that are exchanged in an epoch
         **options,  # of `Random`
     ):
-        if not isinstance(share, Real) or not 0 <= share <= 1:
-            raise ValueError(f"share={share!r}; it is the share of weights that are exchanged in an epoch, from 0 to 1")
         self.share = share
         super().__init__(*arguments, **options)
 
@@ -348,11 +342,11 @@ class Rewiring(Random):
     def scores(self) -> dict[str, Tensor]:
         "Hook: a number, at least 0, for each place, by name: where it is highest, weights grow"
 
-    def share_in(self, epoch: int) -> float:
+    def share_in(self, epoch: Whole) -> float:
         "Hook: share of weights that are exchanged in an epoch"
         return self.share
 
-    def update(self, epoch: int) -> dict[str, Tensor] | None:
+    def update(self, epoch: Whole) -> dict[str, Tensor] | None:
         "Masks after the exchange; none in the first epoch, and while the network heals"
         if 0 < epoch < self.epochs - self.heal:
             return exchange(self, self.share_in(epoch), self.scores(), self.allowed)
@@ -405,7 +399,7 @@ class RigL(Rewiring):
             raise RuntimeError(f"rigl grows weights by the gradients of the last backward pass, and {', '.join(missing)} had none; call backward before step")
         return {name: gradient.abs() for name, gradient in self.gradients.items()}
 
-    def share_in(self, epoch: int) -> float:
+    def share_in(self, epoch: Whole) -> float:
         "Half a cosine from `share` down to 0"
         return self.share / 2 * (1 + math.cos(math.pi * epoch / (self.epochs - self.heal)))
 
@@ -448,11 +442,9 @@ class Regrow(Rewiring):
     def __init__(
         self,
         *arguments,  # of every `Sparsifier`
-        heat: float = 0.1,  # how much dearer than free a place may be, in mean prices; 0 takes the cheapest
+        heat: NotNegative = 0.1,  # how much dearer than free a place may be, in mean prices; 0 takes the cheapest
         **options,  # of `Rewiring`
     ):
-        if not isinstance(heat, Real) or not heat >= 0:
-            raise ValueError(f"heat={heat!r}; it is a number of mean prices, at least 0")
         self.heat = heat
         super().__init__(*arguments, **options)
 
@@ -603,7 +595,7 @@ def _rule(layer: nn.Module) -> Callable | None:
 def weight_uses(
     model: nn.Module,
     run: Callable[[], object],  # calls the model once on a batch
-    examples: int = 1,  # what counts are divided by: sequences in the batch, or steps of all of them
+    examples: Count = 1,  # what counts are divided by: sequences in the batch, or steps of all of them
 ) -> dict[str, float]:  # positions where each weight is used, by name, for an example
     "Run a model once and count how often each weight matrix is used; ValueError if a layer has one and no rule"
     names, uses, hooks = {id(p): name for name, p in model.named_parameters()}, {}, []
@@ -635,8 +627,8 @@ def multiplications(
     model: nn.Module,
     uses: dict[str, float],  # of `weight_uses`
     masks: dict[str, Tensor] | None = None,  # True where a weight is there, by name; others are dense
-    dense_gradients: float = 0.0,  # share of steps that compute the gradient of all weights: 1 ÷ steps between updates for RigL
-    replicas: int | None = None,  # S if dimension 0 of each weight is theirs
+    dense_gradients: Share = 0.0,  # share of steps that compute the gradient of all weights: 1 ÷ steps between updates for RigL
+    replicas: Count | None = None,  # S if dimension 0 of each weight is theirs
 ) -> dict[str, Tensor]:  # () or (S,): "inference", "training", "dense_inference", "dense_training"
     "Multiplications by weights for an example: once forward, and twice more backward; the same of the dense network beside them"
     weights, total = dict(model.named_parameters()), {}

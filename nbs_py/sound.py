@@ -32,12 +32,14 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from typing import Annotated
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import Dataset
 
-from modreg.geometry.arguments import checked
+from modreg.geometry.arguments import Shape, Share, Within, checked
 
 # %%
 #| hide
@@ -203,7 +205,6 @@ assert not {u.speaker for u in train} & {u.speaker for u in test} and len(train)
 assert all(set(u.text) <= set(ALPHABET) for u in utterances)
 print(f"{len(train)} utterances of {len({u.speaker for u in train})} speakers to learn from, {len(test)} of {len({u.speaker for u in test})} others to be tested on")
 
-
 # %% [markdown]
 # ## From sound to pictures
 #
@@ -216,6 +217,9 @@ print(f"{len(train)} utterances of {len({u.speaker for u in train})} speakers to
 
 # %%
 #| export
+Rate = Annotated[int, Within(1000, 10**6)]  # samples a second
+
+
 def _mel(hertz: Tensor) -> Tensor:
     return 2595 * torch.log10(1 + hertz / 700)
 
@@ -226,9 +230,9 @@ def _hertz(mel: Tensor) -> Tensor:
 
 @checked
 def mel_filters(
-    bands: int,  # number of triangles
-    size: int,  # of the Fourier transform
-    rate: int,  # samples a second
+    bands: Annotated[int, Within(1, 10**4)],  # number of triangles
+    size: Annotated[int, Within(2, 10**6)],  # of the Fourier transform
+    rate: Rate,  # samples a second
 ) -> Tensor:  # weights (size // 2 + 1, bands)
     "Triangles with height 1, evenly spaced in mel between 0 and half the rate"
     edges = _hertz(torch.linspace(0, _mel(torch.tensor(rate / 2)).item(), bands + 2))
@@ -241,9 +245,9 @@ def mel_filters(
 #| export
 @checked
 def log_mel(
-    samples: Tensor,  # (n,)
-    rate: int,  # samples a second
-    bands: int,
+    samples: Annotated[Tensor, Shape("n", "float", finite=True)],  # (n,)
+    rate: Rate,  # samples a second
+    bands: Annotated[int, Within(1, 10**4)],
 ) -> Tensor:  # (frames, bands), each band with mean 0 and the whole with deviation 1
     "Logarithm of the mel spectrogram, a frame every 12.5 ms; what is 30 dB below the loudest counts as silence"
     window = round(0.025 * rate)
@@ -293,12 +297,12 @@ test_close(stft.max(), power.max(), eps=0.02 * power.max().item())
 #| fold
 @checked
 def time_stretch(
-    pictures: Tensor,  # (n, T, bands)
-    lengths: Tensor,  # frames of each (n,)
-    speed: Tensor,  # (n,); 1 leaves it
-    pitch: Tensor,  # (n,); 1 leaves it
-    least: Tensor,  # frames that each must keep (n,)
-    rate: int,  # samples a second; the bands reach up to half of it
+    pictures: Annotated[Tensor, Shape("n T bands", "float", finite=True)],  # (n, T, bands)
+    lengths: Annotated[Tensor, Shape("n", "int", least=1)],  # frames of each (n,)
+    speed: Annotated[Tensor, Shape("n", "float", finite=True, least=0.01, most=100)],  # (n,); 1 leaves it
+    pitch: Annotated[Tensor, Shape("n", "float", finite=True, least=0.01, most=100)],  # (n,); 1 leaves it
+    least: Annotated[Tensor, Shape("n", "int", least=0, most=10**6)],  # frames that each must keep (n,)
+    rate: Rate,  # samples a second; the bands reach up to half of it
 ) -> tuple[Tensor, Tensor]:  # pictures (n, T', bands) and lengths (n,)
     "Play utterances at another speed and pitch"
     bands = pictures.shape[-1]
@@ -318,9 +322,9 @@ def time_stretch(
 #| fold
 @checked
 def spec_augment(
-    pictures: Tensor,  # (n, T, bands)
-    share: float,  # up to this share of frames, and of bands
-    draws: Tensor,  # (n, 4) between 0 and 1: width and place of the strip of frames, and of bands
+    pictures: Annotated[Tensor, Shape("n T bands", "float")],  # (n, T, bands)
+    share: Share,  # up to this share of frames, and of bands
+    draws: Annotated[Tensor, Shape("n 4", "float", finite=True, least=0, most=1)],  # (n, 4) between 0 and 1: width and place of the strip of frames, and of bands
 ) -> Tensor:  # (n, T, bands)
     "Set a strip of frames and a strip of bands to zero"
     for dim, (width, place) in ((1, draws[:, :2].unbind(1)), (2, draws[:, 2:].unbind(1))):
@@ -358,8 +362,8 @@ class Spectrograms(Dataset):
     def __init__(
         self,
         utterances: list[Utterance],
-        bands: int,  # mel bands
-        tail: int = 0,  # frames of silence behind each
+        bands: Annotated[int, Within(1, 10**4)],  # mel bands
+        tail: Annotated[int, Within(0, 10**5)] = 0,  # frames of silence behind each
         keep: bool = True,  # in memory, once they were made
     ):
         self.utterances, self.bands, self.tail = utterances, bands, tail

@@ -36,13 +36,14 @@ from functools import cache, cached_property, partial
 from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
+from typing import Annotated
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from modreg.geometry.arguments import checked
-from modreg.layers.recurrent import _ACTIVATIONS, _SLOPES, ElmanFunction, ElmanWeights, Linear, _checked_sizes, _expect, _is_plain, _linear, _suffixes, first_derivatives
+from modreg.geometry.arguments import Count, OneOf, Shape, Whole, Within, checked
+from modreg.layers.recurrent import _ACTIVATIONS, _SLOPES, ElmanFunction, ElmanWeights, Linear, _expect, _is_plain, _linear, _suffixes, first_derivatives
 
 # %%
 #| hide
@@ -154,7 +155,7 @@ class Pattern:
     @classmethod
     def of(
         cls,
-        mask: Tensor,  # True where a weight may differ from zero (rows, columns); of replicas (S, rows, columns), for one matrix with theirs along its diagonal
+        mask: Annotated[Tensor, Shape(empty=True)],  # True where a weight may differ from zero (rows, columns); of replicas (S, rows, columns), for one matrix with theirs along its diagonal
         transposed: bool = False,  # make the pattern of the transposed matrix, with its index into the matrix itself
         rows_per_set: int = 1,  # 1, or 4, a divisor of the number of rows
     ) -> "Pattern":
@@ -168,12 +169,12 @@ class Pattern:
     @classmethod
     def from_edges(
         cls,
-        rows: Tensor,  # the neuron that an edge leads to (n,), whole numbers
-        columns: Tensor,  # the neuron that it comes from (n,)
-        shape: tuple[int, int],  # of the whole matrix, which is never made
+        rows: Annotated[Tensor, Shape("n", "int", empty=True)],  # the neuron that an edge leads to (n,), whole numbers
+        columns: Annotated[Tensor, Shape("n", "int", empty=True)],  # the neuron that it comes from (n,)
+        shape: tuple[Whole, Whole],  # of the whole matrix, which is never made
         transposed: bool = False,  # make the pattern of the transposed matrix, for the same edges
         rows_per_set: int = 1,  # 1, or 4, a divisor of the number of rows
-        replicas: int = 1,  # the matrix consists of so many of one shape along its diagonal
+        replicas: Count = 1,  # the matrix consists of so many of one shape along its diagonal
     ) -> "Pattern":
         "The pattern of a list of edges in any order, each but once; its memory grows with the edges. ValueError if they are not such a list"
         i, j, shape = _checked_edges(rows, columns, shape, transposed, rows_per_set, replicas)
@@ -369,7 +370,7 @@ class SparseMatrix:
     def at(
         cls,
         pattern: Pattern,
-        weight: Tensor,  # the matrix that the mask of the pattern is of, or the values of its edges (n,)
+        weight: Annotated[Tensor, Shape("...", "float", empty=True)],  # the matrix that the mask of the pattern is of, or the values of its edges (n,)
     ) -> "SparseMatrix":
         "The weights of a pattern; TypeError in half precision, in which neither numba nor torch multiplies them, ValueError if they are not as many as they should be"
         return cls(pattern, _values(pattern, weight))
@@ -377,7 +378,7 @@ class SparseMatrix:
     @classmethod
     def of(
         cls,
-        weight: Tensor,  # (rows, columns), dense or a sparse tensor of torch
+        weight: Annotated[Tensor, Shape("rows columns", "any", empty=True)],  # (rows, columns), dense or a sparse tensor of torch
         rows_per_set: int = 1,  # 1, or 4, a divisor of the number of rows
     ) -> "SparseMatrix":
         "The weights that are not zero"
@@ -402,8 +403,8 @@ class SparseMatrix:
 
     def add_(
         self,
-        states: Tensor,  # (columns, batch), or of some steps (T, columns, batch)
-        out: Tensor,  # (rows, batch) or (T, rows, batch), in one piece; changed in place
+        states: Annotated[Tensor, Shape(kind="float", empty=True)],  # (columns, batch), or of some steps (T, columns, batch)
+        out: Annotated[Tensor, Shape(kind="float", empty=True)],  # (rows, batch) or (T, rows, batch), in one piece; changed in place
     ) -> Tensor:  # `out`
         "Add the product with `states` to `out`; ValueError if they don't fit together, or `out` lies in pieces"
         return _add_product(self, states, out)
@@ -436,7 +437,7 @@ for dtype, eps in ((torch.float32, 1e-3), (torch.float64, 1e-10)):
 @checked
 def median_time(
     *calls: Callable[[], object],
-    rounds: int = 3,  # each calls all in turn, so that a disturbance meets all alike
+    rounds: Annotated[int, Within(1, 10**6)] = 3,  # each calls all in turn, so that a disturbance meets all alike
 ) -> list[float]:  # seconds
     "Median times of calls, after one that is not counted"
     times = [[] for _ in calls]
@@ -453,8 +454,8 @@ def median_time(
 #| export
 @checked
 def fastest(
-    weight: Tensor,  # (rows, columns)
-    batch: int,  # states at once
+    weight: Annotated[Tensor, Shape("rows columns", "any")],  # (rows, columns)
+    batch: Count,  # states at once
 ) -> tuple[str, Callable[[Tensor, Tensor], Tensor]]:  # its name, and a function of states (columns, batch) and out (rows, batch), which adds the product to out
     "The fastest of the ways to multiply by a matrix here: `dense`, `torch` (its sparse rows), and this chapter's `rows` and, where their number allows it, blocks of `4x1`"
     matrix = SparseMatrix.of(weight)
@@ -524,12 +525,10 @@ class SparseRNN:
 
     def __init__(
         self,
-        weights: dict[str, Tensor],  # a state dict of a layer without replicas; dense, or sparse tensors of torch
-        nonlinearity: str = "tanh",  # "tanh" or "relu"
-        batch: int = 1,  # sequences at once, for which the forms are chosen
+        weights: dict[str, Annotated[Tensor, Shape("...", "any", empty=True)]],  # a state dict of a layer without replicas; dense, or sparse tensors of torch
+        nonlinearity: Annotated[str, OneOf(_ACTIVATIONS)] = "tanh",  # "tanh" or "relu"
+        batch: Count = 1,  # sequences at once, for which the forms are chosen
     ):
-        if nonlinearity not in _ACTIVATIONS:
-            raise ValueError(f"nonlinearity={nonlinearity!r}; it is {' or '.join(map(repr, sorted(_ACTIVATIONS)[::-1]))}")
         ends = _endings(weights)
         chosen = {f"weight_{kind}{end}": fastest(weights[f"weight_{kind}{end}"], batch) for end in ends for kind in ("ih", "hh")}
         self.activation, self.forms = _ACTIVATIONS[nonlinearity], {name: form for name, (form, _) in chosen.items()}
@@ -634,7 +633,7 @@ def _compressed_rows(weight: Tensor) -> dict[str, Tensor]:
 @checked
 def save_sparse(
     path: str | Path,
-    weights: dict[str, Tensor],  # a state dict; dense, or sparse tensors of torch
+    weights: dict[str, Annotated[Tensor, Shape("...", "any", empty=True)]],  # a state dict; dense, or sparse tensors of torch
 ) -> None:
     "Write weights to a safetensors file, matrices with more than half zeros as compressed rows; TypeError for what is no tensor, ValueError if parts of a matrix would take another's name"
     from safetensors.torch import save_file
@@ -884,11 +883,10 @@ def _check_masks(model: nn.Module, masks: dict[str, Tensor]) -> None:
 def use_sparse_products(
     model: nn.Module,
     masks: dict[str, Tensor],  # True where a weight stays, by name, as `MagnitudePruner.masks`; {} for dense products everywhere
-    batch: int = 1,  # sequences at once
+    batch: Count = 1,  # sequences at once
     chosen: dict[str, bool] | None = None,  # what an earlier call returned, to choose the same without a clock
 ) -> dict[str, bool]:  # by name of each mask: whether its weight is multiplied sparsely; never in layers that are not of this package
     "Let each layer of a model multiply by its surviving weights alone, where that is faster here; call it whenever masks have changed. ValueError or TypeError for a mask that does not fit"
-    _checked_sizes(batch=batch)
     _check_masks(model, masks)
     used, chosen = dict.fromkeys(masks, False), chosen or {}
     for path, layer in model.named_modules():
@@ -994,13 +992,10 @@ print(f"{used}; {dense_time / left_time:.1f} times as fast as dense")
 @checked
 @torch.no_grad()
 def geometric_blocks(
-    points: Tensor,  # where the neurons lie (N, coordinates)
-    size: int,  # neurons in a block; the last may have fewer
+    points: Annotated[Tensor, Shape("N coordinates", finite=True)],  # where the neurons lie (N, coordinates)
+    size: Count,  # neurons in a block; the last may have fewer
 ) -> Tensor:  # the block of each neuron (N,), numbered so that blocks of similar numbers are near each other
     "Blocks of neighbours: halve the neurons along their widest coordinate, again and again (a k-d tree)"
-    if points.dim() != 2:
-        raise ValueError(f"the points have shape {tuple(points.shape)}; expected (neurons, coordinates)")
-    _checked_sizes(size=size)
     blocks, number, left = torch.empty(len(points), dtype=torch.long), 0, [torch.arange(len(points))]
     while left:
         some = left.pop()
@@ -1019,12 +1014,10 @@ def geometric_blocks(
 #| export
 @checked
 def filled_blocks(
-    weight: Tensor,  # (N, N)
-    blocks: Tensor,  # the block of each neuron (N,)
+    weight: Annotated[Tensor, Shape("N N")],  # (N, N)
+    blocks: Annotated[Tensor, Shape("N", "int", least=0, most=10**6)],  # the block of each neuron (N,)
 ) -> float:  # share of pairs of blocks
     "How many of the pairs of blocks have a weight between them"
-    if weight.shape != (len(blocks), len(blocks)):
-        raise ValueError(f"the weight has shape {tuple(weight.shape)}, and there are blocks of {len(blocks)} neurons; it is a square matrix of as many")
     count = int(blocks.max()) + 1
     filled = torch.zeros(count, count, dtype=torch.bool)
     i, j = weight.cpu().nonzero(as_tuple=True)

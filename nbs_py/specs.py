@@ -170,7 +170,6 @@ test_eq([value(text) for text in ("20", "-1e-3", "inf", "true", "a/b.ply", "'20'
 for thing in (20, 0.1 + 0.2, True, None, "a b", "a,b", "20", (1, "x"), ""):
     test_eq(value(written(thing)), thing)
 
-
 # %% [markdown]
 # ## Arguments meet their function
 #

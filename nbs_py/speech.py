@@ -29,23 +29,26 @@
 # %%
 #| export
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import DataLoader
 
-from modreg.geometry.arguments import checked
+from modreg.geometry.arguments import Count, Shape, Whole, Within, checked
 from modreg.layers.recurrent import RNN, Generators, Linear, near_identity_
 from modreg.lab.runs import fingerprint
 from modreg.lab.settings import Config, setting
 from modreg.lab.training import Task
 from modreg.tasks import sound
 from modreg.tasks.sound import Spectrograms, Utterance, collate, spec_augment, split, time_stretch
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 # %%
 #| hide
@@ -121,15 +124,15 @@ class SpeechConfig(Config):
     channels: int | None = None  # channels of the convolutions
     blocks: int | None = None  # residual blocks of two convolutions
     tail: int | None = None  # frames of silence behind each utterance, in which the network may still write
-    speed: float | None = None  # the speed of training data varies by up to this share; 0 for none
-    pitch: float | None = None  # their pitch varies by up to this share; 0 for none
-    masked: float | None = None  # up to this share of frames and of bands is hidden in training; 0 for none
+    speed: float | None = setting(None, within=Within(0, below=0.5))  # the speed of training data varies by up to this share; 0 for none
+    pitch: float | None = setting(None, within=Within(0, below=0.5))  # their pitch varies by up to this share; 0 for none
+    masked: float | None = setting(None, within=Within(0, below=0.5))  # up to this share of frames and of bands is hidden in training; 0 for none
     init: str | None = setting(None, choices=("paper", "identity"))  # initial recurrent matrix: paper (torch's default), identity (near the identity)
     tested: int = 1000  # utterances of unseen speakers that a model is tested on, at most
-    dropout: float | None = setting(None, neutral=0.0)  # share of the last layer's inputs that is set to zero in training
-    warm: float | None = None  # share of the steps in which the learning rate rises to `lr`
-    settle: float | None = None  # share of `lr` that it then falls to, along a line
-    workers: int = setting(0, decides=False)  # processes that decode ahead
+    dropout: float | None = setting(None, neutral=0.0, within=Within(0, below=0.5))  # share of the last layer's inputs that is set to zero in training
+    warm: float | None = setting(None, within=Within(above=0, below=1))  # share of the steps in which the learning rate rises to `lr`
+    settle: float | None = setting(None, within=Within(above=0, most=1))  # share of `lr` that it then falls to, along a line
+    workers: int = setting(0, decides=False, within=Within(0, 64))  # processes that decode ahead
     sum_batches: int = 1  # batches whose gradients make one step
     precision: str = setting("float32", choices=("float32", "bfloat16"))  # of the products on a GPU: float32, bfloat16
 
@@ -139,12 +142,6 @@ class SpeechConfig(Config):
         "small": dict(data="digits", bands=20, channels=8, blocks=1, tail=12, speed=0.3, pitch=0.2, masked=0.0, dropout=0.0, init="identity", hidden=128, batch=16, batches=90, epochs=8, lr=3e-3, warm=0.05, settle=0.3, strength=1e-2),
         "paper": dict(data="librispeech", bands=128, channels=32, blocks=3, tail=12, speed=0.0, pitch=0.0, masked=0.0, dropout=0.1, init="paper", hidden=512, batch=20, batches=1426, epochs=10, lr=5e-4, warm=0.3, settle=4e-6, strength=0.1),
     }
-
-    def __post_init__(self):
-        super().__post_init__()
-        for name in ("speed", "pitch", "masked", "dropout"):
-            if not getattr(self, name) < 0.5:
-                raise ValueError(f"{name}={getattr(self, name)}; it is a share, and must be less than 0.5")
 
 
 # %%
@@ -178,14 +175,14 @@ print(f"{utterance.speaker} says {utterance.text!r}: {len(samples)} samples beco
 class Conv2d(nn.Module):
     "A 3 × 3 convolution for each replica, as one grouped convolution"
 
-    def __init__(self, inputs: int, outputs: int, stride: int, replicas: int, generator: Generators):
+    def __init__(self, inputs: Count, outputs: Count, stride: Annotated[int, Within(1, 100)], replicas: Count, generator: Generators):
         super().__init__()
         self.stride = stride
         drawn = Linear(9 * inputs, outputs, replicas=replicas, generator=generator)  # the same bound: 9·inputs numbers meet in an output
         self.weight = nn.Parameter(drawn.weight.detach().reshape(replicas, outputs, inputs, 3, 3))
         self.bias = nn.Parameter(drawn.bias.detach())
 
-    def forward(self, x: Tensor) -> Tensor:  # (batch, S·inputs, T, bands) to (batch, S·outputs, T', bands')
+    def forward(self, x: Annotated[Tensor, Shape("batch channels T bands", "float")]) -> Tensor:  # (batch, S·inputs, T, bands) to (batch, S·outputs, T', bands')
         return functional.conv2d(x, self.weight.flatten(0, 1), self.bias.flatten(), self.stride, 1, 1, len(self.weight))
 
     def weight_uses(self, inputs: tuple, output: Tensor) -> dict[str, float]:
@@ -200,11 +197,11 @@ class Conv2d(nn.Module):
 class LayerNorm(nn.Module):
     "Layer norm over bands, with a gain and a shift for each replica"
 
-    def __init__(self, bands: int, replicas: int):
+    def __init__(self, bands: Count, replicas: Count):
         super().__init__()
         self.gain, self.shift = nn.Parameter(torch.ones(replicas, bands)), nn.Parameter(torch.zeros(replicas, bands))
 
-    def forward(self, x: Tensor) -> Tensor:  # (batch, S·channels, T, bands)
+    def forward(self, x: Annotated[Tensor, Shape("batch channels T bands", "float")]) -> Tensor:  # (batch, S·channels, T, bands)
         normed = functional.layer_norm(x, x.shape[-1:]).unflatten(1, (len(self.gain), -1))
         return (normed * self.gain[:, None, None] + self.shift[:, None, None]).flatten(1, 2)
 
@@ -217,18 +214,19 @@ class LayerNorm(nn.Module):
 #| export
 #| fold
 BLANK = len(sound.ALPHABET)  # the 29th class: nothing new
+Scores = Annotated[Tensor, Shape(f"T {BLANK + 1}", "float", empty=True)]
 
 
 @checked
-def halved(frames):  # a whole number, or a tensor of them
+def halved(frames: Any) -> Any:  # a whole number, or a tensor of them
     "Frames after the first convolution"
     return (frames - 1) // 2 + 1
 
 
 @checked
 def dropout(
-    x: Tensor,  # (S, …)
-    share: float,  # of the numbers that are set to zero
+    x: Annotated[Tensor, Shape("S ...", "float")],  # (S, …)
+    share: Annotated[float, Within(0, below=1)],  # of the numbers that are set to zero
     seeds: list[int],  # one for each replica, of what it draws here
 ) -> Tensor:
     "Dropout from a stream of its own for each replica"
@@ -263,8 +261,8 @@ class SpeechModel(nn.Module):
 
     def forward(
         self,
-        pictures: Tensor,  # (S, batch, T, bands)
-        lengths: Tensor,  # frames of each (S, batch)
+        pictures: Annotated[Tensor, Shape("S batch T bands", "float")],  # (S, batch, T, bands)
+        lengths: Annotated[Tensor, Shape("S batch", "int")],  # frames of each (S, batch)
         seeds: list[int] | None = None,  # what each replica's dropout draws from; None: no dropout
     ) -> tuple[Tensor, Tensor]:  # log-probabilities (S, T', batch, 29), and how many frames of them count (S, batch)
         replicas, frames = len(pictures), halved(lengths)
@@ -307,14 +305,14 @@ test_close(network(padded, torch.full((2, 1), len(picture)))[0][:, : frames[0, 0
 # %%
 #| export
 @checked
-def collapse(path: list[int]) -> str:
+def collapse(path: list[Annotated[int, Within(0, BLANK)]]) -> str:
     "The text that a path of classes says"
     return "".join(sound.ALPHABET[c] for k, c in enumerate(path) if c != BLANK and (k == 0 or path[k - 1] != c))
 
 
 @checked
 def greedy(
-    scores: Tensor,  # log-probabilities (T, 29)
+    scores: Scores,  # log-probabilities (T, 29)
 ) -> str:
     "The text of the likeliest path"
     return collapse(scores.argmax(-1).tolist())
@@ -330,8 +328,8 @@ def _log_add(a: float, b: float) -> float:
 #| fold
 @checked
 def beam(
-    scores: Tensor,  # log-probabilities (T, 29)
-    width: int = 16,  # prefixes that are kept
+    scores: Scores,  # log-probabilities (T, 29)
+    width: Annotated[int, Within(1, 10**4)] = 16,  # prefixes that are kept
 ) -> str:
     "The likeliest text, as far as a beam of prefixes finds it"
     nothing = -math.inf
@@ -391,7 +389,7 @@ def frames_needed(text: str) -> int:
 @checked
 def frames_of(
     utterance: Utterance,
-    tail: int = 0,  # frames of silence behind it
+    tail: Annotated[int, Within(0, 10**5)] = 0,  # frames of silence behind it
 ) -> int:
     "Frames that the network hears of an utterance, after the first convolution; at most one less than there are"
     return halved(math.floor(utterance.seconds() / 0.0125) + tail)
@@ -400,7 +398,7 @@ def frames_of(
 @checked
 def too_short(
     utterances: list[Utterance],
-    tail: int = 0,  # frames of silence behind each
+    tail: Annotated[int, Within(0, 10**5)] = 0,  # frames of silence behind each
 ) -> list[Utterance]:
     "Utterances whose transcript cannot be said in their frames"
     return [u for u in utterances if frames_of(u, tail) < frames_needed(u.text)]
@@ -424,10 +422,10 @@ print(f"{len(left_out)} of {len(train)} utterances to learn from do not fit{': '
 #| export
 @checked
 def ctc_loss(
-    scores: Tensor,  # log-probabilities (S, T', batch, 29)
-    frames: Tensor,  # how many of the frames count (S, batch)
-    characters: Tensor,  # of all transcripts in a row, seed by seed
-    counts: Tensor,  # characters of each transcript (S·batch,)
+    scores: Annotated[Tensor, Shape(f"S T batch {BLANK + 1}", "float")],  # log-probabilities (S, T', batch, 29)
+    frames: Annotated[Tensor, Shape("S batch", "int")],  # how many of the frames count (S, batch)
+    characters: Annotated[Tensor, Shape("letters", "int", least=0, most=BLANK - 1)],  # of all transcripts in a row, seed by seed
+    counts: Annotated[Tensor, Shape("texts", "int", least=1)],  # characters of each transcript (S·batch,)
 ) -> Tensor:  # (S,) in nats a character
     "Minus the log-probability of all ways to write the transcripts"
     flat = scores.permute(1, 0, 2, 3).flatten(1, 2)  # (T', S·batch, 29)
@@ -528,9 +526,9 @@ def fingerprint_of(
 
 @checked
 def deal(
-    count: int,  # utterances, sorted by length
-    batch: int,  # utterances a batch
-    batches: int,  # that are wanted
+    count: Count,  # utterances, sorted by length
+    batch: Count,  # utterances a batch
+    batches: Annotated[int, Within(1, 10**7)],  # that are wanted
     generator: torch.Generator,
 ) -> Tensor:  # indices (batches, batch)
     "Whole rounds of batches of neighbours in length, in random order"
@@ -548,7 +546,7 @@ def deal(
 def vary(
     batch: tuple[Tensor, Tensor, Tensor, Tensor],  # as `collate` makes it
     config: SpeechConfig,
-    rate: int,  # samples a second
+    rate: sound.Rate,  # samples a second
     generators: list[torch.Generator],  # one for each seed
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     "Utterances at other speeds and pitches, with blots; each stays long enough for its transcript"
@@ -655,8 +653,8 @@ fig.savefig(folder / "learning.png", dpi=150)
 def plot_hearing(
     task: Speech,
     model: SpeechModel,
-    k: int,  # index in `task.test`
-    axes,  # two matplotlib axes
+    k: Whole,  # index in `task.test`
+    axes: Sequence["Axes"],  # two
 ) -> str:  # reference and hypothesis, aligned
     "Spectrogram of an utterance and the first seed's probabilities of characters over time"
     import jiwer

@@ -28,12 +28,13 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from types import SimpleNamespace
+from typing import Annotated
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from modreg.geometry.arguments import checked, nearest
+from modreg.geometry.arguments import Count, Shape, Within, checked, nearest
 
 # %%
 #| hide
@@ -144,7 +145,7 @@ list(slots(model))
 @checked
 def weight_matrices(
     model: nn.Module,
-    replicas: int | None = None,  # number of replicas S if dimension 0 of each parameter is theirs
+    replicas: Count | None = None,  # number of replicas S if dimension 0 of each parameter is theirs
     parameters: Iterable[str] | None = None,  # names to restrict to
 ) -> dict[str, nn.Parameter]:  # by name; of tied ones the first
     "All weight matrices of a model, or those that are named; ValueError if there are none, or one is computed, or its shape is not that of replicas"
@@ -220,11 +221,11 @@ test_fail(lambda: weight_matrices(nn.ReLU()), contains="no weight matrix")
 @dataclass(frozen=True)
 class Layout:
     "Which entries of a weight lead from which input neurons to which output neurons"
-    rows: int  # output neurons U
-    columns: int  # input neurons V
-    gates: int = 1  # entries for each pair of neurons, one below the other
-    replicas: int | None = None  # S, if they lead the shape
-    kernel: int = 0  # dimensions of a kernel, at the end
+    rows: Count  # output neurons U
+    columns: Count  # input neurons V
+    gates: Count = 1  # entries for each pair of neurons, one below the other
+    replicas: Count | None = None  # S, if they lead the shape
+    kernel: Annotated[int, Within(0, 3)] = 0  # dimensions of a kernel, at the end
     transposed: bool = False  # whether input neurons stand before output neurons
     recurrent: bool = False  # whether output and input neurons are the same
 
@@ -397,7 +398,7 @@ test_fail(lambda: for_each(["torus"] * 3, find_weights(lstm), "manifold"), conta
 #| export
 @checked
 def permuted(
-    rows: Tensor,  # (S, n)
+    rows: Annotated[Tensor, Shape("S n", empty=True)],  # (S, n)
     generator: torch.Generator | None = None,
 ) -> Tensor:  # (S, n)
     "The same values in random places, each row on its own"

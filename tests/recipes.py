@@ -1,8 +1,8 @@
 """A right call of every public function: its arguments by name, made anew each time. `tests/fuzz.py` spoils them one by one."""
 
+import copy
 import functools
 import tempfile
-import types
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,6 @@ import torch
 from matplotlib.figure import Figure
 from torch import nn
 
-from modreg import geometry, lab, layers, sparsity, tasks  # noqa: F401
 from modreg.analysis import gridcells, wiring
 from modreg.book import exercises, explore
 from modreg.geometry import arguments, checks, finite, inhibitors, manifolds, products, specs
@@ -394,15 +393,13 @@ recipe(f"{H}.MaskedModule", masks.MaskedModule, dict)
 recipe(f"{H}.PrunedModule", masks.PrunedModule, dict)
 
 
-def copied() -> nn.Module:
-    import copy
+HELD: list[Any] = []  # copies follow as long as their sources are there
 
+
+def copied() -> nn.Module:
     net = model()
-    RECIPES["keep"] = lambda pruner=pruning.MagnitudePruner(net): (pruner, {})  # a copy follows as long as its source is there
-    found = copy.deepcopy(net)
-    del RECIPES["keep"]
-    copied.source = net
-    return found
+    HELD[:] = [net, pruning.MagnitudePruner(net)]
+    return copy.deepcopy(net)
 
 
 N = "sparsity.pruning"
@@ -467,3 +464,386 @@ recipe(f"{V}.register_sparsifier", rivals.register_sparsifier, lambda: dict(kind
 recipe(f"{V}.sparsifier", rivals.sparsifier, lambda: dict(text="set(share=0.1)"))
 recipe(f"{V}.weight_uses", rivals.weight_uses, lambda: (lambda net: dict(model=net, run=lambda: net(rand(2, 3)), examples=2))(model()))
 recipe(f"{V}.multiplications", rivals.multiplications, lambda: dict(model=model(), uses={"0.weight": 1.0, "1.weight": 1.0}, masks=square(), dense_gradients=0.1))
+
+# --- lab ---------------------------------------------------------------------------------------------------------------
+
+L = "lab.settings"
+TINY: dict[str, Any] = dict(scale="tiny", device="cpu", out=str(FOLDER / "runs"), seeds=2, epochs=2, batches=2, lottery=False)
+TASKS: dict[str, tuple[type, type]] = {"remember": (training.Remember, training.RememberConfig), "navigation": (navigation.Navigation, navigation.NavigationConfig), "adding": (adding.Adding, adding.AddingConfig),
+                                       "head_direction": (head_direction.HeadDirection, head_direction.HeadDirectionConfig), "language": (language.Language, language.LanguageConfig),
+                                       "speech": (speech.Speech, speech.SpeechConfig), "rats": (navigation.Navigation, rats.RatsConfig)}
+OWN: dict[str, dict[str, Any]] = {"language": dict(corpus="generated"), "rats": dict(rats="generated")}
+
+
+def config(name: str = "remember", **changed: Any) -> Any:
+    return TASKS[name][1](**TINY | OWN.get(name, {}) | changed)
+
+
+def task(name: str = "remember", **changed: Any) -> Any:
+    return TASKS[name][0](config(name, **changed))
+
+
+def net(name: str = "remember") -> nn.Module:
+    one = task(name)
+    return one.model(one.generators("weights"))
+
+
+@functools.cache
+def finished() -> runs.Run:
+    return training.fit(task(), progress=False)
+
+
+def three() -> dict[str, runs.Run]:
+    return dict.fromkeys(("plain", "dense", "sparse"), finished())
+
+
+def trainer(callbacks: tuple = ()) -> training.Trainer:
+    torch.manual_seed(0)
+    line = nn.Linear(3, 1)
+    return training.Trainer(line, lambda m, x: m(x).square().mean(), torch.optim.SGD(line.parameters(), lr=0.1), callbacks)
+
+
+def phase() -> training.Phase:
+    made = training.Phase(task())
+    made.next_epoch()
+    return made
+
+
+recipe(f"{L}.setting", settings.setting, lambda: dict(default=1, decides=True, choices=("a",), optional=False, least=0.0, within=arguments.Within(0, 1)))
+recipe(f"{L}.about", settings.about, lambda: dict(field=settings.fields(settings.Config)[0], name="decides"))
+for _name in ("fill", "check_types", "check_values", "decisive"):
+    recipe(f"{L}.{_name}", getattr(settings, _name), lambda: dict(config=config()))
+recipe(f"{L}.from_parameters", settings.from_parameters, lambda: dict(config=training.RememberConfig, namespace=dict(TINY)))
+recipe(f"{L}.ParameterError", settings.ParameterError, dict)
+for _name, (_, _kind) in TASKS.items():
+    _home = "lab.training" if _name == "remember" else f"tasks.{_name}"
+    recipe(f"{_home}.{_kind.__name__}", _kind, lambda name=_name: {one: value for one, value in settings.asdict(config(name)).items() if value is not None and one not in ("rats", "corpus", "order", "scale")}
+           | {"scale": "tiny"} | OWN.get(name, {}))
+
+D = "lab.runs"
+recipe(f"{D}.digest", runs.digest, lambda: dict(config=config(), task="Remember", data="abc"))
+recipe(f"{D}.fingerprint", runs.fingerprint, lambda: {"*parts": ["a"], "contents": True})
+recipe(f"{D}.write_whole", runs.write_whole, lambda: dict(path=FOLDER / "whole", save=lambda path: path.write_text("x")))
+recipe(f"{D}.Run", runs.Run, lambda: dict(config=config(), task="Remember", data=""))
+method(f"{D}.Run.weights", finished, lambda: dict(phase="train"))
+method(f"{D}.Run.write_json", lambda: runs.Run(config(out=str(FOLDER / "other"))), lambda: dict(name="x.json"))
+method(f"{D}.Run.write_weights", lambda: runs.Run(config(out=str(FOLDER / "other"))), lambda: dict(phase="train", tensors={"w": rand(2, 2)}))
+recipe(f"{D}.begin", runs.begin, lambda: dict(run=runs.Run(config(out=str(FOLDER / "begun")))))
+recipe(f"{D}.save_state", runs.save_state, lambda: dict(run=runs.Run(config(out=str(FOLDER / "kept"))), state={"history": []}))
+recipe(f"{D}.load_state", runs.load_state, lambda: dict(run=runs.Run(config(out=str(FOLDER / "kept")))))
+
+T = "lab.training"
+for _hook in ("before_epoch", "before_step", "after_backward", "after_step", "after_epoch"):
+    method(f"{T}.Callback.{_hook}", training.Callback, lambda: dict(trainer=trainer()))
+method(f"{T}.Callback.state_dict", training.Callback)
+method(f"{T}.Callback.load_state_dict", training.Callback, lambda: dict(state={}))
+recipe(f"{T}.checked_loss", training.checked_loss, lambda: dict(loss=rand(2).requires_grad_(), replicas=2))
+recipe(f"{T}.counted", training.counted, lambda: dict(batches=[1, 2], count=2))
+recipe(f"{T}.call", training.call, lambda: dict(trainer=trainer(), moment="before_step"))
+recipe(f"{T}.parts_of", training.parts_of, lambda: dict(trainer=trainer()))
+recipe(f"{T}.Trainer", training.Trainer, lambda: (lambda m: dict(model=m, loss=lambda m, x: m(x).sum(), optimizer=torch.optim.SGD(m.parameters(), lr=0.1), callbacks=[training.Callback()], replicas=2, accumulate=1))(nn.Linear(3, 1)))
+method(f"{T}.Trainer.step", trainer, lambda: {"*batches": [rand(4, 3)]})
+method(f"{T}.Trainer.epoch", trainer, lambda: dict(batches=[rand(4, 3)], count=1))
+method(f"{T}.Trainer.state_dict", trainer)
+method(f"{T}.Trainer.load_state_dict", trainer, lambda: dict(state=trainer().state_dict()))
+recipe(f"{T}.Penalize", training.Penalize, lambda: {"*penalties": [reg()], "kind": "linear", "epochs": 3})
+recipe(f"{T}.Sparsify", training.Sparsify, lambda: dict(sparsifier=pruner()))
+recipe(f"{T}.SparseProducts", training.SparseProducts, lambda: dict(sparsifier=pruner(), batch=4, least=1))
+recipe(f"{T}.clip_", training.clip_, lambda: dict(parameters=list(graded().parameters()), limit=1.0))
+recipe(f"{T}.Clip", training.Clip, lambda: dict(limit=1.0))
+recipe(f"{T}.LearningRate", training.LearningRate, dict)
+recipe(f"{T}.Checkpoint", training.Checkpoint, lambda: dict(path=str(FOLDER / "checkpoint.pt")))
+method(f"{T}.Checkpoint.resume", lambda: training.Checkpoint(FOLDER / "none.pt"), lambda: dict(trainer=trainer()))
+recipe(f"{T}.Progress", training.Progress, lambda: dict(bar=training.tqdm(disable=True)))
+CALLBACKS: dict[str, Callable[[], training.Callback]] = {
+    "Penalize": lambda: training.Penalize(reg()), "Sparsify": lambda: training.Sparsify(pruner()), "SparseProducts": lambda: training.SparseProducts(pruner(), 4), "Clip": lambda: training.Clip(1.0),
+    "LearningRate": lambda: training.LearningRate(torch.optim.lr_scheduler.ConstantLR(trainer().optimizer)), "Checkpoint": lambda: training.Checkpoint(FOLDER / "checkpoint.pt"),
+    "Progress": lambda: training.Progress(training.tqdm(disable=True))}
+for _name, _callback in CALLBACKS.items():
+    for _hook in vars(getattr(training, _name)):
+        if _hook in ("before_epoch", "before_step", "after_backward", "after_step", "after_epoch"):
+            method(f"{T}.{_name}.{_hook}", _callback, lambda: dict(trainer=trainer()))
+        elif _hook == "state_dict":
+            method(f"{T}.{_name}.{_hook}", _callback)
+        elif _hook == "load_state_dict":
+            method(f"{T}.{_name}.{_hook}", _callback, lambda callback=_callback: dict(state=callback().state_dict()))
+
+
+def graded() -> nn.Module:
+    made = net()
+    one = task()
+    one.loss(made, next(iter(one.batches(one.generators("data"))))).sum().backward()
+    return made
+
+
+recipe(f"{T}.stream", training.stream, lambda: {"seed": 1, "*purpose": ["data", 1]})
+recipe(f"{T}.penalty_of", training.penalty_of, lambda: dict(task=task(), k=0, layer=net()["rnn"], weight="weight_hh_l0", space=manifolds.Torus()))
+recipe(f"{T}.groups_of", training.groups_of, lambda: dict(config=config(), model=net(), penalties=nn.ModuleList([reg()])))
+recipe(f"{T}.prices_of", training.prices_of, lambda: dict(penalty=reg(), config=config()))
+recipe(f"{T}.shares_of", training.shares_of, lambda: dict(config=config()))
+recipe(f"{T}.blocks_of", training.blocks_of, lambda: dict(task=task(block=4), k=0, penalty=phase().penalties[0]))
+recipe(f"{T}.sparsifier_of", training.sparsifier_of, lambda: (lambda p: dict(task=task(), model=p.model, penalties=p.penalties))(training.Phase(task())))
+recipe(f"{T}.redrawn", training.redrawn, lambda: dict(task=task(), model=net(), tickets=finished().weights()))
+recipe(f"{T}.named", training.named, lambda: dict(tensors={"mask.a": rand(2)}, prefix="mask."))
+recipe(f"{T}.Phase", training.Phase, lambda: dict(task=task(), name="train", callbacks=[training.Callback()]))
+method(f"{T}.Phase.own_callbacks", phase)
+method(f"{T}.Phase.next_epoch", phase)
+for _name in ("costs_of", "metrics_of", "tensors_of"):
+    recipe(f"{T}.{_name}", getattr(training, _name), lambda: dict(phase=phase()))
+recipe(f"{T}.prefetch", training.prefetch, lambda: dict(batches=iter([1, 2])))
+recipe(f"{T}.Record", training.Record, lambda: dict(run=runs.Run(config(out=str(FOLDER / "recorded")))))
+method(f"{T}.Record.seconds", lambda: training.Record(runs.Run(config(out=str(FOLDER / "recorded")))))
+for _hook in ("resume", "after_epoch"):
+    method(f"{T}.Record.{_hook}", lambda: training.Record(runs.Run(config(out=str(FOLDER / "recorded")))), lambda: dict(phase=phase()))
+recipe(f"{T}.last_of", training.last_of, lambda: dict(phase="train", history=finished().history))
+recipe(f"{T}.fit", training.fit, lambda: dict(task=task(), progress=False, callbacks=[training.Callback()]))
+
+X = "lab.experiments"
+
+
+def rows() -> list[dict[str, Any]]:
+    return [{"setting": {}, "condition": "torus", "strength": 0.1, "sparse": [1.0, 2.0], "lottery": [1.5, None], "sparsity": 0.9}]
+
+
+recipe(f"{X}.train_three", experiments.train_three, lambda: dict(task=training.Remember, config=config(), progress=False))
+recipe(f"{X}.result_names", experiments.result_names, lambda: dict(config=config()))
+recipe(f"{X}.plot_learning", experiments.plot_learning, lambda: dict(task=task(), runs=three(), ax=Figure().add_subplot()))
+recipe(f"{X}.load_model", experiments.load_model, lambda: dict(task=task(), run=finished(), phase="train"))
+recipe(f"{X}.recurrent_weights", experiments.recurrent_weights, lambda: dict(task=task(), run=finished(), seed=0))
+recipe(f"{X}.paper_tables", experiments.paper_tables, dict)
+recipe(f"{X}.paper_row", experiments.paper_row, lambda: dict(config=config()))
+recipe(f"{X}.summary", experiments.summary, lambda: dict(values=[1.0, None], digits=1))
+recipe(f"{X}.large", experiments.large, lambda: dict(number=4.3e6))
+recipe(f"{X}.costs", experiments.costs, lambda: dict(last={"inference": [1.0], "training": [2.0]}))
+recipe(f"{X}.report", experiments.report, lambda: dict(task=task(), runs=three(), digits=1, note="a note"))
+recipe(f"{X}.study", experiments.study, lambda: dict(task=training.Remember, config=config(), condition="torus", strengths=(0.1,), selection=100))
+recipe(f"{X}.load_results", experiments.load_results, lambda: dict(name="navigation_small"))
+recipe(f"{X}.setting_name", experiments.setting_name, lambda: dict(setting={"init": "paper"}))
+recipe(f"{X}.condition_table", experiments.condition_table, lambda: dict(rows=rows(), digits=1))
+recipe(f"{X}.plot_conditions", experiments.plot_conditions, lambda: dict(rows=rows(), label="error", figure=Figure(), limits={"a": 1.0}))
+recipe(f"{X}.plot_sparsity", experiments.plot_sparsity, lambda: dict(rows=rows(), result="sparse", ax=Figure().add_subplot()))
+
+Q = "lab.studies"
+studies.RESULTS = FOLDER
+recipe(f"{Q}.keep", studies.keep, lambda: {"name": "rows", "row": {"a": 1}, "*key": ["a"]})
+recipe(f"{Q}.found", studies.found, lambda: dict(text="modreg.tasks.navigation:Navigation"))
+recipe(f"{Q}.find_task", studies.find_task, lambda: dict(name="navigation"))
+recipe(f"{Q}.value", studies.value, lambda: dict(text="3"))
+recipe(f"{Q}.base", studies.base, lambda: dict(task=training.Remember, setting=dict(TINY)))
+recipe(f"{Q}.changes_of", studies.changes_of, lambda: dict(texts=["lr=3e-3"]))
+_study = lambda **given: lambda: dict(task=training.Remember, setting=dict(TINY), **given)  # noqa: E731
+recipe(f"{Q}.conditions", studies.conditions, _study(names=["torus"], strengths=[0.1], selection=100))
+recipe(f"{Q}.dense", studies.dense, _study(changes=[]))
+recipe(f"{Q}.lengths", studies.lengths, _study(starts=["paper"], steps=[4]))
+recipe(f"{Q}.blocks", studies.blocks, _study(condition="torus", sizes=[8], strengths=[0.1]))
+recipe(f"{Q}.tickets", studies.tickets, _study(changes=[]))
+recipe(f"{Q}.curve", studies.curve, _study(name="curve"))
+recipe(f"{Q}.survey", studies.survey, _study(names=["torus"], sparsities=[0.5], looks=[lambda task, run: {}]))
+recipe(f"{Q}.main", studies.main, dict)
+
+# --- tasks -------------------------------------------------------------------------------------------------------------
+
+for _name, (_kind, _) in TASKS.items():
+    if _name == "rats":
+        continue
+    _home = f"lab.training.{_kind.__name__}" if _name == "remember" else f"tasks.{_name}.{_kind.__name__}"
+    recipe(_home, _kind, lambda name=_name: dict(config=config(name)))
+    for _base in {_home, "lab.training.Task"} if _name == "remember" else {_home}:
+        _one = functools.partial(task, _name)
+        for _hook in ("fingerprint", "limits", "test_paths", "test_samples", "test_headings"):
+            method(f"{_base}.{_hook}", _one)
+        for _hook in ("model", "batches"):
+            method(f"{_base}.{_hook}", _one, lambda: dict(generators=streams()))
+        for _hook in ("recurrent", "evaluate"):
+            method(f"{_base}.{_hook}", _one, lambda name=_name: dict(model=net(name)))
+        method(f"{_base}.loss", _one, lambda name=_name: dict(model=net(name)))
+        method(f"{_base}.optimizer", _one, lambda name=_name: dict(parameters=list(net(name).parameters())))
+        method(f"{_base}.generators", _one, lambda: {"*purpose": ["data"]})
+RECIPES["lab.training.Remember.loss"] = lambda: (task().loss, dict(model=net(), number=rand(2, 32)))
+method("tasks.navigation.Navigation.loss", lambda: task("navigation"), lambda: dict(model=net("navigation"), positions=rand(2, 6, 4, 2)))
+method("tasks.adding.Adding.loss", lambda: task("adding"), lambda: dict(model=net("adding"), batch=task("adding").samples(4, streams())))
+method("tasks.head_direction.HeadDirection.loss", lambda: task("head_direction"), lambda: dict(model=net("head_direction"), heading=rand(2, 6, 4)))
+method("tasks.adding.Adding.samples", lambda: task("adding"), lambda: dict(n=3, generators=streams()))
+method("tasks.head_direction.HeadDirection.headings", lambda: task("head_direction"), lambda: dict(n=3, generators=streams()))
+method("tasks.language.Language.held_out", lambda: task("language"), lambda: dict(split="test"))
+method("tasks.language.Language.loss", lambda: task("language"), lambda: dict(model=net("language"), batch=next(iter(task("language").batches(streams())))))
+method("tasks.speech.Speech.loss", lambda: task("speech"), lambda: dict(model=net("speech"), batch=next(iter(task("speech").batches(streams())))))
+method("tasks.speech.Speech.spectrograms", lambda: task("speech"), lambda: dict(utterances=sound.tones()[:2]))
+
+recipe("tasks.navigation.paths", navigation.paths, lambda: dict(n=3, steps=4, generator=seeded(), device="cpu"))
+recipe("tasks.navigation.PlaceCells", navigation.PlaceCells, lambda: dict(cells=5, generators=streams()))
+method("tasks.navigation.PlaceCells.forward", lambda: navigation.PlaceCells(5, streams()), lambda: dict(position=rand(2, 4, 2)))
+method("tasks.navigation.PlaceCells.decode", lambda: navigation.PlaceCells(5, streams()), lambda: dict(scores=rand(2, 4, 5)))
+recipe("tasks.navigation.position_error", navigation.position_error, lambda: dict(decoded=rand(2, 4, 2), position=rand(2, 4, 2)))
+recipe("tasks.navigation.PathIntegrator", navigation.PathIntegrator, lambda: dict(config=config("navigation"), generators=streams()))
+for _hook in ("states", "forward"):
+    method(f"tasks.navigation.PathIntegrator.{_hook}", lambda: net("navigation"), lambda: dict(start=rand(2, 3, 64), velocity=rand(2, 4, 3, 2)))
+recipe("tasks.navigation.plot_paths", navigation.plot_paths, lambda: dict(task=task("navigation"), model=net("navigation"), axes=list(Figure().subplots(1, 2))))
+recipe("tasks.adding.target", adding.target, lambda: dict(sample=rand(5, 3, 2)))
+recipe("tasks.adding.plot_sample", adding.plot_sample, lambda: dict(sample=rand(5, 2), ax=Figure().add_subplot()))
+recipe("tasks.adding.samples", adding.samples, lambda: dict(n=3, steps=5, generator=seeded()))
+recipe("tasks.adding.Adder", adding.Adder, lambda: dict(config=config("adding"), generators=streams()))
+for _hook in ("forward", "answers"):
+    method(f"tasks.adding.Adder.{_hook}", lambda: net("adding"), lambda: dict(sample=rand(2, 5, 3, 2)))
+recipe("tasks.adding.plot_answers", adding.plot_answers, lambda: dict(task=task("adding"), models={"a": net("adding")}, axes=list(Figure().subplots(1, 2))))
+recipe("tasks.head_direction.headings", head_direction.headings, lambda: dict(n=3, steps=4, generator=seeded(), turn=0.5))
+recipe("tasks.head_direction.direction", head_direction.direction, lambda: dict(heading=rand(3, 4)))
+recipe("tasks.head_direction.angular_error", head_direction.angular_error, lambda: dict(said=rand(2, 4, 2), heading=rand(2, 4)))
+recipe("tasks.head_direction.HeadDirectionModel", head_direction.HeadDirectionModel, lambda: dict(config=config("head_direction"), generators=streams()))
+for _hook in ("states", "forward"):
+    method(f"tasks.head_direction.HeadDirectionModel.{_hook}", lambda: net("head_direction"), lambda: dict(heading=rand(2, 5, 3)))
+
+J = "tasks.rats"
+recipe(f"{J}.Recording", rats.Recording, lambda: dict(time=np.arange(5.0), position=np.zeros((5, 2)), sides=(1.0, 1.0)))
+recipe(f"{J}.load_recording", rats.load_recording, lambda: dict(name="sargolini", folder=recordings()))
+recipe(f"{J}.generated_recording", rats.generated_recording, lambda: dict(name="sargolini"))
+
+
+def rat() -> rats.Recording:
+    return rats.generated_recording("sargolini")
+
+
+@functools.cache
+def recordings() -> str:
+    folder = FOLDER / "rat-trajectories"
+    folder.mkdir()
+    np.savez(folder / "sargolini.npz", t=np.arange(50) * 0.02, pos=0.5 + 0.001 * np.arange(100).reshape(50, 2))
+    return str(FOLDER)
+
+
+recipe(f"{J}.segments", rats.segments, lambda: dict(rat=rat()))
+recipe(f"{J}.real_paths", rats.real_paths, lambda: dict(rat=rat(), steps=5, pace=1, mapping="centre", count=10))
+recipe(f"{J}.matching_pace", rats.matching_pace, lambda: dict(rat=rat(), mapping="centre"))
+recipe(f"{J}.walks_of", rats.walks_of, lambda: dict(recordings={"a": rat()}, steps=5, mapping="centre", count=10))
+recipe(f"{J}.errors_along", rats.errors_along, lambda: dict(task=task("navigation"), model=net("navigation"), walk=rand(6, 4, 2)))
+recipe(f"{J}.limits_along", rats.limits_along, lambda: dict(task=task("navigation"), walk=rand(6, 4, 2)))
+recipe(f"{J}.plot_sparsities", rats.plot_sparsities, lambda: dict(rows=[{"condition": "torus", "sparsity": 0.5, "error": {"a": [1.0, 2.0]}}], name="a", ax=Figure().add_subplot()))
+
+B = "tasks.language"
+
+
+@functools.cache
+def text_folder() -> Path:
+    language.write_generated(FOLDER / "texts")
+    return FOLDER / "texts"
+
+
+def corpus() -> language.Corpus:
+    words = "the small rat runs . <eos>".split() * 9
+    return language.Corpus({split: words for split in language.SPLITS}, 10)
+
+
+recipe(f"{B}.find_wikitext", language.find_wikitext, lambda: dict(folder=str(text_folder())))
+recipe(f"{B}.read_words", language.read_words, lambda: dict(path=str(text_folder() / "wikitext-2" / "test.txt")))
+recipe(f"{B}.Corpus", language.Corpus, lambda: dict(texts={split: "a b c a".split() for split in language.SPLITS}, vocabulary=10))
+method(f"{B}.Corpus.encode", corpus, lambda: dict(words=["rat", "cat"]))
+recipe(f"{B}.write_generated", language.write_generated, lambda: dict(folder=tempfile.mkdtemp(dir=FOLDER), sentences=8))
+recipe(f"{B}.load_corpus", language.load_corpus, lambda: dict(config=config("language")))
+recipe(f"{B}.cross_entropy", language.cross_entropy, lambda: dict(scores=rand(2, 3, 4, 5), words=torch.ones(2, 3, 4, dtype=torch.int64)))
+recipe(f"{B}.batchify", language.batchify, lambda: dict(text=torch.arange(10), count=3))
+recipe(f"{B}.perplexity", language.perplexity, lambda: dict(model=net("language"), text=torch.ones(6, 2, dtype=torch.int64), seeds=2, steps=3))
+recipe(f"{B}.unigram", language.unigram, lambda: dict(corpus=corpus()))
+recipe(f"{B}.bigram", language.bigram, lambda: dict(corpus=corpus(), text=torch.ones(6, 2, dtype=torch.int64)))
+recipe(f"{B}.WordEmbedding", language.WordEmbedding, lambda: dict(words=5, size=4, generators=streams()))
+method(f"{B}.WordEmbedding.forward", lambda: language.WordEmbedding(5, 4, streams()), lambda: dict(words=torch.ones(2, 3, 4, dtype=torch.int64)))
+recipe(f"{B}.LanguageModel", language.LanguageModel, lambda: dict(config=config("language"), words=10, generators=streams()))
+method(f"{B}.LanguageModel.forward", lambda: net("language"), lambda: dict(words=torch.ones(2, 3, 4, dtype=torch.int64), state=rand(2, 3, 4, 16)))
+recipe(f"{B}.SeedSGD", language.SeedSGD, lambda: dict(parameters=list(net().parameters()), rates=rand(2)))
+method(f"{B}.SeedSGD.step", lambda: language.SeedSGD(list(net().parameters()), rand(2)))
+
+
+def descent() -> language.SeedSGD:
+    return language.SeedSGD(list(net().parameters()), rand(2))
+
+
+recipe(f"{B}.AnnealOnPlateau", language.AnnealOnPlateau, lambda: dict(optimizer=descent(), metric="valid", factor=4.0))
+for _hook in ("step", "state_dict"):
+    method(f"{B}.AnnealOnPlateau.{_hook}", lambda: language.AnnealOnPlateau(descent()))
+method(f"{B}.AnnealOnPlateau.observe", lambda: language.AnnealOnPlateau(descent()), lambda: dict(metrics={"valid": [1.0, None]}))
+method(f"{B}.AnnealOnPlateau.load_state_dict", lambda: language.AnnealOnPlateau(descent()), lambda: dict(state={"best": rand(2)}))
+recipe(f"{B}.CarriedState", language.CarriedState, dict)
+recipe(f"{B}.windows", language.windows, lambda: dict(text=torch.arange(100), config=config("language"), generators=streams()))
+recipe(f"{B}.generate", language.generate, lambda: dict(model=language.LanguageModel(config("language"), len(corpus().words), streams()), corpus=corpus(), prompt="the", count=2, generator=seeded(), temperature=1.0))
+recipe(f"{B}.surprisal", language.surprisal, lambda: dict(model=net("language"), text=torch.ones(5, dtype=torch.int64)))
+
+C = "tasks.sound"
+recipe(f"{C}.Utterance", sound.Utterance, lambda: dict(name="a", text="bad", speaker="ann"))
+for _hook in ("sound", "seconds"):
+    method(f"{C}.Utterance.{_hook}", lambda: sound.tones()[0])
+for _name in ("digits", "librispeech", "tones"):
+    recipe(f"{C}.{_name}", getattr(sound, _name), dict)
+recipe(f"{C}.duration", sound.duration, lambda: dict(path=wave()))
+
+
+@functools.cache
+def wave() -> Path:
+    import soundfile
+
+    soundfile.write(FOLDER / "tone.wav", rand(800).numpy(), 8000)
+    return FOLDER / "tone.wav"
+
+
+recipe(f"{C}.split", sound.split, lambda: dict(utterances=sound.tones()))
+recipe(f"{C}.mel_filters", sound.mel_filters, lambda: dict(bands=8, size=256, rate=8000))
+recipe(f"{C}.log_mel", sound.log_mel, lambda: dict(samples=randn(2000), rate=8000, bands=8))
+recipe(f"{C}.time_stretch", sound.time_stretch, lambda: dict(pictures=rand(2, 9, 8), lengths=torch.tensor([9, 7]), speed=torch.tensor([1.0, 1.1]), pitch=torch.tensor([1.0, 0.9]), least=torch.tensor([3, 3]), rate=8000))
+recipe(f"{C}.spec_augment", sound.spec_augment, lambda: dict(pictures=rand(2, 9, 8), share=0.2, draws=rand(2, 4)))
+recipe(f"{C}.Spectrograms", sound.Spectrograms, lambda: dict(utterances=sound.tones()[:2], bands=8, tail=1, keep=True))
+recipe(f"{C}.collate", sound.collate, lambda: dict(items=[(rand(5, 8), torch.tensor([1, 2])), (rand(4, 8), torch.tensor([1]))]))
+
+O = "tasks.speech"  # noqa: E741
+recipe(f"{O}.Conv2d", speech.Conv2d, lambda: dict(inputs=1, outputs=2, stride=2, replicas=2, generator=seeded()))
+method(f"{O}.Conv2d.forward", lambda: speech.Conv2d(1, 2, 2, 2, seeded()), lambda: dict(x=rand(3, 2, 5, 6)))
+recipe(f"{O}.LayerNorm", speech.LayerNorm, lambda: dict(bands=6, replicas=2))
+method(f"{O}.LayerNorm.forward", lambda: speech.LayerNorm(6, 2), lambda: dict(x=rand(3, 2, 5, 6)))
+for _name, _make in {"speech.Conv2d": lambda: speech.Conv2d(1, 2, 2, 2, seeded()), "speech.LayerNorm": lambda: speech.LayerNorm(6, 2), "language.WordEmbedding": lambda: language.WordEmbedding(5, 4, streams())}.items():
+    method(f"tasks.{_name}.weight_uses", _make, lambda: dict(inputs=(), output=rand(3, 4, 5, 6)))
+recipe(f"{O}.halved", speech.halved, lambda: dict(frames=5))
+recipe(f"{O}.dropout", speech.dropout, lambda: dict(x=rand(2, 5), share=0.3, seeds=[1, 2]))
+recipe(f"{O}.SpeechModel", speech.SpeechModel, lambda: dict(config=config("speech"), generators=streams()))
+method(f"{O}.SpeechModel.forward", lambda: net("speech"), lambda: dict(pictures=rand(2, 3, 9, 12), lengths=torch.full((2, 3), 9), seeds=[1, 2]))
+recipe(f"{O}.collapse", speech.collapse, lambda: dict(path=[1, 1, 28, 2]))
+recipe(f"{O}.greedy", speech.greedy, lambda: dict(scores=rand(5, 29).log()))
+recipe(f"{O}.beam", speech.beam, lambda: dict(scores=rand(5, 29).log(), width=4))
+recipe(f"{O}.frames_needed", speech.frames_needed, lambda: dict(text="aab"))
+recipe(f"{O}.frames_of", speech.frames_of, lambda: dict(utterance=sound.tones()[0], tail=1))
+recipe(f"{O}.too_short", speech.too_short, lambda: dict(utterances=sound.tones(), tail=1))
+recipe(f"{O}.ctc_loss", speech.ctc_loss, lambda: dict(scores=rand(2, 8, 1, 29).log_softmax(-1), frames=torch.full((2, 1), 8), characters=torch.tensor([1, 2, 3]), counts=torch.tensor([2, 1])))
+recipe(f"{O}.error_rates", speech.error_rates, lambda: dict(texts=["bad"], written=["bag"]))
+recipe(f"{O}.one_cycle", speech.one_cycle, lambda: dict(parameters=list(net("speech").parameters()), config=config("speech")))
+recipe(f"{O}.transcribe", speech.transcribe, lambda: dict(model=net("speech"), data=sound.Spectrograms(sound.tones()[:2], 12), read=speech.greedy))
+recipe(f"{O}.load_utterances", speech.load_utterances, lambda: dict(config=config("speech")))
+recipe(f"{O}.fingerprint_of", speech.fingerprint_of, lambda: dict(utterances=sound.tones(), contents=True))
+recipe(f"{O}.deal", speech.deal, lambda: dict(count=10, batch=2, batches=3, generator=seeded()))
+recipe(f"{O}.vary", speech.vary, lambda: dict(batch=sound.collate([sound.Spectrograms(sound.tones()[:2], 12)[k % 2] for k in range(16)]), config=config("speech", speed=0.1), rate=8000, generators=streams()))
+recipe(f"{O}.plot_hearing", speech.plot_hearing, lambda: dict(task=task("speech"), model=net("speech"), k=0, axes=list(Figure().subplots(2, 1))))
+
+# --- analysis, book ----------------------------------------------------------------------------------------------------
+
+recipe("analysis.wiring.weight_by_distance", wiring.weight_by_distance, lambda: dict(weights=randn(6, 6), distances=metric().float(), bins=5))
+recipe("analysis.wiring.plot_weight_by_distance", wiring.plot_weight_by_distance, lambda: dict(weights=randn(6, 6), distances=metric().float(), ax=Figure().add_subplot(), label="a"))
+recipe("analysis.wiring.plot_neuron", wiring.plot_neuron, lambda: dict(weights=randn(6), space=manifolds.Torus(), embedding=manifolds.Torus().sample(6, seeded()), neuron=1, ax=Figure().add_subplot()))
+recipe("analysis.wiring.plot_spectrum", wiring.plot_spectrum, lambda: dict(weights=randn(6, 6), ax=Figure().add_subplot(), label="a"))
+recipe("analysis.wiring.plot_wiring", wiring.plot_wiring, lambda: dict(task=task(), runs=three(), figure=Figure()))
+
+
+def maps(*lead: int) -> torch.Tensor:
+    return rand(*lead, 12, 12)
+
+
+AG = "analysis.gridcells"
+recipe(f"{AG}.rate_maps", gridcells.rate_maps, lambda: dict(position=rand(300, 2) - 0.5, activity=rand(300, 3), bins=4, width=1.0, side=1.0))
+for _name in ("autocorrelograms", "grid_scores"):
+    recipe(f"{AG}.{_name}", getattr(gridcells, _name), lambda: dict(maps=maps(3)))
+recipe(f"{AG}.plot_maps", gridcells.plot_maps, lambda: dict(maps=maps(2), axes=Figure().subplots(2, 2), names=["a", "b"]))
+for _name in ("surrogates", "chance"):
+    recipe(f"{AG}.{_name}", getattr(gridcells, _name), lambda: dict(maps=maps(2), n=3, generator=seeded()))
+recipe(f"{AG}.network_maps", gridcells.network_maps, lambda: dict(task=task("navigation"), model=net("navigation"), rats=50, bins=4))
+recipe(f"{AG}.neighbour_likeness", gridcells.neighbour_likeness, lambda: dict(maps=maps(12), distances=metric(12).float(), share=0.3))
+recipe(f"{AG}.judge", gridcells.judge, lambda: dict(maps=maps(1, 12), distances=metric(12).float()[None], generator=seeded()))
+recipe("book.exercises.exercise", exercises.exercise, lambda: dict(hint="think"))
+recipe("book.explore.Explorer", explore.Explorer, lambda: dict(name="covering", question="why?", picture=lambda figure: None, data={"a": 1}))
+method("book.explore.Explorer.page", lambda: explore.Explorer("covering", "why?", lambda figure: None, {"a": 1}))
+for _name in ("inhibitor_shapes", "neighbourhoods", "glued_square", "covering", "embedding_training", "pruning_steps", "path_integration"):
+    recipe(f"book.explore.{_name}", getattr(explore, _name), dict)
+recipe("book.explore.follow", explore.follow, lambda: dict(path=rand(20, 2) - 0.5))

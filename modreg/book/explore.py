@@ -14,12 +14,12 @@ import json
 from collections.abc import Callable
 from functools import cache
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import torch
 from torch import Tensor
 
-from ..geometry.arguments import checked
+from ..geometry.arguments import Shape, checked
 from ..lab.experiments import load_results
 from ..geometry.inhibitors import inhibitor
 from ..geometry.manifolds import KleinBottle, Torus, plot_from_point
@@ -206,7 +206,7 @@ def _tensor(text: str, dtype: torch.dtype, *shape: int) -> Tensor:
 @checked
 @torch.no_grad()
 def follow(
-    path: Tensor,  # positions (T + 1, 2) in m, in strides like those of training
+    path: Annotated[Tensor, Shape("T1 2", "float", finite=True)],  # positions (T + 1, 2) in m, in strides like those of training
 ) -> Tensor:  # where the network believes to be after each step (T, 2) in m
     "What the network of the figure `path_integration` makes of a path, computed here"
     data = load_results("explore")["dense"]

@@ -10,17 +10,17 @@ __all__ = ['DENSE', 'PLAIN', 'CONDITIONS', 'train_three', 'result_names', 'plot_
 # %% ../../nbs/experiments.ipynb #e56760d5
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import torch
 from torch import Tensor, nn
 
-from ..geometry.arguments import checked
+from ..geometry.arguments import NotNegative, OneOf, Whole, Within, checked, nearest
 from .runs import Run
-from .settings import Config, suggestion
+from .settings import Config
 from .training import Task, fit
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 # %% ../../nbs/experiments.ipynb #430f7698
-DENSE = dict(sparsity=0.0, lottery=False, sparsifier="magnitude", schedule="linear", shares="global", heal=0, block=None, order=None, ticket="redraw", redrawn="dense")
+DENSE = dict(sparsity=0.0, lottery=False, sparsifier="magnitude", schedule="linear", shares="global", heal=0, block=None, order=None, ticket="redraw")
 PLAIN = dict(penalty="none", power=1.0, strength=0.0, ramp="constant", train_embedding=False, embedding_lr=None)
 
 
@@ -87,7 +87,7 @@ def _plot_limits(limits: dict[str, float], ax: "Axes") -> None:
 def load_model(
     task: Task,
     run: Run,
-    phase: str = "train",  # "train" or "lottery"
+    phase: Annotated[str, OneOf(("train", "lottery"))] = "train",  # "train" or "lottery"
 ) -> nn.Module:
     "The networks of all seeds as one module, with the weights at the end of a phase"
     model = task.model(task.generators("weights", phase)).to(task.config.device)
@@ -100,7 +100,7 @@ def load_model(
 def recurrent_weights(
     task: Task,
     run: Run,
-    seed: int = 0,  # index among the run's seeds
+    seed: Whole = 0,  # index among the run's seeds
 ) -> list[tuple[str, Tensor, Tensor]]:  # for each recurrent layer its weight's name, the weight (N, N) and the neurons' places (N, c)
     "Recurrent weights at the end of training, with their embeddings"
     model, tensors = load_model(task, run), run.weights()
@@ -153,7 +153,7 @@ def paper_row(
 @checked
 def summary(
     values: list[float | None],  # one for each seed, None for one that diverged
-    digits: int = 1,  # after the decimal point
+    digits: Annotated[int, Within(0, 15)] = 1,  # after the decimal point
 ) -> str:
     "Mean ± standard deviation, and each value; a seed that diverged is named"
     finite = torch.tensor([v for v in values if v is not None], dtype=torch.float64)
@@ -198,7 +198,7 @@ def costs(
 def report(
     task: Task,
     runs: dict[str, Run],  # of `train_three`
-    digits: int = 1,  # after the decimal point
+    digits: Annotated[int, Within(0, 15)] = 1,  # after the decimal point
     note: str = "",  # settings of the task's own that a reader must know
 ) -> str:  # Markdown
     "The results beside the paper's, and the task's limits; also written to table.md in the folder of the sparse run"
@@ -240,12 +240,12 @@ def study(
     task: type[Task],
     config: Config,  # as reported, but for the condition and its strength
     condition: str,  # a name in CONDITIONS
-    strengths: tuple[float, ...],  # the grid of λ
-    selection: int = 100,  # the seed on which λ is chosen
+    strengths: Sequence[NotNegative],  # the grid of λ
+    selection: Whole = 100,  # the seed on which λ is chosen
 ) -> dict[str, Any]:  # the strength chosen, the selection's results by strength, and each reported seed's, sparse and as a lottery ticket
     "One condition: its strength chosen on one seed, its results on others; each run is a folder, so that a study that was killed goes on"
     if condition not in CONDITIONS:
-        raise ValueError(f"condition={condition!r}; it is one of {', '.join(CONDITIONS)}.{suggestion(condition, CONDITIONS)}")
+        raise ValueError(f"condition={condition!r}; {nearest(condition, CONDITIONS)}it is one of {', '.join(CONDITIONS)}")
     reported = range(config.seed, config.seed + config.seeds)
     if selection in reported:
         raise ValueError(f"selection={selection} is one of the reported seeds {list(reported)}; choose another")
@@ -289,7 +289,7 @@ def _groups(rows: list[dict[str, Any]]) -> Iterator[tuple[str, list[dict[str, An
 @checked
 def condition_table(
     rows: list[dict[str, Any]],  # of `study`, each with its `setting`
-    digits: int = 1,  # after the decimal point
+    digits: Annotated[int, Within(0, 15)] = 1,  # after the decimal point
 ) -> str:  # Markdown
     "Every condition's strength and results"
     lines = ["| setting | condition | λ chosen | pruned: mean ± sd (each seed) | lottery ticket |", "|---|---|---|---|---|"]

@@ -9,13 +9,13 @@ __all__ = ['TILE', 'ROWS', 'CACHE', 'size_of', 'size_grad', 'PenalizedWeight', '
 # %% ../../nbs/fused.ipynb #ad3fdced
 from collections.abc import Callable, Iterator
 from functools import cache, partial
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from ..geometry.arguments import checked
+from ..geometry.arguments import NotNegative, Shape, Within, checked
 from ..geometry.inhibitors import Inhibitor
 from ..geometry.manifolds import Manifold
 from .weights import Layout, Slot
@@ -23,9 +23,9 @@ from .weights import Layout, Slot
 # %% ../../nbs/fused.ipynb #984890b2
 @checked
 def size_of(
-    w: Tensor,  # weights; of a convolution (…, *kernel)
-    power: float = 1,  # n of eq. 6
-    kernel: int = 0,  # dimensions of a kernel
+    w: Annotated[Tensor, Shape(kind="float", empty=True)],  # weights; of a convolution (…, *kernel)
+    power: Annotated[float, Within(1, 100)] = 1,  # n of eq. 6
+    kernel: Annotated[int, Within(0, 3)] = 0,  # dimensions of a kernel
 ) -> Tensor:  # as `w`, without the kernel's dimensions
     "Size |w|^n of each connection; the norm of its slice of a kernel, to that power"
     size = torch.linalg.vector_norm(w, dim=tuple(range(-kernel, 0))) if kernel else w.abs()
@@ -34,9 +34,9 @@ def size_of(
 
 @checked
 def size_grad(
-    w: Tensor,  # weights
-    power: float = 1,  # n of eq. 6
-    kernel: int = 0,  # dimensions of a kernel
+    w: Annotated[Tensor, Shape(kind="float", empty=True)],  # weights
+    power: Annotated[float, Within(1, 100)] = 1,  # n of eq. 6
+    kernel: Annotated[int, Within(0, 3)] = 0,  # dimensions of a kernel
 ) -> Tensor:  # as `w`
     "Derivative of the size with respect to each weight; 0 where the size is 0"
     if power == 2:
@@ -121,7 +121,7 @@ def _not_half(fn: Callable, values: Tensor) -> Tensor:
 class PenalizedWeight(nn.Module):
     "One weight with its neurons' points and the prices of its connections"
 
-    def __init__(self, slot: Slot, layout: Layout, space: Manifold | None, inhibitor: Inhibitor, power: float = 1, compiled: bool = False):
+    def __init__(self, slot: Slot, layout: Layout, space: Manifold | None, inhibitor: Inhibitor, power: Annotated[float, Within(1, 100)] = 1, compiled: bool = False):
         super().__init__()
         self.slot, self.layout, self.manifold, self.inhibitor = slot, layout, space, inhibitor
         self.power, self.compiled, self.infinite = power, compiled, False  # whether some prices are
@@ -173,7 +173,7 @@ class PenalizedWeight(nn.Module):
 
 # %% ../../nbs/fused.ipynb #bc2cc707
 @checked
-def place_(part: PenalizedWeight, rows: Tensor, columns: Tensor | None, train: bool) -> None:
+def place_(part: PenalizedWeight, rows: Annotated[Tensor, Shape("... U c")], columns: Annotated[Tensor, Shape("... V c")] | None, train: bool) -> None:
     "Make points the embedding of a weight: parameters, or buffers"
     for name, points in (("embedding", rows), ("column_embedding", None if columns is rows else columns)):
         delattr(part, name)
@@ -242,7 +242,7 @@ class Given(Inhibitor):
     name = "given"
     formula = "c"
 
-    def evaluate(self, d):
+    def evaluate(self, d: Tensor) -> Tensor:
         return d
 
     def __repr__(self):
@@ -260,7 +260,7 @@ def _panels(part: PenalizedWeight, points: tuple, *views: Tensor) -> Iterator[tu
     for start in range(0, layout.rows, few):
         rows = slice(start, start + few)
         if part.trained:
-            f = part.inhibitor.evaluate(part.manifold.distance(points[0][..., rows, :], points[1])).clamp(min=0)
+            f = part.inhibitor.evaluate(part.manifold.pairwise(points[0][..., rows, :], points[1])).clamp(min=0)
             f = f.unsqueeze(-3) if f.dim() == 3 else f[None, None]
         else:
             f = fixed[:, :, rows]
@@ -269,7 +269,7 @@ def _panels(part: PenalizedWeight, points: tuple, *views: Tensor) -> Iterator[tu
 
 @checked
 def coefficient_view(
-    coefficients: Tensor,  # (U, V), (G·U, V), or either led by S
+    coefficients: Annotated[Tensor, Shape("... GU V", "float")],  # (U, V), (G·U, V), or either led by S
     layout: Layout,
 ) -> Tensor:  # (S or 1, G or 1, U, V)
     "Coefficients with the dimensions of the weight's view"
@@ -342,7 +342,7 @@ def _check_vjp(part: PenalizedWeight, weight: Tensor, vjp: tuple | None) -> None
 @checked
 def penalty_of(
     part: PenalizedWeight,
-    scale: float,  # λ over the number of connections
+    scale: NotNegative,  # λ over the number of connections
 ) -> Tensor:  # () or (S,); float32 for weights in half precision
     "The penalty of a weight, with gradients in closed form for the weight and for a trained embedding"
     with torch.autocast(part.weight.device.type, enabled=False):
@@ -351,7 +351,7 @@ def penalty_of(
 # %% ../../nbs/fused.ipynb #20844ad3
 @checked
 @torch.no_grad()
-def add_gradient_to(part: PenalizedWeight, scale: float) -> None:
+def add_gradient_to(part: PenalizedWeight, scale: NotNegative) -> None:
     "Add the penalty's gradient to that of a weight, or of what it is computed from, and of a trained embedding"
     with torch.set_grad_enabled(bool(part.slot.computed)):
         weight = part.weight
@@ -379,7 +379,7 @@ def _gradient(parameter: Tensor) -> Tensor:
 # %% ../../nbs/fused.ipynb #2542e6b8
 @checked
 @torch.no_grad()
-def shrink_(part: PenalizedWeight, factor: float) -> None:
+def shrink_(part: PenalizedWeight, factor: NotNegative) -> None:
     "Replace each connection by the minimum of ½ (v - w)² + factor · f · |v|^n; n is 1 or 2"
     kernel = part.layout.kernel
     for f, w in _panels(part, part.points, part.layout.view(part.weight)):

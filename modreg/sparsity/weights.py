@@ -9,13 +9,13 @@ __all__ = ['NORMALIZATIONS', 'Slot', 'slots', 'weight_matrices', 'Layout', 'layo
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from types import SimpleNamespace
+from typing import Annotated
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from ..geometry.arguments import checked
-from ..geometry.specs import nearest
+from ..geometry.arguments import Count, Shape, Within, checked, nearest
 
 # %% ../../nbs/weights.ipynb #752b85d7
 @checked
@@ -76,7 +76,7 @@ def slots(
 @checked
 def weight_matrices(
     model: nn.Module,
-    replicas: int | None = None,  # number of replicas S if dimension 0 of each parameter is theirs
+    replicas: Count | None = None,  # number of replicas S if dimension 0 of each parameter is theirs
     parameters: Iterable[str] | None = None,  # names to restrict to
 ) -> dict[str, nn.Parameter]:  # by name; of tied ones the first
     "All weight matrices of a model, or those that are named; ValueError if there are none, or one is computed, or its shape is not that of replicas"
@@ -121,11 +121,11 @@ def _check_stored(slot: Slot) -> None:
 @dataclass(frozen=True)
 class Layout:
     "Which entries of a weight lead from which input neurons to which output neurons"
-    rows: int  # output neurons U
-    columns: int  # input neurons V
-    gates: int = 1  # entries for each pair of neurons, one below the other
-    replicas: int | None = None  # S, if they lead the shape
-    kernel: int = 0  # dimensions of a kernel, at the end
+    rows: Count  # output neurons U
+    columns: Count  # input neurons V
+    gates: Count = 1  # entries for each pair of neurons, one below the other
+    replicas: Count | None = None  # S, if they lead the shape
+    kernel: Annotated[int, Within(0, 3)] = 0  # dimensions of a kernel, at the end
     transposed: bool = False  # whether input neurons stand before output neurons
     recurrent: bool = False  # whether output and input neurons are the same
 
@@ -241,7 +241,7 @@ def for_each(
 # %% ../../nbs/weights.ipynb #7cb8b2b0
 @checked
 def permuted(
-    rows: Tensor,  # (S, n)
+    rows: Annotated[Tensor, Shape("S n", empty=True)],  # (S, n)
     generator: torch.Generator | None = None,
 ) -> Tensor:  # (S, n)
     "The same values in random places, each row on its own"

@@ -6,22 +6,25 @@
 __all__ = ['target', 'plot_sample', 'AddingConfig', 'samples', 'Adder', 'Adding', 'plot_answers']
 
 # %% ../../nbs/adding.ipynb #df2dc5e5
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from ..geometry.arguments import checked
+from ..geometry.arguments import Count, Shape, Within, checked
 from ..layers.recurrent import RNN, Generators, Linear, near_identity_
 from ..lab.settings import Config, setting
 from ..lab.training import Task
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
 # %% ../../nbs/adding.ipynb #9d172b61
 @checked
 def target(
-    sample: Tensor,  # numbers and marks (..., T, batch, 2)
+    sample: Annotated[Tensor, Shape("... T batch 2", "float")],  # numbers and marks (..., T, batch, 2)
 ) -> Tensor:  # (..., batch)
     "Sum of the marked numbers"
     return sample.prod(-1).sum(-2)
@@ -29,8 +32,8 @@ def target(
 
 @checked
 def plot_sample(
-    sample: Tensor,  # numbers and marks (T, 2)
-    ax,  # matplotlib axes
+    sample: Annotated[Tensor, Shape("T 2", "float", finite=True)],  # numbers and marks (T, 2)
+    ax: "Axes",
 ) -> None:
     "One sample as in the paper's figure 3"
     numbers, marks = sample.T
@@ -66,8 +69,8 @@ class AddingConfig(Config):
 # %% ../../nbs/adding.ipynb #65fa2c2a
 @checked
 def samples(
-    n: int,  # number of samples
-    steps: int,  # length of a sequence T
+    n: Count,  # number of samples
+    steps: Annotated[int, Within(2, 10**6)],  # length of a sequence T
     generator: torch.Generator | None = None,
 ) -> Tensor:  # numbers and marks (T, n, 2)
     "Samples of the adding problem"
@@ -97,11 +100,11 @@ class Adder(nn.Module):
 
     def forward(
         self,
-        sample: Tensor,  # numbers and marks (S, T, batch, 2)
+        sample: Annotated[Tensor, Shape("S T batch 2", "float")],  # numbers and marks (S, T, batch, 2)
     ) -> Tensor:  # the answer (S, batch)
         return self.readout(self.rnn(sample)[1][:, 0])[..., 0]
 
-    def answers(self, sample: Tensor) -> Tensor:  # (S, T, batch)
+    def answers(self, sample: Annotated[Tensor, Shape("S T batch 2", "float")]) -> Tensor:  # (S, T, batch)
         "The answer if the sequence ended after each step"
         return self.readout(self.rnn(sample)[0])[..., 0]
 
@@ -119,7 +122,7 @@ class Adding(Task):
     def recurrent(self, model: Adder) -> list[tuple[nn.Module, str]]:
         return [(model.rnn, "weight_hh_l0")]
 
-    def samples(self, n: int, generators: list[torch.Generator]) -> Tensor:
+    def samples(self, n: Count, generators: list[torch.Generator]) -> Tensor:
         "`n` samples of each seed (S, T, n, 2)"
         return torch.stack([samples(n, self.config.steps, g) for g in generators]).to(self.config.device)
 
@@ -127,7 +130,7 @@ class Adding(Task):
         for _ in range(self.config.batches):
             yield self.samples(self.config.batch, generators)
 
-    def loss(self, model: Adder, batch: Tensor) -> Tensor:
+    def loss(self, model: Adder, batch: Annotated[Tensor, Shape("S T batch 2", "float")]) -> Tensor:
         "Mean square error (S,) of the last answer"
         return (model(batch) - target(batch)).square().mean(-1)
 
@@ -149,7 +152,7 @@ class Adding(Task):
 def plot_answers(
     task: Adding,
     models: dict[str, Adder],  # by label
-    axes,  # two matplotlib axes
+    axes: Sequence["Axes"],  # two
 ) -> None:
     "Answers against targets, and the answer after each step of one sequence; both for the first seed"
     sample, (left, right) = task.test_samples(), axes

@@ -16,12 +16,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from ..geometry.arguments import checked
+from ..geometry.arguments import Count, OneOf, Positive, Shape, Within, checked
 from ..layers.recurrent import RNN, Linear
 from ..lab.runs import fingerprint
 from ..lab.settings import Config
@@ -109,7 +109,7 @@ class Corpus:
     def __init__(
         self,
         texts: dict[str, list[str]],  # the words of "train", "valid" and "test"
-        vocabulary: int,  # greatest number of words V: the most frequent of "train"
+        vocabulary: Count,  # greatest number of words V: the most frequent of "train"
     ):
         self.words = [word for word, _ in Counter(texts["train"]).most_common(vocabulary)]
         if "<unk>" not in self.words:
@@ -129,7 +129,7 @@ _GRAMMAR = {"rat": "runs", "neuron": "fires", "weight": "falls", "path": "turns"
 @checked
 def write_generated(
     folder: str | Path,
-    sentences: int = 600,  # of the training text; a quarter as many in each of the others
+    sentences: Annotated[int, Within(4, 10**6)] = 600,  # of the training text; a quarter as many in each of the others
 ) -> None:
     "Write text of a toy grammar in the publisher's layout, as `wikitext-2/train.txt` and so on"
     generator = torch.Generator().manual_seed(0)
@@ -163,8 +163,8 @@ def load_corpus(config: LanguageConfig) -> Corpus:
 # %% ../../nbs/language.ipynb #4edc44a4
 @checked
 def cross_entropy(
-    scores: Tensor,  # (S, T, batch, V)
-    words: Tensor,  # the words that came (S, T, batch)
+    scores: Annotated[Tensor, Shape("S T batch V", "float")],  # (S, T, batch, V)
+    words: Annotated[Tensor, Shape("S T batch", "int", least=0)],  # the words that came (S, T, batch)
 ) -> Tensor:  # mean over all words (S,), in nats a word
     "Cross entropy of each seed (eq. 10)"
     each = nn.functional.cross_entropy(scores.flatten(0, -2), words.flatten(), reduction="none")
@@ -173,8 +173,8 @@ def cross_entropy(
 
 @checked
 def batchify(
-    text: Tensor,  # (n,)
-    count: int,  # number of columns
+    text: Annotated[Tensor, Shape("n", "int", least=0)],  # (n,)
+    count: Count,  # number of columns
 ) -> Tensor:  # (n // count, count)
     "A text cut into columns of equal length that lie side by side"
     return text[: len(text) // count * count].view(count, -1).T
@@ -184,9 +184,9 @@ def batchify(
 @torch.no_grad()
 def perplexity(
     model: nn.Module,  # maps words (S, T, batch) and a state or None to scores (S, T, batch, V) and the next state
-    text: Tensor,  # (L, batch), read down its columns
-    seeds: int,  # number of models S in `model`
-    steps: int = 35,  # words that are read at once; without effect on the result
+    text: Annotated[Tensor, Shape("L batch", "int", least=0)],  # (L, batch), read down its columns
+    seeds: Count,  # number of models S in `model`
+    steps: Count = 35,  # words that are read at once; without effect on the result
 ) -> Tensor:  # (S,)
     "exp of the mean cross entropy over all words but the first of each column, from a state of zeros"
     total, state = 0, None
@@ -209,7 +209,7 @@ def unigram(
 @checked
 def bigram(
     corpus: Corpus,
-    text: Tensor,  # (L, columns)
+    text: Annotated[Tensor, Shape("L columns", "int", least=0)],  # (L, columns)
 ) -> Tensor:  # log-probability of each word but the first of each column (L - 1, columns)
     "Log-probabilities of a model that knows which word followed which in the training text, and mixes that three to one with `unigram`"
     v, train = len(corpus.words), corpus.train
@@ -230,8 +230,8 @@ class WordEmbedding(nn.Module):
 
     def __init__(
         self,
-        words: int,  # number of words V
-        size: int,  # of a vector
+        words: Count,  # number of words V
+        size: Count,  # of a vector
         generators: list[torch.Generator],  # a random stream for each seed
     ):
         super().__init__()
@@ -239,7 +239,7 @@ class WordEmbedding(nn.Module):
 
     def forward(
         self,
-        words: Tensor,  # whole numbers below V (S, T, batch)
+        words: Annotated[Tensor, Shape("S T batch", "int", least=0)],  # whole numbers below V (S, T, batch)
     ) -> Tensor:  # (S, T, batch, size)
         seeds, count, _ = self.weight.shape
         first = count * torch.arange(seeds, device=words.device)
@@ -257,7 +257,7 @@ class LanguageModel(nn.Module):
     def __init__(
         self,
         config: LanguageConfig,
-        words: int,  # size of the vocabulary V
+        words: Count,  # size of the vocabulary V
         generators: list[torch.Generator],  # a random stream for each seed
     ):
         super().__init__()
@@ -271,8 +271,8 @@ class LanguageModel(nn.Module):
 
     def forward(
         self,
-        words: Tensor,  # whole numbers below V (S, T, batch)
-        state: Tensor | None = None,  # (S, 3, batch, N); None: zeros
+        words: Annotated[Tensor, Shape("S T batch", "int", least=0)],  # whole numbers below V (S, T, batch)
+        state: Annotated[Tensor, Shape("S layers batch N", "float")] | None = None,  # (S, 3, batch, N); None: zeros
     ) -> tuple[Tensor, Tensor]:  # scores of the next word (S, T, batch, V), and the state after the last (S, 3, batch, N)
         states, last = self.rnn(self.vectors(words), state)
         return self.decoder(states), last
@@ -285,7 +285,7 @@ class SeedSGD(torch.optim.Optimizer):
     def __init__(
         self,
         parameters: Iterable[nn.Parameter | dict],  # each led by the seeds; or groups, of which one may have a rate `lr` of its own
-        rates: Tensor,  # learning rates (S,)
+        rates: Annotated[Tensor, Shape("S", "float", finite=True, least=0)],  # learning rates (S,)
     ):
         super().__init__(parameters, {"rates": rates})
         for group in self.param_groups:
@@ -308,7 +308,7 @@ class AnnealOnPlateau:
         self,
         optimizer: SeedSGD,
         metric: str = "valid",  # a name in the metrics of an epoch
-        factor: float = 4.0,
+        factor: Annotated[float, Within(1)] = 4.0,
     ):
         self.optimizer, self.metric, self.factor = optimizer, metric, factor
         self.best = torch.full_like(optimizer.param_groups[0]["rates"], torch.inf)
@@ -340,7 +340,7 @@ class CarriedState:
 
 @checked
 def windows(
-    text: Tensor,  # (n,)
+    text: Annotated[Tensor, Shape("n", "int")],  # (n,)
     config: LanguageConfig,
     generators: list[torch.Generator],  # of the word that each seed begins at
 ) -> Iterator[Tensor]:  # (S, steps + 1, batch); the last word of one is the first of the next
@@ -384,7 +384,7 @@ class Language(Task):
         carried.state = state.detach()
         return cross_entropy(scores, words[:, 1:])
 
-    def held_out(self, split: str) -> Tensor:  # (L, 20)
+    def held_out(self, split: Annotated[str, OneOf(SPLITS)]) -> Tensor:  # (L, 20)
         "The first words of each column of the text `split`, `config.held_out` to guess in all"
         count = self.config.held_out_columns
         return batchify(getattr(self.corpus, split), count)[: self.config.held_out // count + 1].to(self.config.device)
@@ -411,13 +411,11 @@ def generate(
     model: LanguageModel,
     corpus: Corpus,
     prompt: str,  # words to begin with, separated by spaces
-    count: int,  # words to add
+    count: Annotated[int, Within(0, 10**6)],  # words to add
     generator: torch.Generator | None = None,
-    temperature: float = 1.0,  # scores are divided by it
+    temperature: Positive = 1.0,  # scores are divided by it
 ) -> list[str]:  # one text for each seed
     "Text that each seed's model draws, word by word"
-    if not temperature > 0:
-        raise ValueError(f"temperature={temperature!r}; it must be greater than 0, and near 0 the likeliest word is taken")
     device, seeds = model.decoder.weight.device, len(model.decoder.weight)
     text, state = corpus.encode(prompt.split()).view(1, -1, 1).expand(seeds, -1, 1), None
     read = text
@@ -434,7 +432,7 @@ def generate(
 @torch.no_grad()
 def surprisal(
     model: LanguageModel,
-    text: Tensor,  # (n,)
+    text: Annotated[Tensor, Shape("n", "int", least=0)],  # (n,)
 ) -> Tensor:  # (S, n - 1), in bits
     "-log2 of the probability that each model gave each word but the first"
     words = text.view(1, -1, 1).expand(len(model.decoder.weight), -1, 1)
