@@ -70,7 +70,6 @@ def naive(hidden, bias=True):
 
 naive(8, bias="no")
 
-
 # %% [markdown]
 # *Predict, before you read on:* what would `naive(8.5)` and `naive(True)` say? And which of the three is the worst?
 #

@@ -36,6 +36,7 @@ import torch
 from torch import Tensor, nn
 
 from modreg.geometry.arguments import NotNegative, OneOf, Whole, Within, checked, nearest
+from modreg.lab.paper import Cell, paper_cell
 from modreg.lab.runs import Run
 from modreg.lab.settings import Config
 from modreg.lab.training import Task, fit
@@ -87,11 +88,13 @@ def train_three(
     task: type[Task],
     config: Config,
     progress: bool = True,  # show progress bars
-) -> dict[str, Run]:  # `plain`: dense without a penalty; `dense`: dense with it; `sparse`: as `config` says
-    "The run of `config`, and the two that it is measured against"
+) -> dict[str, Run]:  # `plain`: dense without a penalty; `dense`: dense with it, unless `config.twins` is "plain"; `sparse`: as `config` says
+    "The run of `config`, and those that it is measured against"
     dense = replace(config, **DENSE)
-    plain = replace(dense, **PLAIN)
-    return {name: fit(task(c), progress) for name, c in {"plain": plain, "dense": dense, "sparse": config}.items()}
+    configs = {"plain": replace(dense, **PLAIN), "dense": dense, "sparse": config}
+    if config.twins == "plain":
+        del configs["dense"]
+    return {name: fit(task(one), progress) for name, one in configs.items()}
 
 
 # %%
@@ -202,60 +205,8 @@ test_eq((name, matrix.shape, places.shape), ("rnn.weight_hh_l0", (32, 32), (32, 
 # %% [markdown]
 # ## Beside the paper
 #
-# The paper's result tables ship with the package. A table belongs to a task and compares controls, spaces, trained embeddings or inhibitors; a row is a sparsity, dense, pruned or as
-# a lottery ticket.
-
-# %%
-#| export
-@checked
-def paper_tables() -> dict[str, dict[str, Any]]:
-    "The paper's result tables by number, as they were printed"
-    return json.loads((files("modreg") / "data" / "paper_tables.json").read_text(encoding="utf-8"))["tables"]
-
-
-def _tried(config: Config) -> bool:
-    "Whether the paper's method made this network sparse, or none did"
-    return config.sparsifier == "magnitude" and config.shares == "global" and config.power == 1 and config.ramp == "constant" and not config.heal and config.block is None
-
-
-def _column(config: Config) -> tuple[str, str]:
-    "How the caption begins of the paper's table that has this setting, and its column there"
-    if config.penalty != "moduli":
-        return "controls", config.penalty
-    if config.inhibitor != "difference_of_gaussians":
-        known = config.manifold == "torus" and not config.train_embedding
-        return "inhibitors on the torus", config.inhibitor if known else ""
-    if config.train_embedding:
-        return "trained embeddings", f"{config.manifold} trained"
-    return "moduli spaces", config.manifold
-
-
-# %%
-#| export
-@checked
-def paper_row(
-    config: Config,
-) -> dict[str, dict[str, float]]:  # the paper's `mean` and `std` by result: "plain", "dense", "train", "lottery"; what it has not is left out
-    "What the paper reports for this task, manifold, penalty and sparsity; nothing for what it has not tried"
-    if not _tried(config):
-        return {}
-    caption, column = _column(config)
-    percent = f"{100 * config.sparsity:g}%"
-    labels = {"train": f"{percent} Sparse", "lottery": f"{percent} Lottery"} if config.sparsity else {}
-    wanted = {name: (caption, column, label) for name, label in ({"dense": "0% Sparse"} | labels).items()}
-    wanted["plain"] = ("controls", "none", "0% Sparse")
-    tables = [t for t in paper_tables().values() if t["task"] == config.task]
-    return {name: cells[column] for name, (caption, column, label) in wanted.items()
-            for table in reversed(tables) if table["caption"].startswith(caption)
-            for row, cells in table["rows"].items() if row.startswith(label) and cells.get(column)}
-
-
-# %%
-test_eq(paper_tables()["1"]["task"], "navigation")
-test_eq(paper_row(config), {})  # the paper has no such task
-
-
-# %% [markdown]
+# The paper's number stands beside ours where it has tried the setting ([paper](paper.ipynb)).
+#
 # Mean and standard deviation over seeds, and every seed's own value, so that a failed seed cannot hide in a mean:
 
 # %%
@@ -289,11 +240,11 @@ def _mean(values: list[float | None]) -> float:
     return math.inf if None in values else sum(values) / len(values)
 
 
-def _printed(cell: dict[str, float | None] | None) -> str:
+def _printed(cell: Cell | None) -> str:
     "A cell of the paper's tables; some have no deviation"
     if cell is None:
         return "–"
-    return f"{cell['mean']}" if cell["std"] is None else f"{cell['mean']} ± {cell['std']}"
+    return f"{cell.mean}" if cell.std is None else f"{cell.mean} ± {cell.std}"
 
 
 @checked
@@ -321,6 +272,14 @@ test_eq([large(number) for number in (12.0, 4300, 5.25e6)], ["12", "4.3 k", "5.2
 
 # %%
 #| export
+def tiny_note(config: Config) -> str:  # Markdown
+    "What stands in place of a table where networks are too small to mean anything"
+    return (f"These networks are tiny: they show that all is wired up, and their numbers mean nothing, so none is printed. "
+            f"`papermill nbs/{config.task}.ipynb out.ipynb -p scale small` trains some that learn, and prints their table beside the paper's.\n")
+
+
+# %%
+#| export
 @checked
 def report(
     task: Task,
@@ -328,9 +287,10 @@ def report(
     digits: Annotated[int, Within(0, 15)] = 1,  # after the decimal point
     note: str = "",  # settings of the task's own that a reader must know
 ) -> str:  # Markdown
-    "The results beside the paper's, and the task's limits; also written to table.md in the folder of the sparse run"
-    config, paper, names = task.config, paper_row(task.config), result_names(task.config)
-    results = {name: runs[name].result["phases"]["train"] for name in ("plain", "dense")} | runs["sparse"].result["phases"]
+    "The results beside the paper's, and the task's limits; also written to table.md in the folder of the sparse run. Tiny networks have none"
+    config, names = task.config, result_names(task.config)
+    results = {name: runs[name].result["phases"]["train"] for name in ("plain", "dense") if name in runs} | runs["sparse"].result["phases"]
+    paper = {"train": paper_cell(config), "lottery": paper_cell(config, "lottery")} | {name: paper_cell(run.config) for name, run in runs.items() if name != "sparse"}
     method = config.manifold if config.penalty == "moduli" else f"{config.penalty} ({config.manifold})"
     sparsifier = "" if config.sparsifier == "magnitude" else config.sparsifier
     settings = ", ".join(filter(None, [method, sparsifier, f"N={config.hidden}", f"λ={config.strength:g}", note]))
@@ -339,12 +299,15 @@ def report(
         lines.append(f"| {names[name]} | {summary(last[task.metric], digits)} | {_printed(paper.get(name))} | {costs(last)} |")
     limits = ", ".join(f"{name}: {value:.{digits}f}" for name, value in task.limits().items())
     text = "\n".join(lines) + (f"\n\n{limits}\n" if limits else "\n")
+    text = tiny_note(config) if config.scale == "tiny" else text
     (runs["sparse"].path / "table.md").write_text(text, encoding="utf-8")
     return text
 
 
 # %%
 display(Markdown(report(task, runs, 3)))
+larger = RememberConfig(scale="small", device="cpu", sparsity=0.8, out=folder, epochs=5)  # as many epochs as the tiny one
+print(report(Remember(larger), runs, 3))
 assert (runs["sparse"].path / "table.md").exists()
 
 # %% [markdown]

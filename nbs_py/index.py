@@ -161,9 +161,11 @@ assert all(penalty() > 0 for penalty in penalties)
 # | | [lottery](lottery.ipynb) | what a ticket keeps, and its control |
 # | | [attractors](attractors.ipynb) | a ring that holds an angle, by hand and by training |
 # | | [gridcells](gridcells.ipynb) | rate maps, grid scores, and whether the torus brings grid cells |
-# | | [explore](explore.ipynb) | seven figures that are small programs |
+# | | [topology](topology.ipynb) | holes of a cloud of points, and whether a trained embedding has learned a shape |
+# | | [explore](explore.ipynb) | eight figures that are small programs |
 # | | [coverings](coverings.ipynb) | why circle, torus and Klein bottle belong together |
-# | The paper | [reproduction](reproduction.ipynb) | what a faithful reproduction must know |
+# | The paper | [paper](paper.ipynb) | every table of the paper as cells, each with the settings that make it |
+# | | [reproduction](reproduction.ipynb) | what a faithful reproduction must know |
 # | Machinery | [arguments](arguments.ipynb) | what a function takes stands in its signature, and every call is asked |
 # | | [specs](specs.ipynb) | spaces and inhibitors as text with arguments, read and never run |
 # | | [weights](weights.ipynb) | which parameters are weights, and which neurons their entries join |
@@ -174,9 +176,12 @@ assert all(penalty() > 0 for penalty in penalties)
 # | | [sparse](sparse.ipynb) | products that cost what is left of a matrix, and blocks that follow the geometry |
 # | | [edges](edges.ipynb) | a recurrent layer that is born sparse, and never makes a matrix of all pairs |
 # | | [settings](settings.ipynb) | an experiment as checked values |
+# | | [files](files.ipynb) | files that are whole or not there, and say when they are damaged |
 # | | [runs](runs.ipynb) | folders that are found again, never half written |
-# | | [training](training.ipynb) | one loop for networks of your own and for all tasks |
+# | | [trainer](trainer.ipynb) | one loop for networks of your own and for all tasks, and what is hung on it |
+# | | [training](training.ipynb) | a task in five methods, and a run that survives its process |
 # | | [studies](studies.ipynb) | many runs for one question, from a command line |
+# | | [results](results.ipynb) | what runs have found, in small files that are asked by settings |
 # | | [speed](speed.ipynb) | how to time code on a noisy machine, and what everything here costs |
 #
 # ## The package, in seven wings

@@ -31,7 +31,8 @@ from fastcore.test import test_close, test_eq
 from IPython.display import Markdown, display
 
 from modreg.book.exercises import exercise
-from modreg.lab.experiments import load_results, paper_tables, setting_name, summary
+from modreg.lab.experiments import load_results, setting_name, summary
+from modreg.lab.paper import paper_tables
 from modreg.lab.training import Remember, RememberConfig, fit
 
 plt.style.use("modreg.data.book")
@@ -43,11 +44,10 @@ fig, axes = plt.subplots(1, 2, figsize=(8, 3), layout="constrained")
 for ax, (number, labels) in zip(axes, rows.items(), strict=True):
     table = paper_tables()[number]
     for k, label in enumerate(labels):
-        cells = next(cells for row, cells in table["rows"].items() if row.startswith(label))
         for x, name in enumerate(order):
-            if cells[name]:
-                ax.errorbar(x + 0.2 * k - 0.1, cells[name]["mean"], cells[name]["std"] or 0, fmt="o^"[k], color=f"C{k}", label=label if x == 0 else None)
-    ax.set(title=table["task"], ylabel=table["metric"], xticks=range(4), ylim=(0, None))
+            cell = table.cell(label, name)
+            ax.errorbar(x + 0.2 * k - 0.1, cell.mean, cell.std or 0, fmt="o^"[k], color=f"C{k}", label=label if x == 0 else None)
+    ax.set(title=table.task, ylabel=table.metric, xticks=range(4), ylim=(0, None))
     ax.set_xticklabels(order)
     ax.legend(frameon=False, ncols=2, loc="lower center", bbox_to_anchor=(0.5, 1.08))
 plt.show()

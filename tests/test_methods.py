@@ -13,7 +13,8 @@ from torch import nn
 from modreg import ModuliRegularizer, MagnitudePruner
 from modreg.lab.experiments import train_three
 from modreg.lab.settings import Config, decisive
-from modreg.lab.training import Callback, Checkpoint, Clip, Penalize, Phase, Sparsify, SparseProducts, Task, Trainer, fit
+from modreg.lab.trainer import Callback, Checkpoint, Clip, Penalize, Sparsify, SparseProducts, Trainer
+from modreg.lab.training import Phase, Task, fit
 from modreg.layers.recurrent import RNN, Linear
 from modreg.sparsity.penalties import PENALTIES
 from modreg.sparsity.pruning import SPARSIFIERS

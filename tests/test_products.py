@@ -161,7 +161,7 @@ def test_text_is_read(text, space):
 
 
 @pytest.mark.parametrize(("text", "word"), [
-    ("torus*donut", "donut"), ("torus*", "part is missing"), ("product(torus, weights=[1, 2])", "give a tuple"), ("modules(torus, sphere, between=1)", "at least"),
+    ("torus*donut", "donut"), ("torus*", "part is missing"), ("product(torus, weights=[1, 2])", "give 1 numbers"), ("modules(torus, sphere, between=1)", "at least"),
     ("hyperbolic(curvature=1)", "negative"), ("hyperbolic(dim=3)", "dim"), ("projective(dim=3)", "dim"), ("product()", "space")])
 def test_text_that_makes_no_space(text, word):
     with pytest.raises(ValueError, match=word):

@@ -27,6 +27,9 @@ import torch
 from torch import Tensor
 
 # %% ../../nbs/arguments.ipynb #48d41a18
+MANY = 10**8  # more neurons, steps or points than this are a slip of the pen
+
+
 @dataclass(frozen=True)
 class Within:
     "Numbers between bounds; never NaN, and not infinite unless that is said"
@@ -46,9 +49,9 @@ class Within:
         "Such as `a whole number from 1 to 9`"
         low = "" if self.least == -math.inf else f"{self.least:,}"
         if low and self.most < math.inf:
-            return f"{kind} from {low} to {self.most:,}"
-        parts = [f"of {low} or more" if low else "", f"greater than {self.above:,}" if self.above > -math.inf else "",
-                 f"of {self.most:,} or less" if self.most < math.inf else "", f"less than {self.below:,}" if self.below < math.inf else ""]
+            return f"{kind} from {low} to {self.most:,}" if self.most < MANY else f"{kind} of at least {low}, and at most {self.most:,}"
+        parts = [f"of at least {low}" if low else "", f"greater than {self.above:,}" if self.above > -math.inf else "",
+                 f"of at most {self.most:,}" if self.most < math.inf else "", f"less than {self.below:,}" if self.below < math.inf else ""]
         said = " and ".join(filter(None, parts))
         return f"{kind}{' ' if said else ''}{said}" + ("" if self.finite else ", or infinity")
 
@@ -60,7 +63,6 @@ class OneOf:
     names: Collection[str]  # also of a registry that grows
 
 # %% ../../nbs/arguments.ipynb #35e294f5
-MANY = 10**8  # more neurons, steps or points than this are a slip of the pen
 Count = Annotated[int, Within(1, MANY)]  # how many of something
 Whole = Annotated[int, Within(0, MANY)]  # how many, or none
 Positive = Annotated[float, Within(above=0)]
@@ -140,7 +142,7 @@ Test = Callable[[Any, dict[str, int]], Fault | None]
 def _number(whole: bool, within: Within) -> Test:
     "Of whole or of all real numbers"
     kind, want = Integral if whole else Real, within.words("a whole number" if whole else "a number" if within.finite is False else "a finite number")
-    want = want.replace("a finite number greater than 0", "a positive finite number")
+    want = want.replace("a finite number greater than 0", "a positive finite number").replace("a finite number less than 0", "a negative finite number")
 
     def test(value, sides):
         if isinstance(value, bool) or not isinstance(value, kind):

@@ -253,7 +253,7 @@ def mean_coefficient(
 def matched(
     manifold: str | Manifold,  # to be scaled
     inhibitor: str | Inhibitor,
-    mean: Positive,  # wanted mean coefficient, such as that of another manifold
+    mean: float,  # wanted mean coefficient, such as that of another manifold
     pairs: Count = 100_000,  # random pairs of points to average over
     generator: torch.Generator | None = None,  # source of randomness
 ) -> Manifold:  # the same shape at another size

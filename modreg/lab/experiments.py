@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['DENSE', 'PLAIN', 'CONDITIONS', 'train_three', 'result_names', 'plot_learning', 'load_model', 'recurrent_weights',
-           'paper_tables', 'paper_row', 'summary', 'large', 'costs', 'report', 'study', 'load_results', 'setting_name',
+           'summary', 'large', 'costs', 'tiny_note', 'report', 'study', 'load_results', 'setting_name',
            'condition_table', 'plot_conditions', 'plot_sparsity']
 
 # %% ../../nbs/experiments.ipynb #e56760d5
@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from ..geometry.arguments import NotNegative, OneOf, Whole, Within, checked, nearest
+from .paper import Cell, paper_cell
 from .runs import Run
 from .settings import Config
 from .training import Task, fit
@@ -37,11 +38,13 @@ def train_three(
     task: type[Task],
     config: Config,
     progress: bool = True,  # show progress bars
-) -> dict[str, Run]:  # `plain`: dense without a penalty; `dense`: dense with it; `sparse`: as `config` says
-    "The run of `config`, and the two that it is measured against"
+) -> dict[str, Run]:  # `plain`: dense without a penalty; `dense`: dense with it, unless `config.twins` is "plain"; `sparse`: as `config` says
+    "The run of `config`, and those that it is measured against"
     dense = replace(config, **DENSE)
-    plain = replace(dense, **PLAIN)
-    return {name: fit(task(c), progress) for name, c in {"plain": plain, "dense": dense, "sparse": config}.items()}
+    configs = {"plain": replace(dense, **PLAIN), "dense": dense, "sparse": config}
+    if config.twins == "plain":
+        del configs["dense"]
+    return {name: fit(task(one), progress) for name, one in configs.items()}
 
 # %% ../../nbs/experiments.ipynb #717d5302
 @checked
@@ -108,47 +111,6 @@ def recurrent_weights(
     found = [names[id(getattr(layer, weight))] for layer, weight in task.recurrent(model)]
     return [(name, tensors[name][seed], tensors[f"regularizer.{k}.embedding"][seed]) for k, name in enumerate(found)]
 
-# %% ../../nbs/experiments.ipynb #982b1c17
-@checked
-def paper_tables() -> dict[str, dict[str, Any]]:
-    "The paper's result tables by number, as they were printed"
-    return json.loads((files("modreg") / "data" / "paper_tables.json").read_text(encoding="utf-8"))["tables"]
-
-
-def _tried(config: Config) -> bool:
-    "Whether the paper's method made this network sparse, or none did"
-    return config.sparsifier == "magnitude" and config.shares == "global" and config.power == 1 and config.ramp == "constant" and not config.heal and config.block is None
-
-
-def _column(config: Config) -> tuple[str, str]:
-    "How the caption begins of the paper's table that has this setting, and its column there"
-    if config.penalty != "moduli":
-        return "controls", config.penalty
-    if config.inhibitor != "difference_of_gaussians":
-        known = config.manifold == "torus" and not config.train_embedding
-        return "inhibitors on the torus", config.inhibitor if known else ""
-    if config.train_embedding:
-        return "trained embeddings", f"{config.manifold} trained"
-    return "moduli spaces", config.manifold
-
-# %% ../../nbs/experiments.ipynb #982b1c17-1
-@checked
-def paper_row(
-    config: Config,
-) -> dict[str, dict[str, float]]:  # the paper's `mean` and `std` by result: "plain", "dense", "train", "lottery"; what it has not is left out
-    "What the paper reports for this task, manifold, penalty and sparsity; nothing for what it has not tried"
-    if not _tried(config):
-        return {}
-    caption, column = _column(config)
-    percent = f"{100 * config.sparsity:g}%"
-    labels = {"train": f"{percent} Sparse", "lottery": f"{percent} Lottery"} if config.sparsity else {}
-    wanted = {name: (caption, column, label) for name, label in ({"dense": "0% Sparse"} | labels).items()}
-    wanted["plain"] = ("controls", "none", "0% Sparse")
-    tables = [t for t in paper_tables().values() if t["task"] == config.task]
-    return {name: cells[column] for name, (caption, column, label) in wanted.items()
-            for table in reversed(tables) if table["caption"].startswith(caption)
-            for row, cells in table["rows"].items() if row.startswith(label) and cells.get(column)}
-
 # %% ../../nbs/experiments.ipynb #65813252
 @checked
 def summary(
@@ -168,11 +130,11 @@ def _mean(values: list[float | None]) -> float:
     return math.inf if None in values else sum(values) / len(values)
 
 
-def _printed(cell: dict[str, float | None] | None) -> str:
+def _printed(cell: Cell | None) -> str:
     "A cell of the paper's tables; some have no deviation"
     if cell is None:
         return "–"
-    return f"{cell['mean']}" if cell["std"] is None else f"{cell['mean']} ± {cell['std']}"
+    return f"{cell.mean}" if cell.std is None else f"{cell.mean} ± {cell.std}"
 
 
 @checked
@@ -194,6 +156,12 @@ def costs(
     return f"{large(_mean(last['inference']))}, {large(_mean(last['training']))}"
 
 # %% ../../nbs/experiments.ipynb #cb02db57
+def tiny_note(config: Config) -> str:  # Markdown
+    "What stands in place of a table where networks are too small to mean anything"
+    return (f"These networks are tiny: they show that all is wired up, and their numbers mean nothing, so none is printed. "
+            f"`papermill nbs/{config.task}.ipynb out.ipynb -p scale small` trains some that learn, and prints their table beside the paper's.\n")
+
+# %% ../../nbs/experiments.ipynb #5aab6c8c
 @checked
 def report(
     task: Task,
@@ -201,9 +169,10 @@ def report(
     digits: Annotated[int, Within(0, 15)] = 1,  # after the decimal point
     note: str = "",  # settings of the task's own that a reader must know
 ) -> str:  # Markdown
-    "The results beside the paper's, and the task's limits; also written to table.md in the folder of the sparse run"
-    config, paper, names = task.config, paper_row(task.config), result_names(task.config)
-    results = {name: runs[name].result["phases"]["train"] for name in ("plain", "dense")} | runs["sparse"].result["phases"]
+    "The results beside the paper's, and the task's limits; also written to table.md in the folder of the sparse run. Tiny networks have none"
+    config, names = task.config, result_names(task.config)
+    results = {name: runs[name].result["phases"]["train"] for name in ("plain", "dense") if name in runs} | runs["sparse"].result["phases"]
+    paper = {"train": paper_cell(config), "lottery": paper_cell(config, "lottery")} | {name: paper_cell(run.config) for name, run in runs.items() if name != "sparse"}
     method = config.manifold if config.penalty == "moduli" else f"{config.penalty} ({config.manifold})"
     sparsifier = "" if config.sparsifier == "magnitude" else config.sparsifier
     settings = ", ".join(filter(None, [method, sparsifier, f"N={config.hidden}", f"λ={config.strength:g}", note]))
@@ -212,6 +181,7 @@ def report(
         lines.append(f"| {names[name]} | {summary(last[task.metric], digits)} | {_printed(paper.get(name))} | {costs(last)} |")
     limits = ", ".join(f"{name}: {value:.{digits}f}" for name, value in task.limits().items())
     text = "\n".join(lines) + (f"\n\n{limits}\n" if limits else "\n")
+    text = tiny_note(config) if config.scale == "tiny" else text
     (runs["sparse"].path / "table.md").write_text(text, encoding="utf-8")
     return text
 
