@@ -185,6 +185,10 @@ FloatType = Annotated[torch.dtype, FloatingPoint()]
 
 # %%
 #| export
+class Described(str):
+    "A text that says what was found, and is not itself what was found"
+
+
 def shown(value: Any) -> str:
     "A value in a few words, for a message"
     if isinstance(value, Tensor):
@@ -368,10 +372,6 @@ def _tensor(mark: Shape) -> Test:
 
 # %%
 #| export
-class Described(str):
-    "A text that says what was found, and is not itself what was found"
-
-
 def _device(mark: OnDevice) -> Test:
     "Of devices"
 

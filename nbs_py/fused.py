@@ -106,7 +106,7 @@ plt.show()
 @checked
 def size_of(
     w: Annotated[Tensor, Shape(kind="float", empty=True)],  # weights; of a convolution (…, *kernel)
-    power: Annotated[float, Within(1, 100)] = 1,  # n of eq. 6
+    power: Annotated[float, Within(1)] = 1,  # n of eq. 6
     kernel: Annotated[int, Within(0, 3)] = 0,  # dimensions of a kernel
 ) -> Tensor:  # as `w`, without the kernel's dimensions
     "Size |w|^n of each connection; the norm of its slice of a kernel, to that power"
@@ -117,7 +117,7 @@ def size_of(
 @checked
 def size_grad(
     w: Annotated[Tensor, Shape(kind="float", empty=True)],  # weights
-    power: Annotated[float, Within(1, 100)] = 1,  # n of eq. 6
+    power: Annotated[float, Within(1)] = 1,  # n of eq. 6
     kernel: Annotated[int, Within(0, 3)] = 0,  # dimensions of a kernel
 ) -> Tensor:  # as `w`
     "Derivative of the size with respect to each weight; 0 where the size is 0"
@@ -240,7 +240,7 @@ def _not_half(fn: Callable, values: Tensor) -> Tensor:
 class PenalizedWeight(nn.Module):
     "One weight with its neurons' points and the prices of its connections"
 
-    def __init__(self, slot: Slot, layout: Layout, space: Manifold | None, inhibitor: Inhibitor, power: Annotated[float, Within(1, 100)] = 1, compiled: bool = False):
+    def __init__(self, slot: Slot, layout: Layout, space: Manifold | None, inhibitor: Inhibitor, power: Annotated[float, Within(1)] = 1, compiled: bool = False):
         super().__init__()
         self.slot, self.layout, self.manifold, self.inhibitor = slot, layout, space, inhibitor
         self.power, self.compiled, self.infinite = power, compiled, False  # whether some prices are

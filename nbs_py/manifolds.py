@@ -318,8 +318,8 @@ class Manifold(ABC):
     def __init_subclass__(cls):
         if "pairwise" in vars(cls) and "distance_vjp" not in vars(cls):  # a parent's would be that of another distance
             cls.distance_vjp = Manifold.distance_vjp
-        for name, hook in [(name, hook) for name, hook in vars(cls).items() if name in ("sample", "scaled", *_OF_POINTS)]:
-            setattr(cls, name, _on_points(hook, name) if name in _OF_POINTS else checked(hook, like=getattr(Manifold, name)))
+        for name in {"sample", "scaled", *_OF_POINTS} & vars(cls).keys():
+            setattr(cls, name, _on_points(vars(cls)[name], name) if name in _OF_POINTS else checked(vars(cls)[name], like=getattr(Manifold, name)))
 
     @property
     def name(self) -> str:
@@ -342,12 +342,8 @@ class Manifold(ABC):
     def contains(self, x: Tensor) -> Tensor:
         "Whether each point (..., coordinates) lies on the manifold, bool (...)"
 
-    def distance(
-        self,
-        x: Tensor,  # points (..., n, coordinates)
-        y: Tensor | None = None,  # points (..., m, coordinates); `x` if not given
-    ) -> Tensor:  # geodesic distances (..., n, m)
-        "Geodesic distance from each point of `x` to each point of `y`: 0 to itself, symmetric, with finite gradients"
+    def distance(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        "Geodesic distances (..., n, m) of points `x` (..., n, coordinates) and `y` (..., m, coordinates), or of `x` alone: 0 to itself, symmetric, with finite gradients"
         return self.pairwise(*_check_pair(self, x, y, finite=True))
 
     def distance_vjp(self, x: Tensor, y: Tensor) -> tuple[Tensor, Callable]:
@@ -384,12 +380,12 @@ plt.show()
 # %% [markdown]
 # Gray points are drawn by `sample`. Arrows lead from strays, which `contains` denies, to where `project` puts them: by whole periods on the torus, and on the Klein bottle sometimes upside down.
 #
-# Last come two guards for the fields of a manifold, and a way to draw random numbers on the device where the generator lives, since a
+# Last comes a way to draw random numbers on the device where the generator lives, since a
 # generator can't serve another.
 
 # %%
 #| export
-#| fold Guards for fields
+#| fold Random numbers
 Dimension = Annotated[int, Within(1, 10**4)]  # of a space
 
 
@@ -1051,7 +1047,7 @@ plt.show()
 #
 # ## A manifold of your own: a checklist
 #
-# 1. A frozen dataclass that inherits from `Manifold`; its fields in `__post_init__` refuse impossible values.
+# 1. A frozen dataclass that inherits from `Manifold`; the types of its fields refuse impossible values.
 # 2. `dim`, `coordinates`, `diameter`, and `scale_field`, the name of the field that is a length.
 # 3. `sample`: uniform, drawn from the given generator only, in the given dtype, and for a tuple `(s, n)` too.
 # 4. `pairwise(x, y)`: (..., n, coordinates) and (..., m, coordinates) to (..., n, m). 0 for equal points, symmetric,

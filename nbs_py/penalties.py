@@ -105,7 +105,7 @@ class L1(ModuliRegularizer):
 class L2(L1):
     "The same on squares: weight decay, with the mean price"
 
-    def __init__(self, *args, power: Annotated[float, Within(1, 100)] = 2, **options):
+    def __init__(self, *args, power: Annotated[float, Within(1)] = 2, **options):
         super().__init__(*args, power=power, **options)
 
 

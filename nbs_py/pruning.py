@@ -367,7 +367,6 @@ def cut(
 @checked
 class Sparsifier(_Masked, ABC):
     "Decides which weights are there: masks before the first step, and from each epoch on"
-
     name: ClassVar[str]
     needs_gradient: ClassVar[bool] = False  # True: `gradients` holds what the last backward pass gave to all weights, pruned ones too
 

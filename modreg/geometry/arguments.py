@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['MANY', 'Count', 'Whole', 'Positive', 'NotNegative', 'Share', 'Device', 'FloatType', 'Test', 'KINDS', 'MARKS', 'PLAIN',
-           'TOO_LARGE', 'Anything', 'Within', 'OneOf', 'Shape', 'OnDevice', 'FloatingPoint', 'shown', 'nearest',
-           'ArgumentError', 'Fault', 'readable', 'Described', 'test_of', 'raise_fault', 'check', 'checked', 'memory',
+           'TOO_LARGE', 'Anything', 'Within', 'OneOf', 'Shape', 'OnDevice', 'FloatingPoint', 'Described', 'shown',
+           'nearest', 'ArgumentError', 'Fault', 'readable', 'test_of', 'raise_fault', 'check', 'checked', 'memory',
            'in_bytes', 'check_memory']
 
 # %% ../../nbs/arguments.ipynb #664e5124
@@ -98,6 +98,10 @@ Device = Annotated[torch.device | str, OnDevice()]
 FloatType = Annotated[torch.dtype, FloatingPoint()]
 
 # %% ../../nbs/arguments.ipynb #e75b0168
+class Described(str):
+    "A text that says what was found, and is not itself what was found"
+
+
 def shown(value: Any) -> str:
     "A value in a few words, for a message"
     if isinstance(value, Tensor):
@@ -236,10 +240,6 @@ def _tensor(mark: Shape) -> Test:
     return test
 
 # %% ../../nbs/arguments.ipynb #a34a1143
-class Described(str):
-    "A text that says what was found, and is not itself what was found"
-
-
 def _device(mark: OnDevice) -> Test:
     "Of devices"
 

@@ -120,8 +120,8 @@ class Manifold(ABC):
     def __init_subclass__(cls):
         if "pairwise" in vars(cls) and "distance_vjp" not in vars(cls):  # a parent's would be that of another distance
             cls.distance_vjp = Manifold.distance_vjp
-        for name, hook in [(name, hook) for name, hook in vars(cls).items() if name in ("sample", "scaled", *_OF_POINTS)]:
-            setattr(cls, name, _on_points(hook, name) if name in _OF_POINTS else checked(hook, like=getattr(Manifold, name)))
+        for name in {"sample", "scaled", *_OF_POINTS} & vars(cls).keys():
+            setattr(cls, name, _on_points(vars(cls)[name], name) if name in _OF_POINTS else checked(vars(cls)[name], like=getattr(Manifold, name)))
 
     @property
     def name(self) -> str:
@@ -144,12 +144,8 @@ class Manifold(ABC):
     def contains(self, x: Tensor) -> Tensor:
         "Whether each point (..., coordinates) lies on the manifold, bool (...)"
 
-    def distance(
-        self,
-        x: Tensor,  # points (..., n, coordinates)
-        y: Tensor | None = None,  # points (..., m, coordinates); `x` if not given
-    ) -> Tensor:  # geodesic distances (..., n, m)
-        "Geodesic distance from each point of `x` to each point of `y`: 0 to itself, symmetric, with finite gradients"
+    def distance(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        "Geodesic distances (..., n, m) of points `x` (..., n, coordinates) and `y` (..., m, coordinates), or of `x` alone: 0 to itself, symmetric, with finite gradients"
         return self.pairwise(*_check_pair(self, x, y, finite=True))
 
     def distance_vjp(self, x: Tensor, y: Tensor) -> tuple[Tensor, Callable]:

@@ -63,7 +63,7 @@ class Config:
     manifold: str = "torus"  # circle, sphere, klein, torus6, torus*circle, …, with arguments as the chapter specs says; one for each recurrent weight: torus,sphere,klein
     inhibitor: str = "difference_of_gaussians"  # ricker, diffusion, sinusoid, gaussian, constant, …, with arguments as the chapter specs says
     penalty: str = setting("moduli", choices=PENALTIES)  # moduli (the method), none, l1, l2, shuffled, distance_shuffled, sernn
-    power: float = setting(1.0, within=Within(1, 100))  # n of eq. 6
+    power: float = setting(1.0, within=Within(1))  # n of eq. 6
     strength: float | None = setting(None, within=Within(0, 1e6))  # λ of eq. 6 in mean form
     ramp: str = setting("constant", choices=RAMPS)  # λ in the course of training: constant (the paper), linear, cubic, late
     train_embedding: bool = False  # learn the neurons' embedding together with the weights

@@ -214,7 +214,7 @@ def edge_penalty(
     weight: Annotated[Tensor, Shape("E", "float", empty=True)],  # of each edge (E,)
     prices: Annotated[Tensor, Shape("E", empty=True, least=0)],  # of each edge (E,)
     entries: Annotated[int, Within(1)] | None = None,  # what the sum is divided by: N² for the mean of a dense layer (eq. 6), the number of edges if None
-    power: Annotated[float, Within(1, 100)] = 1,  # n of |w|^n
+    power: Annotated[float, Within(1)] = 1,  # n of |w|^n
 ) -> Tensor:  # ()
     "Mean over entries of price · |w|^n (eq. 6), from the edges alone"
     return (prices.to(weight.dtype) * weight.abs() ** power).sum() / (entries or max(1, len(weight)))

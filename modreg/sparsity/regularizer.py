@@ -273,7 +273,7 @@ class ModuliRegularizer(Penalty):
         strength: NotNegative = 0.1,  # λ of the mean form
         *,
         weight: str | Sequence[str] | None = None,  # names of the weights in the layer; None: its recurrent weights, or "weight"
-        power: Annotated[float, Within(1, 100)] = 1,  # n of eq. 6, at least 1
+        power: Annotated[float, Within(1)] = 1,  # n of eq. 6, at least 1
         coefficients: Tensor | Sequence | None = None,  # prices of one's own (U, V) or (S, U, V) in place of f(d) (eq. 5); a list has one for each weight
         train_embedding: bool = False,  # make the points a parameter (section 2.3)
         compiled: bool = False,  # let `torch.compile` write the loop over trained points; wants a C++ compiler

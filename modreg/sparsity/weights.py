@@ -206,8 +206,6 @@ def find_weights(
         if weight is not None:
             raise ValueError(f"weight={weight!r}, but a single parameter is given: leave the name out, or give the module that owns it")
         return [Slot(SimpleNamespace(weight=layer), "weight", "weight")]
-    if not isinstance(layer, nn.Module):
-        raise TypeError(f"layer is a {type(layer).__name__}; give the module that owns the weight, such as an nn.RNN, or an nn.Parameter")
     found = slots(layer)
     if weight is None:
         recurrent = sorted((name for name in found if name.startswith("weight_hh")), key=lambda name: (len(_layer(name)), name))
