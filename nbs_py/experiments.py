@@ -213,7 +213,7 @@ test_eq((name, matrix.shape, places.shape), ("rnn.weight_hh_l0", (32, 32), (32, 
 #| export
 @checked
 def summary(
-    values: list[float | None],  # one for each seed, None for one that diverged
+    values: list[Any],  # a number for each seed, None for one that diverged
     digits: Annotated[int, Within(0, 15)] = 1,  # after the decimal point
 ) -> str:
     "Mean ± standard deviation, and each value; a seed that diverged is named"

@@ -240,7 +240,7 @@ def _not_half(fn: Callable, values: Tensor) -> Tensor:
 class PenalizedWeight(nn.Module):
     "One weight with its neurons' points and the prices of its connections"
 
-    def __init__(self, slot: Slot, layout: Layout, space: Manifold | None, inhibitor: Inhibitor, power: Annotated[float, Within(1)] = 1, compiled: bool = False):
+    def __init__(self, slot: Slot, layout: Layout, space: Manifold | None, inhibitor: Inhibitor | None, power: Annotated[float, Within(1)] = 1, compiled: bool = False):
         super().__init__()
         self.slot, self.layout, self.manifold, self.inhibitor = slot, layout, space, inhibitor
         self.power, self.compiled, self.infinite = power, compiled, False  # whether some prices are

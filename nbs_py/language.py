@@ -622,7 +622,7 @@ class Language(Task):
         guesses = {"unigram": unigram(self.corpus)[text[1:]], "bigram": bigram(self.corpus, text)}
         return {name: (-log_p.mean()).exp().item() for name, log_p in guesses.items()}
 
-    def optimizer(self, parameters: list[nn.Parameter]) -> tuple[SeedSGD, AnnealOnPlateau]:
+    def optimizer(self, parameters: list) -> tuple[SeedSGD, AnnealOnPlateau]:
         "Gradient descent with a rate for each seed, annealed when that seed's validation text stalls"
         descent = SeedSGD(parameters, torch.full((self.config.seeds,), self.config.lr, device=self.config.device))
         return descent, AnnealOnPlateau(descent, factor=self.config.anneal)

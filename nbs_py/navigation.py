@@ -29,9 +29,10 @@
 # %%
 #| export
 import math
+import typing
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -41,7 +42,7 @@ from modreg.layers.recurrent import RNN, Generators, Linear, near_identity_
 from modreg.lab.settings import Config, setting
 from modreg.lab.training import Task
 
-if TYPE_CHECKING:
+if typing.TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 # %%

@@ -29,9 +29,10 @@
 #| export
 import math
 import os
+import typing
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import torch
@@ -44,7 +45,7 @@ from modreg.lab.settings import setting
 from modreg.tasks import navigation
 from modreg.tasks.navigation import Navigation, NavigationConfig, PathIntegrator, paths
 
-if TYPE_CHECKING:
+if typing.TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 # %%

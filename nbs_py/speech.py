@@ -29,10 +29,11 @@
 # %%
 #| export
 import math
+import typing
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -47,7 +48,7 @@ from modreg.lab.training import Task
 from modreg.tasks import sound
 from modreg.tasks.sound import Spectrograms, Utterance, collate, spec_augment, split, time_stretch
 
-if TYPE_CHECKING:
+if typing.TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 # %%
@@ -612,7 +613,7 @@ class Speech(Task):
     def limits(self) -> dict[str, float]:
         return {"says nothing": 100.0}
 
-    def optimizer(self, parameters: list[nn.Parameter]) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.OneCycleLR]:
+    def optimizer(self, parameters: list) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.OneCycleLR]:
         return one_cycle(parameters, self.config)
 
     @property

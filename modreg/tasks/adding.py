@@ -6,9 +6,10 @@
 __all__ = ['target', 'plot_sample', 'AddingConfig', 'samples', 'Adder', 'Adding', 'plot_answers']
 
 # %% ../../nbs/adding.ipynb #df2dc5e5
+import typing
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +19,7 @@ from ..layers.recurrent import RNN, Generators, Linear, near_identity_
 from ..lab.settings import Config, setting
 from ..lab.training import Task
 
-if TYPE_CHECKING:
+if typing.TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 # %% ../../nbs/adding.ipynb #9d172b61

@@ -7,7 +7,7 @@ __all__ = ['headings', 'direction', 'HeadDirectionConfig', 'HeadDirectionModel',
 
 # %% ../../nbs/head_direction.ipynb #a34af609
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
@@ -109,7 +109,7 @@ class HeadDirection(Task):
         for _ in range(self.config.batches):
             yield self.headings(self.config.batch, generators)
 
-    def loss(self, model: HeadDirectionModel, heading: Annotated[Tensor, Shape("S T1 batch", "float")]) -> Tensor:
+    def loss(self, model: Callable[[Tensor], Tensor], heading: Annotated[Tensor, Shape("S T1 batch", "float")]) -> Tensor:
         "Mean square distance (S,) between said and true directions"
         return (model(heading) - direction(heading[:, 1:])).square().sum(-1).mean((1, 2))
 

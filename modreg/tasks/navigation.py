@@ -8,9 +8,10 @@ __all__ = ['BOX', 'DT', 'SPEED', 'TURN', 'WALL', 'SIGMA', 'PIECE', 'STEP', 'Navi
 
 # %% ../../nbs/navigation.ipynb #f8c04beb
 import math
+import typing
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +21,7 @@ from ..layers.recurrent import RNN, Generators, Linear, near_identity_
 from ..lab.settings import Config, setting
 from ..lab.training import Task
 
-if TYPE_CHECKING:
+if typing.TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 # %% ../../nbs/navigation.ipynb #f2547db5

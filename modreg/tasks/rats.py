@@ -9,9 +9,10 @@ __all__ = ['RATS', 'MAPPINGS', 'FASTEST', 'RatsConfig', 'Recording', 'load_recor
 # %% ../../nbs/rats.ipynb #a5d4bc94
 import math
 import os
+import typing
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import torch
@@ -24,7 +25,7 @@ from ..lab.settings import setting
 from . import navigation
 from .navigation import Navigation, NavigationConfig, PathIntegrator, paths
 
-if TYPE_CHECKING:
+if typing.TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 # %% ../../nbs/rats.ipynb #b538be8f

@@ -171,8 +171,8 @@ def log_mel(
 def time_stretch(
     pictures: Annotated[Tensor, Shape("n T bands", "float", finite=True)],  # (n, T, bands)
     lengths: Annotated[Tensor, Shape("n", "int", least=1)],  # frames of each (n,)
-    speed: Annotated[Tensor, Shape("n", "float", finite=True, least=0.01, most=100)],  # (n,); 1 leaves it
-    pitch: Annotated[Tensor, Shape("n", "float", finite=True, least=0.01, most=100)],  # (n,); 1 leaves it
+    speed: Annotated[Tensor, Shape("n", "float", finite=True, least=0.01)],  # (n,); 1 leaves it
+    pitch: Annotated[Tensor, Shape("n", "float", finite=True, least=0.01)],  # (n,); 1 leaves it
     least: Annotated[Tensor, Shape("n", "int", least=0, most=10**6)],  # frames that each must keep (n,)
     rate: Rate,  # samples a second; the bands reach up to half of it
 ) -> tuple[Tensor, Tensor]:  # pictures (n, T', bands) and lengths (n,)

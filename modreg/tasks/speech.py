@@ -9,10 +9,11 @@ __all__ = ['BLANK', 'Scores', 'SpeechConfig', 'Conv2d', 'LayerNorm', 'halved', '
 
 # %% ../../nbs/speech.ipynb #51d9a61d
 import math
+import typing
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -27,7 +28,7 @@ from ..lab.training import Task
 from . import sound
 from .sound import Spectrograms, Utterance, collate, spec_augment, split, time_stretch
 
-if TYPE_CHECKING:
+if typing.TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 # %% ../../nbs/speech.ipynb #6f751f9f
@@ -398,7 +399,7 @@ class Speech(Task):
     def limits(self) -> dict[str, float]:
         return {"says nothing": 100.0}
 
-    def optimizer(self, parameters: list[nn.Parameter]) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.OneCycleLR]:
+    def optimizer(self, parameters: list) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.OneCycleLR]:
         return one_cycle(parameters, self.config)
 
     @property
