@@ -22,7 +22,7 @@ endif
 endif
 
 .DEFAULT_GOAL = help
-.PHONY: help run test test-slow test-browser docs serve bench lint export readme sync lab clean distclean
+.PHONY: help run test test-slow test-faults test-browser docs serve bench lint export readme sync lab clean distclean
 .DELETE_ON_ERROR:
 
 help: ## show this list
@@ -36,7 +36,10 @@ test: $(VENV)/dev.stamp lint ## all that CI checks
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(ARGS)
 
 test-slow: $(VENV)/dev.stamp lint ## the same and the tests that take minutes
-	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m 'slow or not slow' $(ARGS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m 'not faults' $(ARGS)
+
+test-faults: $(VENV)/dev.stamp ## every death, damage and full disk on every task, and an hour of runs in one process (2 hours)
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m faults $(ARGS)
 
 bench: $(VENV)/bench.stamp ## time everything beside the published formulation, a plain one and the floor (15 minutes); print one table
 	$(BIN)/python benchmarks/bench.py --write $(ARGS)

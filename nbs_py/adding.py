@@ -263,6 +263,7 @@ class Adding(Task):
 
     Config = AddingConfig
     metric, label, clip = "rmse", "RMSE", 0.5
+    learned = ("always 1", 0.5)
 
     def model(self, generators: list[torch.Generator]) -> Adder:
         return Adder(self.config, generators)

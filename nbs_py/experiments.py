@@ -36,6 +36,7 @@ import torch
 from torch import Tensor, nn
 
 from modreg.geometry.arguments import NotNegative, OneOf, Whole, Within, checked, nearest
+from modreg.lab.files import write_whole
 from modreg.lab.paper import Cell, paper_cell
 from modreg.lab.runs import Run
 from modreg.lab.settings import Config
@@ -266,12 +267,22 @@ def costs(
     return f"{large(_mean(last['inference']))}, {large(_mean(last['training']))}"
 
 
+@checked
+def diverged_seeds(
+    runs: dict[str, Run],
+) -> list[str]:
+    "A sentence for each seed that diverged: of which run, where and why"
+    return [f"{name}: seed {run.config.seed + k} diverged in epoch {one['epoch']}, step {one['step']} of {one['phase']}; {one['cause']}"
+            for name, run in runs.items() for k, one in enumerate(run.result.get("diverged", [])) if one]
+
+
 # %%
 test_eq([large(number) for number in (12.0, 4300, 5.25e6)], ["12", "4.3 k", "5.25 M"])
 
 
 # %%
 #| export
+@checked
 def tiny_note(config: Config) -> str:  # Markdown
     "What stands in place of a table where networks are too small to mean anything"
     return (f"These networks are tiny: they show that all is wired up, and their numbers mean nothing, so none is printed. "
@@ -298,9 +309,9 @@ def report(
     for name, last in results.items():
         lines.append(f"| {names[name]} | {summary(last[task.metric], digits)} | {_printed(paper.get(name))} | {costs(last)} |")
     limits = ", ".join(f"{name}: {value:.{digits}f}" for name, value in task.limits().items())
-    text = "\n".join(lines) + (f"\n\n{limits}\n" if limits else "\n")
-    text = tiny_note(config) if config.scale == "tiny" else text
-    (runs["sparse"].path / "table.md").write_text(text, encoding="utf-8")
+    parts = [tiny_note(config).rstrip()] if config.scale == "tiny" else ["\n".join(lines), limits]
+    text = "\n\n".join(filter(None, [*parts, *diverged_seeds(runs)])) + "\n"
+    write_whole(runs["sparse"].path / "table.md", lambda path: path.write_text(text, encoding="utf-8"))
     return text
 
 

@@ -165,6 +165,7 @@ assert all(penalty() > 0 for penalty in penalties)
 # | | [explore](explore.ipynb) | eight figures that are small programs |
 # | | [coverings](coverings.ipynb) | why circle, torus and Klein bottle belong together |
 # | The paper | [paper](paper.ipynb) | every table of the paper as cells, each with the settings that make it |
+# | | [statistics](statistics.ipynb) | how many learned, how sure a difference is, and when a claim holds |
 # | | [reproduction](reproduction.ipynb) | what a faithful reproduction must know |
 # | Machinery | [arguments](arguments.ipynb) | what a function takes stands in its signature, and every call is asked |
 # | | [specs](specs.ipynb) | spaces and inhibitors as text with arguments, read and never run |

@@ -371,6 +371,7 @@ class Navigation(Task):
 
     Config = NavigationConfig
     metric, label = "error", "position error (cm)"
+    learned = ("standing still", 1.0)
     block: ClassVar[int] = 5000  # paths that are generated at once, for each seed
 
     def __init__(self, config: NavigationConfig):

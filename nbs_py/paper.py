@@ -165,7 +165,7 @@ plt.show()
 
 
 # %% [markdown]
-# Many lie on the arch of a mixture: no network of such a cell is as far off as its mean. So this book says for each task what counts as learned, and reports how many did in the chapter tables.
+# Many lie on the arch of a mixture: no network of such a cell is as far off as its mean. So this book says for each task what counts as learned, and reports how many did ([statistics](statistics.ipynb)).
 #
 # ## What the paper says of a setting
 #

@@ -41,6 +41,7 @@ from typing import Any
 import modreg
 from modreg.lab.runs import Run, write_whole
 from modreg.lab.settings import Config, about, decisive
+from modreg.lab.training import Task
 
 # %%
 #| hide
@@ -112,7 +113,7 @@ test_eq(records_in(folder / "runs", RememberConfig), [kept])
 # %% [markdown]
 # ## Files of records
 #
-# A file holds the records of one task, a line each, sorted by run; collecting again adds what is new. Those that ship with the package were made by `python -m modreg.lab.results navigation --runs build/runs`.
+# A file holds the records of one task, a line each, sorted by run; collecting again adds what is new. Each is told below which value of the metric its task counts a network as one that has learned. Those that ship with the package were made by `python -m modreg.lab.results navigation --runs build/runs`.
 
 # %%
 #| export
@@ -153,6 +154,20 @@ test_eq({one["run"] for one in read_records(path)}, {run.path.name, other.path.n
 test_fail(lambda: read_records(folder / "broken.jsonl"), contains="line 1")
 
 
+# %%
+#| export
+def learned_below(task: Task) -> float | None:  # None if the task does not say
+    "The value of a task's metric below which a network counts as one that has learned: a share of one of its limits"
+    if task.learned is None:
+        return None
+    name, share = task.learned
+    return share * task.limits()[name]
+
+
+# %%
+test_eq(learned_below(Remember(config)), None)
+
+
 # %% [markdown]
 # ## Asking for a setting
 #
@@ -160,14 +175,17 @@ test_fail(lambda: read_records(folder / "broken.jsonl"), contains="line 1")
 
 # %%
 #| export
-def _asked(config: Config, phase: str) -> dict[str, Any]:
-    "Decisive settings, but for those that a phase does not hang on"
-    settings = decisive(config)
-    return {name: value for name, value in settings.items() if not (phase == "train" and name in ("lottery", "ticket"))}
-
-
-def _given(settings: dict[str, Any], phase: str) -> dict[str, Any]:
-    return {name: value for name, value in settings.items() if not (phase == "train" and name in ("lottery", "ticket"))}
+def matching(
+    records: Iterable[Record],
+    config: Config,
+    phase: str = "train",  # or "lottery"
+    free: Iterable[str] = (),  # settings that may be others
+) -> list[Record]:
+    "The records that answer for a config's phase"
+    idle = {*free, *(("lottery", "ticket") if phase == "train" else ())}
+    asked = {name: value for name, value in decisive(config).items() if name not in idle}
+    return [one for one in records if one["task"] == config.task and phase in one["phases"]
+            and {name: value for name, value in one["settings"].items() if name not in idle} == asked]
 
 
 def find(
@@ -175,12 +193,8 @@ def find(
     config: Config,
     phase: str = "train",  # or "lottery"
 ) -> Record | None:
-    "The record that answers for a config's phase"
-    asked = _asked(config, phase)
-    for one in records:
-        if one["task"] == config.task and phase in one["phases"] and _given(one["settings"], phase) == asked:
-            return one
-    return None
+    "The first record that answers for a config's phase"
+    return next(iter(matching(records, config, phase)), None)
 
 
 def all_records(
@@ -197,6 +211,7 @@ test_eq(find(found, replace(config, lottery=False))["run"], run.path.name)
 test_eq(find(found, replace(config, penalty="none"), "lottery"), None)
 test_eq(find(found, replace(config, penalty="none"))["run"], other.path.name)
 test_eq(find(found, replace(config, seeds=3)), None)
+test_eq([one["run"] for one in matching(found, replace(config, seeds=3, strength=1.0), free=("seeds", "strength"))], [run.path.name])
 
 
 # %% [markdown]
@@ -214,8 +229,12 @@ def main(
     parser.add_argument("--runs", default="build/runs", help="folder of run folders")
     given = parser.parse_args(arguments)
     for name in given.tasks:
-        kind = find_task(name).Config
+        task = find_task(name)
+        kind = task.Config
         found = [one for one in records_in(given.runs, kind) if one["scale"] != "tiny"]
+        for one in found:
+            saved = json.loads((Path(given.runs) / one["run"] / "config.json").read_text(encoding="utf-8"))
+            one["learned_below"] = learned_below(task(kind(**{field.name: saved[field.name] for field in fields(kind) if field.name in saved})))
         print(f"{kind.task}: {len(found)} complete runs in {given.runs}, {collect(RESULTS / f'{kind.task}.jsonl', found)} new")
 
 

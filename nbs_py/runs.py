@@ -334,9 +334,10 @@ def write_result(run: Run, result: dict[str, Any]) -> None:
 
 
 def is_complete(run: Run) -> bool:
-    "Whether all files of the run are there; DamagedFile or ValueError if one is not what was written"
-    if run.result is None or not all((run.path / name).exists() for name in ("metrics.jsonl", *(f"{phase}.safetensors" for phase in run.phases))):
-        return False
+    "Whether all files of the run are there; DamagedFile or ValueError if one is not what was written, OSError in words if the folder cannot be read"
+    with in_words(run.path):
+        if run.result is None or not all((run.path / name).exists() for name in ("metrics.jsonl", *(f"{phase}.safetensors" for phase in run.phases))):
+            return False
     check_settings(run)
     _ = run.history
     for phase in run.phases:

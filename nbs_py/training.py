@@ -52,7 +52,7 @@ import modreg
 from modreg.geometry.finite import named_files
 from modreg.geometry.inhibitors import inhibitor
 from modreg.geometry.manifolds import Manifold, manifolds_of
-from modreg.lab.files import locked, read_weights, write_weights
+from modreg.lab.files import locked, read_weights, sweep, write_weights
 from modreg.lab.runs import Run, begin, fingerprint, is_complete, load_state, save_state, tidy, tidy_after, write_history, write_result
 from modreg.lab.settings import SHARES, Config
 from modreg.lab.trainer import Callback, Clip, LearningRate, Penalize, Progress, SparseProducts, Sparsify, StopDiverged, Trainer, call
@@ -112,6 +112,7 @@ class Task(ABC):
     metric: ClassVar[str] = "loss"  # the number in `evaluate` that is reported; lower is better
     label: ClassVar[str] = "loss"  # what an axis calls it, with its unit
     chosen_by: ClassVar[str | None] = None  # the number by which strengths are chosen, if that is another; lower is better
+    learned: ClassVar[tuple[str, float] | None] = None  # what counts as learned: a metric below this multiple of the limit of this name
     clip: ClassVar[float | None] = None  # greatest norm of each seed's gradient
     accumulate: int = 1  # batches whose gradients are averaged for one step of the optimizer
 
@@ -462,7 +463,7 @@ def train_phases(
 ) -> None:
     "All phases of a run whose folder is locked, from where its checkpoint says"
     config, run = task.config, task.run
-    (run.path / "result.json").unlink(missing_ok=True)
+    sweep(run.path, "result.json")
     begin(run)
     record = Record(run)
     with tqdm(total=len(run.phases) * config.epochs * config.batches, initial=len(record.state["history"]) * config.batches,

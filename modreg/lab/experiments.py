@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['DENSE', 'PLAIN', 'CONDITIONS', 'train_three', 'result_names', 'plot_learning', 'load_model', 'recurrent_weights',
-           'summary', 'large', 'costs', 'tiny_note', 'report', 'study', 'load_results', 'setting_name',
-           'condition_table', 'plot_conditions', 'plot_sparsity']
+           'summary', 'large', 'costs', 'diverged_seeds', 'tiny_note', 'report', 'study', 'load_results',
+           'setting_name', 'condition_table', 'plot_conditions', 'plot_sparsity']
 
 # %% ../../nbs/experiments.ipynb #e56760d5
 import json
@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from ..geometry.arguments import NotNegative, OneOf, Whole, Within, checked, nearest
+from .files import write_whole
 from .paper import Cell, paper_cell
 from .runs import Run
 from .settings import Config
@@ -114,7 +115,7 @@ def recurrent_weights(
 # %% ../../nbs/experiments.ipynb #65813252
 @checked
 def summary(
-    values: list[float | None],  # one for each seed, None for one that diverged
+    values: list[Any],  # a number for each seed, None for one that diverged
     digits: Annotated[int, Within(0, 15)] = 1,  # after the decimal point
 ) -> str:
     "Mean ± standard deviation, and each value; a seed that diverged is named"
@@ -155,7 +156,17 @@ def costs(
         return "not known"
     return f"{large(_mean(last['inference']))}, {large(_mean(last['training']))}"
 
+
+@checked
+def diverged_seeds(
+    runs: dict[str, Run],
+) -> list[str]:
+    "A sentence for each seed that diverged: of which run, where and why"
+    return [f"{name}: seed {run.config.seed + k} diverged in epoch {one['epoch']}, step {one['step']} of {one['phase']}; {one['cause']}"
+            for name, run in runs.items() for k, one in enumerate(run.result.get("diverged", [])) if one]
+
 # %% ../../nbs/experiments.ipynb #cb02db57
+@checked
 def tiny_note(config: Config) -> str:  # Markdown
     "What stands in place of a table where networks are too small to mean anything"
     return (f"These networks are tiny: they show that all is wired up, and their numbers mean nothing, so none is printed. "
@@ -180,9 +191,9 @@ def report(
     for name, last in results.items():
         lines.append(f"| {names[name]} | {summary(last[task.metric], digits)} | {_printed(paper.get(name))} | {costs(last)} |")
     limits = ", ".join(f"{name}: {value:.{digits}f}" for name, value in task.limits().items())
-    text = "\n".join(lines) + (f"\n\n{limits}\n" if limits else "\n")
-    text = tiny_note(config) if config.scale == "tiny" else text
-    (runs["sparse"].path / "table.md").write_text(text, encoding="utf-8")
+    parts = [tiny_note(config).rstrip()] if config.scale == "tiny" else ["\n".join(lines), limits]
+    text = "\n\n".join(filter(None, [*parts, *diverged_seeds(runs)])) + "\n"
+    write_whole(runs["sparse"].path / "table.md", lambda path: path.write_text(text, encoding="utf-8"))
     return text
 
 # %% ../../nbs/experiments.ipynb #a1409377

@@ -43,7 +43,7 @@ def in_words(
     try:
         yield
     except OSError as error:
-        if error.errno not in WORDS:
+        if error.errno not in WORDS or str(error.strerror).startswith(WORDS[error.errno]):  # or it was said in words already
             raise
         text = f"{WORDS[error.errno]}; nothing is half written, and what was complete before stays: put that right, or choose another folder, and start again"
         raise OSError(error.errno, text, str(path)) from None

@@ -27,7 +27,7 @@ import modreg
 from ..geometry.finite import named_files
 from ..geometry.inhibitors import inhibitor
 from ..geometry.manifolds import Manifold, manifolds_of
-from .files import locked, read_weights, write_weights
+from .files import locked, read_weights, sweep, write_weights
 from .runs import Run, begin, fingerprint, is_complete, load_state, save_state, tidy, tidy_after, write_history, write_result
 from .settings import SHARES, Config
 from .trainer import Callback, Clip, LearningRate, Penalize, Progress, SparseProducts, Sparsify, StopDiverged, Trainer, call
@@ -55,6 +55,7 @@ class Task(ABC):
     metric: ClassVar[str] = "loss"  # the number in `evaluate` that is reported; lower is better
     label: ClassVar[str] = "loss"  # what an axis calls it, with its unit
     chosen_by: ClassVar[str | None] = None  # the number by which strengths are chosen, if that is another; lower is better
+    learned: ClassVar[tuple[str, float] | None] = None  # what counts as learned: a metric below this multiple of the limit of this name
     clip: ClassVar[float | None] = None  # greatest norm of each seed's gradient
     accumulate: int = 1  # batches whose gradients are averaged for one step of the optimizer
 
@@ -102,7 +103,7 @@ class Task(ABC):
     def run(self) -> Run:
         return run_of(self)
 
-# %% ../../nbs/training.ipynb #3d6f19ff
+# %% ../../nbs/training.ipynb #ac03ea5f
 def run_of(task: Task) -> Run:
     "The run that a task's settings, class and data name; what is read through a setting, a mesh or another run's shares, is data"
     kind, shares = type(task), shares_of(task.config)
@@ -278,7 +279,7 @@ def checked_metrics(task: Task, found: Any) -> dict[str, Tensor]:
         raise ValueError(f"{kind}.evaluate returned {', '.join(found) or 'nothing'}, and its metric is {task.metric!r}: return that too, or set `metric`")
     return found
 
-# %% ../../nbs/training.ipynb #fafca5d1
+# %% ../../nbs/training.ipynb #5112bba5
 @torch.no_grad()
 def metrics_of(phase: Phase) -> dict[str, Any]:
     "One line of metrics.jsonl; what is not finite is written as null, and so are all scores of a seed that diverged"
@@ -350,7 +351,7 @@ def train_phases(
 ) -> None:
     "All phases of a run whose folder is locked, from where its checkpoint says"
     config, run = task.config, task.run
-    (run.path / "result.json").unlink(missing_ok=True)
+    sweep(run.path, "result.json")
     begin(run)
     record = Record(run)
     with tqdm(total=len(run.phases) * config.epochs * config.batches, initial=len(record.state["history"]) * config.batches,
@@ -364,7 +365,7 @@ def train_phases(
     write_result(run, {"phases": {name: last_of(name, record.state["history"]) for name in run.phases}, "diverged": record.state["diverged"],
                        "seconds": round(record.seconds(), 1), "torch": torch.__version__, "modreg": modreg.__version__})
 
-# %% ../../nbs/training.ipynb #55e7f80b
+# %% ../../nbs/training.ipynb #8d1ab40b
 def fit(
     task: Task,
     progress: bool = True,  # show a progress bar
