@@ -27,7 +27,7 @@
 # %%
 #| export
 import typing
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
@@ -279,7 +279,7 @@ class Adding(Task):
         for _ in range(self.config.batches):
             yield self.samples(self.config.batch, generators)
 
-    def loss(self, model: Adder, batch: Annotated[Tensor, Shape("S T batch 2", "float")]) -> Tensor:
+    def loss(self, model: Callable[[Tensor], Tensor], batch: Annotated[Tensor, Shape("S T batch 2", "float")]) -> Tensor:
         "Mean square error (S,) of the last answer"
         return (model(batch) - target(batch)).square().mean(-1)
 
@@ -291,7 +291,7 @@ class Adding(Task):
         "Samples that no model is trained on (S, T, 1000, 2)"
         return self.samples(1000, self.generators("test"))
 
-    def evaluate(self, model: Adder) -> dict[str, Tensor]:
+    def evaluate(self, model: Callable[[Tensor], Tensor]) -> dict[str, Tensor]:
         "Root mean square error (S,)"
         return {"rmse": self.loss(model, self.test_samples()).sqrt()}
 
@@ -342,7 +342,7 @@ fig.savefig(folder / "learning.png", dpi=150)
 def plot_answers(
     task: Adding,
     models: dict[str, Adder],  # by label
-    axes: Sequence["Axes"],  # two
+    axes: Any,  # two
 ) -> None:
     "Answers against targets, and the answer after each step of one sequence; both for the first seed"
     sample, (left, right) = task.test_samples(), axes

@@ -100,10 +100,8 @@ def headings(
 
 
 @checked
-def direction(
-    heading: Annotated[Tensor, Shape("...", "float")],  # in rad
-) -> Tensor:  # (..., 2)
-    "East and north component of a unit step along a heading"
+def direction(heading: Annotated[Tensor, Shape("...", "float")]) -> Tensor:  # (..., 2)
+    "East and north component of a unit step along a heading in rad"
     return torch.stack([heading.cos(), heading.sin()], -1)
 
 
@@ -168,7 +166,6 @@ config
 
 # %%
 #| export
-@checked
 class HeadDirectionModel(nn.Module):
     "Encoder, recurrent layer and decoder, for several seeds at once"
 
@@ -210,7 +207,6 @@ def angular_error(
 
 # %%
 #| export
-@checked
 class HeadDirection(Task):
     "Integration of turns: which way does a head face that was spun in the dark?"
 

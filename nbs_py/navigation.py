@@ -29,8 +29,7 @@
 # %%
 #| export
 import math
-import typing
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
@@ -41,9 +40,6 @@ from modreg.geometry.arguments import Count, Device, Shape, Within, checked
 from modreg.layers.recurrent import RNN, Generators, Linear, near_identity_
 from modreg.lab.settings import Config, setting
 from modreg.lab.training import Task
-
-if typing.TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 # %%
 #| hide
@@ -455,7 +451,7 @@ fig.savefig(folder / "learning.png", dpi=150)
 def plot_paths(
     task: Navigation,
     model: PathIntegrator,
-    axes: Sequence["Axes"],  # one path each
+    axes: Any,  # one path each
 ) -> None:
     "True and decoded paths of the first seed"
     walk = task.test_paths()

@@ -29,8 +29,7 @@
 # %%
 #| export
 import math
-import typing
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Annotated, Any, ClassVar
@@ -47,9 +46,6 @@ from modreg.lab.settings import Config, setting
 from modreg.lab.training import Task
 from modreg.tasks import sound
 from modreg.tasks.sound import Spectrograms, Utterance, collate, spec_augment, split, time_stretch
-
-if typing.TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 # %%
 #| hide
@@ -661,7 +657,7 @@ def plot_hearing(
     task: Speech,
     model: SpeechModel,
     k: Whole,  # index in `task.test`
-    axes: Sequence["Axes"],  # two
+    axes: Any,  # two
 ) -> str:  # reference and hypothesis, aligned
     "Spectrogram of an utterance and the first seed's probabilities of characters over time"
     import jiwer

@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['STRIP', 'PANEL', 'FEW', 'ALONE', 'PRECISIONS', 'DOUBT', 'STEPS', 'PARTS', 'DENSE', 'Pattern', 'SparseMatrix',
-           'median_time', 'least_time', 'fastest', 'save_sparse', 'load_sparse', 'patterns_of', 'SparseLinearFunction',
-           'SparseElmanFunction', 'SparseProduct', 'use_dense_products', 'use_sparse_products', 'geometric_blocks',
-           'filled_blocks']
+           'median_time', 'least_time', 'fastest', 'SparseRNN', 'save_sparse', 'load_sparse', 'patterns_of',
+           'SparseLinearFunction', 'SparseElmanFunction', 'SparseProduct', 'use_dense_products', 'use_sparse_products',
+           'geometric_blocks', 'filled_blocks']
 
 # %% ../../nbs/sparse.ipynb #d1624480
 import json
@@ -462,7 +462,7 @@ class SparseRNN:
         batch: Count = 1,  # sequences at once, for which the forms are chosen
     ):
         ends = _endings(weights)
-            chosen = [_fastest_layer(*(weights[f"weight_{kind}{end}"] for kind in ("ih", "hh")), nonlinearity, batch) for end in ends]
+        chosen = [_fastest_layer(*(weights[f"weight_{kind}{end}"] for kind in ("ih", "hh")), nonlinearity, batch) for end in ends]
         self.forms = {f"weight_{kind}{end}": way[0] for end, ways in zip(ends, chosen, strict=True) for kind, way in zip(("ih", "hh"), ways, strict=True)}
         self.products = [(projection[1], run[1]) for projection, run in chosen]
         self.biases, self.directions = [_bias(weights, end) for end in ends], 1 + ends[-1].endswith("_reverse")

@@ -7,7 +7,7 @@ __all__ = ['target', 'plot_sample', 'AddingConfig', 'samples', 'Adder', 'Adding'
 
 # %% ../../nbs/adding.ipynb #df2dc5e5
 import typing
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
@@ -132,7 +132,7 @@ class Adding(Task):
         for _ in range(self.config.batches):
             yield self.samples(self.config.batch, generators)
 
-    def loss(self, model: Adder, batch: Annotated[Tensor, Shape("S T batch 2", "float")]) -> Tensor:
+    def loss(self, model: Callable[[Tensor], Tensor], batch: Annotated[Tensor, Shape("S T batch 2", "float")]) -> Tensor:
         "Mean square error (S,) of the last answer"
         return (model(batch) - target(batch)).square().mean(-1)
 
@@ -144,7 +144,7 @@ class Adding(Task):
         "Samples that no model is trained on (S, T, 1000, 2)"
         return self.samples(1000, self.generators("test"))
 
-    def evaluate(self, model: Adder) -> dict[str, Tensor]:
+    def evaluate(self, model: Callable[[Tensor], Tensor]) -> dict[str, Tensor]:
         "Root mean square error (S,)"
         return {"rmse": self.loss(model, self.test_samples()).sqrt()}
 
@@ -154,7 +154,7 @@ class Adding(Task):
 def plot_answers(
     task: Adding,
     models: dict[str, Adder],  # by label
-    axes: Sequence["Axes"],  # two
+    axes: Any,  # two
 ) -> None:
     "Answers against targets, and the answer after each step of one sequence; both for the first seed"
     sample, (left, right) = task.test_samples(), axes

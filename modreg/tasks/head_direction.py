@@ -33,10 +33,8 @@ def headings(
 
 
 @checked
-def direction(
-    heading: Annotated[Tensor, Shape("...", "float")],  # in rad
-) -> Tensor:  # (..., 2)
-    "East and north component of a unit step along a heading"
+def direction(heading: Annotated[Tensor, Shape("...", "float")]) -> Tensor:  # (..., 2)
+    "East and north component of a unit step along a heading in rad"
     return torch.stack([heading.cos(), heading.sin()], -1)
 
 # %% ../../nbs/head_direction.ipynb #60a8b9ca
@@ -55,7 +53,6 @@ class HeadDirectionConfig(Config):
     }
 
 # %% ../../nbs/head_direction.ipynb #d26fff43
-@checked
 class HeadDirectionModel(nn.Module):
     "Encoder, recurrent layer and decoder, for several seeds at once"
 
@@ -88,7 +85,6 @@ def angular_error(
     return torch.rad2deg(torch.atan2(wrong.sin(), wrong.cos()).abs()).flatten(1).mean(1)
 
 # %% ../../nbs/head_direction.ipynb #36e87464-1
-@checked
 class HeadDirection(Task):
     "Integration of turns: which way does a head face that was spun in the dark?"
 

@@ -8,8 +8,7 @@ __all__ = ['BOX', 'DT', 'SPEED', 'TURN', 'WALL', 'SIGMA', 'PIECE', 'STEP', 'Navi
 
 # %% ../../nbs/navigation.ipynb #f8c04beb
 import math
-import typing
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
@@ -20,9 +19,6 @@ from ..geometry.arguments import Count, Device, Shape, Within, checked
 from ..layers.recurrent import RNN, Generators, Linear, near_identity_
 from ..lab.settings import Config, setting
 from ..lab.training import Task
-
-if typing.TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 # %% ../../nbs/navigation.ipynb #f2547db5
 @dataclass(frozen=True, kw_only=True)
@@ -230,7 +226,7 @@ class Navigation(Task):
 def plot_paths(
     task: Navigation,
     model: PathIntegrator,
-    axes: Sequence["Axes"],  # one path each
+    axes: Any,  # one path each
 ) -> None:
     "True and decoded paths of the first seed"
     walk = task.test_paths()

@@ -9,8 +9,7 @@ __all__ = ['BLANK', 'Scores', 'SpeechConfig', 'Conv2d', 'LayerNorm', 'halved', '
 
 # %% ../../nbs/speech.ipynb #51d9a61d
 import math
-import typing
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Annotated, Any, ClassVar
@@ -27,9 +26,6 @@ from ..lab.settings import Config, setting
 from ..lab.training import Task
 from . import sound
 from .sound import Spectrograms, Utterance, collate, spec_augment, split, time_stretch
-
-if typing.TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 # %% ../../nbs/speech.ipynb #6f751f9f
 @dataclass(frozen=True, kw_only=True)
@@ -419,7 +415,7 @@ def plot_hearing(
     task: Speech,
     model: SpeechModel,
     k: Whole,  # index in `task.test`
-    axes: Sequence["Axes"],  # two
+    axes: Any,  # two
 ) -> str:  # reference and hypothesis, aligned
     "Spectrogram of an utterance and the first seed's probabilities of characters over time"
     import jiwer
