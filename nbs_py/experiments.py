@@ -28,6 +28,8 @@
 import json
 import math
 from collections.abc import Iterator, Sequence
+import warnings
+from collections.abc import Iterator
 from dataclasses import replace
 from importlib.resources import files
 from typing import TYPE_CHECKING, Annotated, Any
@@ -175,7 +177,9 @@ def load_model(
     run: Run,
     phase: Annotated[str, OneOf(("train", "lottery"))] = "train",  # "train" or "lottery"
 ) -> nn.Module:
-    "The networks of all seeds as one module, with the weights at the end of a phase"
+    "The networks of all seeds as one module, with the weights at the end of a phase; a warning names seeds that diverged, whose networks mean nothing"
+    for said in diverged_seeds({run.path.name: run}):
+        warnings.warn(f"{said}; what this seed's network says means nothing", stacklevel=2)
     model = task.model(task.generators("weights", phase)).to(task.config.device)
     weights = run.weights(phase)
     model.load_state_dict({name: weights[name] for name in model.state_dict()})
@@ -217,7 +221,9 @@ def summary(
     values: list[Any],  # a number for each seed, None for one that diverged
     digits: Annotated[int, Within(0, 15)] = 1,  # after the decimal point
 ) -> str:
-    "Mean ± standard deviation, and each value; a seed that diverged is named"
+    "Mean ± standard deviation, and each value; a seed that diverged is named; ValueError if there are no seeds"
+    if not values:
+        raise ValueError("values are of no seeds, so they have no mean; give a number, or None, for each of at least one")
     finite = torch.tensor([v for v in values if v is not None], dtype=torch.float64)
     spread = f" ± {finite.std():.{digits}f}" if len(finite) > 1 else ""
     mean = f"{finite.mean():.{digits}f}{spread}" if len(finite) else "–"
@@ -273,7 +279,7 @@ def diverged_seeds(
 ) -> list[str]:
     "A sentence for each seed that diverged: of which run, where and why"
     return [f"{name}: seed {run.config.seed + k} diverged in epoch {one['epoch']}, step {one['step']} of {one['phase']}; {one['cause']}"
-            for name, run in runs.items() for k, one in enumerate(run.result.get("diverged", [])) if one]
+            for name, run in runs.items() for k, one in enumerate((run.result or {}).get("diverged", [])) if one]
 
 
 # %%
@@ -287,6 +293,33 @@ def tiny_note(config: Config) -> str:  # Markdown
     "What stands in place of a table where networks are too small to mean anything"
     return (f"These networks are tiny: they show that all is wired up, and their numbers mean nothing, so none is printed. "
             f"`papermill nbs/{config.task}.ipynb out.ipynb -p scale small` trains some that learn, and prints their table beside the paper's.\n")
+
+
+# %% [markdown]
+# And a sentence that says what was found: how far the sparse network is from its dense twin, and from a guess that never looks.
+
+# %%
+#| export
+def finding(
+    task: Task,
+    runs: dict[str, Run],  # of `train_three`
+    digits: int = 1,  # after the decimal point
+) -> str:
+    "What a run shows, in words"
+    ends = {name: [v for v in runs[name].result["phases"]["train"][task.metric] if v is not None] for name in ("plain", "sparse")}
+    if not all(ends.values()):
+        return "Every network of one kind diverged, so there is nothing to compare."
+    dense, sparse = (sum(values) / len(values) for values in ends.values())
+    words = [f"With {100 * task.config.sparsity:g} % of its weights zero the network reaches {sparse:.{digits}f}, {sparse / dense:.2f} times its dense twin's {dense:.{digits}f} ({task.label}, lower is better)."]
+    if task.learned is not None:
+        name, share = task.learned
+        limit = task.limits()[name]
+        words.append(f"The guess {name!r} has {limit:.{digits}f}: " + ("the sparse network has learned." if sparse < share * limit else "the sparse network has not learned."))
+    return " ".join(words)
+
+
+# %%
+print(finding(task, runs, 3))
 
 
 # %%
@@ -309,7 +342,7 @@ def report(
     for name, last in results.items():
         lines.append(f"| {names[name]} | {summary(last[task.metric], digits)} | {_printed(paper.get(name))} | {costs(last)} |")
     limits = ", ".join(f"{name}: {value:.{digits}f}" for name, value in task.limits().items())
-    parts = [tiny_note(config).rstrip()] if config.scale == "tiny" else ["\n".join(lines), limits]
+    parts = [tiny_note(config).rstrip()] if config.scale == "tiny" else ["\n".join(lines), limits, finding(task, runs, digits)]
     text = "\n\n".join(filter(None, [*parts, *diverged_seeds(runs)])) + "\n"
     write_whole(runs["sparse"].path / "table.md", lambda path: path.write_text(text, encoding="utf-8"))
     return text

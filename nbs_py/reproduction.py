@@ -232,7 +232,7 @@ for number in ("1", "4", "8"):
 # ## 10. How the strength was chosen
 #
 # The paper gives one λ to all conditions. A strength that suits the torus need not suit L1, whose best may be ten times as large. Our rule: the same grid for each, chosen on a seed that is not reported. This is what
-# each condition chose in [navigation](navigation.ipynb):
+# each condition chose in [navigation](navigation.ipynb), at its first small scale:
 
 # %%
 for row in load_results("navigation_small"):

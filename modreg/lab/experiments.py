@@ -4,13 +4,15 @@
 
 # %% auto #0
 __all__ = ['DENSE', 'PLAIN', 'CONDITIONS', 'train_three', 'result_names', 'plot_learning', 'load_model', 'recurrent_weights',
-           'summary', 'large', 'costs', 'diverged_seeds', 'tiny_note', 'report', 'study', 'load_results',
+           'summary', 'large', 'costs', 'diverged_seeds', 'tiny_note', 'finding', 'report', 'study', 'load_results',
            'setting_name', 'condition_table', 'plot_conditions', 'plot_sparsity']
 
 # %% ../../nbs/experiments.ipynb #e56760d5
 import json
 import math
 from collections.abc import Iterator, Sequence
+import warnings
+from collections.abc import Iterator
 from dataclasses import replace
 from importlib.resources import files
 from typing import TYPE_CHECKING, Annotated, Any
@@ -93,7 +95,9 @@ def load_model(
     run: Run,
     phase: Annotated[str, OneOf(("train", "lottery"))] = "train",  # "train" or "lottery"
 ) -> nn.Module:
-    "The networks of all seeds as one module, with the weights at the end of a phase"
+    "The networks of all seeds as one module, with the weights at the end of a phase; a warning names seeds that diverged, whose networks mean nothing"
+    for said in diverged_seeds({run.path.name: run}):
+        warnings.warn(f"{said}; what this seed's network says means nothing", stacklevel=2)
     model = task.model(task.generators("weights", phase)).to(task.config.device)
     weights = run.weights(phase)
     model.load_state_dict({name: weights[name] for name in model.state_dict()})
@@ -118,7 +122,9 @@ def summary(
     values: list[Any],  # a number for each seed, None for one that diverged
     digits: Annotated[int, Within(0, 15)] = 1,  # after the decimal point
 ) -> str:
-    "Mean ± standard deviation, and each value; a seed that diverged is named"
+    "Mean ± standard deviation, and each value; a seed that diverged is named; ValueError if there are no seeds"
+    if not values:
+        raise ValueError("values are of no seeds, so they have no mean; give a number, or None, for each of at least one")
     finite = torch.tensor([v for v in values if v is not None], dtype=torch.float64)
     spread = f" ± {finite.std():.{digits}f}" if len(finite) > 1 else ""
     mean = f"{finite.mean():.{digits}f}{spread}" if len(finite) else "–"
@@ -163,7 +169,7 @@ def diverged_seeds(
 ) -> list[str]:
     "A sentence for each seed that diverged: of which run, where and why"
     return [f"{name}: seed {run.config.seed + k} diverged in epoch {one['epoch']}, step {one['step']} of {one['phase']}; {one['cause']}"
-            for name, run in runs.items() for k, one in enumerate(run.result.get("diverged", [])) if one]
+            for name, run in runs.items() for k, one in enumerate((run.result or {}).get("diverged", [])) if one]
 
 # %% ../../nbs/experiments.ipynb #cb02db57
 @checked
@@ -173,6 +179,24 @@ def tiny_note(config: Config) -> str:  # Markdown
             f"`papermill nbs/{config.task}.ipynb out.ipynb -p scale small` trains some that learn, and prints their table beside the paper's.\n")
 
 # %% ../../nbs/experiments.ipynb #5aab6c8c
+def finding(
+    task: Task,
+    runs: dict[str, Run],  # of `train_three`
+    digits: int = 1,  # after the decimal point
+) -> str:
+    "What a run shows, in words"
+    ends = {name: [v for v in runs[name].result["phases"]["train"][task.metric] if v is not None] for name in ("plain", "sparse")}
+    if not all(ends.values()):
+        return "Every network of one kind diverged, so there is nothing to compare."
+    dense, sparse = (sum(values) / len(values) for values in ends.values())
+    words = [f"With {100 * task.config.sparsity:g} % of its weights zero the network reaches {sparse:.{digits}f}, {sparse / dense:.2f} times its dense twin's {dense:.{digits}f} ({task.label}, lower is better)."]
+    if task.learned is not None:
+        name, share = task.learned
+        limit = task.limits()[name]
+        words.append(f"The guess {name!r} has {limit:.{digits}f}: " + ("the sparse network has learned." if sparse < share * limit else "the sparse network has not learned."))
+    return " ".join(words)
+
+# %% ../../nbs/experiments.ipynb #eaf53252
 @checked
 def report(
     task: Task,
@@ -191,7 +215,7 @@ def report(
     for name, last in results.items():
         lines.append(f"| {names[name]} | {summary(last[task.metric], digits)} | {_printed(paper.get(name))} | {costs(last)} |")
     limits = ", ".join(f"{name}: {value:.{digits}f}" for name, value in task.limits().items())
-    parts = [tiny_note(config).rstrip()] if config.scale == "tiny" else ["\n".join(lines), limits]
+    parts = [tiny_note(config).rstrip()] if config.scale == "tiny" else ["\n".join(lines), limits, finding(task, runs, digits)]
     text = "\n\n".join(filter(None, [*parts, *diverged_seeds(runs)])) + "\n"
     write_whole(runs["sparse"].path / "table.md", lambda path: path.write_text(text, encoding="utf-8"))
     return text
