@@ -27,9 +27,8 @@
 #| export
 import json
 import math
-from collections.abc import Iterator, Sequence
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from importlib.resources import files
 from typing import TYPE_CHECKING, Annotated, Any

@@ -1,9 +1,6 @@
 """Every public function answers to a spoiled argument with words, or with a right result; `tests/fuzz.py` says how."""
 
-import random
-
 import fuzz
-import pytest
 import recipes
 
 EXEMPT = {  # public names that are not called with arguments of people's own

@@ -10,9 +10,8 @@ __all__ = ['DENSE', 'PLAIN', 'CONDITIONS', 'train_three', 'result_names', 'plot_
 # %% ../../nbs/experiments.ipynb #e56760d5
 import json
 import math
-from collections.abc import Iterator, Sequence
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from importlib.resources import files
 from typing import TYPE_CHECKING, Annotated, Any
