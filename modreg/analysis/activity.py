@@ -320,7 +320,7 @@ def waves(
     phase = angles @ torch.tensor(half, dtype=angles.dtype).T
     return torch.cat([torch.ones(len(angles), 1, dtype=angles.dtype), phase.cos(), phase.sin()], 1)
 
-
+# %% ../../nbs/activity.ipynb #e7078e52
 def decoding_score(
     angles: Tensor,  # (T, k) in rad; times with nan are left out
     target: Tensor,  # what they should tell (T, c); for an angle its cosine and sine
@@ -404,7 +404,7 @@ def hidden_states(
         raise TypeError(f"{type(layer).__name__} gives no pair of states and last state; give a recurrent layer such as nn.RNN, nn.GRU or modreg.RNN, and inputs that are a tensor")
     return found[0]
 
-
+# %% ../../nbs/activity.ipynb #ca9df06e
 @torch.no_grad()
 def run_states(
     task: Task,
