@@ -36,7 +36,8 @@ import torch
 from torch import Tensor
 
 from modreg.geometry.finite import checked_distances
-from modreg.geometry.manifolds import Manifold, check_whole, manifold
+from modreg.geometry.arguments import Count, check
+from modreg.geometry.manifolds import Manifold, manifold
 from modreg.lab.studies import base, find_task, keep, value
 from modreg.lab.training import Phase, Task
 
@@ -167,7 +168,7 @@ def farthest_landmarks(
     n: int = 250,  # how many at most
 ) -> tuple[Tensor, Tensor, float]:  # indices (n,) int64, distances between them (n, n) float64, and the cover: the greatest distance of a point from the nearest
     "Points that stand for all, each the farthest from those before it; fewer than `n` if the rest would be copies"
-    check_whole(landmarks=n)
+    check("landmarks", n, Count)
     count, row, _ = _rows(points, space)
     chosen, rows, apart = [0], [row(0)], row(0).copy()
     while len(chosen) < min(n, count) and apart.max() > 0:
@@ -323,6 +324,23 @@ def persistent_homology(
     else:
         bars = _gudhi(distances, degree, field, threshold, memory)
     return Homology(_sorted(bars), field, threshold, cover, chosen)
+
+
+# %%
+#| export
+#| fold Cocycles, for the chapter activity
+def bars_with_cocycles(
+    distances: Tensor,  # (n, n)
+    field: int,  # a prime p up to 127
+    threshold: float,  # greatest distance to look at
+    memory: float = 4.0,  # GiB that may be taken
+) -> tuple[Tensor, list[Tensor]]:  # births and deaths of loops (k, 2), the longest first, and for each a cocycle: rows of two points and a coefficient (m, 3) int64
+    "Loops with what measures them: a number modulo p for each pair of points that are near, which adds up to 0 round every triangle and to something else round the loop"
+    _check_field(field)
+    found = _ripser(checked_distances(distances).numpy(), 1, field, threshold, memory, cocycles=True)
+    bars, cocycles = torch.from_numpy(found["dgms"][1]).double(), found["cocycles"][1]
+    order = (bars[:, 0] - bars[:, 1]).argsort(stable=True)
+    return bars[order], [torch.from_numpy(numpy.asarray(cocycles[k], dtype=numpy.int64).reshape(-1, 3)) for k in order.tolist()]
 
 
 # %% [markdown]
@@ -531,7 +549,7 @@ def betti_band(
     **options,  # degree, field, landmarks, threshold, engine, memory
 ) -> dict[str, Any]:  # `betti` of each degree, the `low`est and `high`est numbers of as many resamples as `level` says; `width` of the band, `longer_than`
     "Betti numbers at a stated threshold, with a bootstrap band"
-    check_whole(resamples=resamples)
+    check("resamples", resamples, Count)
     if not 0 < level < 1:
         raise ValueError(f"level is {level!r}; give a share between 0 and 1")
     points = torch.as_tensor(points)
