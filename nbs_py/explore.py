@@ -34,11 +34,12 @@ import json
 from collections.abc import Callable
 from functools import cache
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import torch
 from torch import Tensor
 
+from modreg.geometry.arguments import Shape, checked
 from modreg.lab.experiments import load_results
 from modreg.geometry.inhibitors import inhibitor
 from modreg.geometry.manifolds import KleinBottle, Torus, plot_from_point
@@ -96,6 +97,7 @@ _PAGE = """<div class="modreg-explore" data-name="{name}"><img alt="{question}" 
 
 # %%
 #| export
+@checked
 class Explorer:
     "A figure that is a small program, with a picture where no program can run"
 
@@ -157,6 +159,7 @@ def _widget_class(name: str) -> type:
 
 # %%
 #| export
+@checked
 def inhibitor_shapes() -> Explorer:
     "Inhibitors with their parameters, their formula, and the coefficient matrix on a circle"
 
@@ -185,6 +188,7 @@ inhibitor_shapes()
 
 # %%
 #| export
+@checked
 def neighbourhoods() -> Explorer:
     "A neuron on a manifold in space, the price of its connections, and what is left of its weights"
 
@@ -210,6 +214,7 @@ neighbourhoods()
 
 # %%
 #| export
+@checked
 def glued_square() -> Explorer:
     "A disc on the torus or the Klein bottle, as a square with glued edges and in space"
 
@@ -242,6 +247,7 @@ for space, height in ((Torus(), 3.0), (KleinBottle(), 7.0)):
 
 # %%
 #| export
+@checked
 def covering() -> Explorer:
     "A walk in the plane, and the same walk on the surface that it covers"
 
@@ -313,6 +319,7 @@ def _trained_embedding(name: str, steps: int) -> Tensor:
     return points.detach()
 
 
+@checked
 def embedding_training() -> Explorer:
     "Neurons on the torus that move down the gradient of the penalty"
 
@@ -338,9 +345,18 @@ embedding_training()
 
 # %%
 #| export
+def _numbers() -> dict[str, Any]:
+    "Weights and paths of the networks in the figures; they come with the project, and not with an installation of the package"
+    found: Any = load_results("explore")
+    if not found:
+        raise FileNotFoundError("the numbers of this figure are not installed, since they are half a megabyte that only the book needs: run it from a copy of the project, where modreg/data/explore.json is")
+    return found
+
+
+@checked
 def pruning_steps() -> Explorer:
     "The wiring that survives in a trained network, step by step, and its error"
-    data = load_results("explore")["pruned"]
+    data = _numbers()["pruned"]
 
     def picture(figure: "Figure") -> None:
         ax = figure.subplots()
@@ -369,12 +385,13 @@ def _tensor(text: str, dtype: torch.dtype, *shape: int) -> Tensor:
     return torch.frombuffer(bytearray(base64.b64decode(text)), dtype=dtype).reshape(shape).float()
 
 
+@checked
 @torch.no_grad()
 def follow(
-    path: Tensor,  # positions (T + 1, 2) in m, in strides like those of training
+    path: Annotated[Tensor, Shape("T1 2", "float", finite=True)],  # positions (T + 1, 2) in m, in strides like those of training
 ) -> Tensor:  # where the network believes to be after each step (T, 2) in m
     "What the network of the figure `path_integration` makes of a path, computed here"
-    data = load_results("explore")["dense"]
+    data = _numbers()["dense"]
     config = NavigationConfig(scale="small", device="cpu", seeds=1, hidden=data["neurons"], place_cells=data["cells"])
     model, cells = PathIntegrator(config, torch.Generator()), PlaceCells(data["cells"], [torch.Generator()])
     cells.centres = _tensor(data["centres"], torch.float32, 1, data["cells"], 2)
@@ -385,7 +402,7 @@ def follow(
 
 def _loop(turns: float = 1.0) -> Tensor:
     "A round path of 0.35 m radius (T + 1, 2), in strides like those of training"
-    data = load_results("explore")["dense"]
+    data = _numbers()["dense"]
     stride = 1.25 * data["speed"] * data["dt"] / 0.35
     angle = torch.arange(0, turns * 2 * torch.pi, stride)
     return 0.35 * torch.stack([-angle.cos(), angle.sin()], -1)
@@ -393,6 +410,7 @@ def _loop(turns: float = 1.0) -> Tensor:
 
 # %%
 #| export
+@checked
 def path_integration() -> Explorer:
     "Draw a path and watch a trained network follow it"
 
@@ -403,7 +421,7 @@ def path_integration() -> Explorer:
         ax.set(xlim=(-1.1, 1.1), ylim=(-1.1, 1.1), aspect="equal", xlabel="east (m)", ylabel="north (m)")
         ax.legend(frameon=False)
 
-    data = load_results("explore")["dense"]
+    data = _numbers()["dense"]
     return Explorer("path_integration", "Draw a path in the box. How far does the network follow you before it is lost?", picture, data)
 
 

@@ -36,12 +36,14 @@ from functools import cache, cached_property, partial
 from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
+from typing import Annotated
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from modreg.layers.recurrent import _ACTIVATIONS, _SLOPES, ElmanFunction, ElmanWeights, Linear, _checked_sizes, _expect, _is_plain, _linear, _suffixes, first_derivatives
+from modreg.geometry.arguments import Count, OneOf, Shape, Whole, Within, checked
+from modreg.layers.recurrent import _ACTIVATIONS, _SLOPES, ElmanFunction, ElmanWeights, Linear, _expect, _is_plain, _linear, _suffixes, first_derivatives
 
 # %%
 #| hide
@@ -117,7 +119,7 @@ test_close(naive_product(weight, states), weight @ states, eps=1e-12)
 #
 # 1. *States stand in columns*, (neurons, batch): a row is a neuron's state over the whole batch, in one piece, and eight of its numbers are multiplied at once.
 # 2. *Sums stay in registers* until all weights of a row are through. Where four rows have their weights in the same columns, a row of states is even read once for all four.
-# 3. *Panels*: the columns of $W$ are taken some at a time, so that the states which they want fit into one of the processor's caches, however wide the network. But each panel costs a row the way of its sums into registers and back, so the fewer weights there are, the wider are the panels.
+# 3. *Panels*: the columns of $W$ are taken some at a time, so that the states which they want fit into one of the processor's caches, however wide the network. But each panel costs a row the way of its sums into registers and back, so the fewer weights there are, the wider are the panels; and where a panel would hold hardly any of a row, there are none.
 #
 # So the weights are stored panel by panel, and row by row within a panel, as in the usual *compressed sparse rows*; or, in place of single rows, in *4×1 blocks*: sets of four rows that are as alike as can be, with a value in each for every column.
 
@@ -125,7 +127,7 @@ test_close(naive_product(weight, states), weight @ states, eps=1e-12)
 #| export
 STRIP = 104  # floats of the widest strip of a batch
 
-
+@checked
 @dataclass(frozen=True, eq=False)
 class Pattern:
     "Where a matrix may differ from zero, panel by panel and row by row, or by blocks of 4 rows and 1 column"
@@ -151,10 +153,10 @@ class Pattern:
     @classmethod
     def of(
         cls,
-        mask: Tensor,  # True where a weight may differ from zero (rows, columns); of replicas (S, rows, columns), for one matrix with theirs along its diagonal
+        mask: Annotated[Tensor, Shape(empty=True)],  # True where a weight may differ from zero (rows, columns); of replicas (S, rows, columns), for one matrix with theirs along its diagonal
         transposed: bool = False,  # make the pattern of the transposed matrix, with its index into the matrix itself
         rows_per_set: int = 1,  # 1, or 4, a divisor of the number of rows
-        batch: int = STRIP,  # states at once: panels are wider for few
+        batch: Count = STRIP,  # states at once: panels are wider for few
     ) -> "Pattern":
         "The pattern of a mask; ValueError if it is neither a matrix nor those of replicas"
         replicas, height, width = _checked_mask_shape(mask)
@@ -166,13 +168,13 @@ class Pattern:
     @classmethod
     def from_edges(
         cls,
-        rows: Tensor,  # the neuron that an edge leads to (n,), whole numbers
-        columns: Tensor,  # the neuron that it comes from (n,)
-        shape: tuple[int, int],  # of the whole matrix, which is never made
+        rows: Annotated[Tensor, Shape("n", "int", empty=True)],  # the neuron that an edge leads to (n,), whole numbers
+        columns: Annotated[Tensor, Shape("n", "int", empty=True)],  # the neuron that it comes from (n,)
+        shape: tuple[Whole, Whole],  # of the whole matrix, which is never made
         transposed: bool = False,  # make the pattern of the transposed matrix, for the same edges
         rows_per_set: int = 1,  # 1, or 4, a divisor of the number of rows
-        replicas: int = 1,  # the matrix consists of so many of one shape along its diagonal
-        batch: int = STRIP,  # states at once: panels are wider for few
+        replicas: Count = 1,  # the matrix consists of so many of one shape along its diagonal
+        batch: Count = STRIP,  # states at once: panels are wider for few
     ) -> "Pattern":
         "The pattern of a list of edges in any order, each but once; its memory grows with the edges. ValueError if they are not such a list"
         i, j, shape = _checked_edges(rows, columns, shape, transposed, rows_per_set, replicas)
@@ -219,6 +221,8 @@ def _panel(weights: int, sets: int, width: int, batch: int) -> int:
     "Columns of a panel, as few as hold enough weights of a row"
     narrow = STRIP / min(max(1, batch), STRIP)
     columns = ENOUGH * narrow**0.5 * sets * width / max(1, weights)
+    if columns > 5 * PANEL[1] * narrow:
+        return width  # four weights or fewer in the widest panel: there would be more panels to look into than weights
     return math.ceil(min(max(columns, PANEL[0] * narrow), PANEL[1] * narrow))
 
 
@@ -398,7 +402,7 @@ def _run_steps(matrix: "SparseMatrix", states: Tensor, nonlinearity: str) -> Ten
     kernels, batch = _kernels(), states.shape[-1]
     if kernels is None or not _is_light(matrix.pattern, batch) or len(states) < 2 or not states.numel():
         for before, out in pairwise(states):
-            _ACTIVATIONS[nonlinearity](matrix.add_(before, out), out)
+            _ACTIVATIONS[nonlinearity](_add_product(matrix, before, out), out)
         return states
     _check_product(matrix, states[0], states[1])
     filled = _filled(states, batch).contiguous()
@@ -409,10 +413,10 @@ def _run_steps(matrix: "SparseMatrix", states: Tensor, nonlinearity: str) -> Ten
 
 # %%
 #| export
+@checked
 @dataclass(frozen=True, eq=False)
 class SparseMatrix:
     "A matrix of its surviving weights"
-
     pattern: Pattern
     values: Tensor  # (n, 1 or 4), in the pattern's order
 
@@ -420,7 +424,7 @@ class SparseMatrix:
     def at(
         cls,
         pattern: Pattern,
-        weight: Tensor,  # the matrix that the mask of the pattern is of, or the values of its edges (n,)
+        weight: Annotated[Tensor, Shape("...", "float", empty=True)],  # the matrix that the mask of the pattern is of, or the values of its edges (n,)
     ) -> "SparseMatrix":
         "The weights of a pattern; TypeError in half precision, ValueError if they are not as many as they should be"
         return cls(pattern, _values(pattern, weight))
@@ -428,9 +432,9 @@ class SparseMatrix:
     @classmethod
     def of(
         cls,
-        weight: Tensor,  # (rows, columns), dense or a sparse tensor of torch
+        weight: Annotated[Tensor, Shape("rows columns", "any", empty=True)],  # (rows, columns), dense or a sparse tensor of torch
         rows_per_set: int = 1,  # this and `batch` as for `Pattern.of`
-        batch: int = STRIP,
+        batch: Count = STRIP,
     ) -> "SparseMatrix":
         "The weights that are not zero"
         weight = weight.detach().cpu()
@@ -458,8 +462,8 @@ class SparseMatrix:
 
     def add_(
         self,
-        states: Tensor,  # (columns, batch), or of some steps (T, columns, batch)
-        out: Tensor,  # (rows, batch) or (T, rows, batch), in one piece; changed in place
+        states: Annotated[Tensor, Shape(kind="float", empty=True)],  # (columns, batch), or of some steps (T, columns, batch)
+        out: Annotated[Tensor, Shape(kind="float", empty=True)],  # (rows, batch) or (T, rows, batch), in one piece; changed in place
     ) -> Tensor:  # `out`
         "Add the product with `states` to `out`; ValueError if they don't fit together, or `out` lies in pieces"
         return _add_product(self, states, out)
@@ -482,7 +486,7 @@ for dtype, eps in ((torch.float32, 1e-3), (torch.float64, 1e-10)):
 # ## Which is quickest? Ask the machine
 #
 # With few zeros, another way may win: torch's own sparse rows, or the dense product. Where the lines cross depends on the processor. So nothing is decided by a constant: the ways that there are run three times or more each, and the
-# quickest is kept.
+# quickest is kept. Blocks of neighbours, of which this chapter tells below, are one way more: torch multiplies them as *block-sparse rows*, which gains nothing on a processor, and is there for a GPU.
 
 # %%
 #| export
@@ -499,11 +503,13 @@ def _times(calls: tuple[Callable[[], object], ...], least: int, most: int) -> li
     return list(zip(*times[1:], strict=True))
 
 
-def median_time(*calls: Callable[[], object], rounds: int = 3) -> list[float]:  # seconds
+@checked
+def median_time(*calls: Callable[[], object], rounds: Annotated[int, Within(1, 10**6)] = 3) -> list[float]:  # seconds
     "Median times of calls"
     return [sorted(seconds)[rounds // 2] for seconds in _times(calls, rounds, rounds)]
 
 
+@checked
 def least_time(*calls: Callable[[], object]) -> list[float]:  # seconds
     "Least times of calls: what else a machine does can only make them longer"
     return [min(seconds) for seconds in _times(calls, 3, 25)]
@@ -511,9 +517,6 @@ def least_time(*calls: Callable[[], object]) -> list[float]:  # seconds
 
 # %%
 #| export
-DOUBT = 0.95  # of the dense time, which another way must beat, or be let go
-
-
 def _dense_product(weight: Tensor, states: Tensor, out: Tensor) -> Tensor:
     "Add the product with `states` to `out`, at one step or at some"
     if states.dim() == 3 and states.shape[2] == 1:  # steps are then a batch
@@ -523,40 +526,72 @@ def _dense_product(weight: Tensor, states: Tensor, out: Tensor) -> Tensor:
     return torch.addmm(out, weight, states, out=out)
 
 
-def _ways(weight: Tensor, batch: int) -> dict[str, Callable[[Tensor, Tensor], Tensor]]:
+def _by_rows(matrix: Tensor, states: Tensor, out: Tensor) -> Tensor:
+    "The same by sparse rows of torch, single or of blocks"
+    for state, sum_ in zip(states, out, strict=True) if states.dim() == 3 else [(states, out)]:
+        torch.addmm(sum_, matrix, state, out=sum_)
+    return out
+
+
+def _ways(weight: Tensor, batch: int, blocks: Tensor | None = None) -> dict[str, Callable[[Tensor, Tensor], Tensor]]:
     "The ways to multiply by a matrix here, by name: functions of states (columns, batch) and out (rows, batch), or of some steps of them"
-    matrix = SparseMatrix.of(weight, batch=batch)
+    matrix, device = SparseMatrix.of(weight, batch=batch), weight.device
     weight = matrix.dense()
-
-    def by_torch(states, out):
-        if states.dim() == 2:
-            return torch.addmm(out, matrix._torch, states, out=out)
-        for state, sum_ in zip(states, out, strict=True):
-            torch.addmm(sum_, matrix._torch, state, out=sum_)
-        return out
-
-    ways = {"dense": partial(_dense_product, weight), "torch": by_torch}
-    if _kernels() is not None:
-        ways |= {"rows": matrix.add_} | ({"4x1": SparseMatrix.of(weight, 4, batch).add_} if len(weight) % 4 == 0 else {})
-    return ways
+    ways = {"dense": partial(_dense_product, weight.to(device)), "torch": partial(_by_rows, matrix._torch.to(device))}
+    if _kernels() is not None and device.type == "cpu":
+        ways |= {"rows": partial(_add_product, matrix)} | ({"4x1": partial(_add_product, SparseMatrix.of(weight, 4, batch))} if len(weight) % 4 == 0 else {})
+    return ways | ({} if blocks is None else {"blocks": _block_product(weight.to(device), blocks)})
 
 
 # %%
 #| export
+def _block_product(weight: Tensor, blocks: Tensor) -> Callable[[Tensor, Tensor], Tensor]:
+    "The product by block-sparse rows of torch, of neurons that are put side by side with those of their block"
+    counts, order = blocks.bincount(), blocks.argsort(stable=True)
+    size, place = int(counts.max()), torch.empty_like(order)
+    place[order] = blocks[order] * size + torch.arange(len(order), device=order.device) - (counts.cumsum(0) - counts)[blocks[order]]
+    place, n = place.to(weight.device), len(counts) * size
+    with _beta():
+        matrix = weight.new_zeros(n, n).index_put_((place[:, None], place), weight).to_sparse_bsr((size, size))
+
+    def multiply(states, out):
+        for state, sum_ in zip(states, out, strict=True) if states.dim() == 3 else [(states, out)]:
+            moved = state.new_zeros(n, state.shape[1]).index_copy_(0, place, state)
+            sum_.add_(torch.addmm(torch.zeros_like(moved), matrix, moved)[place])
+        return out
+
+    return multiply
+
+
+def _waited(way: Callable, states: Tensor, out: Tensor) -> None:
+    "A product that is done when this returns"
+    way(states, out)
+    if out.is_cuda:
+        torch.cuda.synchronize()
+
+
+# %%
+#| export
+DOUBT = 0.95  # of the dense time, which another way must beat, or be let go
+
+
 def _first(times: list[float], names: Iterable[str]) -> str:
     "The name of the least time, where the dense way has the benefit of the doubt"
     return min(zip(times, names, strict=True), key=lambda pair: pair[0] * (DOUBT if pair[1] == "dense" else 1))[1]
 
 
+@checked
 def fastest(
-    weight: Tensor,  # (rows, columns)
-    batch: int,  # states at once
+    weight: Annotated[Tensor, Shape("rows columns", "any")],  # (rows, columns)
+    batch: Count,  # states at once
+    blocks: Annotated[Tensor, Shape("N", "int", least=0, most=10**6)] | None = None,  # of a square matrix, the block of each neuron, as by `geometric_blocks`: then `blocks` is one way more
 ) -> tuple[str, Callable[[Tensor, Tensor], Tensor]]:  # its name, and a function of states (columns, batch) and out (rows, batch), or of some steps of them, which adds the product to out
-    "The fastest of the ways to multiply by a matrix here: `dense`, `torch` (its sparse rows), and this chapter's `rows` and, where their number allows it, blocks of `4x1`"
-    _checked_sizes(batch=batch)
-    ways, values = _ways(weight, batch), weight.values() if weight.layout == torch.sparse_csr else weight
+    "The fastest of the ways to multiply by a matrix where it lies: `dense`, `torch` (its sparse rows), on a processor this chapter's `rows` and, where their number allows it, blocks of `4x1`; ValueError if there are not as many neurons as blocks say"
+    if blocks is not None and weight.shape != (len(blocks), len(blocks)):
+        raise ValueError(f"the weight has shape {tuple(weight.shape)}, and blocks are given for {len(blocks)} neurons; it is a square matrix of as many")
+    ways, values = _ways(weight, batch, blocks), weight.values() if weight.layout == torch.sparse_csr else weight
     states, out = values.new_ones(weight.shape[1], batch), values.new_zeros(weight.shape[0], batch)
-    name = _first(least_time(*(partial(way, states, out) for way in ways.values())), ways)
+    name = _first(least_time(*(partial(_waited, way, states, out) for way in ways.values())), ways)
     return name, ways[name]
 
 
@@ -607,7 +642,7 @@ def _bias(weights: dict[str, Tensor], end: str) -> Tensor:
 #| export
 def _run_by(product: Callable, states: Tensor, nonlinearity: str) -> Tensor:
     "Replace the drives of a recurrence by its states, by any product"
-    matrix = getattr(product, "__self__", None)
+    matrix = product.args[0]
     if isinstance(matrix, SparseMatrix):
         return _run_steps(matrix, states, nonlinearity)
     for before, out in pairwise(states):
@@ -622,7 +657,7 @@ def _fastest_layer(w_x: Tensor, w_h: Tensor, nonlinearity: str, batch: int) -> t
     "The fastest ways to project the inputs of some steps at once, and to run a recurrence: their names, and functions"
     chosen = []
     for weight, is_recurrent in ((w_x, False), (w_h, True)):
-        ways = _ways(weight, batch)
+        ways = _ways(weight.cpu(), batch)
         dense = ways["dense"].args[0]
         x, states = dense.new_ones(STEPS, dense.shape[1], batch), dense.new_zeros(STEPS + is_recurrent, len(dense), batch)
         runs = {name: partial(_run_by, way, nonlinearity=nonlinearity) if is_recurrent else partial(way, x) for name, way in ways.items()}
@@ -636,19 +671,17 @@ def _fastest_layer(w_x: Tensor, w_h: Tensor, nonlinearity: str, batch: int) -> t
 
 # %%
 #| export
+@checked
 class SparseRNN:
     "A pruned Elman layer that only runs: weights by the names of `torch.nn.RNN`, each in the fastest of its forms"
 
     def __init__(
         self,
-        weights: dict[str, Tensor],  # a state dict of a layer without replicas; dense, or sparse tensors of torch
-        nonlinearity: str = "tanh",  # "tanh" or "relu"
-        batch: int = 1,  # sequences at once, for which the forms are chosen
+        weights: dict[str, Annotated[Tensor, Shape("...", "any", empty=True)]],  # a state dict of a layer without replicas; dense, or sparse tensors of torch
+        nonlinearity: Annotated[str, OneOf(_ACTIVATIONS)] = "tanh",  # "tanh" or "relu"
+        batch: Count = 1,  # sequences at once, for which the forms are chosen
     ):
-        if nonlinearity not in _ACTIVATIONS:
-            raise ValueError(f"nonlinearity={nonlinearity!r}; it is {' or '.join(map(repr, sorted(_ACTIVATIONS)[::-1]))}")
         ends = _endings(weights)
-        _checked_sizes(batch=batch)
         chosen = [_fastest_layer(*(weights[f"weight_{kind}{end}"] for kind in ("ih", "hh")), nonlinearity, batch) for end in ends]
         self.forms = {f"weight_{kind}{end}": way[0] for end, ways in zip(ends, chosen, strict=True) for kind, way in zip(("ih", "hh"), ways, strict=True)}
         self.products = [(projection[1], run[1]) for projection, run in chosen]
@@ -704,8 +737,6 @@ for options in (dict(nonlinearity="relu"), dict(layers=3, bias=False, dtype=torc
     for given in ((x,), (x, h0)):
         for ours, theirs in zip(runs(*given), layer(*given), strict=True):
             test_close(ours, theirs.detach(), eps=1e-4)
-
-# %%
 layer = pruned_rnn(4, 1024, zeros=0.98)
 runs, x = SparseRNN(layer.state_dict(), batch=100), torch.randn(10, 100, 4, generator=generator)
 with torch.no_grad():
@@ -744,9 +775,10 @@ def _compressed_rows(weight: Tensor) -> dict[str, Tensor]:
 
 # %%
 #| export
+@checked
 def save_sparse(
     path: str | Path,
-    weights: dict[str, Tensor],  # a state dict; dense, or sparse tensors of torch
+    weights: dict[str, Annotated[Tensor, Shape("...", "any", empty=True)]],  # a state dict; dense, or sparse tensors of torch
 ) -> None:
     "Write weights to a safetensors file, matrices with more than half zeros as compressed rows; TypeError for what is no tensor, ValueError if parts of a matrix would take another's name"
     from safetensors.torch import save_file
@@ -771,6 +803,7 @@ def save_sparse(
 
 # %%
 #| export
+@checked
 def load_sparse(
     path: str | Path,
 ) -> dict[str, Tensor]:  # weights by name; those that were written as compressed rows are sparse tensors of torch
@@ -834,6 +867,7 @@ def _gradient_of(weight: Tensor, pattern: Pattern, errors: Tensor, states: Tenso
     return torch.zeros_like(weight).view(-1).index_copy_(0, pattern.index[:, 0], inner).view_as(weight)
 
 
+@checked
 def patterns_of(
     mask: Tensor,  # True where a weight stays, (M, N) or (S, M, N)
     batch: int = STRIP,  # states at once, as for `Pattern.of`
@@ -885,7 +919,7 @@ class SparseElmanFunction(torch.autograd.Function):
         rows = _in_rows(states, replicas)
         rows[:, 0], rows[:, 1:] = h0, projected  # the drives stand where states will be
         for before, out in pairwise(states):
-            _ACTIVATIONS[nonlinearity](matrix.add_(before, out), out)
+            _ACTIVATIONS[nonlinearity](_add_product(matrix, before, out), out)
         handed_out = handed_out and any(ctx.needs_input_grad)
         if handed_out:  # as `ElmanFunction` does
             projected.copy_(rows[:, 1:])
@@ -908,7 +942,7 @@ class SparseElmanFunction(torch.autograd.Function):
             rows[:, -1] += grad_last
         for t in range(len(states) - 1, 0, -1):
             _SLOPES[ctx.nonlinearity](errors[t], states[t], errors[t])
-            back.add_(errors[t], errors[t - 1])
+            _add_product(back, errors[t], errors[t - 1])
         grad_weight = _gradient_of(weight, pattern, errors[1:], states[:-1]) if ctx.needs_input_grad[3] else None
         return None, rows[:, 1:], rows[:, 0], grad_weight, None, None
 
@@ -941,6 +975,7 @@ for nonlinearity in ("relu", "tanh"):
 
 # %%
 #| export
+@checked
 @dataclass(frozen=True, eq=False)
 class SparseProduct:
     "A linear map or a recurrence by the weights that a mask leaves; by all weights wherever these would not be enough"
@@ -964,6 +999,7 @@ class SparseProduct:
 
 # %%
 #| export
+@checked
 def use_dense_products(
     module: nn.Module,
     unless: Callable[[], bool] = lambda: False,  # asked only if it multiplies sparsely
@@ -986,14 +1022,14 @@ def _check_masks(model: nn.Module, masks: dict[str, Tensor]) -> None:
 
 # %%
 #| export
+@checked
 def use_sparse_products(
     model: nn.Module,
     masks: dict[str, Tensor],  # True where a weight stays, by name, as `MagnitudePruner.masks`; {} for dense products everywhere
-    batch: int = 1,  # sequences at once
+    batch: Count = 1,  # sequences at once
     chosen: dict[str, bool] | None = None,  # what an earlier call returned, to choose the same without a clock
 ) -> dict[str, bool]:  # by name of each mask: whether its weight is multiplied sparsely; never in layers that are not of this package
     "Let each layer of a model multiply by its surviving weights alone, where that is faster here; call it whenever masks have changed. ValueError or TypeError for a mask that does not fit"
-    _checked_sizes(batch=batch)
     _check_masks(model, masks)
     used, chosen = dict.fromkeys(masks, False), chosen or {}
     for path, layer in model.named_modules():
@@ -1095,15 +1131,13 @@ print(f"{used}; {dense_time / left_time:.1f} times as fast as dense")
 
 # %%
 #| export
+@checked
 @torch.no_grad()
 def geometric_blocks(
-    points: Tensor,  # where the neurons lie (N, coordinates)
-    size: int,  # neurons in a block; the last may have fewer
+    points: Annotated[Tensor, Shape("N coordinates", finite=True)],  # where the neurons lie (N, coordinates)
+    size: Count,  # neurons in a block; the last may have fewer
 ) -> Tensor:  # the block of each neuron (N,), numbered so that blocks of similar numbers are near each other
     "Blocks of neighbours: halve the neurons along their widest coordinate, again and again (a k-d tree)"
-    if points.dim() != 2:
-        raise ValueError(f"the points have shape {tuple(points.shape)}; expected (neurons, coordinates)")
-    _checked_sizes(size=size)
     blocks, number, left = torch.empty(len(points), dtype=torch.long), 0, [torch.arange(len(points))]
     while left:
         some = left.pop()
@@ -1120,13 +1154,12 @@ def geometric_blocks(
 
 # %%
 #| export
+@checked
 def filled_blocks(
-    weight: Tensor,  # (N, N)
-    blocks: Tensor,  # the block of each neuron (N,)
+    weight: Annotated[Tensor, Shape("N N")],  # (N, N)
+    blocks: Annotated[Tensor, Shape("N", "int", least=0, most=10**6)],  # the block of each neuron (N,)
 ) -> float:  # share of pairs of blocks
     "How many of the pairs of blocks have a weight between them"
-    if weight.shape != (len(blocks), len(blocks)):
-        raise ValueError(f"the weight has shape {tuple(weight.shape)}, and there are blocks of {len(blocks)} neurons; it is a square matrix of as many")
     count = int(blocks.max()) + 1
     filled = torch.zeros(count, count, dtype=torch.bool)
     i, j = weight.cpu().nonzero(as_tuple=True)
