@@ -162,6 +162,7 @@ assert all(penalty() > 0 for penalty in penalties)
 # | | [attractors](attractors.ipynb) | a ring that holds an angle, by hand and by training |
 # | | [gridcells](gridcells.ipynb) | rate maps, grid scores, and whether the torus brings grid cells |
 # | | [explore](explore.ipynb) | seven figures that are small programs |
+# | | [which_manifold](which_manifold.ipynb) | which space explains a network's wiring, or its activity, and when none does |
 # | | [coverings](coverings.ipynb) | why circle, torus and Klein bottle belong together |
 # | The paper | [reproduction](reproduction.ipynb) | what a faithful reproduction must know |
 # | Machinery | [specs](specs.ipynb) | spaces and inhibitors as text with arguments, read and never run |
