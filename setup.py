@@ -21,7 +21,8 @@ setup(
     license="Apache-2.0",
     keywords=cfg["keywords"].split(),
     packages=find_packages(include=[cfg["lib_path"], f"{cfg['lib_path']}.*"]),
-    package_data={cfg["lib_path"]: ["data/*.json", "data/*.mplstyle", "data/explore/*.js"]},
+    package_data={cfg["lib_path"]: ["data/*.json", "data/*.html", "data/*.mplstyle", "data/explore/*.js"]},
+    entry_points={"console_scripts": cfg["console_scripts"].split()},
     python_requires=f">={cfg['min_python']}",
     install_requires=cfg["requirements"].split(),
     extras_require={key.removesuffix("_requirements"): value.split()

@@ -27,6 +27,7 @@
 #| export
 import json
 import math
+import warnings
 from collections.abc import Iterator
 from dataclasses import replace
 from importlib.resources import files
@@ -35,6 +36,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from modreg.lab.files import write_whole
+from modreg.lab.paper import Cell, paper_cell
 from modreg.lab.runs import Run
 from modreg.lab.settings import Config, suggestion
 from modreg.lab.training import Task, fit
@@ -77,7 +80,7 @@ plt.show()
 
 # %%
 #| export
-DENSE = dict(sparsity=0.0, lottery=False, sparsifier="magnitude", schedule="linear", shares="global", heal=0, block=None, order=None, ticket="redraw", redrawn="dense")
+DENSE = dict(sparsity=0.0, lottery=False, sparsifier="magnitude", schedule="linear", shares="global", heal=0, block=None, order=None, ticket="redraw")
 PLAIN = dict(penalty="none", power=1.0, strength=0.0, ramp="constant", train_embedding=False, embedding_lr=None)
 
 
@@ -85,11 +88,13 @@ def train_three(
     task: type[Task],
     config: Config,
     progress: bool = True,  # show progress bars
-) -> dict[str, Run]:  # `plain`: dense without a penalty; `dense`: dense with it; `sparse`: as `config` says
-    "The run of `config`, and the two that it is measured against"
+) -> dict[str, Run]:  # `plain`: dense without a penalty; `dense`: dense with it, unless `config.twins` is "plain"; `sparse`: as `config` says
+    "The run of `config`, and those that it is measured against"
     dense = replace(config, **DENSE)
-    plain = replace(dense, **PLAIN)
-    return {name: fit(task(c), progress) for name, c in {"plain": plain, "dense": dense, "sparse": config}.items()}
+    configs = {"plain": replace(dense, **PLAIN), "dense": dense, "sparse": config}
+    if config.twins == "plain":
+        del configs["dense"]
+    return {name: fit(task(one), progress) for name, one in configs.items()}
 
 
 # %%
@@ -166,7 +171,9 @@ def load_model(
     run: Run,
     phase: str = "train",  # "train" or "lottery"
 ) -> nn.Module:
-    "The networks of all seeds as one module, with the weights at the end of a phase"
+    "The networks of all seeds as one module, with the weights at the end of a phase; a warning names seeds that diverged, whose networks mean nothing"
+    for said in diverged_seeds({run.path.name: run}):
+        warnings.warn(f"{said}; what this seed's network says means nothing", stacklevel=2)
     model = task.model(task.generators("weights", phase)).to(task.config.device)
     weights = run.weights(phase)
     model.load_state_dict({name: weights[name] for name in model.state_dict()})
@@ -196,58 +203,8 @@ test_eq((name, matrix.shape, places.shape), ("rnn.weight_hh_l0", (32, 32), (32, 
 # %% [markdown]
 # ## Beside the paper
 #
-# The paper's result tables ship with the package. A table belongs to a task and compares controls, spaces, trained embeddings or inhibitors; a row is a sparsity, dense, pruned or as
-# a lottery ticket.
-
-# %%
-#| export
-def paper_tables() -> dict[str, dict[str, Any]]:
-    "The paper's result tables by number, as they were printed"
-    return json.loads((files("modreg") / "data" / "paper_tables.json").read_text(encoding="utf-8"))["tables"]
-
-
-def _tried(config: Config) -> bool:
-    "Whether the paper's method made this network sparse, or none did"
-    return config.sparsifier == "magnitude" and config.shares == "global" and config.power == 1 and config.ramp == "constant" and not config.heal and config.block is None
-
-
-def _column(config: Config) -> tuple[str, str]:
-    "How the caption begins of the paper's table that has this setting, and its column there"
-    if config.penalty != "moduli":
-        return "controls", config.penalty
-    if config.inhibitor != "difference_of_gaussians":
-        known = config.manifold == "torus" and not config.train_embedding
-        return "inhibitors on the torus", config.inhibitor if known else ""
-    if config.train_embedding:
-        return "trained embeddings", f"{config.manifold} trained"
-    return "moduli spaces", config.manifold
-
-
-# %%
-#| export
-def paper_row(
-    config: Config,
-) -> dict[str, dict[str, float]]:  # the paper's `mean` and `std` by result: "plain", "dense", "train", "lottery"; what it has not is left out
-    "What the paper reports for this task, manifold, penalty and sparsity; nothing for what it has not tried"
-    if not _tried(config):
-        return {}
-    caption, column = _column(config)
-    percent = f"{100 * config.sparsity:g}%"
-    labels = {"train": f"{percent} Sparse", "lottery": f"{percent} Lottery"} if config.sparsity else {}
-    wanted = {name: (caption, column, label) for name, label in ({"dense": "0% Sparse"} | labels).items()}
-    wanted["plain"] = ("controls", "none", "0% Sparse")
-    tables = [t for t in paper_tables().values() if t["task"] == config.task]
-    return {name: cells[column] for name, (caption, column, label) in wanted.items()
-            for table in reversed(tables) if table["caption"].startswith(caption)
-            for row, cells in table["rows"].items() if row.startswith(label) and cells.get(column)}
-
-
-# %%
-test_eq(paper_tables()["1"]["task"], "navigation")
-test_eq(paper_row(config), {})  # the paper has no such task
-
-
-# %% [markdown]
+# The paper's number stands beside ours where it has tried the setting ([paper](paper.ipynb)).
+#
 # Mean and standard deviation over seeds, and every seed's own value, so that a failed seed cannot hide in a mean:
 
 # %%
@@ -256,7 +213,9 @@ def summary(
     values: list[float | None],  # one for each seed, None for one that diverged
     digits: int = 1,  # after the decimal point
 ) -> str:
-    "Mean ± standard deviation, and each value; a seed that diverged is named"
+    "Mean ± standard deviation, and each value; a seed that diverged is named; ValueError if there are no seeds"
+    if not values:
+        raise ValueError("values are of no seeds, so they have no mean; give a number, or None, for each of at least one")
     finite = torch.tensor([v for v in values if v is not None], dtype=torch.float64)
     spread = f" ± {finite.std():.{digits}f}" if len(finite) > 1 else ""
     mean = f"{finite.mean():.{digits}f}{spread}" if len(finite) else "–"
@@ -280,11 +239,11 @@ def _mean(values: list[float | None]) -> float:
     return math.inf if None in values else sum(values) / len(values)
 
 
-def _printed(cell: dict[str, float | None] | None) -> str:
+def _printed(cell: Cell | None) -> str:
     "A cell of the paper's tables; some have no deviation"
     if cell is None:
         return "–"
-    return f"{cell['mean']}" if cell["std"] is None else f"{cell['mean']} ± {cell['std']}"
+    return f"{cell.mean}" if cell.std is None else f"{cell.mean} ± {cell.std}"
 
 
 def large(number: float) -> str:
@@ -304,8 +263,51 @@ def costs(
     return f"{large(_mean(last['inference']))}, {large(_mean(last['training']))}"
 
 
+def diverged_seeds(
+    runs: dict[str, Run],
+) -> list[str]:
+    "A sentence for each seed that diverged: of which run, where and why"
+    return [f"{name}: seed {run.config.seed + k} diverged in epoch {one['epoch']}, step {one['step']} of {one['phase']}; {one['cause']}"
+            for name, run in runs.items() for k, one in enumerate((run.result or {}).get("diverged", [])) if one]
+
+
 # %%
 test_eq([large(number) for number in (12.0, 4300, 5.25e6)], ["12", "4.3 k", "5.25 M"])
+
+
+# %%
+#| export
+def tiny_note(config: Config) -> str:  # Markdown
+    "What stands in place of a table where networks are too small to mean anything"
+    return (f"These networks are tiny: they show that all is wired up, and their numbers mean nothing, so none is printed. "
+            f"`papermill nbs/{config.task}.ipynb out.ipynb -p scale small` trains some that learn, and prints their table beside the paper's.\n")
+
+
+# %% [markdown]
+# And a sentence that says what was found: how far the sparse network is from its dense twin, and from a guess that never looks.
+
+# %%
+#| export
+def finding(
+    task: Task,
+    runs: dict[str, Run],  # of `train_three`
+    digits: int = 1,  # after the decimal point
+) -> str:
+    "What a run shows, in words"
+    ends = {name: [v for v in runs[name].result["phases"]["train"][task.metric] if v is not None] for name in ("plain", "sparse")}
+    if not all(ends.values()):
+        return "Every network of one kind diverged, so there is nothing to compare."
+    dense, sparse = (sum(values) / len(values) for values in ends.values())
+    words = [f"With {100 * task.config.sparsity:g} % of its weights zero the network reaches {sparse:.{digits}f}, {sparse / dense:.2f} times its dense twin's {dense:.{digits}f} ({task.label}, lower is better)."]
+    if task.learned is not None:
+        name, share = task.learned
+        limit = task.limits()[name]
+        words.append(f"The guess {name!r} has {limit:.{digits}f}: " + ("the sparse network has learned." if sparse < share * limit else "the sparse network has not learned."))
+    return " ".join(words)
+
+
+# %%
+print(finding(task, runs, 3))
 
 
 # %%
@@ -316,9 +318,10 @@ def report(
     digits: int = 1,  # after the decimal point
     note: str = "",  # settings of the task's own that a reader must know
 ) -> str:  # Markdown
-    "The results beside the paper's, and the task's limits; also written to table.md in the folder of the sparse run"
-    config, paper, names = task.config, paper_row(task.config), result_names(task.config)
-    results = {name: runs[name].result["phases"]["train"] for name in ("plain", "dense")} | runs["sparse"].result["phases"]
+    "The results beside the paper's, and the task's limits; also written to table.md in the folder of the sparse run. Tiny networks have none"
+    config, names = task.config, result_names(task.config)
+    results = {name: runs[name].result["phases"]["train"] for name in ("plain", "dense") if name in runs} | runs["sparse"].result["phases"]
+    paper = {"train": paper_cell(config), "lottery": paper_cell(config, "lottery")} | {name: paper_cell(run.config) for name, run in runs.items() if name != "sparse"}
     method = config.manifold if config.penalty == "moduli" else f"{config.penalty} ({config.manifold})"
     sparsifier = "" if config.sparsifier == "magnitude" else config.sparsifier
     settings = ", ".join(filter(None, [method, sparsifier, f"N={config.hidden}", f"λ={config.strength:g}", note]))
@@ -326,13 +329,16 @@ def report(
     for name, last in results.items():
         lines.append(f"| {names[name]} | {summary(last[task.metric], digits)} | {_printed(paper.get(name))} | {costs(last)} |")
     limits = ", ".join(f"{name}: {value:.{digits}f}" for name, value in task.limits().items())
-    text = "\n".join(lines) + (f"\n\n{limits}\n" if limits else "\n")
-    (runs["sparse"].path / "table.md").write_text(text, encoding="utf-8")
+    parts = [tiny_note(config).rstrip()] if config.scale == "tiny" else ["\n".join(lines), limits, finding(task, runs, digits)]
+    text = "\n\n".join(filter(None, [*parts, *diverged_seeds(runs)])) + "\n"
+    write_whole(runs["sparse"].path / "table.md", lambda path: path.write_text(text, encoding="utf-8"))
     return text
 
 
 # %%
 display(Markdown(report(task, runs, 3)))
+larger = RememberConfig(scale="small", device="cpu", sparsity=0.8, out=folder, epochs=5)  # as many epochs as the tiny one
+print(report(Remember(larger), runs, 3))
 assert (runs["sparse"].path / "table.md").exists()
 
 # %% [markdown]

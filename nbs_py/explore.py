@@ -9,7 +9,7 @@
 # %% [markdown]
 # # Explore
 #
-# > Seven figures that are small programs: they run in JupyterLab and on a page without a kernel
+# > Eight figures that are small programs: they run in JupyterLab and on a page without a kernel
 
 # %% [markdown]
 # After this chapter you can
@@ -20,7 +20,7 @@
 #
 # The question: *can you feel a geometry with your fingers?*
 #
-# Each figure asks something. Decide on an answer first; then move it. All of them answer to the mouse, to a finger, and to the arrow keys. Here is one of the seven:
+# Each figure asks something. Decide on an answer first; then move it. All of them answer to the mouse, to a finger, and to the arrow keys. Here is one of the eight:
 
 # %%
 #| default_exp book.explore
@@ -261,6 +261,36 @@ def covering() -> Explorer:
 
 # %%
 covering()
+
+
+# %% [markdown]
+# ## Growing balls
+#
+# Join points whose balls meet, and fill triangles. The chapter [topology](topology.ipynb) does it for thousands of neurons.
+#
+# *Predict:* drag one point of the ring into its middle. What becomes of the long bar?
+
+# %%
+#| export
+def growing_balls() -> Explorer:
+    "Points of the plane with a ball round each, and the bars of pieces and loops"
+
+    def picture(figure: "Figure") -> None:
+        angle = 2 * torch.pi * torch.arange(24) / 24
+        points = 2 * torch.stack([angle.cos(), angle.sin()], -1) + 0.15 * torch.randn(24, 2, generator=torch.Generator().manual_seed(0))
+        apart = torch.cdist(points, points)
+        for ax, radius in zip(figure.subplots(1, 3), (0.2, 0.6, 2.0), strict=True):
+            ax.scatter(*points.T.numpy(), s=(radius * 34) ** 2, alpha=0.15, color="C0", linewidths=0)
+            for i, j in (apart <= 2 * radius).nonzero().tolist():
+                ax.plot(*points[[i, j]].T.numpy(), color="C0", linewidth=0.5)
+            ax.plot(*points.T.numpy(), ".", color="black", markersize=4)
+            ax.set(xlim=(-4, 4), ylim=(-4, 4), aspect="equal", title=f"radius {radius}")
+
+    return Explorer("growing_balls", "At which radius does the hole open, and at which does it close? What does noise do to its bar?", picture)
+
+
+# %%
+growing_balls()
 
 
 # %% [markdown]

@@ -134,7 +134,10 @@ def _square(matrix) -> Tensor:
     "An array, or a file of one (.npy, or text with one row a line), as float64"
     if isinstance(matrix, (str, Path)):
         matrix = _read(matrix, "matrix")
-    matrix = torch.as_tensor(matrix).detach().to("cpu", torch.float64)
+    matrix = torch.as_tensor(matrix).detach()
+    if matrix.is_complex():
+        raise ValueError(f"matrix is {matrix.dtype}; distances are real numbers")
+    matrix = matrix.to("cpu", torch.float64)
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or not len(matrix):
         raise ValueError(f"matrix has shape {tuple(matrix.shape)}; give a square one, with a row and a column for each point")
     _check_room(len(matrix), "matrix")
@@ -180,6 +183,13 @@ def _symmetric(matrix: Tensor) -> Tensor:
         i, j = divmod(int(gap.argmax()), len(matrix))
         raise ValueError(f"matrix is not symmetric: {matrix[i, j]:g} at [{i}, {j}] and {matrix[j, i]:g} at [{j}, {i}]; give (D + D.T) / 2 if the mean is meant")
     return ((matrix + matrix.T) / 2).fill_diagonal_(0)
+
+
+def checked_distances(
+    matrix: str | Path | Tensor | numpy.ndarray,  # (n, n), or a file of one (.npy, or text with one row a line)
+) -> Tensor:  # (n, n), float64
+    "A matrix that keeps the first three promises, with the rounding taken from its symmetry; ValueError for any other"
+    return _symmetric(_square(matrix))
 
 
 # %% [markdown]
@@ -386,7 +396,7 @@ class DistanceMatrix(FiniteSpace):
         repair: bool = False,  # where a detour is shorter, take it, rather than raise
         scale: float = 1.0,  # multiplies all distances
     ):
-        super().__init__(_metric(_symmetric(_square(matrix)), repair), matrix, scale)
+        super().__init__(_metric(checked_distances(matrix), repair), matrix, scale)
         self.options = {"repair": True} if repair else {}
 
 

@@ -107,9 +107,9 @@ strength = None  # λ of eq. 6 in mean form
 train_embedding = False  # learn the neurons' embedding together with the weights
 sparsifier = "magnitude"  # magnitude (the paper), random, geometric, set, rigl, regrow, …, with arguments as the chapter rivals says
 sparsity = 0.9  # share of weights that is zero at the end
-schedule = "linear"  # how sparsity rises: linear (the paper), cubic, one_shot
+schedule = None  # how sparsity rises: linear (the paper), cubic, one_shot
 lottery = True  # train again from new weights under the same masks
-ticket = "redraw"  # new weights: redraw, original, shuffled (redraw, masks permuted)
+ticket = None  # new weights: redraw (the paper), rescaled (redraw, each row larger by √(columns ÷ weights left)), original, shuffled (redraw, masks permuted)
 hidden = None  # number of hidden neurons N
 epochs = None  # epochs a phase
 seeds = 3  # number of models, trained as one stacked computation
@@ -534,7 +534,7 @@ display(Markdown(table))
 # %% [markdown]
 # ## Does the torus bring grid cells?
 #
-# Every condition, dense and at 90 % zeros, three seeds each (`python -m modreg.lab.studies survey navigation --looks modreg.tasks.rats:look modreg.analysis.gridcells:look -p strength 0.1`; the rows ship with the package). The places of a condition without geometry are those that a torus network with the same seed would have.
+# Every condition, dense and at 90 % zeros, three seeds each (`python -m modreg.lab.studies survey navigation --looks modreg.tasks.rats:look modreg.analysis.gridcells:look -p strength 0.1`; the rows ship with the package). The places of a condition without geometry are those that a torus network with the same seed would have. These are networks of the first small scale, 256 neurons wide, whose sparse ones do not find their way ([navigation](navigation.ipynb)).
 
 # %%
 results = sorted(load_results("gridcells_small"), key=lambda row: row.get("sparsity", -1))  # the untrained first

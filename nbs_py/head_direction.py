@@ -118,9 +118,9 @@ strength = None  # λ of eq. 6 in mean form
 train_embedding = False  # learn the neurons' embedding together with the weights
 sparsifier = "magnitude"  # magnitude (the paper), random, geometric, set, rigl, regrow, …, with arguments as the chapter rivals says
 sparsity = 0.9  # share of weights that is zero at the end
-schedule = "linear"  # how sparsity rises: linear (the paper), cubic, one_shot
+schedule = None  # how sparsity rises: linear (the paper), cubic, one_shot
 lottery = True  # train again from new weights under the same masks
-ticket = "redraw"  # new weights: redraw, original, shuffled (redraw, masks permuted)
+ticket = None  # new weights: redraw (the paper), rescaled (redraw, each row larger by √(columns ÷ weights left)), original, shuffled (redraw, masks permuted)
 hidden = None  # number of hidden neurons N
 epochs = None  # epochs a phase
 seeds = 3  # number of models, trained as one stacked computation
@@ -210,6 +210,7 @@ class HeadDirection(Task):
 
     Config = HeadDirectionConfig
     metric, label = "error", "angular error (degrees)"
+    learned = ("never turned", 0.5)
 
     def model(self, generators: list[torch.Generator]) -> HeadDirectionModel:
         return HeadDirectionModel(self.config, generators)

@@ -40,7 +40,7 @@ neighbourhoods()
 # All need `make`, Python 3.11 or newer and a package index, and set up a virtual environment of their own.
 #
 # ```sh
-# make run    # train, prune and retrain a network that finds its way in the dark: 5 minutes on two cores, ends with a table and figures
+# make run    # train a network that finds its way in the dark, dense and with 90 % zeros: 5 minutes on two cores, ends with a table and figures
 # make test   # everything that continuous integration runs
 # make bench  # ours beside the published formulation, a plain one and the machine's limit: a table of times
 # ```
@@ -130,6 +130,9 @@ assert all(penalty() > 0 for penalty in penalties)
 # exist, or a value that makes no sense, stops the run at once with a list of what does. `scale` is `small` (minutes on two cores), `paper`
 # (the paper's hyperparameters) or `auto` (`paper` if there is a GPU). A run that is complete is never computed again, and one that was killed goes on where it was.
 #
+# `modreg sweep table8` (with the extra `sweeps`) computes a whole table of the paper in as many processes as the machine has cores, or on a cluster, and writes one page with its numbers beside ours.
+# What was killed goes on when the same line is called again; `--dry-run` tells what is left and how long it takes.
+#
 # `make run ARGS="-p manifold klein"` does the same with a progress bar for each training run. `make lab` opens the book in JupyterLab, and
 # `make docs && make serve` shows it as a site, which needs no network: once all is installed, the first build takes some minutes on two cores, and later ones execute what changed.
 
@@ -161,10 +164,14 @@ assert all(penalty() > 0 for penalty in penalties)
 # | | [lottery](lottery.ipynb) | what a ticket keeps, and its control |
 # | | [attractors](attractors.ipynb) | a ring that holds an angle, by hand and by training |
 # | | [gridcells](gridcells.ipynb) | rate maps, grid scores, and whether the torus brings grid cells |
-# | | [explore](explore.ipynb) | seven figures that are small programs |
+# | | [topology](topology.ipynb) | holes of a cloud of points, and whether a trained embedding has learned a shape |
+# | | [explore](explore.ipynb) | eight figures that are small programs |
 # | | [which_manifold](which_manifold.ipynb) | which space explains a network's wiring, or its activity, and when none does |
 # | | [coverings](coverings.ipynb) | why circle, torus and Klein bottle belong together |
-# | The paper | [reproduction](reproduction.ipynb) | what a faithful reproduction must know |
+# | The paper | [tables](tables.ipynb) | every table beside ours, every claim with its verdict |
+# | | [paper](paper.ipynb) | every table of the paper as cells, each with the settings that make it |
+# | | [statistics](statistics.ipynb) | how many learned, how sure a difference is, and when a claim holds |
+# | | [reproduction](reproduction.ipynb) | what a faithful reproduction must know |
 # | Machinery | [specs](specs.ipynb) | spaces and inhibitors as text with arguments, read and never run |
 # | | [weights](weights.ipynb) | which parameters are weights, and which neurons their entries join |
 # | | [masks](masks.ipynb) | masks that hold, whatever the loop does |
@@ -174,9 +181,14 @@ assert all(penalty() > 0 for penalty in penalties)
 # | | [sparse](sparse.ipynb) | products that cost what is left of a matrix, and blocks that follow the geometry |
 # | | [edges](edges.ipynb) | a recurrent layer that is born sparse, and never makes a matrix of all pairs |
 # | | [settings](settings.ipynb) | an experiment as checked values |
+# | | [files](files.ipynb) | files that are whole or not there, and say when they are damaged |
 # | | [runs](runs.ipynb) | folders that are found again, never half written |
-# | | [training](training.ipynb) | one loop for networks of your own and for all tasks |
+# | | [trainer](trainer.ipynb) | one loop for networks of your own and for all tasks, and what is hung on it |
+# | | [training](training.ipynb) | a task in five methods, and a run that survives its process |
 # | | [studies](studies.ipynb) | many runs for one question, from a command line |
+# | | [workers](workers.ipynb) | a list of runs on all cores or many machines, that survives whatever kills its parts |
+# | | [sweeps](sweeps.ipynb) | a table of the paper from one line: its runs, its strengths, and a report |
+# | | [results](results.ipynb) | what runs have found, in small files that are asked by settings |
 # | | [speed](speed.ipynb) | how to time code on a noisy machine, and what everything here costs |
 #
 # ## The package, in seven wings

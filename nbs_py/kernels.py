@@ -15,6 +15,7 @@
 # After this chapter you can
 #
 # - say what a vector register is, and write a loop whose sums never leave it,
+# - keep a processor busy when there is but one state to multiply,
 # - cut a product into strips and panels, so that what it reads lies in a cache,
 # - estimate from the width of a cache's path how fast such a loop can be.
 #
@@ -32,9 +33,9 @@ from types import FunctionType
 
 import numpy as np
 from llvmlite import ir
-from numba import njit, prange, types
+from numba import carray, njit, prange, types
 from numba.core import cgutils
-from numba.extending import intrinsic, models, register_model
+from numba.extending import intrinsic, models, overload, register_model
 
 # %%
 #| hide
@@ -182,42 +183,75 @@ def store(typing, array, row, column, numbers):
 
 # %%
 #| export
+def _everywhere(builder, number, like) -> ir.Value:
+    "A vector of one number many times, as long as another"
+    first = builder.insert_element(ir.Constant(like.type, ir.Undefined), number, ir.IntType(32)(0))
+    return builder.shuffle_vector(first, first, ir.Constant(ir.VectorType(ir.IntType(32), like.type.count), None))
+
+
 @intrinsic
 def multiply_add(typing, factor, numbers, sums):
-    "sums + factor · numbers, rounded once where the processor can do so"
+    "sums + factor · numbers, rounded once where the processor can do so; the factor is a number, or as many numbers"
 
     def generate(context, builder, signature, arguments):
-        factor, *vectors = arguments[0], *(_split(builder, numbers) for numbers in arguments[1:])
-        results = []
-        for vector, sums in zip(*vectors, strict=True):
-            first = builder.insert_element(ir.Constant(vector.type, ir.Undefined), factor, ir.IntType(32)(0))
-            everywhere = builder.shuffle_vector(first, first, ir.Constant(ir.VectorType(ir.IntType(32), vector.type.count), None))
-            results.append(builder.fadd(sums, builder.fmul(everywhere, vector, flags=("contract",)), flags=("contract",)))
-        return _joined(builder, results)
+        vectors, sums = (_split(builder, numbers) for numbers in arguments[1:])
+        factors = _split(builder, arguments[0]) if isinstance(factor, Lanes) else [_everywhere(builder, arguments[0], vector) for vector in vectors]
+        products = [builder.fmul(*pair, flags=("contract",)) for pair in zip(factors, vectors, strict=True)]
+        return _joined(builder, [builder.fadd(*pair, flags=("contract",)) for pair in zip(sums, products, strict=True)])
 
     return sums(factor, numbers, sums), generate
+
+
+@intrinsic
+def zeros_like(typing, numbers):
+    "As many zeros"
+
+    def generate(context, builder, signature, arguments):
+        return context.get_constant_null(numbers)
+
+    return numbers(numbers), generate
+
+
+# %% [markdown]
+# Numbers side by side are added up in the end: register to register, and then the upper half of one to its lower half, until one number is left.
+
+# %%
+#| export
+def _total(builder, vectors: list, flags: tuple = ()):
+    "The sum of all numbers of some vectors"
+    sums, total = {}, None  # by length
+    for vector in vectors:
+        length = vector.type.count
+        sums[length] = builder.fadd(sums[length], vector, flags=flags) if length in sums else vector
+    for length, vector in sums.items():
+        while length > 1:
+            length //= 2
+            halves = [ir.Constant(ir.VectorType(ir.IntType(32), length), list(range(k, k + length))) for k in (0, length)]
+            vector = builder.fadd(*(builder.shuffle_vector(vector, vector, half) for half in halves))
+        number = builder.extract_element(vector, ir.IntType(32)(0))
+        total = number if total is None else builder.fadd(total, number)
+    return total
 
 
 # %%
 #| export
 @intrinsic
-def inner_product(typing, a, b):
-    "The sum of a · b: registers are added up, and then the upper half of one to its lower half, until one number is left"
+def total(typing, numbers):
+    "The sum of numbers side by side"
 
     def generate(context, builder, signature, arguments):
-        sums = {}  # by length
-        for pair in zip(*(_split(builder, numbers) for numbers in arguments), strict=True):
-            products, length = builder.fmul(*pair, flags=("contract",)), pair[0].type.count
-            sums[length] = builder.fadd(sums[length], products, flags=("contract",)) if length in sums else products
-        total = None
-        for length, vector in sums.items():
-            while length > 1:
-                length //= 2
-                halves = [ir.Constant(ir.VectorType(ir.IntType(32), length), list(range(k, k + length))) for k in (0, length)]
-                vector = builder.fadd(*(builder.shuffle_vector(vector, vector, half) for half in halves))
-            number = builder.extract_element(vector, ir.IntType(32)(0))
-            total = number if total is None else builder.fadd(total, number)
-        return total
+        return _total(builder, _split(builder, arguments[0]))
+
+    return numbers.dtype(numbers), generate
+
+
+@intrinsic
+def inner_product(typing, a, b):
+    "The sum of a · b"
+
+    def generate(context, builder, signature, arguments):
+        pairs = zip(*(_split(builder, numbers) for numbers in arguments), strict=True)
+        return _total(builder, [builder.fmul(*pair, flags=("contract",)) for pair in pairs], ("contract",))
 
     return a.dtype(a, b), generate
 
@@ -240,12 +274,23 @@ for count in (1, 8, 15, 16):
 # %% [markdown]
 # ## One row, or a block of four
 #
-# Now the loop of above, for a strip of the batch as wide as `lanes`. The sums are loaded once and stored once. In between, each weight costs one read of states and nothing else.
-#
-# A row that has no weight in a panel is passed over: a large network with local wiring has most of its panels empty. Where four rows have their weights in the same columns, even that read serves four times. Such rows are stored as *4×1 blocks*, with four values for each column.
+# Now the loop of above, for a strip of the batch as wide as `lanes`. The sums are loaded once and stored once. In between, each weight costs one read of states and nothing else: not even a look at whether its place is negative, which in Python would count from the end.
 
 # %%
 #| export
+@intrinsic
+def entry(typing, array, place):
+    "A number of an array, at a place that is not negative"
+
+    def generate(context, builder, signature, arguments):
+        kinds = signature.args
+        found = context.make_array(kinds[0])(context, builder, arguments[0])
+        at = context.cast(builder, arguments[1], kinds[1], types.intp)
+        return builder.load(cgutils.get_item_pointer(context, builder, kinds[0], found, [at], wraparound=False))
+
+    return array.dtype(array, place), generate
+
+
 @njit
 def single_rows(first, last, rows, start, columns, values, states, origin, out, k, lanes):
     "The sets of rows from first to last, one row in each: add to out[:, k : k + lanes] the product with states, which begin with those of the column and batch `origin`"
@@ -255,9 +300,12 @@ def single_rows(first, last, rows, start, columns, values, states, origin, out, 
             continue
         sums = load(out, rows[i, 0], k, lanes)
         for p in range(start[i], start[i + 1]):
-            sums = multiply_add(values[p], load(states, columns[p] - column, k - at, lanes), sums)
+            sums = multiply_add(entry(values, p), load(states, entry(columns, p) - column, k - at, lanes), sums)
         store(out, rows[i, 0], k, sums)
 
+
+# %% [markdown]
+# A row that has no weight in a panel is passed over: a large network with local wiring has most of its panels empty. Where four rows have their weights in the same columns, even the read of states serves four times. Such rows are stored as *4×1 blocks*, with four values for each column.
 
 # %%
 #| export
@@ -271,7 +319,7 @@ def blocks_of_four(first, last, rows, start, columns, values, states, origin, ou
         q, r, s, t = rows[i]
         a, b, c, d = load(out, q, k, lanes), load(out, r, k, lanes), load(out, s, k, lanes), load(out, t, k, lanes)
         for p in range(start[i], start[i + 1]):
-            numbers = load(states, columns[p] - column, k - at, lanes)
+            numbers = load(states, entry(columns, p) - column, k - at, lanes)
             a, b = multiply_add(values[p, 0], numbers, a), multiply_add(values[p, 1], numbers, b)
             c, d = multiply_add(values[p, 2], numbers, c), multiply_add(values[p, 3], numbers, d)
         store(out, q, k, a)
@@ -279,6 +327,111 @@ def blocks_of_four(first, last, rows, start, columns, values, states, origin, ou
         store(out, s, k, c)
         store(out, t, k, d)
 
+
+# %% [markdown]
+# ## Few states
+#
+# A sum of a wide strip is thirteen registers, which are added to in turn. That of a narrow one is a single register, and each addition waits for the one before: four ticks, though a processor could begin one or two at each. So a narrow strip of a row is summed up in four sums, which take turns, and these are added up at the end.
+
+# %%
+#| export
+NARROW = 2 * REGISTER  # bytes of the widest strip that has four sums
+
+
+@njit
+def narrow_rows(first, last, rows, start, columns, values, states, origin, out, k, lanes):
+    "The same as `single_rows` for narrow strips, with four sums for each"
+    column, at = origin
+    for i in range(first, last):
+        p, end = start[i], start[i + 1]
+        if p == end:
+            continue
+        a = load(out, rows[i, 0], k, lanes)
+        b = zeros_like(a)
+        c, d = b, b
+        while p + 4 <= end:
+            a = multiply_add(entry(values, p), load(states, entry(columns, p) - column, k - at, lanes), a)
+            b = multiply_add(entry(values, p + 1), load(states, entry(columns, p + 1) - column, k - at, lanes), b)
+            c = multiply_add(entry(values, p + 2), load(states, entry(columns, p + 2) - column, k - at, lanes), c)
+            d = multiply_add(entry(values, p + 3), load(states, entry(columns, p + 3) - column, k - at, lanes), d)
+            p += 4
+        while p < end:
+            a = multiply_add(entry(values, p), load(states, entry(columns, p) - column, k - at, lanes), a)
+            p += 1
+        one = values.dtype.type(1)
+        store(out, rows[i, 0], k, multiply_add(one, multiply_add(one, b, a), multiply_add(one, d, c)))
+
+
+# %% [markdown]
+# *One* state is not even a register wide, and there is nothing to lay side by side but the weights themselves: sixteen of a row, while there are so many, then four, and the states which they want. These lie anywhere, so each is fetched alone. Processors have an instruction that fetches many at once, and many are slower by it. What does help is to read the
+# numbers of the columns in words of 64 bits, two at a time, since a processor fetches but two or three things at a tick.
+
+# %%
+#| export
+@intrinsic
+def gather(typing, states, columns, first, lanes):
+    "States (n, 1) of the columns from columns[first] on, as many as the tuple `lanes` has entries, an even number"
+    result = Lanes(states.dtype, lanes.count)
+
+    def generate(context, builder, signature, arguments):
+        kinds, word, half = signature.args, ir.IntType(64), ir.IntType(32)
+        there, places = (context.make_array(kind)(context, builder, array).data for kind, array in zip(kinds[:2], arguments[:2], strict=True))
+        first, fetched = builder.gep(places, [context.cast(builder, arguments[2], kinds[2], types.intp)]), []
+        for k in range(0, lanes.count, 2):
+            pair = builder.load(builder.bitcast(builder.gep(first, [word(k)]), word.as_pointer()), align=4)
+            for number in (builder.and_(pair, word(2**32 - 1)), builder.lshr(pair, word(32))):
+                fetched.append(builder.load(builder.gep(there, [number])))
+        vectors = []
+        for k, length in result.pieces():
+            vector = ir.Constant(ir.VectorType(fetched[0].type, length), ir.Undefined)
+            for n, number in enumerate(fetched[k : k + length]):
+                vector = builder.insert_element(vector, number, half(n))
+            vectors.append(vector)
+        return _joined(builder, vectors)
+
+    return result(states, columns, first, lanes), generate
+
+
+# %%
+#| export
+MANY, SOME = (0,) * 16, (0,) * 4  # weights that are multiplied side by side
+
+
+@njit
+def rows_of_one_state(first, last, rows, start, columns, values, states, out):
+    "The sets of rows from first to last, one row in each: add to `out` (rows, 1) the product with states (columns, 1)"
+    weights = values.reshape(1, -1)
+    for i in range(first, last):
+        p, end = start[i], start[i + 1]
+        number = out[rows[i, 0], 0]
+        if p + 16 <= end:
+            sums = zeros_like(load(weights, 0, 0, MANY))
+            while p + 16 <= end:
+                sums = multiply_add(load(weights, 0, p, MANY), gather(states, columns, p, MANY), sums)
+                p += 16
+            number += total(sums)
+        if p + 4 <= end:
+            few = zeros_like(load(weights, 0, 0, SOME))
+            while p + 4 <= end:
+                few = multiply_add(load(weights, 0, p, SOME), gather(states, columns, p, SOME), few)
+                p += 4
+            number += total(few)
+        while p < end:
+            number += entry(values, p) * states[np.uint32(entry(columns, p)), 0]
+            p += 1
+        out[rows[i, 0], 0] = number
+
+
+# %%
+kept = rng.random((6, 90)) < [[0.9], [0], [0.02], [0.3], [1], [0.2]]
+weight, x, out = rng.normal(size=(6, 90)) * kept, rng.normal(size=(90, 8)), np.zeros((6, 8))
+i, j = kept.nonzero()
+plain = np.searchsorted(i, np.arange(7)).astype("int32"), j.astype("int32"), weight[i, j]
+narrow_rows(0, 6, np.arange(6)[:, None], *plain, x, (0, 0), out, 0, (0,) * 8)
+test_close(out, weight @ x, eps=1e-12)
+out = np.ones((6, 1))
+rows_of_one_state(0, 6, np.arange(6)[:, None], *plain, x[:, :1].copy(), out)
+test_close(out, 1 + weight @ x[:, :1], eps=1e-12)
 
 # %% [markdown]
 # ## Strips and panels
@@ -328,19 +481,38 @@ def packed_panel(x, panel, width, k, lanes, buffer):
 
 
 # %% [markdown]
-# What one thread does: all rows of a panel for one strip, then those of the next panel, and then the next strip. Values have one dimension if rows are single, and two if there are four in a set; numba compiles what fits.
+# What one thread does: all rows of a panel for one strip, then those of the next panel, and then the next strip. Values have one dimension if rows are single, and two if there are four in a set. Which loop fits is known from the types, so numba compiles that one alone.
+
+# %%
+#| export
+def add_rows(first, last, rows, start, columns, values, states, origin, out, k, lanes):
+    "Whichever of the loops above fits the types"
+
+
+@overload(add_rows)
+def _add_rows(first, last, rows, start, columns, values, states, origin, out, k, lanes):
+    narrow = single_rows if lanes.count * values.dtype.bitwidth > 8 * NARROW else narrow_rows
+    loop = blocks_of_four if values.ndim == 2 else narrow
+
+    def one(first, last, rows, start, columns, values, states, origin, out, k, lanes):
+        if states.shape[1] == 1:
+            rows_of_one_state(first, last, rows, start, columns, values, states, out)
+        else:
+            loop(first, last, rows, start, columns, values, states, origin, out, k, lanes)
+
+    def many(first, last, rows, start, columns, values, states, origin, out, k, lanes):
+        loop(first, last, rows, start, columns, values, states, origin, out, k, lanes)
+
+    return one if lanes.count == 1 and values.ndim == 1 else many
+
 
 # %%
 #| export
 @njit
 def _strip(first, last, width, rows, start, columns, values, x, buffer, out, k, lanes):
     for panel in range((len(start) - 1) // len(rows)):
-        states, origin = packed_panel(x, panel, width, k, lanes, buffer)
-        begin = start[panel * len(rows) :]
-        if values.ndim == 1:
-            single_rows(first, last, rows, begin, columns, values, states, origin, out, k, lanes)
-        else:
-            blocks_of_four(first, last, rows, begin, columns, values, states, origin, out, k, lanes)
+        states, origin = packed_panel(x, panel, width if x.shape[1] > 1 else 0, k, lanes, buffer)
+        add_rows(first, last, rows, start[panel * len(rows) :], columns, values, states, origin, out, k, lanes)
 
 
 @njit
@@ -376,6 +548,125 @@ def add_product(
 
 
 # %% [markdown]
+# To take an array from Python, numba looks at its type, its shape and its owner, and so for eight of them: longer than a product with one state of a small network takes. So there is a second door, for one thread, which takes addresses and asks nothing.
+
+# %%
+#| export
+@intrinsic
+def pointer(typing, address):
+    "To what lies at an address"
+
+    def generate(context, builder, signature, arguments):
+        return builder.inttoptr(arguments[0], context.get_value_type(types.voidptr))
+
+    return types.voidptr(types.int64), generate
+
+
+NUMBER, ROWS_PER_SET = np.float32, 1  # each kernel has its own
+
+
+def add_product_at(
+    matrix: np.ndarray,  # width of a panel; sets, beginnings, columns, neurons (columns of the matrix); addresses of rows, start, columns, values (9,), int64
+    steps: int,
+    batch: int,
+    x: int,  # addresses of the states (steps, columns, batch), in one piece
+    out: int,  # and of the results (steps, rows, batch)
+) -> None:
+    "`add_product` on one thread, of what lies at addresses"
+    width, sets, starts, n, neurons = matrix[0], matrix[1], matrix[2], matrix[3], matrix[4]
+    rows, start = carray(pointer(matrix[5]), (sets, ROWS_PER_SET), np.int64), carray(pointer(matrix[6]), (starts,), np.int32)
+    columns, values = carray(pointer(matrix[7]), (n,), np.int32), carray(pointer(matrix[8]), (n,) if ROWS_PER_SET == 1 else (n, ROWS_PER_SET), NUMBER)
+    states, sums = carray(pointer(x), (steps, neurons, batch), NUMBER), carray(pointer(out), (steps, sets * ROWS_PER_SET, batch), NUMBER)
+    _share(0, sets, width, rows, start, columns, values, states, sums, WIDE, LAST)
+
+
+# %% [markdown]
+# ## Steps in time
+#
+# A product with one state may take ten millionths of a second, and Python takes as long to ask for it. So where steps are short, a whole sequence is run by one call, activations included. A rectifier is one comparison. Hyperbolic tangents of many numbers at once must be written down, since numba calls for them one by one:
+# $\tanh x = (e^{2x} - 1) / (e^{2x} + 1)$, and $e^z = 2^k e^r$ with a whole $k$ and a small $r$, of which Taylor's series needs nine terms. In doubles that is right to the last bit of a float.
+
+# %%
+#| export
+@intrinsic
+def power_of_two(typing, exponent):
+    "2 to the power of a whole number that is neither large nor small: a float's bits are put together"
+
+    def generate(context, builder, signature, arguments):
+        bits = builder.shl(builder.add(arguments[0], ir.IntType(64)(1023)), ir.IntType(64)(52))
+        return builder.bitcast(bits, ir.DoubleType())
+
+    return types.float64(types.int64), generate
+
+
+SERIES = tuple(1 / math.factorial(n) for n in range(9, 0, -1))  # Taylor's of (e^r - 1) / r
+LOG_2 = math.log(2)
+
+
+@njit(error_model="numpy")
+def tanh_of_float(x):
+    "The hyperbolic tangent, right to 1e-9 of itself"
+    z = 2 * abs(np.float64(x))
+    z = 40.0 if z > 40.0 else z
+    k = np.int32(z * (1 / LOG_2) + 0.5)
+    r, sum_ = z - k * LOG_2, 0.0
+    for coefficient in SERIES:
+        sum_ = sum_ * r + coefficient
+    power = power_of_two(np.int64(k))
+    more = power * (sum_ * r) + (power - 1)  # e^z - 1
+    return math.copysign(more / (more + 2), x)
+
+
+# %%
+#| export
+@njit
+def activate(states, is_tanh):
+    "Hyperbolic tangents, or what is positive, in place of all numbers of a matrix"
+    numbers = states.reshape(-1)
+    for i in range(len(numbers)):
+        x = numbers[i]
+        if not is_tanh:
+            numbers[i] = 0 if x < 0 else x
+        elif states.itemsize == 4:
+            numbers[i] = tanh_of_float(x)
+        else:
+            numbers[i] = math.tanh(x)
+
+
+# %%
+#| export
+def run_steps(
+    parts: int,  # 1: a step must end before the next begins
+    width: int,  # columns of a panel; 0 leaves states where they are
+    rows: np.ndarray,  # as for `add_product`
+    start: np.ndarray,
+    columns: np.ndarray,
+    values: np.ndarray,
+    is_tanh: bool,  # or else a rectifier
+    states: np.ndarray,  # the first state, and then what drives each step (steps + 1, neurons, batch); the drives become states
+) -> None:
+    "Run a recurrence: each state is the activation of its drive and of the product with the state before"
+    for t in range(1, len(states)):
+        _share(0, len(rows), width, rows, start, columns, values, states[t - 1 : t], states[t : t + 1], WIDE, LAST)
+        activate(states[t], is_tanh)
+
+
+# %%
+@njit
+def tanh_of(x):
+    "Of each number"
+    for i in range(len(x)):
+        x[i] = tanh_of_float(x[i])
+
+
+x = np.concatenate([np.linspace(-12, 12, 200_001), [0, -0.0, 1e-30, -1e-12, 1e-5, np.inf, -np.inf, np.nan]]).astype("float32")
+exact, out = np.tanh(x.astype("float64")), x.copy()
+tanh_of(out)
+error = np.abs(out - exact) / np.spacing(np.maximum(np.abs(exact), 1e-30).astype("float32"))
+test_eq(np.nanmax(error) < 0.6 and np.isnan(out[-1]), True)
+
+
+# %% [markdown]
 # ## The gradient
 #
 # A weight's gradient is an inner product over the batch, of the errors of its row and the states of its column. A strip of errors stays in registers for a whole row of weights:
@@ -390,7 +681,7 @@ def weight_gradients(first, last, width, start, columns, errors, states, buffer,
         for i in range(first, last):
             error = load(errors, i, k, lanes)
             for p in range(start[panel * len(errors) + i], start[panel * len(errors) + i + 1]):
-                out[p] += inner_product(error, load(near, columns[p] - column, k - at, lanes))
+                out[p] += inner_product(error, load(near, entry(columns, p) - column, k - at, lanes))
 
 
 @njit
@@ -429,20 +720,21 @@ def add_gradient(
 #| export
 @cache
 def compiled(
-    function: Callable,  # `add_product` or `add_gradient`
+    function: Callable,  # `add_product`, `add_product_at`, `run_steps` or `add_gradient`
     dtype: np.dtype,  # of all numbers
     batch: int,
     rows_per_set: int = 1,  # rows in a set
+    parallel: bool = True,  # on some threads, which costs time even where there is only one
 ) -> Callable:  # the same, quick
     "A kernel for one type of numbers, and for batches of one size"
-    return _kept(function, dtype.name, rows_per_set, *strips(batch, dtype.itemsize, rows_per_set))
+    return _kept(function, dtype.name, rows_per_set, *strips(batch, dtype.itemsize, rows_per_set), parallel)
 
 
 @cache
-def _kept(function: Callable, dtype: str, rows_per_set: int, wide: int, last: int) -> Callable:
-    own = FunctionType(function.__code__, function.__globals__ | {"WIDE": (0,) * wide, "LAST": (0,) * last}, function.__name__)
-    own.__qualname__ = f"{function.__name__}_{dtype}_{rows_per_set}_{wide}_{last}"
-    return njit(parallel=True, error_model="numpy", cache=True)(own)
+def _kept(function: Callable, dtype: str, rows_per_set: int, wide: int, last: int, parallel: bool) -> Callable:
+    own = FunctionType(function.__code__, function.__globals__ | {"WIDE": (0,) * wide, "LAST": (0,) * last, "NUMBER": np.dtype(dtype).type, "ROWS_PER_SET": rows_per_set}, function.__name__)
+    own.__qualname__ = f"{function.__name__}_{dtype}_{rows_per_set}_{wide}_{last}_{'parallel' if parallel else 'alone'}"
+    return njit(parallel=parallel, error_model="numpy", cache=True)(own)
 
 
 # %% [markdown]

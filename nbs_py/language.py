@@ -52,6 +52,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from modreg.lab.files import in_words
 from modreg.layers.recurrent import RNN, Linear
 from modreg.lab.runs import fingerprint
 from modreg.lab.settings import Config
@@ -86,9 +87,9 @@ strength = None  # λ of eq. 6 in mean form
 train_embedding = False  # learn the neurons' embedding together with the weights
 sparsifier = "magnitude"  # magnitude (the paper), random, geometric, set, rigl, regrow, …, with arguments as the chapter rivals says
 sparsity = 0.9  # share of weights that is zero at the end
-schedule = "linear"  # how sparsity rises: linear (the paper), cubic, one_shot
+schedule = None  # how sparsity rises: linear (the paper), cubic, one_shot
 lottery = True  # train again from new weights under the same masks
-ticket = "redraw"  # new weights: redraw, original, shuffled (redraw, masks permuted)
+ticket = None  # new weights: redraw (the paper), rescaled (redraw, each row larger by √(columns ÷ weights left)), original, shuffled (redraw, masks permuted)
 hidden = None  # number of hidden neurons N
 epochs = None  # epochs a phase
 seeds = 3  # number of models, trained as one stacked computation
@@ -196,10 +197,22 @@ def download_wikitext() -> dict[str, Path]:  # the files of "train", "valid" and
 # %%
 #| export
 def read_words(path: str | Path) -> list[str]:
-    "All words of a file, and `<eos>` at the end of each line"
-    return Path(path).read_text(encoding="utf-8").replace("\n", " <eos> ").split()
+    "All words of a file, and `<eos>` at the end of each line; ValueError names the line that is no text, or says that there are no words"
+    with in_words(Path(path)):
+        data = Path(path).read_bytes()
+    try:
+        text = data.decode("utf-8").replace("\r\n", "\n").replace("\r", "\n")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}, line {data[: error.start].count(10) + 1} holds the byte {data[error.start]:#04x}, which is no UTF-8; save the file as UTF-8") from None
+    if (at := text.find("\0")) >= 0:
+        raise ValueError(f"{path}, line {text.count(chr(10), 0, at) + 1} holds a zero byte; it must be a text, with spaces between words")
+    if not (words := text.replace("\n", " <eos> ").split()) or set(words) == {"<eos>"}:
+        raise ValueError(f"{path} holds no words; it must be a text, with spaces between words")
+    return words
 
 
+# %%
+#| export
 class Corpus:
     "Three texts as numbers (n,), `train`, `valid` and `test`, and the words that the numbers stand for"
 
@@ -258,8 +271,13 @@ def _corpus(source: str, folder: str | None, vocabulary: int) -> Corpus:
 
 
 def load_corpus(config: LanguageConfig) -> Corpus:
-    "The text of a run"
-    return _corpus(config.corpus, os.environ.get("MODREG_DATA") or None, config.vocabulary)
+    "The text of a run; ValueError if a part is too short to be read in columns"
+    corpus = _corpus(config.corpus, os.environ.get("MODREG_DATA") or None, config.vocabulary)
+    for split in SPLITS:
+        columns, count = config.batch if split == "train" else config.held_out_columns, len(getattr(corpus, split))
+        if count < 2 * columns:
+            raise ValueError(f"the {split} text has {count} words, and is read in {columns} columns side by side: it must have at least {2 * columns}, a word and the next in each")
+    return corpus
 
 
 # %% [markdown]
@@ -324,6 +342,8 @@ def perplexity(
     steps: int = 35,  # words that are read at once; without effect on the result
 ) -> Tensor:  # (S,)
     "exp of the mean cross entropy over all words but the first of each column, from a state of zeros"
+    if len(text) < 2 or not text.shape[1]:
+        raise ValueError(f"text has shape {tuple(text.shape)}; it must have a word and the next in each of its columns, or there is nothing to guess")
     total, state = 0, None
     for start in range(0, len(text) - 1, steps):
         words = text[start : start + steps + 1].expand(seeds, -1, -1)
@@ -562,6 +582,7 @@ class Language(Task):
 
     Config = LanguageConfig
     metric, label, chosen_by = "perplexity", "perplexity on the test text", "valid"
+    learned = ("unigram", 0.9)
     clip = 0.25
 
     def __init__(self, config: LanguageConfig):

@@ -31,7 +31,8 @@ from fastcore.test import test_close, test_eq
 from IPython.display import Markdown, display
 
 from modreg.book.exercises import exercise
-from modreg.lab.experiments import load_results, paper_tables, setting_name, summary
+from modreg.lab.experiments import load_results, setting_name, summary
+from modreg.lab.paper import paper_tables
 from modreg.lab.training import Remember, RememberConfig, fit
 
 plt.style.use("modreg.data.book")
@@ -43,11 +44,10 @@ fig, axes = plt.subplots(1, 2, figsize=(8, 3), layout="constrained")
 for ax, (number, labels) in zip(axes, rows.items(), strict=True):
     table = paper_tables()[number]
     for k, label in enumerate(labels):
-        cells = next(cells for row, cells in table["rows"].items() if row.startswith(label))
         for x, name in enumerate(order):
-            if cells[name]:
-                ax.errorbar(x + 0.2 * k - 0.1, cells[name]["mean"], cells[name]["std"] or 0, fmt="o^"[k], color=f"C{k}", label=label if x == 0 else None)
-    ax.set(title=table["task"], ylabel=table["metric"], xticks=range(4), ylim=(0, None))
+            cell = table.cell(label, name)
+            ax.errorbar(x + 0.2 * k - 0.1, cell.mean, cell.std or 0, fmt="o^"[k], color=f"C{k}", label=label if x == 0 else None)
+    ax.set(title=table.task, ylabel=table.metric, xticks=range(4), ylim=(0, None))
     ax.set_xticklabels(order)
     ax.legend(frameon=False, ncols=2, loc="lower center", bbox_to_anchor=(0.5, 1.08))
 plt.show()
@@ -200,11 +200,11 @@ display(Markdown("\n".join(lines)))
 # dense network, but its weights are drawn as if nothing were missing. And the annealing rule takes the slow beginning that follows for a stall, and quarters the rate.
 #
 # The tickets without a penalty at 90 % zeros, trained again in four ways: with the rule or at a constant rate, and with the weights as drawn or *rescaled*, divided by the root of the share that each mask left
-# (`python -m modreg.lab.studies tickets language anneal=4 anneal=1 anneal=4,redrawn=left anneal=1,redrawn=left`).
+# (`python -m modreg.lab.studies tickets language anneal=4 anneal=1 anneal=4,ticket=rescaled anneal=1,ticket=rescaled`).
 
 # %%
 rows, names = load_results("language_tickets"), {(True, False): "as drawn", (True, True): "rescaled", (False, False): "as drawn, constant rate", (False, True): "rescaled, constant rate"}
-rescaled = lambda row: row["change"].get("rescaled", row["change"].get("redrawn") == "left")  # noqa: E731
+rescaled = lambda row: row["change"].get("rescaled", row["change"].get("ticket") == "rescaled")  # noqa: E731
 fig, ax = plt.subplots(figsize=(7, 3.4), layout="constrained")
 for k, row in enumerate(rows):
     curves = torch.tensor(row["perplexity"])

@@ -29,6 +29,8 @@
 #| export
 import math
 import os
+import zipfile
+import zlib
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, ClassVar
@@ -92,9 +94,9 @@ strength = None  # λ of eq. 6 in mean form
 train_embedding = False  # learn the neurons' embedding together with the weights
 sparsifier = "magnitude"  # magnitude (the paper), random, geometric, set, rigl, regrow, …, with arguments as the chapter rivals says
 sparsity = 0.9  # share of weights that is zero at the end
-schedule = "linear"  # how sparsity rises: linear (the paper), cubic, one_shot
+schedule = None  # how sparsity rises: linear (the paper), cubic, one_shot
 lottery = True  # train again from new weights under the same masks
-ticket = "redraw"  # new weights: redraw, original, shuffled (redraw, masks permuted)
+ticket = None  # new weights: redraw (the paper), rescaled (redraw, each row larger by √(columns ÷ weights left)), original, shuffled (redraw, masks permuted)
 hidden = None  # number of hidden neurons N
 epochs = None  # epochs a phase
 seeds = 3  # number of models, trained as one stacked computation
@@ -150,11 +152,60 @@ RATS = {"sargolini": (1.0, 1.0), "tanni": (3.5, 2.5)}  # recordings, and the sid
 
 @dataclass(frozen=True)
 class Recording:
-    "Where a rat was, and when"
+    "Where a rat was, and when; ValueError if that is no recording of a rat in such a box"
 
     time: np.ndarray  # (n,) in s, growing
     position: np.ndarray  # (n, 2) in m, the box's centre at 0
     sides: tuple[float, float]  # of the box, m
+    name: str = "this recording"  # what an error calls it
+
+    def __post_init__(self):
+        check_numbers(self)
+        check_movement(self)
+
+
+# %% [markdown]
+# One frame that is not a number, or a clock that counts milliseconds, would turn the errors of a whole network to nonsense, with no word. So a recording is looked at when it is made:
+# first whether its numbers are numbers, then whether they can be a rat's.
+
+# %%
+#| export
+def first_bad(bad: np.ndarray) -> int | None:
+    "Index of the first True, or None"
+    return int(bad.argmax()) if bad.any() else None
+
+
+def check_numbers(rat: "Recording") -> None:
+    "ValueError unless times (n,) grow and positions (n, 2) are finite"
+    wanted = "it must hold growing times t (n,) in s and finite positions pos (n, 2) in m"
+    for name, values in (("t", rat.time), ("pos", rat.position)):
+        if not isinstance(values, np.ndarray) or values.dtype.kind not in "fiu":
+            raise ValueError(f"{rat.name} holds {name} of {getattr(values, 'dtype', type(values).__name__)}; {wanted}, as real numbers")
+    if rat.time.ndim != 1 or rat.position.shape != (len(rat.time), 2) or len(rat.time) < 2:
+        raise ValueError(f"{rat.name} holds t {rat.time.shape} and pos {rat.position.shape}; {wanted}, at least two of each")
+    if (k := first_bad(~np.isfinite(rat.time))) is not None:
+        raise ValueError(f"{rat.name} holds t[{k}]={rat.time[k]}; {wanted}")
+    if (k := first_bad(np.diff(rat.time) <= 0)) is not None:
+        raise ValueError(f"{rat.name} holds t[{k}]={rat.time[k]:g} and t[{k + 1}]={rat.time[k + 1]:g}; {wanted}")
+    if (k := first_bad(~np.isfinite(rat.position).all(1))) is not None:
+        raise ValueError(f"{rat.name} holds pos[{k}]={rat.position[k].tolist()}; {wanted}: leave frames out in which the tracker lost the rat")
+
+
+# %%
+#| export
+def check_movement(rat: "Recording") -> None:
+    "ValueError if a clock, a unit or a rat is implausible"
+    frame = float(np.median(np.diff(rat.time)))
+    if not 1e-3 <= frame <= 0.5:
+        raise ValueError(f"{rat.name} has a frame every {frame:g} s; between 1 ms and 0.5 s is plausible. Are its times in s, and not in ms or in frames?")
+    outside = np.abs(rat.position) > 0.6 * np.array(rat.sides)
+    if (k := first_bad(outside.any(1))) is not None:
+        raise ValueError(f"{rat.name} holds a position {rat.position[k].tolist()} m from the centre of a box of {rat.sides[0]:g} × {rat.sides[1]:g} m (frame {k}). Are its positions in m, and is its box this one?")
+    speeds = np.linalg.norm(np.diff(rat.position, axis=0), axis=1) / np.diff(rat.time)
+    if not np.ptp(rat.position, axis=0).max() >= 0.01:
+        raise ValueError(f"{rat.name} is of a rat that never leaves a spot of 1 cm; nothing can be learned about finding one's way from it")
+    if not 1e-3 <= speeds.mean() <= 2:
+        raise ValueError(f"{rat.name} is of a rat that runs {speeds.mean():.3g} m/s on average; between 1 mm/s and 2 m/s is plausible. Are its times in s and its positions in m?")
 
 
 # %%
@@ -173,11 +224,15 @@ def load_recording(
     path = Path(folder) / "rat-trajectories" / f"{name}.npz"
     if not path.is_file():
         raise FileNotFoundError(f"no {path.name} in {path.parent}; put the recording there, or set MODREG_DATA to the folder that has it")
-    with np.load(path) as file:
-        time, position = file["t"].astype(float), file["pos"].astype(float)
-    if position.shape != (len(time), 2) or not (np.isfinite(position).all() and (np.diff(time) > 0).all()):
-        raise ValueError(f"{path} holds t {time.shape} and pos {position.shape}; it must hold growing times (n,) and finite positions (n, 2)")
-    return Recording(time, position - np.array(RATS[name]) / 2, RATS[name])
+    try:
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+            time, position = file["t"], file["pos"]
+    except (ValueError, KeyError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error, TypeError, AttributeError, NotImplementedError) as error:
+        raise ValueError(f"{path} is no recording ({type(error).__name__}); it must be a file of numpy.savez with growing times t (n,) in s and finite positions pos (n, 2) in m") from None
+    if time.dtype.kind in "fiu" and position.dtype.kind in "fiu":  # else it is refused below, as it is
+        time, position = time.astype(float), position.astype(float)
+    centred = position - np.array(RATS[name]) / 2 if position.dtype == float and position.shape[1:] == (2,) else position
+    return Recording(time, centred, RATS[name], str(path))
 
 
 # %% [markdown]
@@ -370,6 +425,8 @@ def matching_pace(
 ) -> int:  # at least 1
     "How many times as fast the film must be played for the rat to be on average as fast as the simulated ones away from walls"
     speed = real_paths(rat, 5, mapping=mapping, count=5000).diff(dim=0).norm(dim=-1).mean() / navigation.DT
+    if not speed > 0:
+        raise ValueError(f"{rat.name} stands still in all its paths within the box, so it has no pace")
     return max(1, round(navigation.SPEED * math.sqrt(math.pi / 2) / speed.item()))
 
 

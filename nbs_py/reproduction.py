@@ -34,7 +34,8 @@ from IPython.display import Markdown, display
 
 from modreg import DifferenceOfGaussians, MagnitudePruner, Sphere, Torus, equal_pull, manifold
 from modreg.book.exercises import exercise
-from modreg.lab.experiments import load_results, paper_tables
+from modreg.lab.experiments import load_results
+from modreg.lab.paper import Cell, paper_tables
 from modreg.geometry.inhibitors import matched, mean_coefficient
 
 generator = torch.Generator().manual_seed(0)
@@ -203,15 +204,15 @@ test_close(equal_pull(0.1, 256) * 256, 0.1)
 # numbers: where two columns of a row lie less than two standard errors apart, five runs do not tell them from each other.
 
 # %%
-def indistinct(a: dict, b: dict, runs: int = 5) -> bool:
+def indistinct(a: Cell, b: Cell, runs: int = 5) -> bool:
     "Whether two means lie within two standard errors of their difference"
-    return abs(a["mean"] - b["mean"]) < 2 * math.sqrt((a["std"] ** 2 + b["std"] ** 2) / runs)
+    return abs(a.mean - b.mean) < 2 * math.sqrt((a.std**2 + b.std**2) / runs)
 
 
 count = pairs = 0
 for table in paper_tables().values():
-    for cells in table["rows"].values():
-        reported = [cell for cell in cells.values() if cell and cell["std"] is not None]
+    for row in table.rows:
+        reported = [cell for cell in table.cells if cell.row == row and cell.std is not None]
         for i, a in enumerate(reported):
             for b in reported[:i]:
                 pairs, count = pairs + 1, count + indistinct(a, b)
@@ -225,13 +226,13 @@ assert 0 < count < pairs
 
 # %%
 for number in ("1", "4", "8"):
-    print(f"table {number}: {paper_tables()[number]['task']}, {paper_tables()[number]['metric']}")
+    print(f"table {number}: {paper_tables()[number].task}, {paper_tables()[number].metric}")
 
 # %% [markdown]
 # ## 10. How the strength was chosen
 #
 # The paper gives one λ to all conditions. A strength that suits the torus need not suit L1, whose best may be ten times as large. Our rule: the same grid for each, chosen on a seed that is not reported. This is what
-# each condition chose in [navigation](navigation.ipynb):
+# each condition chose in [navigation](navigation.ipynb), at its first small scale:
 
 # %%
 for row in load_results("navigation_small"):

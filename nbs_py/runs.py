@@ -16,7 +16,7 @@
 #
 # - find a run's folder from its settings alone, and its settings from its folder,
 # - say what makes two runs the same run,
-# - write a file that is there complete or not at all.
+# - say which of a run's files is damaged or another run's, and what to do about it.
 #
 # The question: *a table of the paper is dozens of runs, each of minutes to hours. What must a run write down so that none is
 # ever computed twice, mixed up with another, or lost?*
@@ -36,18 +36,16 @@
 #| export
 import hashlib
 import json
-import os
-from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
-import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 import modreg
-from modreg.lab.settings import Config, about, decisive
+from modreg.lab.files import BEGINNING, RunInUse, damaged, in_words, is_half, locked, read_json, read_state, read_weights, sweep, write_json, write_state, write_whole
+from modreg.lab.settings import SHARES, Config, about, decisive
 
 # %%
 #| hide
@@ -56,9 +54,11 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import matplotlib.pyplot as plt
+import torch
 from fastcore.test import test_eq, test_fail
 
 from modreg.book.exercises import exercise
+from modreg.lab.files import write_weights
 
 plt.style.use("modreg.data.book")
 
@@ -69,7 +69,8 @@ plt.style.use("modreg.data.book")
 # *Predict:* two configs differ in their output folder alone. Are they the same run? And if they differ in one digit of a learning rate? If the same config is trained on another text?
 #
 # A run's name is a hash of all that can change a number: the settings that [decide](settings.ipynb), the class of the task, a fingerprint of the data that it has read, and the version of this package.
-# Where the folder lies, on which device and by which products it was filled, does not count: these change the last digits at most.
+# Where the folder lies, on which device and by which products it was filled, does not count: these change the last digits at most. Nor does the folder of another run whose
+# [shares of zeros](pruning.ipynb) are taken: what counts is the shares, so they are part of the data.
 
 # %%
 #| export
@@ -79,7 +80,10 @@ def digest(
     data: str = "",  # fingerprint of what it has read
 ) -> str:
     "Twelve hexadecimal digits that name a run"
-    text = json.dumps([config.task, task, data, modreg.__version__, decisive(config)], sort_keys=True)
+    settings = decisive(config)
+    if config.shares not in SHARES:  # a folder, whose contents are in `data`
+        settings["shares"] = "another run's"
+    text = json.dumps([config.task, task, data, modreg.__version__, settings], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
@@ -108,23 +112,31 @@ plt.show()
 
 
 # %% [markdown]
-# Data that a task reads from files count by their contents. Hashing them costs a second for every two gigabytes, so large collections may give names and sizes in place of contents.
+# Data that a task reads from files count by their contents. Hashing them costs a second for every two gigabytes, so of large collections names, sizes, and each file's first and last 16 kB may stand for the whole:
+# another recording of the same length differs there.
 
 # %%
 #| export
 def fingerprint(
     *parts: Path | str,  # files, and texts such as transcripts; their order counts
-    contents: bool = True,  # False: of files the names and sizes alone, for collections too large to read
+    contents: bool = True,  # False: of files the names, sizes, beginnings and ends alone, for collections too large to read
 ) -> str:
     "Twelve hexadecimal digits that change with what was read"
     found = hashlib.sha256()
     for part in parts:
         file = isinstance(part, Path)
         found.update(json.dumps([part.name, part.stat().st_size] if file else part).encode())
-        if file and contents:
-            with part.open("rb") as opened:
-                found.update(hashlib.file_digest(opened, "sha256").digest())
+        if file:
+            with in_words(part), part.open("rb") as opened:
+                found.update(hashlib.file_digest(opened, "sha256").digest() if contents else _ends(opened))
     return found.hexdigest()[:12]
+
+
+def _ends(opened: BinaryIO) -> bytes:
+    "The first and the last 16 kB of a file"
+    first, size = opened.read(2**14), opened.seek(0, 2)
+    opened.seek(max(0, size - 2**14))
+    return first + opened.read()
 
 
 # %%
@@ -132,59 +144,55 @@ folder = Path(tempfile.mkdtemp())
 for name, text in {"a.txt": "the torus closes", "b.txt": "the bottle leaks"}.items():
     (folder / name).write_text(text)
 files = folder / "a.txt", folder / "b.txt"
-before = fingerprint(*files)
+earlier = [fingerprint(*files, contents=contents) for contents in (True, False)]
 (folder / "b.txt").write_text("the bottle sinks")
-assert fingerprint(*files) != before
-
-
-# %% [markdown]
-# ## Complete or not at all
-#
-# A process may die between any two lines. So a file is written under another name beside its own, and gets its own when it is complete; that is one step, which no death can cut in two.
-
-# %%
-#| export
-def write_whole(
-    path: Path,  # the file; it appears complete or not at all
-    save: Callable[[Path], Any],  # called with the path of a file beside it
-) -> None:
-    "Write a file in one step, seen from outside"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        save(beside)
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
-
-
-# %%
-def dies(path):
-    path.write_text("half a sen")
-    raise KeyboardInterrupt
-
-
-note = folder / "note.txt"
-write_whole(note, lambda path: path.write_text("a whole sentence"))
-try:
-    write_whole(note, dies)
-except KeyboardInterrupt:
-    print(note.read_text())
-test_eq(sorted(path.name for path in folder.iterdir()), ["a.txt", "b.txt", "note.txt"])
+assert fingerprint(*files) != earlier[0] and fingerprint(*files, contents=False) != earlier[1]
 
 
 # %% [markdown]
 # ## What lies in the folder
 #
-# Five kinds of files, and `result.json` is written last: where it is, the run is complete.
+# Five kinds of files, and `result.json` is written last: where it is, the run is complete. The chapter [files](files.ipynb) tells how each is written in one step, and how it says that it is damaged or another run's.
 #
 # | file | holds |
 # |---|---|
 # | `config.json` | the settings, the task's class, the data's fingerprint |
 # | `metrics.jsonl` | a line for each epoch, a value for each seed |
 # | `train.safetensors`, `lottery.safetensors` | weights and embeddings at the end of each phase |
-# | `state.pt` | what is needed to go on; removed at the end |
-# | `result.json` | the last metrics of each phase, seconds, multiplications |
+# | `state.pt`, `state.before.pt` | what is needed to go on, and what was needed an epoch ago; removed at the end |
+# | `result.json` | the last metrics of each phase, seeds that diverged, seconds, a checksum of the metrics |
+# | `.lock`, `.owner` | which process works here; removed at the end |
+
+# %%
+#| export
+def _check_result(run: "Run", result: dict[str, Any]) -> dict[str, Any]:
+    "The same; DamagedFile if it is no result of this run's phases"
+    found = result.get("phases")
+    lines = [found.get(phase) for phase in run.phases] if isinstance(found, dict) and found.keys() == set(run.phases) else [None]
+    if not all(isinstance(line, dict) and line.get("epoch") == run.config.epochs - 1 and isinstance(line.get("loss"), list) and len(line["loss"]) == run.config.seeds for line in lines):
+        raise damaged(run.path / "result.json", f"it has no metrics of {' and '.join(run.phases)} for {run.config.seeds} seeds", BEGINNING)
+    return result
+
+
+def checksum(path: Path) -> str:
+    "SHA-256 of a file"
+    with in_words(path):
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _read_lines(path: Path) -> list[dict[str, Any]]:
+    "Metrics as they were written; DamagedFile if a line is none"
+    lines = []
+    with in_words(path):
+        data = path.read_bytes()
+    for k, line in enumerate(data.splitlines(), start=1):
+        try:
+            lines.append(json.loads(line))
+            lines[-1]["phase"], lines[-1]["epoch"]
+        except (ValueError, TypeError, KeyError, RecursionError):
+            raise damaged(path, f"line {k} is no epoch's metrics", "it is made anew from the checkpoint, or the run goes on from its beginning") from None
+    return lines
+
 
 # %%
 #| export
@@ -198,43 +206,48 @@ class Run:
         data: str = "",  # fingerprint of what it has read
     ):
         self.config, self.task, self.data = config, task, data
+        self.phases = ("train", "lottery") if config.lottery else ("train",)
         self.path = Path(config.out) / f"{config.task}-{digest(config, task, data)}"
 
     @property
     def result(self) -> dict | None:
-        "What a complete run found, else None"
+        "What a complete run found, else None; DamagedFile if the file is no result, ValueError if it is another run's"
         path = self.path / "result.json"
-        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+        return _check_result(self, read_json(path, self.path.name)) if path.exists() else None
 
     @property
     def history(self) -> list[dict]:
-        "The metrics, one dict an epoch"
-        path = self.path / "metrics.jsonl"
-        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
+        "The metrics, one dict an epoch; DamagedFile if they are cut, or not those that the result was made of"
+        path, result = self.path / "metrics.jsonl", self.result
+        lines = _read_lines(path) if path.exists() else []
+        if result is not None and path.exists():
+            whole = [(phase, epoch) for phase in self.phases for epoch in range(self.config.epochs)]
+            if result.get("metrics", checksum(path)) != checksum(path) or [(line["phase"], line["epoch"]) for line in lines] != whole:
+                raise damaged(path, f"of {len(whole)} epochs it holds {len(lines)}, or others than were written", BEGINNING)
+        return lines
 
     def weights(
         self,
         phase: str = "train",  # "train" or "lottery"
     ) -> dict[str, Tensor]:
         "Weights at the end of a phase, and its penalties' embeddings as `regularizer.K.embedding`; each led by the seeds"
+        if phase not in self.phases:
+            raise ValueError(f"phase={phase!r}; the phases of this run are {', '.join(map(repr, self.phases))}")
         path = self.path / f"{phase}.safetensors"
         if not path.exists():
             raise FileNotFoundError(f"{path} does not exist: this run has not ended its phase {phase!r}")
-        return load_file(path, device=self.config.device)
-
-    def write_json(self, name: str, value: Any) -> None:
-        "Write `value` to the file `name`"
-        write_whole(self.path / name, lambda path: path.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8"))
-
-    def write_weights(self, phase: str, tensors: dict[str, Tensor]) -> None:
-        "Write what a phase ends with"
-        write_whole(self.path / f"{phase}.safetensors", lambda path: save_file(tensors, path))
+        return read_weights(path, self.path.name, self.config.device)
 
 
 # %%
 example = Run(replace(config, out=str(folder)))
 print(example.path.name, example.result, example.history)
 test_fail(example.weights, contains="has not ended its phase 'train'")
+example.path.mkdir()
+for text in ("[]", "{}", "", '{"phases": {"train": {}}}', "[" * 10**5):
+    (example.path / "result.json").write_text(text)
+    test_fail(lambda: example.result, contains="result.json is damaged")
+(example.path / "result.json").unlink()
 
 
 # %% [markdown]
@@ -243,58 +256,133 @@ test_fail(example.weights, contains="has not ended its phase 'train'")
 
 # %%
 #| export
-def begin(run: Run) -> None:
-    "Write the run's config.json; ValueError if its folder holds a run with other settings"
+def check_settings(run: Run) -> dict[str, Any]:
+    "What config.json must hold; ValueError if it holds other settings, DamagedFile if that cannot be told"
     path, mine = run.path / "config.json", {"task": run.config.task, "class": run.task, "data": run.data, "version": modreg.__version__, **asdict(run.config)}
-    there = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    idle = [one.name for one in fields(run.config) if not about(one, "decides")]
+    there = read_json(path, run.path.name, "it is written anew") if path.exists() else {}
+    idle = [one.name for one in fields(run.config) if not about(one, "decides")] + ["shares"] * (run.config.shares not in SHARES)
     for name in [name for name in mine if name in there and name not in idle and there[name] != mine[name]]:
         raise ValueError(f"{run.path} holds a run with {name}={there[name]!r}, and this one has {mine[name]!r}: a default has changed since. Delete or rename that folder")
-    run.write_json("config.json", mine)
+    return mine
+
+
+def begin(run: Run) -> None:
+    "Write the run's config.json, if its folder does not hold a run with other settings"
+    write_json(run.path / "config.json", check_settings(run), run.path.name)
 
 
 # %%
 begin(example)
 begin(Run(replace(example.config, device="cpu", out=str(folder))))  # the same run, taken up again
-settings = json.loads((example.path / "config.json").read_text())
-example.write_json("config.json", settings | {"seeds": 5})
+settings = read_json(example.path / "config.json")
+write_json(example.path / "config.json", settings | {"seeds": 5}, example.path.name)
 test_fail(lambda: begin(example), contains="seeds=5, and this one has 3")
 
 
 # %% [markdown]
 # ## To go on where one was
 #
-# After each epoch, all that is needed to go on is written as one file, with the metrics so far in it; then the metrics' own file is made anew from that. Whatever dies between the two, no epoch is lost and none stands twice.
+# After each epoch, all that is needed to go on is written as one file, with the metrics so far in it; then the metrics' own file is made anew from that. Whatever dies between the two, no epoch is lost and none stands twice,
+# since a run that goes on begins by making the metrics' file anew.
 # A checkpoint says whose it is, so that one that was copied from another folder is refused.
 
 # %%
 #| export
-def save_state(run: Run, state: dict[str, Any]) -> None:
-    "Write the checkpoint, then the metrics that it holds as `history`"
-    write_whole(run.path / "state.pt", lambda path: torch.save({**state, "run": run.path.name}, path))
-    lines = "".join(json.dumps(line) + "\n" for line in state["history"])
+def write_history(run: Run, history: list[dict[str, Any]]) -> None:
+    "Write metrics.jsonl"
+    lines = "".join(json.dumps(line) + "\n" for line in history)
     write_whole(run.path / "metrics.jsonl", lambda path: path.write_text(lines, encoding="utf-8"))
 
 
+def save_state(run: Run, state: dict[str, Any]) -> None:
+    "Write the checkpoint, then the metrics that it holds as `history`"
+    write_state(run.path / "state.pt", {**state, "run": run.path.name}, run.path.name)
+    write_history(run, state["history"])
+
+
 def load_state(run: Run) -> dict[str, Any] | None:
-    "The last checkpoint, or None; ValueError if it is another run's"
+    "The last checkpoint that is whole, or None; ValueError if it is another run's, DamagedFile if none is whole"
     path = run.path / "state.pt"
-    if not path.exists():
+    state = read_state(path, run.path.name, run.config.device)
+    if state is None:
         return None
-    state = torch.load(path, map_location=run.config.device, weights_only=True)
     if (name := state.pop("run", None)) != run.path.name:
-        raise ValueError(f"{path} is a checkpoint of {name}, not of {run.path.name}: delete it, and the run begins anew")
+        raise ValueError(f"{path} is a checkpoint of {name}, not of {run.path.name}: delete it, and {BEGINNING}")
     return state
 
 
 # %%
-save_state(example, {"history": [{"epoch": 0, "loss": [0.5]}], "epoch": 1})
-test_eq(example.history, [{"epoch": 0, "loss": [0.5]}])
+save_state(example, {"history": [{"phase": "train", "epoch": 0, "loss": [0.5]}], "epoch": 1})
+test_eq(example.history, [{"phase": "train", "epoch": 0, "loss": [0.5]}])
 test_eq(load_state(example)["epoch"], 1)
 other = Run(replace(example.config, seed=1))
 other.path.mkdir()
 (example.path / "state.pt").rename(other.path / "state.pt")
 test_fail(lambda: load_state(other), contains="is a checkpoint of wait-")
+
+
+# %% [markdown]
+# ## The end
+#
+# The result is the last file, and says by a checksum which metrics it was made of. A run is complete if each of its files is there and is what was written; if one was deleted, the run goes on. Then nothing is left that served to go on.
+
+# %%
+#| export
+def write_result(run: Run, result: dict[str, Any]) -> None:
+    "Write the last file of a run"
+    write_json(run.path / "result.json", {**result, "metrics": checksum(run.path / "metrics.jsonl")}, run.path.name)
+
+
+def is_complete(run: Run) -> bool:
+    "Whether all files of the run are there; DamagedFile or ValueError if one is not what was written, OSError in words if the folder cannot be read"
+    with in_words(run.path):
+        if run.result is None or not all((run.path / name).exists() for name in ("metrics.jsonl", *(f"{phase}.safetensors" for phase in run.phases))):
+            return False
+    check_settings(run)
+    _ = run.history
+    for phase in run.phases:
+        read_weights(run.path / f"{phase}.safetensors", run.path.name)
+    return True
+
+
+# %%
+#| export
+SERVED = ("state.pt", "state.before.pt", ".owner", ".lock")  # while the run was not complete
+
+
+def is_tidy(run: Run) -> bool:
+    "Whether nothing is left of what served to go on, and config.json is there"
+    names = {path.name for path in run.path.iterdir()}
+    return "config.json" in names and not names & set(SERVED) and not any(map(is_half, names))
+
+
+def tidy(run: Run) -> None:
+    "Delete what served to go on, and write config.json if it is not there; the folder is locked"
+    if not (run.path / "config.json").exists():
+        begin(run)
+    sweep(run.path, *SERVED)
+
+
+def tidy_after(run: Run) -> None:
+    "What a dead process has not come to: `tidy`, unless another does it now or the folder can only be read"
+    if not is_tidy(run):
+        with suppress(OSError, RunInUse), locked(run.path):
+            tidy(run)
+
+
+# %%
+lines = [{"phase": phase, "epoch": epoch, "loss": [0.5] * 3} for phase in example.phases for epoch in range(example.config.epochs)]
+settings["seeds"] = 3
+write_json(example.path / "config.json", settings, example.path.name)
+write_history(example, lines)
+for phase in example.phases:
+    write_weights(example.path / f"{phase}.safetensors", {"w": torch.zeros(3, 2)}, example.path.name)
+write_result(example, {"phases": {line["phase"]: line for line in lines}})
+tidy(example)
+assert is_complete(example) and is_tidy(example)
+print(sorted(path.name for path in example.path.iterdir()))
+write_history(example, lines[:-1])
+test_fail(lambda: is_complete(example), contains="metrics.jsonl is damaged (of 10 epochs it holds 9")
 
 
 # %% [markdown]
@@ -353,7 +441,9 @@ with exercise("the failure falls somewhere in one epoch: where, on average?"):
 # ## What broke, and what the paper did
 #
 # - The name once left out the data. Another corpus behind `MODREG_DATA` got the first corpus' perplexity, from a folder that was complete.
-# - It left out the task's class too, so that a derived task with other data and the same settings was never trained.
+# - It left out the task's class too, so that a derived task with other data and the same settings was never trained. And it held the *path* of a run whose shares were taken, whatever lay there.
+# - A kill between checkpoint and metrics in the last epoch lost that epoch's line for ever, as the run had no epoch left in which to write it.
+# - An empty list in `result.json` passed for a result.
 # - A seed may diverge. JSON has no word for *not a number*, so it is written as `null`, and a table says "diverged".
 #
 # The published scripts draw no seed, and write results under names that are given by hand, so no run of theirs can be repeated or found.

@@ -46,7 +46,7 @@ from modreg.geometry.manifolds import manifolds_of
 from modreg.geometry.specs import split
 from modreg.layers.recurrent import RNN
 from modreg.sparsity.penalties import PENALTIES
-from modreg.sparsity.pruning import REINITIALIZE, SCHEDULES, scheduled_sparsity
+from modreg.sparsity.pruning import SCHEDULES, scheduled_sparsity
 from modreg.sparsity.regularizer import RAMPS
 from modreg.sparsity.rivals import sparsifier
 
@@ -125,6 +125,7 @@ def about(
 #| export
 SHARES = ("global", "layer", "erk")
 ORDERS = ("geometric", "random")
+TICKETS = ("redraw", "rescaled", "original", "shuffled")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,15 +142,15 @@ class Config:
     embedding_lr: float | None = setting(None, optional=True)  # learning rate of a trained embedding; None: that of the weights
     sparsifier: str = "magnitude"  # magnitude (the paper), random, geometric, set, rigl, regrow, …, with arguments as the chapter rivals says
     sparsity: float = 0.9  # share of weights that is zero at the end
-    schedule: str = setting("linear", choices=SCHEDULES)  # how sparsity rises: linear (the paper), cubic, one_shot
+    schedule: str | None = setting(None, choices=SCHEDULES, neutral="linear")  # how sparsity rises: linear (the paper), cubic, one_shot
     shares: str = "global"  # zeros of each matrix: global (one threshold), layer (the same share), erk, or as in another run, by its folder
-    heal: int = 0  # epochs at the end that follow the last cut
+    heal: int | None = setting(None, least=0, neutral=0)  # epochs at the end that follow the last cut
     block: int | None = setting(None, optional=True)  # prune the recurrent weights between groups of so many neurons as one; None: each alone
     order: str | None = setting(None, optional=True, choices=ORDERS)  # neurons of a group: geometric (neighbours, the default with blocks), random
     sparse_products: str = setting("auto", decides=False, choices=("auto", "on", "off"))  # multiply by surviving weights alone where that is measured to be quicker: auto (large layers), on, off
     lottery: bool = True  # train again from new weights under the same masks
-    ticket: str = setting("redraw", choices=REINITIALIZE)  # new weights: redraw, original, shuffled (redraw, masks permuted)
-    redrawn: str = setting("dense", choices=("dense", "left"))  # their size: dense (as in a dense matrix), left (each row times √(columns ÷ weights left))
+    twins: str = setting("both", decides=False, choices=("both", "plain"))  # dense networks that are trained beside the sparse one: both (with the penalty and without), plain (without)
+    ticket: str | None = setting(None, choices=TICKETS, neutral="redraw")  # new weights: redraw (the paper), rescaled (redraw, each row larger by √(columns ÷ weights left)), original, shuffled (redraw, masks permuted)
     hidden: int | None = None  # number of hidden neurons N
     batch: int | None = None  # samples a step
     batches: int | None = None  # steps an epoch
@@ -177,7 +178,7 @@ class Config:
 # %%
 #| export
 def fill(config: Config) -> None:
-    "Put values in place of `auto` and of every None"
+    "Put values in place of `auto` and of every None: the scale's, or else the neutral one"
     gpu = torch.cuda.is_available()
     auto = {"device": "cuda" if gpu else "cpu",
             "scale": "tiny" if os.environ.get("IN_TEST") else "paper" if gpu else "small"}
@@ -190,6 +191,9 @@ def fill(config: Config) -> None:
     for name, value in config.scales[config.scale].items():
         if getattr(config, name) is None:
             object.__setattr__(config, name, value)
+    for one in fields(config):
+        if getattr(config, one.name) is None and not about(one, "optional"):
+            object.__setattr__(config, one.name, about(one, "neutral"))
     if config.block is not None and config.order is None:
         object.__setattr__(config, "order", ORDERS[0])
 
@@ -262,8 +266,6 @@ def _check_sparse(config: Config) -> None:
         raise ValueError(f"order={config.order!r} without blocks; set block to the number of neurons in a group, such as 16")
     if config.block is not None and config.train_embedding:
         raise ValueError(f"block={config.block} with train_embedding=True: blocks are of neurons that are neighbours, and these move; use a fixed embedding")
-    if config.redrawn == "left" and config.ticket == "original":
-        raise ValueError("redrawn='left' with ticket='original': original weights keep their size; use ticket='redraw', or redrawn='dense'")
     if config.shares not in SHARES and not (Path(config.shares) / "train.safetensors").is_file():
         raise ValueError(f"shares={config.shares!r}; it is one of {', '.join(map(repr, SHARES))}, or the folder of a run that has ended its phase train.{suggestion(config.shares, SHARES)}")
     if config.sparse_products == "on" and getattr(kind, "func", kind).needs_gradient:

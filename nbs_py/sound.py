@@ -28,6 +28,8 @@
 import csv
 import math
 import os
+import re
+from collections import Counter
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -71,12 +73,21 @@ plt.show()
 
 # %%
 #| export
+def undecodable(path: Path, error: Exception) -> ValueError:
+    "The error for a file that is no sound"
+    return ValueError(f"{path} is no sound that can be decoded ({error}); replace it, or take it and its transcript away")
+
+
 @cache
-def duration(path: Path) -> float:  # s
-    "Length of a sound, which a task asks for several times; the file is opened once"
+def header(path: Path) -> tuple[float, int]:  # s, and samples a second
+    "Length and rate of a sound, which a task asks for several times; the file is opened once"
     import soundfile
 
-    return soundfile.info(path).duration
+    try:
+        found = soundfile.info(path)
+    except (RuntimeError, OSError) as error:
+        raise undecodable(path, error) from None
+    return found.duration, found.samplerate
 
 
 # %%
@@ -94,20 +105,64 @@ class Utterance:
     speaker: str
     path: Path | None = None  # of the sound; None for made-up tones
 
+    def __post_init__(self):
+        if strange := sorted(set(self.text) - set(ALPHABET)):
+            raise ValueError(f"the transcript of {self.name} is {self.text!r}, which holds {strange[0]!r}; allowed are a to z, space and apostrophe")
+        if not self.text.strip():
+            raise ValueError(f"the transcript of {self.name} is empty; write down what is said, or take the utterance away")
+
     def sound(self) -> tuple[Tensor, int]:  # samples (n,) between -1 and 1, and how many there are in a second
-        "Decode the sound"
+        "Decode the sound; ValueError if it is none"
         if self.path is None:
             return _tones(self), 8000
         import soundfile
 
-        samples, rate = soundfile.read(self.path, dtype="float32", always_2d=True)
-        return torch.from_numpy(samples).mean(1), rate
+        try:
+            samples, rate = soundfile.read(self.path, dtype="float32", always_2d=True)
+        except (RuntimeError, OSError) as error:
+            raise undecodable(self.path, error) from None
+        return checked_samples(torch.from_numpy(samples).mean(1), rate, self.path), rate
 
     def seconds(self) -> float:
         "Its length in seconds, without decoding it"
-        if self.path is None:
-            return 0.08 * len(self.text)
-        return duration(self.path)
+        return 0.08 * len(self.text) if self.path is None else header(self.path)[0]
+
+    def rate(self) -> int:
+        "Samples a second, without decoding it"
+        return 8000 if self.path is None else header(self.path)[1]
+
+
+# %% [markdown]
+# One bad recording would turn the weights of a whole network to NaN. So each is looked at when it is decoded, and all together before any is used.
+
+# %%
+#| export
+#| fold What is no recording
+def checked_samples(
+    samples: Tensor,  # (n,)
+    rate: int,  # samples a second
+    path: Path,
+) -> Tensor:
+    "The same; ValueError if they are no sound"
+    if (bad := ~samples.isfinite()).any():
+        k = int(bad.int().argmax())
+        raise ValueError(f"{path} holds {samples[k].item()} as its sample {k} of {len(samples)}; samples are finite numbers between -1 and 1")
+    if len(samples) < (least := round(0.025 * rate)):
+        raise ValueError(f"{path} holds {len(samples)} samples at {rate} a second; it must hold at least {least}, which is one window of 25 ms")
+    if (loudest := samples.abs().max()) > 8:
+        raise ValueError(f"{path} holds a sample of size {loudest:.3g}; samples are between -1 and 1")
+    if samples.amin() == samples.amax():
+        raise ValueError(f"{path} holds {len(samples)} times the same sample, {samples[0].item():g}: it is silent")
+    return samples
+
+
+def check_rates(utterances: list["Utterance"]) -> None:
+    "ValueError if sounds differ in their samples a second: the bands of their spectrograms would be of different hertz"
+    rates = Counter(u.rate() for u in utterances)
+    usual = rates.most_common(1)[0][0] if rates else 0
+    for u in utterances:
+        if u.rate() != usual:
+            raise ValueError(f"{u.path or u.name} has {u.rate()} samples a second, and most others have {usual}; resample it, or take it away")
 
 
 # %% [markdown]
@@ -132,7 +187,43 @@ def digits() -> list[Utterance]:
     paths = sorted(path for path in folder.glob("*_*_*.*") if path.suffix in (".wav", ".flac"))
     if not paths:
         raise FileNotFoundError(f"{folder} holds no recordings such as 7_george_3.wav; get the Free Spoken Digit Dataset, or use data='tones'")
+    for path in paths:
+        if not re.fullmatch(r"[0-9]_[^_]+_[^_]+", path.stem):
+            raise ValueError(f"{path} has not a name such as 7_george_3.wav: a digit, a speaker, a number; rename it, or take it away")
     return [Utterance(path.stem, DIGITS[int(path.stem[0])], path.stem.split("_")[1], path) for path in paths]
+
+
+# %%
+#| export
+#| fold Loaders
+def transcripts(listing: Path) -> dict[str, str]:  # by utterance
+    "What a file of LibriSpeech's says, a line for each utterance; ValueError names the line that is none"
+    found = {}
+    for k, line in enumerate(decoded(listing).splitlines(), start=1):
+        name, space, text = line.partition(" ")
+        if not name or not space or not text.strip():
+            raise ValueError(f"{listing}, line {k} is {line!r}; it must hold an utterance's name, a space and its transcript")
+        found[name] = text
+    return found
+
+
+def manifest(table: Path) -> dict[str, str]:  # by utterance
+    "The columns `id` and `text` of a table; ValueError names the line that lacks one"
+    found = {}
+    for k, row in enumerate(csv.DictReader(decoded(table).splitlines(), delimiter="\t"), start=2):
+        if not row.get("id") or not (row.get("text") or "").strip():
+            raise ValueError(f"{table}, line {k} has no id or no text; each line holds both, between tabs, as the first line says")
+        found[row["id"]] = row["text"]
+    return found
+
+
+def decoded(path: Path) -> str:
+    "A file's text; ValueError names the line that is none"
+    data = path.read_bytes()
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}, line {data[: error.start].count(10) + 1} holds the byte {data[error.start]:#04x}, which is no UTF-8; save the file as UTF-8") from None
 
 
 # %%
@@ -142,10 +233,9 @@ def librispeech() -> list[Utterance]:
     "Every subset of LibriSpeech that is there, `{subset}/{speaker}/{chapter}/{utterance}.flac` (or .mp3)"
     folder, texts = _root() / "LibriSpeech", {}
     for listing in sorted(folder.glob("*/*/*/*.trans.txt")):
-        texts |= dict(line.split(" ", 1) for line in listing.read_text(encoding="utf-8").splitlines())
+        texts |= transcripts(listing)
     if not texts and (folder / "manifest.tsv").exists():  # a copy whose transcripts stand in one table
-        with (folder / "manifest.tsv").open(encoding="utf-8", newline="") as table:
-            texts = {row["id"]: row["text"] for row in csv.DictReader(table, delimiter="\t")}
+        texts = manifest(folder / "manifest.tsv")
     sounds = {path.stem: path for suffix in ("mp3", "flac") for path in folder.glob(f"*/*/*/*.{suffix}")}
     found = [Utterance(name, text.lower(), name.split("-")[0], sounds[name]) for name, text in sorted(texts.items()) if name in sounds]
     if not found:
@@ -178,8 +268,10 @@ SOURCES = {"digits": digits, "librispeech": librispeech, "tones": tones}
 def split(
     utterances: list[Utterance],
 ) -> tuple[list[Utterance], list[Utterance]]:  # for training, and of speakers that training never hears
-    "Every third speaker is kept for testing; by name, so that it is the same each time"
+    "Every third speaker is kept for testing; by name, so that it is the same each time; ValueError if there are fewer than three"
     speakers = sorted({u.speaker for u in utterances})
+    if len(speakers) < 3:
+        raise ValueError(f"the utterances are of {len(speakers)} speakers ({', '.join(speakers)}), and every third is kept for testing: there must be at least 3, or nothing is tested")
     unseen = set(speakers[2::3])
     return [u for u in utterances if u.speaker not in unseen], [u for u in utterances if u.speaker in unseen]
 

@@ -258,7 +258,7 @@ def curve(task: type[Task], setting: dict[str, Any], name: str) -> None:
 
 
 # %%
-tickets(Remember, {"scale": "tiny", "out": str(folder / "runs"), "epochs": 3, "sparsity": 0.9}, changes_of(["redrawn=dense", "redrawn=left"]))
+tickets(Remember, {"scale": "tiny", "out": str(folder / "runs"), "epochs": 3, "sparsity": 0.9}, changes_of(["ticket=redraw", "ticket=rescaled"]))
 
 # %% [markdown]
 # ## Looking at many networks
@@ -308,7 +308,7 @@ survey(Remember, {"scale": "tiny", "out": str(folder / "runs"), "epochs": 3, "st
 # python -m modreg.lab.studies dense adding lr=1e-3,hidden=256 init=paper
 # python -m modreg.lab.studies lengths adding --starts identity paper --steps 10 25 50
 # python -m modreg.lab.studies blocks head_direction --condition circle -p hidden 256
-# python -m modreg.lab.studies tickets language redrawn=dense redrawn=left anneal=1,redrawn=left
+# python -m modreg.lab.studies tickets language ticket=redraw ticket=rescaled anneal=1,ticket=rescaled
 # python -m modreg.lab.studies curve speech librispeech -p data librispeech -p epochs 6
 # python -m modreg.lab.studies survey navigation --looks modreg.tasks.rats:look modreg.analysis.gridcells:look -p strength 0.1
 # ```
@@ -358,7 +358,7 @@ if __name__ == "__main__" and "__file__" in globals():  # called by name, and no
     main()
 
 # %%
-main(["tickets", "modreg.lab.training:Remember", "redrawn=left", "-p", "scale", "tiny", "-p", "epochs", "3", "-p", "out", str(folder / "runs")])
+main(["tickets", "modreg.lab.training:Remember", "ticket=rescaled", "-p", "scale", "tiny", "-p", "epochs", "3", "-p", "out", str(folder / "runs")])
 
 
 # %% [markdown]
@@ -421,7 +421,7 @@ with exercise("each penalty: its strengths and the reported run; without: select
 #
 # - The scripts that wrote results stood among those that time things, under `benchmarks/`, where nobody looked for them, nothing tested them, and each had a copy of the same twenty lines.
 # - A script that writes its table at the end loses it all when it is stopped. Rows are kept as they come.
-# - Rescaled tickets of language were made by a script of their own; they are a setting now, `redrawn="left"`. That script divided by the root of a whole matrix' share, this setting by that of each row.
+# - Rescaled tickets of language were made by a script of their own; they are a setting now, `ticket="rescaled"`. That script divided by the root of a whole matrix' share, this setting by that of each row.
 #
 # The published list of runs leaves settings to defaults, and so gives the L1 baseline a penalty of zero and the baseline without regularization that of a Klein bottle. Here a row names all that differs, and each run keeps all of its settings.
 #

@@ -9,16 +9,24 @@
 # %% [markdown]
 # # Training
 #
-# > One short loop for networks of your own and for every task of this book, and what is hung on it
+# > A task in five methods, and a run of it that ends as if nothing had happened when it is killed
 
 # %% [markdown]
 # After this chapter you can
 #
-# - train any torch model with penalties, pruning, clipping and checkpoints, each a line in a list,
-# - hang something of your own on the loop in three to ten lines,
-# - bring a task of your own in five methods, and have it end as if nothing had happened when it is killed.
+# - bring a task of your own in five methods,
+# - draw every random number from a stream that is named by what it is for,
+# - say what a run does when it is killed, when a seed diverges, and when another process works on it.
 #
-# The question: *everybody's loop is the same six lines, and everybody's differs. Where do the differences belong?*
+# The question: *a run of three seeds takes hours. How must it be cut into pieces, so that any of them may die?*
+#
+# ```
+#  Task ── model, data, loss, metrics
+#   │
+#  Phase "train" ── epoch, epoch, …  ──> train.safetensors          a Trainer, and what the config hangs on it
+#   │                   └── checkpoint, metrics
+#  Phase "lottery" ─ epoch, epoch, … ──> lottery.safetensors ──> result.json
+# ```
 
 # %%
 #| default_exp lab.training
@@ -30,29 +38,29 @@ import json
 import math
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 import modreg
 from modreg.geometry.finite import named_files
 from modreg.geometry.inhibitors import inhibitor
 from modreg.geometry.manifolds import Manifold, manifolds_of
-from modreg.lab.runs import Run, begin, fingerprint, load_state, save_state, write_whole
+from modreg.lab.files import locked, read_weights, sweep, write_weights
+from modreg.lab.runs import Run, begin, fingerprint, is_complete, load_state, save_state, tidy, tidy_after, write_history, write_result
 from modreg.lab.settings import SHARES, Config
+from modreg.lab.trainer import Callback, Clip, LearningRate, Penalize, Progress, SparseProducts, Sparsify, StopDiverged, Trainer, call
 from modreg.layers.recurrent import RNN, Linear
-from modreg.layers.sparse import geometric_blocks, use_sparse_products
+from modreg.layers.sparse import geometric_blocks
 from modreg.sparsity.penalties import PENALTIES
 from modreg.sparsity.pruning import MagnitudePruner, Sparsifier, reinitialize
-from modreg.sparsity.regularizer import Penalty, ramp
+from modreg.sparsity.regularizer import Penalty
 from modreg.sparsity.rivals import enlarge_, multiplications, sparsifier, weight_uses
 
 # %%
@@ -63,401 +71,9 @@ from dataclasses import replace
 import matplotlib.pyplot as plt
 from fastcore.test import test_close, test_eq, test_fail
 
-from modreg import ModuliRegularizer
 from modreg.book.exercises import exercise
-from modreg.sparsity.regularizer import RAMPS
 
 plt.style.use("modreg.data.book")
-
-
-# %% [markdown]
-# ## Six lines, and five moments
-#
-# Loss, backward pass, step, gradients away; that for each batch, and all of it for each epoch. A penalty wants to add to gradients before the step, and a pruner wants to be asked once an epoch. So the loop
-# calls out at five moments, and whoever wants to do something then is a `Callback`:
-#
-# ```
-#  epoch  ── before_epoch
-#    step ──── before_step ─ loss, backward ─ after_backward ─ optimizer ─ after_step
-#         ── after_epoch
-# ```
-#
-# *Predict:* which moments does a penalty need, whose trained embedding must stay on its manifold? Which does magnitude pruning need?
-
-# %%
-#| export
-class Callback:
-    "Something that happens while a `Trainer` works; each method does nothing unless a subclass says otherwise"
-
-    def before_epoch(self, trainer: "Trainer") -> None:
-        "`trainer.epochs` is the number of epochs that are done"
-
-    def before_step(self, trainer: "Trainer") -> None:
-        "No gradient is there yet"
-
-    def after_backward(self, trainer: "Trainer") -> None:
-        "Gradients are there, and the optimizer has not used them"
-
-    def after_step(self, trainer: "Trainer") -> None:
-        "Weights have moved, and gradients are gone"
-
-    def after_epoch(self, trainer: "Trainer") -> None:
-        "`trainer.mean_loss` is that of the epoch, `trainer.epochs` counts it"
-
-    def state_dict(self) -> dict[str, Any]:
-        "What is needed to go on where one was"
-        return {}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        "Take over what `state_dict` has kept"
-
-
-# %% [markdown]
-# The loop itself is below. `loss(model, batch)` is a number, or one for each of `replicas` models that are trained as one stacked computation: no weight of one meets another's, so each gets the gradient that it would get alone.
-# A loss of another shape would be summed without a word, and too few batches would pass for an epoch; both are said.
-
-# %%
-#| export
-def checked_loss(
-    loss: Any,  # what a loss function has returned
-    replicas: int | None,  # number of models S, None for a single one
-) -> Tensor:  # (S,), or ()
-    "The loss; TypeError or ValueError if it cannot be one"
-    wanted = "one number" if replicas is None else f"one number for each of the {replicas} models, of shape ({replicas},)"
-    if not isinstance(loss, Tensor) or not loss.is_floating_point():
-        raise TypeError(f"the loss function returned {type(loss).__name__ if not isinstance(loss, Tensor) else loss.dtype}; return a floating tensor: {wanted}")
-    if loss.shape != (() if replicas is None else (replicas,)):
-        raise ValueError(f"the loss function returned shape {tuple(loss.shape)}; return {wanted}, such as a mean over everything else")
-    if not loss.requires_grad:
-        raise ValueError("the loss has no gradient: it does not depend on a weight that is trained, or was computed under torch.no_grad() or with .detach()")
-    return loss
-
-
-# %%
-#| export
-def counted(
-    batches: Iterable[Any],
-    count: int | None,  # how many there must be; None: at least one
-) -> Iterator[Any]:
-    "The same batches; ValueError if there are fewer or more"
-    seen = 0
-    for seen, batch in enumerate(batches, start=1):
-        if count is not None and seen > count:
-            raise ValueError(f"an epoch has {count} batches, and batches() yields more: let it end there, or set `batches` to their number")
-        yield batch
-    if seen < (count or 1):
-        raise ValueError(f"an epoch has {count or 'at least 1'} batches, and batches() ended after {seen}: let it yield as many, or set `batches` to their number")
-
-
-# %%
-test_eq(list(counted("ab", 2)), ["a", "b"])
-test_fail(lambda: list(counted("ab", 3)), contains="ended after 2")
-test_fail(lambda: list(counted("ab", 1)), contains="yields more")
-test_fail(lambda: checked_loss(torch.zeros(3, 50, requires_grad=True), 3), contains="of shape (3,)")
-test_fail(lambda: checked_loss(torch.zeros(3), 3), contains="no gradient")
-test_fail(lambda: checked_loss(0.5, None), contains="returned float")
-
-
-# %%
-#| export
-def call(trainer: "Trainer", moment: str) -> None:
-    "Have all callbacks act"
-    for callback in trainer.callbacks:
-        getattr(callback, moment)(trainer)
-
-
-def parts_of(trainer: "Trainer") -> dict[str, Any]:
-    "What has a state, by name: model, optimizer, and the callbacks by class and, of several of a class, number"
-    parts = {"model": trainer.model, "optimizer": trainer.optimizer}
-    for callback in trainer.callbacks:
-        kind = type(callback).__name__
-        same = sum(type(other).__name__ == kind for other in trainer.callbacks[: trainer.callbacks.index(callback)])
-        parts[f"{kind} {same + 1}" if same else kind] = callback
-    return parts
-
-
-# %%
-#| export
-class Trainer:
-    "Trains a model; what is not loss, backward pass and step is done by callbacks, in their order"
-
-    def __init__(
-        self,
-        model: nn.Module,
-        loss: Callable[[nn.Module, Any], Tensor],  # of a model and a batch: (), or (S,) with replicas
-        optimizer: torch.optim.Optimizer,
-        callbacks: Iterable[Callback] = (),
-        *,
-        replicas: int | None = None,  # number of models S in `model`
-        accumulate: int = 1,  # batches whose gradients are averaged for a step
-    ):
-        self.model, self.loss, self.optimizer, self.callbacks = model, loss, optimizer, list(callbacks)
-        self.replicas, self.accumulate, self.epochs, self.mean_loss = replicas, accumulate, 0, None
-
-    def step(self, *batches: Any) -> Tensor:  # () or (S,)
-        "One step of the optimizer, on one batch or several; their mean loss without penalties"
-        call(self, "before_step")
-        total = 0
-        for batch in batches:
-            loss = checked_loss(self.loss(self.model, batch), self.replicas)
-            (loss.sum() / self.accumulate).backward()
-            total = total + loss.detach()
-        call(self, "after_backward")
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
-        call(self, "after_step")
-        return total / len(batches)
-
-    def epoch(self, batches: Iterable[Any], count: int | None = None) -> Tensor:  # () or (S,)
-        "One epoch; the mean loss over its batches, of which there must be `count`"
-        self.model.train()
-        call(self, "before_epoch")
-        batches, total, seen = counted(batches, count), 0, 0
-        while group := tuple(islice(batches, self.accumulate)):
-            total, seen = total + len(group) * self.step(*group), seen + len(group)
-        self.mean_loss, self.epochs = total / seen, self.epochs + 1
-        call(self, "after_epoch")
-        return self.mean_loss
-
-    def state_dict(self) -> dict[str, Any]:
-        "Number of epochs, and what model, optimizer and callbacks keep"
-        return {"epochs": self.epochs, "parts": {name: kept for name, part in parts_of(self).items() if (kept := part.state_dict())}}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        parts, self.epochs = parts_of(self), state["epochs"]
-        if missing := state["parts"].keys() - parts.keys():
-            raise ValueError(f"the checkpoint has a state of {missing}, and this trainer has no such part; it has {', '.join(parts)}")
-        for name, kept in reversed(state["parts"].items()):  # masks before the weights that they hold
-            parts[name].load_state_dict(kept)
-
-
-# %% [markdown]
-# ## Penalties
-#
-# A penalty's gradient is added once the loss has left its own; after the step, a trained embedding goes back to its manifold. The strength may be ramped over training: full from the first epoch on (the paper), or rising.
-
-# %%
-#| export
-class Penalize(Callback):
-    "Adds the gradients of penalties"
-
-    def __init__(
-        self,
-        *penalties: Penalty,
-        kind: str = "constant",  # of `ramp`
-        epochs: int = 1,  # in the last of which the strength is full
-    ):
-        self.penalties, self.strengths = nn.ModuleList(penalties), [penalty.strength for penalty in penalties]
-        self.kind, self.last = kind, max(1, epochs - 1)
-
-    def before_epoch(self, trainer: Trainer) -> None:
-        for penalty, strength in zip(self.penalties, self.strengths, strict=True):
-            penalty.strength = strength * ramp(min(1.0, trainer.epochs / self.last), self.kind)
-
-    def after_backward(self, trainer: Trainer) -> None:
-        for penalty in self.penalties:
-            penalty.add_gradient_()
-
-    def after_step(self, trainer: Trainer) -> None:
-        for penalty in self.penalties:
-            penalty.project_()
-
-    def state_dict(self) -> dict[str, Any]:
-        return self.penalties.state_dict()
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.penalties.load_state_dict(state)
-
-
-# %%
-fig, ax = plt.subplots(figsize=(5, 2.2), layout="constrained")
-for kind in RAMPS:
-    ax.step(range(1, 21), [ramp(epoch / 19, kind) for epoch in range(20)], where="mid", label=kind)
-ax.set(xlabel="epoch of 20", ylabel="share of λ")
-ax.legend(frameon=False, ncols=2)
-plt.show()
-
-
-# %% [markdown]
-# ## Masks
-#
-# A sparsifier is asked once an epoch. Once most weights are gone, it may be quicker to multiply by those that are left. Whether it is, a measurement tells, and what it told is kept: the sums round differently, so a run
-# that goes on after it was killed must choose as before. A sparsifier that asks where a missing weight's gradient is largest needs the dense product, and keeps it.
-
-# %%
-#| export
-class Sparsify(Callback):
-    "Has a sparsifier renew its masks before each epoch"
-
-    def __init__(self, sparsifier: Sparsifier):
-        self.sparsifier = sparsifier
-
-    def before_epoch(self, trainer: Trainer) -> None:
-        self.sparsifier.step(trainer.epochs, trainer.optimizer)
-
-    def state_dict(self) -> dict[str, Any]:
-        gradients = self.sparsifier.gradients if self.sparsifier.needs_gradient else {}
-        return {"masks": self.sparsifier.state_dict(), "gradients": {name: gradient.clone() for name, gradient in gradients.items()}}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.sparsifier.load_state_dict(state["masks"])
-        for name, gradient in state["gradients"].items():
-            weight = self.sparsifier.weights[name]
-            (weight * gradient).sum().backward()  # as if the last backward pass had been a moment ago
-            weight.grad = None
-
-
-# %%
-#| export
-class SparseProducts(Callback):
-    "Multiplies by surviving weights alone where that is measured to be quicker; stands after `Sparsify`"
-
-    def __init__(
-        self,
-        sparsifier: Sparsifier,
-        batch: int,  # samples a step
-        least: int = 2**16,  # weights of a matrix from which on a measurement is worth its time
-    ):
-        self.sparsifier, self.batch, self.least, self.chosen = sparsifier, batch, least, {}
-
-    def before_epoch(self, trainer: Trainer) -> None:
-        masks = {name: mask for name, mask in self.sparsifier.masks.items() if mask.is_cpu and mask.shape[-2:].numel() >= self.least}
-        if masks and not self.sparsifier.needs_gradient and self.sparsifier.sparsity().min() >= 0.5:
-            kept = {name: True for name, sparse in self.chosen.items() if sparse}  # once faster, with fewer weights still faster
-            self.chosen = use_sparse_products(trainer.model, masks, self.batch, chosen=kept)
-
-    def state_dict(self) -> dict[str, Any]:
-        return dict(self.chosen)
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.chosen = dict(state)
-
-
-# %% [markdown]
-# ## Clipping, rates, checkpoints, a bar
-#
-# With replicas each is clipped by its own norm, as if it were alone.
-
-# %%
-#| export
-@torch.no_grad()
-def clip_(
-    parameters: Iterable[nn.Parameter],  # each led by the seeds
-    limit: float,  # greatest norm
-) -> Tensor:  # the norms before (S,)
-    "Scale each seed's gradient to a norm of at most `limit`, in place"
-    gradients = [p.grad for p in parameters if p.grad is not None]
-    norms = torch.stack([g.flatten(1).norm(dim=1) for g in gradients]).norm(dim=0)
-    scale = (limit / (norms + 1e-6)).clamp(max=1)
-    for g in gradients:
-        g.mul_(scale.view(-1, *[1] * (g.dim() - 1)))
-    return norms
-
-
-class Clip(Callback):
-    "Clips the norm of the gradient of the model's weights, penalties included where it stands after `Penalize`"
-
-    def __init__(self, limit: float):
-        self.limit = limit
-
-    def after_backward(self, trainer: Trainer) -> None:
-        clip = nn.utils.clip_grad_norm_ if trainer.replicas is None else clip_
-        clip(trainer.model.parameters(), self.limit)
-
-
-# %%
-stack = nn.Parameter(torch.zeros(2, 3))
-alone = [nn.Parameter(torch.zeros(3)) for _ in range(2)]
-for k, gradient in enumerate((torch.tensor([3.0, 0, 4]), torch.tensor([0.1, 0, 0]))):
-    alone[k].grad = gradient.clone()
-stack.grad = torch.stack([p.grad for p in alone])
-test_close(clip_([stack], 0.5), torch.tensor([5, 0.1]))
-for p in alone:
-    nn.utils.clip_grad_norm_([p], 0.5)
-test_close(stack.grad, torch.stack([p.grad for p in alone]))
-
-
-# %%
-#| export
-class LearningRate(Callback):
-    "Steps one of torch's schedules after each step of the optimizer"
-
-    def __init__(self, schedule: Any):
-        self.schedule = schedule
-
-    def after_step(self, trainer: Trainer) -> None:
-        self.schedule.step()
-
-    def state_dict(self) -> dict[str, Any]:
-        return self.schedule.state_dict()
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.schedule.load_state_dict(state)
-
-
-# %%
-#| export
-class Checkpoint(Callback):
-    "Writes after each epoch all that is needed to go on, and reads it at the first; stands last"
-
-    def __init__(self, path: str | Path):
-        self.path = Path(path)
-
-    def resume(self, trainer: Trainer) -> None:
-        "Go on where the file says; nothing if there is none"
-        if self.path.exists():
-            trainer.load_state_dict(torch.load(self.path, weights_only=True))
-
-    def after_epoch(self, trainer: Trainer) -> None:
-        write_whole(self.path, lambda path: torch.save(trainer.state_dict(), path))
-
-
-class Progress(Callback):
-    "Moves a progress bar by one for each batch"
-
-    def __init__(self, bar: tqdm):
-        self.bar = bar
-
-    def after_step(self, trainer: Trainer) -> None:
-        self.bar.update(trainer.accumulate)
-
-
-# %% [markdown]
-# ## A network of your own
-#
-# An LSTM of torch's and a linear readout, each gate's recurrent weight penalized on a torus, pruned to 80 %. Nothing of it knows of this book.
-
-# %%
-def build(folder):
-    torch.manual_seed(0)
-    model = nn.ModuleDict({"rnn": nn.LSTM(1, 16, batch_first=True), "out": nn.Linear(16, 1)})
-    penalty = ModuliRegularizer(model["rnn"], "torus", strength=1e-3, generator=torch.Generator().manual_seed(0))
-    checkpoint = Checkpoint(folder / "state.pt")
-    trainer = Trainer(model, lambda model, x: (model["out"](model["rnn"](x)[0][:, -1]) - x[:, 0]).square().mean(),
-                      torch.optim.Adam(model.parameters(), lr=1e-2),
-                      [Penalize(penalty), Clip(1.0), Sparsify(MagnitudePruner(model, 0.8, 6)), checkpoint])
-    checkpoint.resume(trainer)
-    return trainer
-
-
-def numbers(epoch):
-    generator = torch.Generator().manual_seed(epoch)
-    return (torch.rand(32, 3, 1, generator=generator) for _ in range(40))
-
-
-folder = Path(tempfile.mkdtemp())
-trainer = build(folder)
-losses = [trainer.epoch(numbers(epoch)).item() for epoch in range(6)]
-print([f"{loss:.4f}" for loss in losses])
-assert losses[-1] < losses[0] / 3
-
-# %% [markdown]
-# Another process takes up the same folder, at the epoch where the first has stopped:
-
-# %%
-again = build(folder)
-test_eq(again.epochs, 6)
-assert all(torch.equal(p, q) for p, q in zip(again.model.parameters(), trainer.model.parameters(), strict=True))
 
 
 # %% [markdown]
@@ -496,6 +112,7 @@ class Task(ABC):
     metric: ClassVar[str] = "loss"  # the number in `evaluate` that is reported; lower is better
     label: ClassVar[str] = "loss"  # what an axis calls it, with its unit
     chosen_by: ClassVar[str | None] = None  # the number by which strengths are chosen, if that is another; lower is better
+    learned: ClassVar[tuple[str, float] | None] = None  # what counts as learned: a metric below this multiple of the limit of this name
     clip: ClassVar[float | None] = None  # greatest norm of each seed's gradient
     accumulate: int = 1  # batches whose gradients are averaged for one step of the optimizer
 
@@ -541,8 +158,17 @@ class Task(ABC):
 
     @cached_property
     def run(self) -> Run:
-        files = named_files(self.config.manifold)  # a mesh that changes makes another run
-        return Run(self.config, type(self).__name__, self.fingerprint() + (fingerprint(*files) if files else ""))
+        return run_of(self)
+
+
+# %%
+#| export
+def run_of(task: Task) -> Run:
+    "The run that a task's settings, class and data name; what is read through a setting, a mesh or another run's shares, is data"
+    kind, shares = type(task), shares_of(task.config)
+    name = kind.__qualname__ if kind.__module__.startswith("modreg.") else f"{kind.__module__}.{kind.__qualname__}"
+    parts = [*named_files(task.config.manifold), *([json.dumps(shares)] if isinstance(shares, dict) else [])]
+    return Run(task.config, name, task.fingerprint() + (fingerprint(*parts) if parts else ""))
 
 
 # %% [markdown]
@@ -592,7 +218,7 @@ def shares_of(config: Config) -> str | dict[str, float]:
     "How zeros are shared out among the matrices: the rule's name, or each matrix' share in another run"
     if config.shares in SHARES:
         return config.shares
-    masks = named(load_file(Path(config.shares) / "train.safetensors"), "mask.")
+    masks = named(read_weights(Path(config.shares) / "train.safetensors"), "mask.")
     return {name: 1 - mask.double().mean().item() for name, mask in masks.items()}
 
 
@@ -626,7 +252,7 @@ def redrawn(task: Task, model: nn.Module, tickets: dict[str, Tensor]) -> Sparsif
     mode = "shuffled" if config.ticket == "shuffled" else "redraw"
     masks = reinitialize(model, named(tickets, "mask."), mode, init=lambda model: None, generator=stream(config.seed, "ticket"), replicas=config.seeds)
     fixed = MagnitudePruner.from_masks(model, masks, replicas=config.seeds)
-    if config.redrawn == "left":
+    if config.ticket == "rescaled":
         enlarge_(fixed)
     return fixed
 
@@ -654,9 +280,9 @@ class Phase(Trainer):
         callbacks: Iterable[Callback] = (),  # that act after the task's own
     ):
         config = task.config
-        self.task, self.name, self.uses = task, name, None
+        self.task, self.name, self.uses, self.stop = task, name, None, StopDiverged(config.seeds)
         model = task.model(task.generators("weights", "train" if config.ticket == "original" else name)).to(config.device)
-        where = task.recurrent(model)
+        where = checked_recurrent(task, model)
         spaces = manifolds_of(config.manifold, len(where))
         left = [named(tickets or {}, f"regularizer.{k}.").get("embedding") for k in range(len(where))]
         self.penalties = nn.ModuleList(penalty_of(task, k, *where[k], spaces[k], left[k]) for k in range(len(where)))
@@ -675,9 +301,19 @@ class Phase(Trainer):
             yield SparseProducts(self.sparsifier, config.batch, 2**16 if config.sparse_products == "auto" else 1)
         if self.schedule is not None:
             yield LearningRate(self.schedule)
+        yield self.stop
+
+    def pass_epoch(self) -> Tensor:  # (S,) of NaN
+        "An epoch without steps: masks and metrics of seeds that have all diverged"
+        call(self, "before_epoch")
+        self.mean_loss, self.epochs = torch.full((self.replicas,), math.nan), self.epochs + 1
+        call(self, "after_epoch")
+        return self.mean_loss
 
     def next_epoch(self) -> Tensor:  # (S,)
         "One epoch on the task's data; the mean loss of each seed"
+        if all(self.stop.diverged):
+            return self.pass_epoch()
         config, batches = self.task.config, self.task.batches(self.task.generators("data", self.name, self.epochs))
         chance = stream(config.seed, "chance", self.name, self.epochs).initial_seed()
         if self.sparsifier.generator is not None:
@@ -710,17 +346,38 @@ def costs_of(phase: Phase) -> dict[str, Tensor]:
 
 # %%
 #| export
+def checked_recurrent(task: Task, model: nn.Module) -> list[tuple[nn.Module, str]]:
+    "The recurrent weights that a task names; ValueError if there are none to penalize"
+    where = task.recurrent(model)
+    if not where and task.config.penalty != "none":
+        raise ValueError(f"{type(task).__name__}.recurrent names no weight, so there is nothing to penalize: return pairs of a layer and its weight's name, or set penalty='none'")
+    return where
+
+
+def checked_metrics(task: Task, found: Any) -> dict[str, Tensor]:
+    "What `evaluate` returned; TypeError or ValueError unless it is a number for each seed, and the task's metric is among them"
+    kind, seeds = type(task).__name__, task.config.seeds
+    if not isinstance(found, dict):
+        raise TypeError(f"{kind}.evaluate returned {type(found).__name__}; return a dict of tensors, each with a number for each of the {seeds} seeds")
+    for name, value in found.items():
+        if not isinstance(value, Tensor) or value.shape != (seeds,):
+            raise ValueError(f"{kind}.evaluate returned {name}={tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__}; it is a tensor with a number for each of the {seeds} seeds, of shape ({seeds},)")
+    if task.metric not in {*found, "loss"}:
+        raise ValueError(f"{kind}.evaluate returned {', '.join(found) or 'nothing'}, and its metric is {task.metric!r}: return that too, or set `metric`")
+    return found
+
+
+# %%
+#| export
 @torch.no_grad()
 def metrics_of(phase: Phase) -> dict[str, Any]:
-    "One line of metrics.jsonl; what is not finite is written as null, and so are all scores of a model with weights that are not"
+    "One line of metrics.jsonl; what is not finite is written as null, and so are all scores of a seed that diverged"
     phase.model.eval()
-    whole = torch.stack([p.isfinite().flatten(1).all(1) for p in phase.model.parameters()]).all(0)  # a diverged model may be scored, and its score means nothing
-    penalty = sum(penalty.penalty() for penalty in phase.penalties)
-    scores = {"loss": phase.mean_loss, "penalty": penalty, **phase.task.evaluate(phase.model)}
-    scores = {name: torch.where(whole.to(value.device), value, torch.nan) for name, value in scores.items()}
-    values = {**scores, "sparsity": phase.sparsifier.sparsity(), **costs_of(phase)}
-    lists = {name: [x if math.isfinite(x) else None for x in value.tolist()] for name, value in values.items()}
-    return {"phase": phase.name, "epoch": phase.epochs - 1, **lists}
+    penalty = sum((penalty.penalty() for penalty in phase.penalties), torch.zeros(phase.replicas))
+    scores = {"loss": phase.mean_loss, "penalty": penalty, **checked_metrics(phase.task, phase.task.evaluate(phase.model))}
+    values = {name: value.tolist() for name, value in {"sparsity": phase.sparsifier.sparsity(), **costs_of(phase)}.items()}
+    lists = {name: [None if lost else x for x, lost in zip(value.tolist(), phase.stop.diverged, strict=True)] for name, value in scores.items()} | values
+    return {"phase": phase.name, "epoch": phase.epochs - 1, **{name: [x if x is not None and math.isfinite(x) else None for x in value] for name, value in lists.items()}}
 
 
 def tensors_of(phase: Phase) -> dict[str, Tensor]:
@@ -755,7 +412,7 @@ test_fail(lambda: list(prefetch(1 / n for n in (2, 1, 0))), contains="division b
 # ## A whole run
 #
 # `fit` trains one phase after the other, each from where its folder says. The last callback is the run's own: it writes down metrics and checkpoint, so that a run that was killed begins again
-# at the end of the last epoch that it completed.
+# at the end of the last epoch that it completed. Meanwhile the folder is [locked](files.ipynb).
 
 # %%
 #| export
@@ -763,15 +420,19 @@ class Record(Callback):
     "Writes an epoch's metrics and a checkpoint into the run's folder"
 
     def __init__(self, run: Run):
-        self.run, self.start = run, time.perf_counter()
-        self.state = load_state(run) or {"phase": "train", "history": [], "seconds": 0.0}
+        self.run, self.start, state = run, time.perf_counter(), load_state(run)
+        if state is None or (state["phase"] != "train" and not (run.path / "train.safetensors").exists()):
+            state = {"phase": "train", "history": [], "seconds": 0.0}
+        self.state = {"diverged": [None] * run.config.seeds, **state}
+        write_history(run, state["history"])
 
     def seconds(self) -> float:
         "What the run has taken so far, in all its processes"
         return self.state["seconds"] + time.perf_counter() - self.start
 
     def resume(self, phase: Phase) -> None:
-        "Take the phase to where the last checkpoint was, if it is of that phase"
+        "Take the phase to where the last checkpoint was, if it is of that phase; a seed that diverged in a phase before stays out"
+        phase.stop.diverged = list(self.state["diverged"])
         if "parts" in self.state and self.state["phase"] == phase.name:
             phase.load_state_dict(self.state.pop("parts"))
 
@@ -780,7 +441,7 @@ class Record(Callback):
         self.state["history"].append(line)
         if hasattr(phase.schedule, "observe"):
             phase.schedule.observe(line)
-        self.state["phase"] = phase.name
+        self.state |= {"phase": phase.name, "diverged": list(phase.stop.diverged)}
         save_state(self.run, {**self.state, "seconds": self.seconds(), "parts": phase.state_dict()})
 
 
@@ -795,28 +456,44 @@ def last_of(phase: str, history: list[dict[str, Any]]) -> dict[str, Any]:
 
 # %%
 #| export
-def fit(
+def train_phases(
     task: Task,
     progress: bool = True,  # show a progress bar
     callbacks: Iterable[Callback] = (),  # that act after the task's own, and before the epoch is written down
-) -> Run:  # the complete run; one that was complete before is returned at once
-    "Train, make sparse and retrain as `task.config` says"
+) -> None:
+    "All phases of a run whose folder is locked, from where its checkpoint says"
     config, run = task.config, task.run
-    if run.result is not None:
-        return run
+    sweep(run.path, "result.json")
     begin(run)
-    record, names = Record(run), ["train", "lottery"] if config.lottery else ["train"]
-    with tqdm(total=len(names) * config.epochs * config.batches, initial=len(record.state["history"]) * config.batches,
+    record = Record(run)
+    with tqdm(total=len(run.phases) * config.epochs * config.batches, initial=len(record.state["history"]) * config.batches,
               disable=not progress, unit="step", desc=run.path.name) as bar:
-        for name in names[names.index(record.state["phase"]):]:
+        for name in run.phases[run.phases.index(record.state["phase"]):]:
             phase = Phase(task, name, run.weights("train") if name == "lottery" else None, [*callbacks, Progress(bar), record])
             record.resume(phase)
             while phase.epochs < config.epochs:
                 phase.next_epoch()
-            run.write_weights(name, tensors_of(phase))
-    run.write_json("result.json", {"phases": {name: last_of(name, record.state["history"]) for name in names}, "seconds": round(record.seconds(), 1),
-                                   "torch": torch.__version__, "modreg": modreg.__version__})
-    (run.path / "state.pt").unlink()
+            write_weights(run.path / f"{name}.safetensors", tensors_of(phase), run.path.name)
+    write_result(run, {"phases": {name: last_of(name, record.state["history"]) for name in run.phases}, "diverged": record.state["diverged"],
+                       "seconds": round(record.seconds(), 1), "torch": torch.__version__, "modreg": modreg.__version__})
+
+
+# %%
+#| export
+def fit(
+    task: Task,
+    progress: bool = True,  # show a progress bar
+    callbacks: Iterable[Callback] = (),  # that act after the task's own, and before the epoch is written down; they must change no number
+) -> Run:  # the complete run; one that was complete before is returned at once
+    "Train, make sparse and retrain as `task.config` says; RunInUse if another process does, DamagedFile or OSError in words if a file cannot be used"
+    run = task.run
+    if is_complete(run):
+        tidy_after(run)
+        return run
+    with locked(run.path):
+        if not is_complete(run):
+            train_phases(task, progress, callbacks)
+        tidy(run)
     return run
 
 
@@ -833,7 +510,7 @@ class RememberConfig(Config):
 
     steps: int = 4  # how long to remember
     task: ClassVar[str] = "remember"
-    scales: ClassVar = {"tiny": dict(hidden=32, batch=32, batches=50, epochs=5, lr=5e-3, strength=1e-4)}
+    scales: ClassVar = {name: dict(hidden=32, batch=32, batches=50, epochs=epochs, lr=5e-3, strength=1e-4) for name, epochs in (("tiny", 5), ("small", 20))}
 
 
 # %%
@@ -945,6 +622,36 @@ for tensors in (train, lottery):
     assert all((tensors[name.removeprefix("mask.")][~mask] == 0).all() for name, mask in masks.items())
     test_eq(sum((~m).flatten(1).sum(1) for m in masks.values()).tolist(), [round(0.8 * total)] * 3)
 
+
+# %% [markdown]
+# ## Two of three go on
+#
+# *Predict:* in one step of the third epoch a single gradient of the second seed is not a number. What is left of that seed's epoch, and what do the other two notice?
+
+# %%
+class Poison(Callback):
+    "One bad number"
+
+    left = 2 * config.batches + 7
+
+    def after_backward(self, trainer):
+        if self.left == 0:
+            trainer.model["rnn"].weight_ih_l0.grad[1, 0, 0] = math.nan
+        self.left -= 1
+
+
+poisoned = fit(Remember(replace(config, out=tempfile.mkdtemp())), progress=False, callbacks=[Poison()])
+print(poisoned.result["diverged"][1])
+for ours, whole in zip(poisoned.history, run.history, strict=True):
+    test_eq([ours["rmse"][k] for k in (0, 2)], [whole["rmse"][k] for k in (0, 2)])
+    test_eq([ours["rmse"][1] is None, ours["sparsity"]], [ours["phase"] == "lottery" or ours["epoch"] >= 2, whole["sparsity"]])
+for name, weight in poisoned.weights().items():
+    assert torch.equal(weight[[0, 2]], run.weights()[name][[0, 2]])
+    assert weight.isfinite().all()
+
+# %% [markdown]
+# Nothing, in any bit. The second seed has no score from then on, in no phase. Its weights are those before the epoch, within masks that grow as if nothing had happened, so that its sparsity is true.
+
 # %% [markdown]
 # A seed is the same model alone as in company, to rounding:
 
@@ -954,77 +661,74 @@ test_close(alone.result["phases"]["train"]["rmse"][0], run.result["phases"]["tra
 
 
 # %% [markdown]
-# ## Exercise 1: a callback
+# ## Exercise 1: a metric of your own
 #
-# Stop to sparsify, once the loss has not fallen for an epoch? First one must know. Write a callback that keeps the mean loss of each epoch, a number each (the first seed's, if there are several).
+# A root mean square does not tell whether a network says too much or too little. Have `Remember` also report `bias`, the mean of what it says minus what it should say, of each seed.
 
 # %%
-class KeepLosses(Callback):
-    def __init__(self):
-        self.losses = []
-
-    def after_epoch(self, trainer):
-        raise NotImplementedError("trainer.mean_loss is () or (S,)")
+class Biased(Remember):
+    def evaluate(self, model):
+        raise NotImplementedError("the metrics of Remember, and bias: (S,)")
 
 
 # %% [markdown]
 # <details><summary>Solution</summary>
 #
 # ```python
-# class KeepLosses(Callback):
-#     def __init__(self):
-#         self.losses = []
-#
-#     def after_epoch(self, trainer):
-#         self.losses.append(trainer.mean_loss.flatten()[0].item())
+# class Biased(Remember):
+#     def evaluate(self, model):
+#         number = torch.rand(self.config.batch, generator=stream(0, "test")).expand(self.config.seeds, -1)
+#         x = torch.zeros(len(number), self.config.steps, self.config.batch, 1)
+#         x[:, 0, :, 0] = number
+#         said = model["out"](model["rnn"](x)[0][:, -1])[..., 0]
+#         return super().evaluate(model) | {"bias": (said - number).mean(-1)}
 # ```
 #
 # </details>
 
 # %%
-with exercise("flatten() makes one shape of both"):
-    keep = KeepLosses()
-    short = fit(Remember(replace(config, epochs=2, lottery=False, out=tempfile.mkdtemp())), progress=False, callbacks=[keep])
-    test_eq(keep.losses, [line["loss"][0] for line in short.history])
+with exercise("a number for each seed: keep the first dimension"):
+    short = fit(Biased(replace(config, epochs=2, lottery=False, out=tempfile.mkdtemp())), progress=False)
+    last = short.result["phases"]["train"]
+    assert all(abs(bias) <= rmse for bias, rmse in zip(last["bias"], last["rmse"], strict=True))
 
 
 # %% [markdown]
-# ## Exercise 2: how many steps?
+# ## Exercise 2: one of three
 #
-# A task yields 10 batches an epoch, and the gradients of 4 are averaged for a step. How many steps has an epoch, and by what is the last step's gradient too small?
+# Give the config that trains the `k`-th model of a run alone, from the same weights on the same data.
 
 # %%
-def steps(batches, accumulate):
-    raise NotImplementedError("number of steps, and what the last gradient must be multiplied by to be a mean")
+def the_kth(config, k):
+    raise NotImplementedError("seeds of a run follow config.seed")
 
 
 # %% [markdown]
 # <details><summary>Solution</summary>
 #
 # ```python
-# def steps(batches, accumulate):
-#     return math.ceil(batches / accumulate), accumulate / ((batches - 1) % accumulate + 1)
+# def the_kth(config, k):
+#     return replace(config, seeds=1, seed=config.seed + k)
 # ```
-#
-# The last step has the sum of what is left over, divided by `accumulate` all the same.
 #
 # </details>
 
 # %%
-with exercise("10 = 4 + 4 + 2"):
-    test_eq(steps(10, 4), (3, 2))
-    test_eq(steps(8, 4), (2, 1))
+with exercise("how many seeds, and which is the first?"):
+    for k in range(3):
+        (of_one,), of_all = (Remember(c).generators("weights", "train") for c in (the_kth(config, k), config))
+        test_eq(torch.rand(5, generator=of_one), torch.rand(5, generator=of_all[k]))
 
 # %% [markdown]
 # ## What broke, and what the paper did
 #
-# - The loop was private at first, so every benchmark and study reached into it by names that were nobody's business. Each later wish added a branch to it: clipping, accumulation, blocks, sparse products.
 # - A learning rate that falls to nothing while sparsity rises cannot heal what the last epochs prune. Navigation learned at such a rate at first, and now at the paper's constant one.
 # - The first toy task was not learned by every seed, so its table showed luck. `Remember` is learned by all.
-# - A loss of shape (S, batch) was summed over both, which multiplies the learning rate by the batch.
+# - Two processes that were started on one run wrote over each other's files, until one crashed.
+# - A task whose `recurrent` named no weight had a penalty of 0, as if it had paid nothing.
 #
 # The published scripts draw no seed, so no run of theirs can be repeated. Their logged sparsity counts weights below a thousandth;
 # here a zero is a zero. The lottery phase is the paper's (section 4): masks kept, all weights drawn anew, the same regularizer,
 # no further pruning, and a trained embedding held fast.
 #
-# **References.** Frankle and Carbin, *The lottery ticket hypothesis* (2019). fastai's *miniai*, from which callbacks of a few lines are taken.
+# **References.** Frankle and Carbin, *The lottery ticket hypothesis* (2019).

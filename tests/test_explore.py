@@ -136,8 +136,21 @@ def test_rounds_until_a_walk_is_back(page, tmp_path, base, rounds):
         assert (math.dist(state["below"], begin) < 1e-6 and not state["over"]) == (counted == rounds)
 
 
+def test_bars_of_the_page_are_those_of_ripser(page, tmp_path):
+    from ripser import ripser
+
+    figure = show(page, "growing_balls", tmp_path)
+    for shape in ("ring", "eight", "pieces", "square"):
+        figure.get_by_role("combobox").select_option(shape)
+        state = json.loads(figure.get_attribute("data-state"))
+        for degree, bars in enumerate(ripser(torch.tensor(state["points"]).double().numpy())["dgms"]):
+            expected = sorted(bars[bars[:, 1] < 1e9].tolist() if degree else bars[:-1].tolist())
+            said = sorted([2 * bar["birth"], 2 * bar["death"]] for bar in state["bars"] if bar["degree"] == degree and bar["death"] < 1e9)
+            torch.testing.assert_close(torch.tensor(said), torch.tensor(expected), rtol=0, atol=1e-5)
+
+
 TAUGHT = {"glued_square": "manifolds", "inhibitor_shapes": "inhibitors", "embedding_training": "inhibitors", "neighbourhoods": "regularizer",
-          "pruning_steps": "pruning", "path_integration": "navigation", "covering": "coverings"}
+          "pruning_steps": "pruning", "path_integration": "navigation", "covering": "coverings", "growing_balls": "topology"}
 
 
 @pytest.mark.parametrize("name", FIGURES)

@@ -39,7 +39,8 @@ from modreg.tasks.language import (
     write_generated,
 )
 from modreg.lab.settings import decisive
-from modreg.lab.training import Phase, clip_, fit
+from modreg.lab.trainer import clip_
+from modreg.lab.training import Phase, fit
 
 REAL = os.environ.get("MODREG_DATA")
 real = pytest.mark.skipif(not (REAL and (Path(REAL) / "wikitext-2").is_dir()), reason="MODREG_DATA has no wikitext-2")

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from types import SimpleNamespace
 from typing import ClassVar
 
 import pytest
@@ -13,7 +14,8 @@ from torch import nn
 from modreg import ModuliRegularizer, MagnitudePruner
 from modreg.lab.experiments import train_three
 from modreg.lab.settings import Config, decisive
-from modreg.lab.training import Callback, Checkpoint, Clip, Penalize, Phase, Sparsify, SparseProducts, Task, Trainer, fit
+from modreg.lab.trainer import Callback, Checkpoint, Clip, Penalize, Sparsify, SparseProducts, Trainer
+from modreg.lab.training import Phase, Task, fit
 from modreg.layers.recurrent import RNN, Linear
 from modreg.sparsity.penalties import PENALTIES
 from modreg.sparsity.pruning import SPARSIFIERS
@@ -82,7 +84,7 @@ def test_any_sparsifier_on_any_task_goes_on_bit_for_bit(tmp_path, name, sparsifi
 @pytest.mark.parametrize("options", [
     {"power": 2}, {"ramp": "late"}, {"train_embedding": True, "embedding_lr": 0.1}, {"manifold": "torus*circle"}, {"manifold": "sphere(radius=2)"},
     {"block": 4}, {"block": 4, "sparsifier": "set"}, {"block": 4, "sparsifier": "rigl", "order": "random"}, {"schedule": "one_shot", "heal": 1}, {"shares": "erk"}, {"shares": "layer"},
-    {"ticket": "original", "sparsifier": "regrow"}, {"ticket": "shuffled", "redrawn": "left"}, {"sparsifier": "random(scale=left)", "redrawn": "left"}, {"sparse_products": "on"},
+    {"ticket": "original", "sparsifier": "regrow"}, {"ticket": "rescaled", "shares": "erk"}, {"sparsifier": "random(scale=left)", "ticket": "rescaled"}, {"sparse_products": "on"},
 ], ids=str)
 def test_settings_train_and_go_on(tmp_path, options):
     whole = fit(task("navigation", tmp_path / "whole", **options), progress=False)
@@ -129,7 +131,7 @@ def test_shares_of_another_run(tmp_path):
 
 def test_redrawn_weights_have_the_size_that_suits_what_is_left(tmp_path):
     run = fit(task("navigation", tmp_path), progress=False)
-    dense, left = (Phase(task("navigation", tmp_path, redrawn=size), "lottery", run.weights()) for size in ("dense", "left"))
+    dense, left = (Phase(task("navigation", tmp_path, ticket=ticket), "lottery", run.weights()) for ticket in ("redraw", "rescaled"))
     weight, mask = (part["rnn.weight_hh_l0"].detach() for part in (dict(dense.model.named_parameters()), dense.sparsifier.masks))
     there = mask.sum(-1, keepdim=True).clamp(min=1)
     torch.testing.assert_close(left.model.rnn.weight_hh_l0.detach(), weight * (mask.shape[-1] / there).sqrt())
@@ -137,14 +139,14 @@ def test_redrawn_weights_have_the_size_that_suits_what_is_left(tmp_path):
 
 def test_dense_runs_are_found_again_whatever_makes_the_third_sparse(tmp_path):
     first = train_three(Navigation, task("navigation", tmp_path).config, progress=False)
-    again = train_three(Navigation, task("navigation", tmp_path, sparsifier="rigl", heal=1, redrawn="left").config, progress=False)
+    again = train_three(Navigation, task("navigation", tmp_path, sparsifier="rigl", heal=1, ticket="rescaled").config, progress=False)
     assert [first[name].path == again[name].path for name in ("plain", "dense", "sparse")] == [True, True, False]
 
 
 @pytest.mark.parametrize(("options", "message"), [
     ({"sparsifier": "rigel"}, "did you mean 'rigl'"), ({"penalty": "distance_shufled"}, "Did you mean 'distance_shuffled'"),
     ({"penalty": "l1", "train_embedding": True}, "only ModuliRegularizer trains"), ({"penalty": "sernn", "power": 2}, "power 1"), ({"power": 0.5}, "at least 1"),
-    ({"embedding_lr": 0.1}, "train_embedding=False"), ({"ticket": "original", "redrawn": "left"}, "redrawn='left'"), ({"heal": 3}, "heal"),
+    ({"embedding_lr": 0.1}, "train_embedding=False"), ({"heal": 3}, "heal"),
     ({"sparsifier": "rigl", "sparse_products": "on"}, "sparse_products='on'"), ({"manifold": "torus,pretzel"}, "pretzel"),
 ])
 def test_what_does_not_go_together_is_refused_by_name(tmp_path, options, message):
@@ -318,3 +320,24 @@ def test_a_task_whose_loss_has_a_wrong_shape_is_told_so(tmp_path):
 
     with pytest.raises(ValueError, match=r"one number for each of the 3 models, of shape \(3,\)"):
         fit(Wide(EchoConfig(scale="tiny", device="cpu", out=str(tmp_path))), progress=False)
+
+
+def test_products_are_timed_again_only_once_many_more_weights_are_gone(monkeypatch):
+    "What won stays, what lost waits, and a run that goes on knows both"
+    from modreg.lab import trainer
+
+    calls, left = [], iter([0.9, 0.7, 0.65, 0.6, 0.5, 0.49, 0.4])
+    kind = SimpleNamespace(masks={"a": torch.ones(4, 4, dtype=torch.bool)}, needs_gradient=False, sparsity=lambda: torch.tensor([1 - next(left)]))
+
+    def use(model, masks, batch, chosen):
+        calls.append(dict(chosen))
+        return {"a": chosen.get("a", len(calls) > 3)}
+
+    monkeypatch.setattr(trainer, "use_sparse_products", use)
+    products = SparseProducts(kind, 16, 1)
+    for epoch in range(7):
+        if epoch == 4:
+            state, products = products.state_dict(), SparseProducts(kind, 16, 1)
+            products.load_state_dict(state)
+        products.before_epoch(SimpleNamespace(model=None))
+    assert calls == [{}, {"a": False}, {"a": False}, {}, {"a": True}, {"a": True}]

@@ -4,12 +4,13 @@
 
 # %% auto #0
 __all__ = ['DENSE', 'PLAIN', 'CONDITIONS', 'train_three', 'result_names', 'plot_learning', 'load_model', 'recurrent_weights',
-           'paper_tables', 'paper_row', 'summary', 'large', 'costs', 'report', 'study', 'load_results', 'setting_name',
-           'condition_table', 'plot_conditions', 'plot_sparsity']
+           'summary', 'large', 'costs', 'diverged_seeds', 'tiny_note', 'finding', 'report', 'study', 'load_results',
+           'setting_name', 'condition_table', 'plot_conditions', 'plot_sparsity']
 
 # %% ../../nbs/experiments.ipynb #e56760d5
 import json
 import math
+import warnings
 from collections.abc import Iterator
 from dataclasses import replace
 from importlib.resources import files
@@ -18,6 +19,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from .files import write_whole
+from .paper import Cell, paper_cell
 from .runs import Run
 from .settings import Config, suggestion
 from .training import Task, fit
@@ -27,7 +30,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 # %% ../../nbs/experiments.ipynb #430f7698
-DENSE = dict(sparsity=0.0, lottery=False, sparsifier="magnitude", schedule="linear", shares="global", heal=0, block=None, order=None, ticket="redraw", redrawn="dense")
+DENSE = dict(sparsity=0.0, lottery=False, sparsifier="magnitude", schedule="linear", shares="global", heal=0, block=None, order=None, ticket="redraw")
 PLAIN = dict(penalty="none", power=1.0, strength=0.0, ramp="constant", train_embedding=False, embedding_lr=None)
 
 
@@ -35,11 +38,13 @@ def train_three(
     task: type[Task],
     config: Config,
     progress: bool = True,  # show progress bars
-) -> dict[str, Run]:  # `plain`: dense without a penalty; `dense`: dense with it; `sparse`: as `config` says
-    "The run of `config`, and the two that it is measured against"
+) -> dict[str, Run]:  # `plain`: dense without a penalty; `dense`: dense with it, unless `config.twins` is "plain"; `sparse`: as `config` says
+    "The run of `config`, and those that it is measured against"
     dense = replace(config, **DENSE)
-    plain = replace(dense, **PLAIN)
-    return {name: fit(task(c), progress) for name, c in {"plain": plain, "dense": dense, "sparse": config}.items()}
+    configs = {"plain": replace(dense, **PLAIN), "dense": dense, "sparse": config}
+    if config.twins == "plain":
+        del configs["dense"]
+    return {name: fit(task(one), progress) for name, one in configs.items()}
 
 # %% ../../nbs/experiments.ipynb #717d5302
 def result_names(config: Config) -> dict[str, str]:
@@ -84,7 +89,9 @@ def load_model(
     run: Run,
     phase: str = "train",  # "train" or "lottery"
 ) -> nn.Module:
-    "The networks of all seeds as one module, with the weights at the end of a phase"
+    "The networks of all seeds as one module, with the weights at the end of a phase; a warning names seeds that diverged, whose networks mean nothing"
+    for said in diverged_seeds({run.path.name: run}):
+        warnings.warn(f"{said}; what this seed's network says means nothing", stacklevel=2)
     model = task.model(task.generators("weights", phase)).to(task.config.device)
     weights = run.weights(phase)
     model.load_state_dict({name: weights[name] for name in model.state_dict()})
@@ -102,51 +109,14 @@ def recurrent_weights(
     found = [names[id(getattr(layer, weight))] for layer, weight in task.recurrent(model)]
     return [(name, tensors[name][seed], tensors[f"regularizer.{k}.embedding"][seed]) for k, name in enumerate(found)]
 
-# %% ../../nbs/experiments.ipynb #982b1c17
-def paper_tables() -> dict[str, dict[str, Any]]:
-    "The paper's result tables by number, as they were printed"
-    return json.loads((files("modreg") / "data" / "paper_tables.json").read_text(encoding="utf-8"))["tables"]
-
-
-def _tried(config: Config) -> bool:
-    "Whether the paper's method made this network sparse, or none did"
-    return config.sparsifier == "magnitude" and config.shares == "global" and config.power == 1 and config.ramp == "constant" and not config.heal and config.block is None
-
-
-def _column(config: Config) -> tuple[str, str]:
-    "How the caption begins of the paper's table that has this setting, and its column there"
-    if config.penalty != "moduli":
-        return "controls", config.penalty
-    if config.inhibitor != "difference_of_gaussians":
-        known = config.manifold == "torus" and not config.train_embedding
-        return "inhibitors on the torus", config.inhibitor if known else ""
-    if config.train_embedding:
-        return "trained embeddings", f"{config.manifold} trained"
-    return "moduli spaces", config.manifold
-
-# %% ../../nbs/experiments.ipynb #982b1c17-1
-def paper_row(
-    config: Config,
-) -> dict[str, dict[str, float]]:  # the paper's `mean` and `std` by result: "plain", "dense", "train", "lottery"; what it has not is left out
-    "What the paper reports for this task, manifold, penalty and sparsity; nothing for what it has not tried"
-    if not _tried(config):
-        return {}
-    caption, column = _column(config)
-    percent = f"{100 * config.sparsity:g}%"
-    labels = {"train": f"{percent} Sparse", "lottery": f"{percent} Lottery"} if config.sparsity else {}
-    wanted = {name: (caption, column, label) for name, label in ({"dense": "0% Sparse"} | labels).items()}
-    wanted["plain"] = ("controls", "none", "0% Sparse")
-    tables = [t for t in paper_tables().values() if t["task"] == config.task]
-    return {name: cells[column] for name, (caption, column, label) in wanted.items()
-            for table in reversed(tables) if table["caption"].startswith(caption)
-            for row, cells in table["rows"].items() if row.startswith(label) and cells.get(column)}
-
 # %% ../../nbs/experiments.ipynb #65813252
 def summary(
     values: list[float | None],  # one for each seed, None for one that diverged
     digits: int = 1,  # after the decimal point
 ) -> str:
-    "Mean ± standard deviation, and each value; a seed that diverged is named"
+    "Mean ± standard deviation, and each value; a seed that diverged is named; ValueError if there are no seeds"
+    if not values:
+        raise ValueError("values are of no seeds, so they have no mean; give a number, or None, for each of at least one")
     finite = torch.tensor([v for v in values if v is not None], dtype=torch.float64)
     spread = f" ± {finite.std():.{digits}f}" if len(finite) > 1 else ""
     mean = f"{finite.mean():.{digits}f}{spread}" if len(finite) else "–"
@@ -159,11 +129,11 @@ def _mean(values: list[float | None]) -> float:
     return math.inf if None in values else sum(values) / len(values)
 
 
-def _printed(cell: dict[str, float | None] | None) -> str:
+def _printed(cell: Cell | None) -> str:
     "A cell of the paper's tables; some have no deviation"
     if cell is None:
         return "–"
-    return f"{cell['mean']}" if cell["std"] is None else f"{cell['mean']} ± {cell['std']}"
+    return f"{cell.mean}" if cell.std is None else f"{cell.mean} ± {cell.std}"
 
 
 def large(number: float) -> str:
@@ -182,16 +152,49 @@ def costs(
         return "not known"
     return f"{large(_mean(last['inference']))}, {large(_mean(last['training']))}"
 
+
+def diverged_seeds(
+    runs: dict[str, Run],
+) -> list[str]:
+    "A sentence for each seed that diverged: of which run, where and why"
+    return [f"{name}: seed {run.config.seed + k} diverged in epoch {one['epoch']}, step {one['step']} of {one['phase']}; {one['cause']}"
+            for name, run in runs.items() for k, one in enumerate((run.result or {}).get("diverged", [])) if one]
+
 # %% ../../nbs/experiments.ipynb #cb02db57
+def tiny_note(config: Config) -> str:  # Markdown
+    "What stands in place of a table where networks are too small to mean anything"
+    return (f"These networks are tiny: they show that all is wired up, and their numbers mean nothing, so none is printed. "
+            f"`papermill nbs/{config.task}.ipynb out.ipynb -p scale small` trains some that learn, and prints their table beside the paper's.\n")
+
+# %% ../../nbs/experiments.ipynb #5aab6c8c
+def finding(
+    task: Task,
+    runs: dict[str, Run],  # of `train_three`
+    digits: int = 1,  # after the decimal point
+) -> str:
+    "What a run shows, in words"
+    ends = {name: [v for v in runs[name].result["phases"]["train"][task.metric] if v is not None] for name in ("plain", "sparse")}
+    if not all(ends.values()):
+        return "Every network of one kind diverged, so there is nothing to compare."
+    dense, sparse = (sum(values) / len(values) for values in ends.values())
+    words = [f"With {100 * task.config.sparsity:g} % of its weights zero the network reaches {sparse:.{digits}f}, {sparse / dense:.2f} times its dense twin's {dense:.{digits}f} ({task.label}, lower is better)."]
+    if task.learned is not None:
+        name, share = task.learned
+        limit = task.limits()[name]
+        words.append(f"The guess {name!r} has {limit:.{digits}f}: " + ("the sparse network has learned." if sparse < share * limit else "the sparse network has not learned."))
+    return " ".join(words)
+
+# %% ../../nbs/experiments.ipynb #00c6c56e
 def report(
     task: Task,
     runs: dict[str, Run],  # of `train_three`
     digits: int = 1,  # after the decimal point
     note: str = "",  # settings of the task's own that a reader must know
 ) -> str:  # Markdown
-    "The results beside the paper's, and the task's limits; also written to table.md in the folder of the sparse run"
-    config, paper, names = task.config, paper_row(task.config), result_names(task.config)
-    results = {name: runs[name].result["phases"]["train"] for name in ("plain", "dense")} | runs["sparse"].result["phases"]
+    "The results beside the paper's, and the task's limits; also written to table.md in the folder of the sparse run. Tiny networks have none"
+    config, names = task.config, result_names(task.config)
+    results = {name: runs[name].result["phases"]["train"] for name in ("plain", "dense") if name in runs} | runs["sparse"].result["phases"]
+    paper = {"train": paper_cell(config), "lottery": paper_cell(config, "lottery")} | {name: paper_cell(run.config) for name, run in runs.items() if name != "sparse"}
     method = config.manifold if config.penalty == "moduli" else f"{config.penalty} ({config.manifold})"
     sparsifier = "" if config.sparsifier == "magnitude" else config.sparsifier
     settings = ", ".join(filter(None, [method, sparsifier, f"N={config.hidden}", f"λ={config.strength:g}", note]))
@@ -199,8 +202,9 @@ def report(
     for name, last in results.items():
         lines.append(f"| {names[name]} | {summary(last[task.metric], digits)} | {_printed(paper.get(name))} | {costs(last)} |")
     limits = ", ".join(f"{name}: {value:.{digits}f}" for name, value in task.limits().items())
-    text = "\n".join(lines) + (f"\n\n{limits}\n" if limits else "\n")
-    (runs["sparse"].path / "table.md").write_text(text, encoding="utf-8")
+    parts = [tiny_note(config).rstrip()] if config.scale == "tiny" else ["\n".join(lines), limits, finding(task, runs, digits)]
+    text = "\n\n".join(filter(None, [*parts, *diverged_seeds(runs)])) + "\n"
+    write_whole(runs["sparse"].path / "table.md", lambda path: path.write_text(text, encoding="utf-8"))
     return text
 
 # %% ../../nbs/experiments.ipynb #a1409377

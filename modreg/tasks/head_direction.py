@@ -88,6 +88,7 @@ class HeadDirection(Task):
 
     Config = HeadDirectionConfig
     metric, label = "error", "angular error (degrees)"
+    learned = ("never turned", 0.5)
 
     def model(self, generators: list[torch.Generator]) -> HeadDirectionModel:
         return HeadDirectionModel(self.config, generators)

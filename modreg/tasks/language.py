@@ -21,6 +21,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from ..lab.files import in_words
 from ..layers.recurrent import RNN, Linear
 from ..lab.runs import fingerprint
 from ..lab.settings import Config
@@ -94,10 +95,20 @@ def download_wikitext() -> dict[str, Path]:  # the files of "train", "valid" and
 
 # %% ../../nbs/language.ipynb #e58e7b37
 def read_words(path: str | Path) -> list[str]:
-    "All words of a file, and `<eos>` at the end of each line"
-    return Path(path).read_text(encoding="utf-8").replace("\n", " <eos> ").split()
+    "All words of a file, and `<eos>` at the end of each line; ValueError names the line that is no text, or says that there are no words"
+    with in_words(Path(path)):
+        data = Path(path).read_bytes()
+    try:
+        text = data.decode("utf-8").replace("\r\n", "\n").replace("\r", "\n")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}, line {data[: error.start].count(10) + 1} holds the byte {data[error.start]:#04x}, which is no UTF-8; save the file as UTF-8") from None
+    if (at := text.find("\0")) >= 0:
+        raise ValueError(f"{path}, line {text.count(chr(10), 0, at) + 1} holds a zero byte; it must be a text, with spaces between words")
+    if not (words := text.replace("\n", " <eos> ").split()) or set(words) == {"<eos>"}:
+        raise ValueError(f"{path} holds no words; it must be a text, with spaces between words")
+    return words
 
-
+# %% ../../nbs/language.ipynb #1049f60d
 class Corpus:
     "Three texts as numbers (n,), `train`, `valid` and `test`, and the words that the numbers stand for"
 
@@ -150,8 +161,13 @@ def _corpus(source: str, folder: str | None, vocabulary: int) -> Corpus:
 
 
 def load_corpus(config: LanguageConfig) -> Corpus:
-    "The text of a run"
-    return _corpus(config.corpus, os.environ.get("MODREG_DATA") or None, config.vocabulary)
+    "The text of a run; ValueError if a part is too short to be read in columns"
+    corpus = _corpus(config.corpus, os.environ.get("MODREG_DATA") or None, config.vocabulary)
+    for split in SPLITS:
+        columns, count = config.batch if split == "train" else config.held_out_columns, len(getattr(corpus, split))
+        if count < 2 * columns:
+            raise ValueError(f"the {split} text has {count} words, and is read in {columns} columns side by side: it must have at least {2 * columns}, a word and the next in each")
+    return corpus
 
 # %% ../../nbs/language.ipynb #4edc44a4
 def cross_entropy(
@@ -179,6 +195,8 @@ def perplexity(
     steps: int = 35,  # words that are read at once; without effect on the result
 ) -> Tensor:  # (S,)
     "exp of the mean cross entropy over all words but the first of each column, from a state of zeros"
+    if len(text) < 2 or not text.shape[1]:
+        raise ValueError(f"text has shape {tuple(text.shape)}; it must have a word and the next in each of its columns, or there is nothing to guess")
     total, state = 0, None
     for start in range(0, len(text) - 1, steps):
         words = text[start : start + steps + 1].expand(seeds, -1, -1)
@@ -339,6 +357,7 @@ class Language(Task):
 
     Config = LanguageConfig
     metric, label, chosen_by = "perplexity", "perplexity on the test text", "valid"
+    learned = ("unigram", 0.9)
     clip = 0.25
 
     def __init__(self, config: LanguageConfig):

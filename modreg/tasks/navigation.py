@@ -33,8 +33,8 @@ class NavigationConfig(Config):
     scales: ClassVar[dict[str, dict[str, Any]]] = {
         "tiny": dict(hidden=32, place_cells=64, steps=5, batch=20, batches=10, epochs=3, lr=1e-3, strength=1e-3,
                      init="identity", inputs="standardized"),
-        "small": dict(hidden=256, place_cells=256, steps=20, batch=50, batches=100, epochs=15, lr=5e-4, strength=0.1,
-                      init="identity", inputs="standardized"),
+        "small": dict(hidden=512, place_cells=512, steps=20, batch=50, batches=100, epochs=36, lr=5e-4, strength=3e-3,
+                      init="identity", inputs="standardized", schedule="cubic", ticket="rescaled"),
         "paper": dict(hidden=4096, place_cells=512, steps=50, batch=200, batches=1000, epochs=30, lr=1e-4, strength=0.1,
                       init="paper", inputs="raw"),
     }
@@ -171,6 +171,7 @@ class Navigation(Task):
 
     Config = NavigationConfig
     metric, label = "error", "position error (cm)"
+    learned = ("standing still", 1.0)
     block: ClassVar[int] = 5000  # paths that are generated at once, for each seed
 
     def __init__(self, config: NavigationConfig):

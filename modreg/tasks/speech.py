@@ -243,8 +243,11 @@ def error_rates(
     texts: list[str],  # what was said
     written: list[str],  # what was understood
 ) -> dict[str, float]:
-    "Character and word error rates `cer` and `wer` in %"
+    "Character and word error rates `cer` and `wer` in %; ValueError if nothing was said"
     import jiwer
+
+    if not texts or len(texts) != len(written) or not all(text.strip() for text in texts):
+        raise ValueError(f"{len(texts)} texts were said and {len(written)} understood; give as many of both, at least one, none that was said empty")
 
     return {"cer": 100 * jiwer.cer(texts, written), "wer": 100 * jiwer.wer(texts, written)}
 
@@ -280,8 +283,10 @@ def transcribe(
 def load_utterances(
     config: SpeechConfig,
 ) -> tuple[list[Utterance], list[Utterance], list[Utterance]]:
-    "Utterances to learn from and to be tested on, sorted by length, and those that were left out since their transcripts do not fit"
-    train, test = (sorted(part, key=lambda u: (u.seconds(), u.name)) for part in split(sound.SOURCES[config.data]()))
+    "Utterances to learn from and to be tested on, sorted by length, and those that were left out since their transcripts do not fit; ValueError names a recording that cannot be used"
+    found = sound.SOURCES[config.data]()
+    sound.check_rates(found)
+    train, test = (sorted(part, key=lambda u: (u.seconds(), u.name)) for part in split(found))
     left_out = too_short(train, config.tail)
     unfit = {u.name for u in left_out}
     train = [u for u in train if u.name not in unfit]
@@ -336,6 +341,7 @@ class Speech(Task):
 
     Config = SpeechConfig
     metric, label, clip = "cer", "character error rate (%)", 5.0
+    learned = ("says nothing", 0.75)
 
     def __init__(self, config: SpeechConfig):
         super().__init__(config)

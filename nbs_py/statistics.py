@@ -1,0 +1,467 @@
+# ---
+# jupyter:
+#   kernelspec:
+#     display_name: python3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # What a number means
+#
+# > How many networks learned, how sure a difference is, and when a claim holds
+
+# %% [markdown]
+# After this chapter you can
+#
+# - report a mixture of networks that learned and networks that did not,
+# - say how sure a difference between two conditions is, from networks that share their seeds,
+# - give a verdict on a claim, and say what would have changed it.
+#
+# The question: *five networks a condition, and the means differ by a third. Is that a finding?*
+
+# %%
+#| default_exp lab.statistics
+
+# %%
+#| export
+import json
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+import numpy as np
+
+from modreg.lab.paper import Cell, paper_tables
+from modreg.lab.results import Record, matching
+from modreg.lab.settings import Config
+
+# %%
+#| hide
+import matplotlib.pyplot as plt
+from fastcore.test import test_close, test_eq, test_fail
+
+from modreg.book.exercises import exercise
+from modreg.tasks.adding import AddingConfig
+
+plt.style.use("modreg.data.book")
+
+# %% [markdown]
+# ## How many learned?
+#
+# *Predict:* seven of ten networks end near 0.1, and three at 0.4, where chance is. Which of these numbers would you print: the mean, the median, or two others?
+
+# %%
+errors = [0.08, 0.09, 0.1, 0.1, 0.11, 0.12, 0.14, 0.4, 0.41, 0.41]
+fig, ax = plt.subplots(figsize=(5.2, 1.6), layout="constrained")
+ax.plot(errors, [0] * len(errors), "o", alpha=0.6)
+ax.axvline(np.mean(errors), color="C1", label="mean")
+ax.axvline(0.204, color="0.6", linestyle=":", label="learned, if left of this")
+ax.set(yticks=[], xlim=(0, 0.5), xlabel="RMSE, a dot a network")
+ax.legend(frameon=False)
+plt.show()
+
+
+# %% [markdown]
+# No network is where their mean is. So we print how many learned, with an interval, and the median of those. Each task says what counts as learned: an error below a share of what a guess has that never looks.
+# The interval is Clopper and Pearson's, which is exact for any number of seeds. A network that diverged has learned nothing, and counts.
+
+# %%
+#| export
+@dataclass(frozen=True)
+class Outcome:
+    "What became of the networks of one condition"
+
+    seeds: int  # networks, diverged ones too
+    learned: int  # those whose metric is below what counts as learned
+    low: float  # of the share that learned: lower end of its 95 % interval
+    high: float  # upper end
+    median: float | None  # metric of those that learned; None if none did
+    mean: float | None  # metric of all that did not diverge; None if all did
+    deviation: float | None  # standard deviation of the same; None of fewer than two
+
+
+def outcome(
+    values: Sequence[float | None],  # the metric of each seed, None for one that diverged; lower is better
+    below: float,  # a network whose metric is below this has learned
+) -> Outcome:
+    "Success rate with its exact interval, and what those that learned and all of them reached; ValueError if there is no network"
+    from scipy import stats
+    if not len(values):
+        raise ValueError("values=[] are of no network at all: there is no rate without seeds")
+    finite = [v for v in values if v is not None]
+    good = [v for v in finite if v < below]
+    interval = stats.binomtest(len(good), len(values)).proportion_ci(method="exact")
+    return Outcome(
+        len(values), len(good), float(interval.low), float(interval.high), float(np.median(good)) if good else None,
+        float(np.mean(finite)) if finite else None, float(np.std(finite, ddof=1)) if len(finite) > 1 else None)
+
+
+# %%
+found = outcome([*errors, None], 0.204)
+test_eq((found.seeds, found.learned, found.median), (11, 7, 0.1))
+test_close(outcome([0.1] * 10, 0.2).low, 0.025**0.1)  # ten of ten: the rate for which this would happen once in forty times
+test_eq(outcome([None], 0.2).mean, None)
+test_fail(lambda: outcome([], 0.2), contains="no rate without seeds")
+
+# %% [markdown]
+# ## How sure is a difference?
+#
+# Networks of two conditions that share a seed share their data and their start, so they are compared in pairs. The interval of the mean difference comes from the bootstrap: draw as many pairs anew from those that there are, ten thousand times.
+# A diverged network counts as one that is at chance.
+
+# %%
+#| export
+RESAMPLES = 9999
+
+
+@dataclass(frozen=True)
+class Difference:
+    "Of a first condition's metric from a second one's, over networks that share their seeds; negative if the first is better"
+
+    pairs: int
+    mean: float
+    low: float  # lower end of the 95 % interval
+    high: float  # upper end
+    p: float  # twice the share of resamples whose mean lies on the other side of 0
+    effect: float | None  # mean difference in standard deviations of the differences; None if all are equal
+    improvement: float  # probability that a network of the first is better than one of the second; equal ones count half
+
+
+def difference(
+    first: Sequence[float | None],  # the metric of each seed, None for one that diverged; lower is better
+    second: Sequence[float | None],  # the same seeds under another condition
+    chance: float,  # the metric of a network that diverged
+) -> Difference:
+    "Paired by seed, with a bootstrap interval; ValueError if the seeds are not as many, or fewer than two"
+    from scipy import stats
+    if len(first) != len(second) or len(first) < 2:
+        raise ValueError(f"first has {len(first)} seeds and second {len(second)}: give the same two or more seeds of both")
+    a, b = (np.array([chance if v is None else v for v in values], float) for values in (first, second))
+    apart = a - b
+    spread = float(apart.std(ddof=1))
+    better = float(np.mean(np.sign(b[None] - a[:, None]) / 2 + 0.5))
+    if spread == 0:
+        mean = float(apart[0])
+        return Difference(len(a), mean, mean, mean, float(mean == 0), None, better)
+    found = stats.bootstrap((apart,), np.mean, n_resamples=RESAMPLES, method="percentile", rng=np.random.default_rng(0))
+    means = found.bootstrap_distribution
+    p = min(1.0, 2 * (1 + min((means <= 0).sum(), (means >= 0).sum())) / (RESAMPLES + 1))
+    low, high = (float(end) for end in found.confidence_interval)
+    return Difference(len(a), float(apart.mean()), low, high, float(p), float(apart.mean() / spread), better)
+
+
+# %%
+one = difference([1.0, 2.0, 3.0, None], [2.0, 3.5, 4.0, 9.0], chance=10.0)
+test_eq(one.pairs, 4)
+test_close(one.mean, np.mean([-1, -1.5, -1, 1]))
+clear = difference([1.0, 2.0, 3.0, 4.0, 5.0], [2.0, 3.2, 4.1, 5.3, 6.2], chance=10.0)
+assert clear.low <= clear.mean <= clear.high < 0 and clear.p < 0.001
+test_eq(difference([1.0, 1.0], [1.0, 1.0], 10.0).p, 1.0)
+test_fail(lambda: difference([1.0], [1.0], 10.0), contains="two or more seeds")
+
+# %% [markdown]
+# *Predict:* how often does such an interval miss 0 where there is no difference at all? It should be one time in twenty.
+
+# %%
+rng = np.random.default_rng(1)
+misses = {n: np.mean([not (d := difference(*rng.normal(size=(2, n)), chance=0.0)).low <= 0 <= d.high for _ in range(60)]) for n in (3, 5, 10)}
+fig, ax = plt.subplots(figsize=(4, 2.4), layout="constrained")
+ax.bar([str(n) for n in misses], [100 * m for m in misses.values()])
+ax.axhline(5, color="0.6", linestyle=":")
+ax.set(xlabel="seeds", ylabel="false findings (%)")
+plt.show()
+
+
+# %% [markdown]
+# With three seeds it is several times as often, so three seeds decide nothing here; with five it is still more often than it says, and with ten nearly right. A verdict therefore asks for five pairs at least, and each table's claims have to share their one chance in twenty.
+#
+# ## Many claims
+#
+# Who tests ten claims finds one that holds by chance in four of ten tables. Holm's correction takes the smallest p times the number of claims, the next times one less, and so on.
+
+# %%
+#| export
+def holm(
+    p: Sequence[float],
+) -> list[float]:  # in the same order
+    "Probabilities of as large a difference by chance, corrected for as many tests"
+    order = np.argsort(p)
+    corrected = np.maximum.accumulate([(len(p) - k) * p[i] for k, i in enumerate(order)]) if len(p) else []
+    found = np.empty(len(p))
+    found[order] = np.minimum(1.0, corrected)
+    return found.tolist()
+
+
+# %%
+test_close(holm([0.01, 0.04, 0.03]), [0.03, 0.06, 0.06])
+test_eq(holm([0.9, 0.8]), [1.0, 1.0])
+
+
+# %% [markdown]
+# ## Claims
+#
+# What the paper says was written down before the runs: a sentence, its place, two columns of a table, and the rows for which it is said. A claim is that the first is better, or, where it has `same`, that the two differ by less than that share of the second.
+
+# %%
+#| export
+@dataclass(frozen=True)
+class Claim:
+    "A sentence of the paper that can hold or fail"
+
+    table: str
+    place: str  # where it stands in the paper
+    sentence: str
+    first: str  # the column that is said to be better
+    second: str  # the column that it is compared with
+    rows: tuple[str, ...]
+    same: float | None = None  # a share of the second: the claim is that they differ by less
+
+
+@cache
+def claims() -> tuple[Claim, ...]:
+    "All claims, as they were written down before the runs"
+    text = (files("modreg") / "data" / "claims.json").read_text(encoding="utf-8")
+    return tuple(Claim(**{**one, "rows": tuple(one["rows"])}) for one in json.loads(text))
+
+
+# %%
+for claim in claims():
+    for row in claim.rows:
+        for column in (claim.first, claim.second):
+            paper_tables()[claim.table].cell(row, column)  # raises if there is none
+print(f"{len(claims())} claims on {len({claim.table for claim in claims()})} tables")
+
+# %% [markdown]
+# ## Ours beside a cell
+#
+# A cell asks for the runs with its settings at one of our scales. The strength of a penalty is the one that did best on a seed that is not reported; the same grid is tried for each condition.
+
+# %%
+#| export
+SELECTION = 100  # the first seed of the runs by which strengths are chosen
+
+
+def config_of(
+    cell: Cell,
+    kind: type[Config],  # of the table's task
+    scale: str = "small",
+    **settings: Any,  # that differ from the scale's, such as `schedule`
+) -> Config:
+    "The config that makes a cell of ours, without the choice of its strength and seeds"
+    made = dict(device="cpu", scale=scale) | settings | cell.settings
+    if made.get("penalty") == "none":
+        made["strength"] = 0.0
+    if not made.get("sparsity", 1):
+        made |= dict(lottery=False, schedule="linear", heal=0, ticket="redraw")
+    return kind(**made)
+
+
+def chosen_strength(
+    records: Iterable[Record],
+    config: Config,  # whose strength is to be chosen
+    metric: str,  # by which strengths are chosen; lower is better
+) -> float:  # the config's own if nothing was tried
+    "The strength that did best on the seeds of the selection"
+    tried = {one["settings"].get("strength", config.strength): one["phases"]["train"][metric]
+             for one in matching(records, replace(config, seed=SELECTION), free=("strength", "seeds"))}
+    mean = {strength: math.inf if None in values else float(np.mean(values)) for strength, values in tried.items()}
+    return min(mean, key=mean.__getitem__, default=config.strength)
+
+
+# %%
+#| export
+def record_of_cell(
+    records: Sequence[Record],
+    cell: Cell,
+    config: Config,  # `config_of` the cell
+    metric: str,
+) -> Record | None:  # the one with most seeds; None if nobody ran it
+    "Our record for a cell, at the strength that was chosen"
+    if config.penalty != "none":
+        config = replace(config, strength=chosen_strength(records, config, metric))
+    found = matching(records, config, cell.result, free=("seeds",))
+    return max(found, key=lambda one: len(one["phases"][cell.result][metric]), default=None)
+
+
+# %%
+kind, cells = AddingConfig, paper_tables()["8"]
+config = config_of(cells.cell("95% Sparse", "torus"), kind)
+
+
+def made(column: str, values: list, **settings) -> dict:
+    "A record as a run leaves it, with values that were made up to try the statistics on"
+    from modreg.lab.settings import decisive
+
+    one = config_of(cells.cell("95% Sparse", column), kind, seeds=len(values), **settings)
+    return {"run": f"adding-{column}-{settings}", "task": "adding", "settings": decisive(one), "learned_below": 0.2, "phases": {"train": {"rmse": values}}}
+
+
+records = [made("torus", [0.1] * 5 + [0.12] * 3), made("torus", [0.3], seed=SELECTION), made("torus", [0.2], seed=SELECTION, strength=1.0), made("torus", [0.09, 0.1, 0.11, 0.12, 0.1], strength=1.0)]
+test_eq(chosen_strength(records, config, "rmse"), 1.0)
+test_eq(len(record_of_cell(records, cells.cell("95% Sparse", "torus"), config, "rmse")["phases"]["train"]["rmse"]), 5)
+test_eq(record_of_cell(records, cells.cell("95% Sparse", "l1"), config_of(cells.cell("95% Sparse", "l1"), kind), "rmse"), None)
+
+
+# %% [markdown]
+# ## A verdict
+#
+# A claim *holds* if for each of its rows the difference lies on the claimed side and its corrected p is below one in twenty; it *fails* if for one of its rows the same is true of the other side; else it is *undecided*. That two are the same holds if the whole interval is within what was allowed, and fails if it is wholly outside.
+
+# %%
+#| export
+@dataclass(frozen=True)
+class Verdict:
+    "What our networks say of a claim"
+
+    claim: Claim
+    word: str  # "holds", "fails" or "undecided"
+    why: str
+    differences: dict[str, Difference]  # by row, for those that were run
+    corrected: dict[str, float]  # p after Holm's correction over the table's claims, by row
+    runs: tuple[str, ...]  # folders that the numbers come from
+
+
+def _pair(first: Record, second: Record, phase: str, metric: str) -> tuple[list, list]:
+    "The metric of the seeds that both have"
+    values = [one["phases"][phase][metric] for one in (first, second)]
+    starts = [one["settings"].get("seed", 0) for one in (first, second)]
+    begin, end = max(starts), min(s + len(v) for s, v in zip(starts, values, strict=True))
+    return tuple(v[begin - s:max(begin, end) - s] for s, v in zip(starts, values, strict=True))
+
+
+# %%
+#| export
+def _word(claim: Claim, found: dict[str, tuple[Difference, float]], sizes: dict[str, float]) -> tuple[str, str]:
+    "Verdict and reason"
+    missing = [row for row in claim.rows if row not in found]
+    few = [row for row in found if found[row][0].pairs < 5]
+    if claim.same is not None:
+        inside = [max(abs(d.low), abs(d.high)) <= claim.same * sizes[row] for row, (d, _) in found.items()]
+        outside = [min(abs(d.low), abs(d.high)) > claim.same * sizes[row] and d.low * d.high > 0 for row, (d, _) in found.items()]
+    else:
+        inside = [d.mean < 0 and p < 0.05 for d, p in found.values()]
+        outside = [d.mean > 0 and p < 0.05 for d, p in found.values()]
+    if few:
+        return "undecided", f"fewer than 5 pairs of networks: {', '.join(few)}"
+    if any(outside):
+        return "fails", "the difference is " + ("larger than that" if claim.same is not None else "the other way round")
+    if missing:
+        return "undecided", f"not run: {', '.join(missing)}"
+    return ("holds", "in every row") if all(inside) else ("undecided", "a difference as large may be chance" if claim.same is None else "the interval is too wide")
+
+
+# %%
+#| export
+def verdicts(
+    table: str,  # its number
+    records: Sequence[Record],
+    kind: type[Config],  # of the table's task
+    metric: str,  # its name in the records
+    scale: str = "small",
+    **settings: Any,  # that differ from the scale's
+) -> list[Verdict]:  # of every claim on the table
+    "What records say of a table's claims"
+    mine, compared, runs = [one for one in claims() if one.table == table], [], []
+    for claim in mine:
+        for row in claim.rows:
+            cells = [paper_tables()[table].cell(row, column) for column in (claim.first, claim.second)]
+            pair = [record_of_cell(records, cell, config_of(cell, kind, scale, **settings), metric) for cell in cells]
+            if None in pair:
+                continue
+            values = _pair(*pair, cells[0].result, metric)
+            if len(values[0]) > 1:
+                size = float(np.mean([v for v in values[1] if v is not None] or [math.inf]))
+                compared.append((claim, row, difference(*values, chance=_chance(pair)), size))
+                runs.append((claim, [one["run"] for one in pair]))
+    corrected = holm([d.p for _, _, d, _ in compared])
+    found = {claim: {row: (d, p) for (c, row, d, _), p in zip(compared, corrected, strict=True) if c == claim} for claim in mine}
+    sizes = {claim: {row: size for c, row, _, size in compared if c == claim} for claim in mine}
+    return [Verdict(claim, *_word(claim, found[claim], sizes[claim]), {row: d for row, (d, _) in found[claim].items()},
+                    {row: p for row, (_, p) in found[claim].items()}, tuple(dict.fromkeys(run for c, names in runs if c == claim for run in names))) for claim in mine]
+
+
+def _chance(records: Iterable[Record]) -> float:
+    "What a diverged network counts as: the larger of what counts as learned and of all that was measured"
+    found = [v for one in records for phase in one["phases"].values() for v in next(iter(_metrics(phase))) if v is not None]
+    return max([*found, *(one.get("learned_below") or 0.0 for one in records)])
+
+
+def _metrics(phase: dict[str, Any]) -> Iterable[list]:
+    return (values for name, values in phase.items() if isinstance(values, list) and name in ("error", "rmse", "perplexity", "cer"))
+
+
+# %%
+good, bad, same = [0.1, 0.11, 0.12, 0.1, 0.09], [0.3, 0.31, 0.29, 0.33, None], [0.11, 0.1, 0.11, 0.12, 0.09]
+words = {v.claim.second: v.word for v in verdicts("8", [made("torus", good), made("none", bad), made("shuffled", same)], kind, "rmse")}
+test_eq(words, {"l1": "undecided", "shuffled": "undecided", "none": "holds"})
+test_eq(verdicts("8", [made("torus", bad), made("none", good)], kind, "rmse")[-1].word, "fails")
+test_eq(verdicts("8", [made("torus", good[:3]), made("none", bad[:3])], kind, "rmse")[-1].word, "undecided")  # three seeds decide nothing
+test_eq(verdicts("8", [], kind, "rmse")[0].why, "not run: 95% Sparse")
+
+
+# %% [markdown]
+# ## Exercise 1: paired or not?
+#
+# Two conditions on the same five seeds, where seeds differ much and conditions little. Compute the standard error of the mean difference with pairs, and without.
+
+# %%
+def errors_of_difference(a, b):
+    raise NotImplementedError("(with pairs, without)")
+
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# ```python
+# def errors_of_difference(a, b):
+#     a, b = np.array(a), np.array(b)
+#     return (a - b).std(ddof=1) / len(a) ** 0.5, ((a.var(ddof=1) + b.var(ddof=1)) / len(a)) ** 0.5
+# ```
+#
+# </details>
+
+# %%
+with exercise("pairs: the spread of the differences; without: both spreads add"):
+    paired, apart = errors_of_difference([1.0, 5.0, 9.0, 3.0], [1.2, 5.1, 9.3, 3.2])
+    assert paired < apart / 20
+
+
+# %% [markdown]
+# ## Exercise 2: how many seeds?
+#
+# Nine of nine networks learned. From how many successes of as many seeds on does the exact interval exclude a rate of 80 %?
+
+# %%
+def seeds_needed(rate):
+    raise NotImplementedError("the lower end for n of n is 0.025 ** (1 / n)")
+
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# ```python
+# def seeds_needed(rate):
+#     return next(n for n in range(1, 1000) if outcome([0.0] * n, 1.0).low > rate)
+# ```
+#
+# </details>
+
+# %%
+with exercise("try n of n for n = 1, 2, …"):
+    test_eq(seeds_needed(0.8), 17)
+
+# %% [markdown]
+# ## What broke, and what the paper did
+#
+# - Mean ± deviation of five networks, of which two had not learned, was printed as if it were an error with some noise.
+# - A normal interval of three seeds was once drawn here, as if three numbers had a shape. With three pairs even the bootstrap calls a difference real several times as often as it should.
+# - Nineteen comparisons of one table at one in twenty each: one of them was "significant", and it was the one that the text spoke of.
+#
+# The paper reports mean and standard deviation of 4 or 5 trials, tests nothing, and chooses one strength for all conditions.
+#
+# **References.** Clopper and Pearson, *The use of confidence or fiducial limits* (1934). Efron, *Bootstrap methods* (1979). Holm, *A simple sequentially rejective multiple test procedure* (1979).
+# Agarwal et al., *Deep reinforcement learning at the edge of the statistical precipice* (2021), on few runs and the probability of improvement.

@@ -1,0 +1,639 @@
+# ---
+# jupyter:
+#   kernelspec:
+#     display_name: python3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Sweeps
+#
+# > A table of the paper from one line: its runs, the choice of its strengths, and a report beside the paper's numbers
+
+# %% [markdown]
+# After this chapter you can
+#
+# - run a table of the paper with one line, `modreg sweep table8`, and go on with the same line after whatever stopped it,
+# - make a sweep of any list of configs, with controls that the paper lacks,
+# - say on which seeds a strength was chosen, and trace each number of the report to the run that made it.
+#
+# The question: *a table is a dozen runs, some of which answer for cells of other tables too. How does it get filled, each run once, and on equal terms for all of its columns?*
+#
+# ```
+#  table 8  ──┐  cells     each run once        a seed of its own           all workers
+#  table 9  ──┼────────> jobs ──────────> λ for each penalty, if asked ──> runs ──> report.html
+#  table 10 ──┘                                                                     our numbers beside the paper's,
+#                                                                                   each a link to its run
+# ```
+
+# %%
+#| default_exp lab.sweeps
+
+# %%
+#| export
+import argparse
+import importlib
+import importlib.util
+import json
+import math
+import shlex
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import modreg
+from modreg.lab.experiments import CONDITIONS, DENSE, PLAIN, costs, summary, tiny_note
+from modreg.lab.files import write_whole
+from modreg.lab.paper import Cell, Table, paper_cell, paper_tables
+from modreg.lab.settings import Config, decisive, suggestion
+from modreg.lab.studies import find_task, found, value
+from modreg.lab.training import Task
+from modreg.lab.workers import Crew, Job, Outcome, Pace, done_before, duration, epochs_done, label_of, merged, papermill_line, prepared, records_beside, sweep
+
+# %%
+#| hide
+import tempfile
+
+import matplotlib.pyplot as plt
+from fastcore.test import test_eq, test_fail
+
+from modreg.book.exercises import exercise
+from modreg.lab.training import Remember, RememberConfig
+
+plt.style.use("modreg.data.book")
+
+
+# %% [markdown]
+# ## The runs of a table
+#
+# *Predict:* table 8 has 12 cells: four penalties, each dense, 95 % sparse, and as a lottery ticket of the sparse network. How many runs fill it? And how many more fill tables 9 and 10, which have 27 cells?
+#
+# A cell's settings and the scale make a config. A dense network hangs on no sparsifier, and one without a penalty on no strength: such runs get the settings that [experiments](experiments.ipynb) gives them, so that they are found again.
+
+# %%
+#| export
+def config_of(
+    cell: Cell,
+    task: type[Task],
+    setting: Mapping[str, Any],  # scale, seeds, …, that all cells share
+) -> Config:
+    "The config of the run that a cell asks for"
+    config = task.Config(**{"lottery": cell.result == "lottery"} | dict(setting) | cell.settings)
+    if not config.sparsity:
+        config = replace(config, **DENSE)
+    return replace(config, **PLAIN) if config.penalty == "none" else config
+
+
+def cells_of(
+    table: Table,
+    also: Iterable[str] = (),  # columns that the paper lacks: names in CONDITIONS
+    tickets: Iterable[str] = (),  # kinds of lottery tickets, a row each; none: the scale's
+    strengths: Iterable[float] = (),  # columns of a table on sensitivity
+) -> list[Cell]:
+    "The cells of a table that can be run, and more of their kind"
+    rows = {row: [cell for cell in table.cells if cell.row == row] for row in table.rows}
+    shared = {row: dict(set.intersection(*(set(cell.settings.items()) for cell in cells))) for row, cells in rows.items()}
+    if is_sensitivity(table):
+        return [Cell(table.number, row, f"λ = {s:g}", shared[row] | {"strength": s}, cells[0].result, None, None) for row, cells in rows.items() for s in strengths or SENSITIVITY]
+    plain = [cell for row, cells in rows.items()
+             for cell in (*cells, *(Cell(table.number, row, name, CONDITIONS[name] | shared[row], cells[0].result, None, None) for name in also))]
+    return [one for cell in plain for one in (_with_tickets(cell, tickets) if cell.result == "lottery" else [cell])]
+
+
+# %% [markdown]
+# The paper's tables on sensitivity have lost their values of λ, so ours have a grid of their own. A row for another kind of ticket is named for it.
+
+# %%
+#| export
+SENSITIVITY = tuple(float(f"{10 ** (k / 2):.3g}") for k in range(-8, 2))
+
+
+def is_sensitivity(table: Table) -> bool:
+    "Whether λ varies over its columns"
+    return table.caption.startswith("sensitivity")
+
+
+def _with_tickets(cell: Cell, tickets: Iterable[str]) -> list[Cell]:
+    return [replace(cell, row=cell.row if ticket == "redraw" else f"{cell.row}, {ticket}", settings=cell.settings | {"ticket": ticket}) for ticket in tickets] or [cell]
+
+
+
+# %% [markdown]
+# With `task` a table is filled by a task of one's own, and any setting of it can be said.
+
+# %%
+#| export
+def jobs_of(
+    table: str,  # its number in the paper, as in "8"
+    task: type[Task] | None = None,  # None: the table's
+    scale: str = "small",
+    seeds: int = 5,
+    also: Iterable[str] = (),  # columns that the paper lacks: names in CONDITIONS
+    tickets: Iterable[str] = (),  # kinds of lottery tickets, a row each; none: the scale's
+    strengths: Iterable[float] = (),  # columns of a table on sensitivity
+    device: str | None = "auto",  # where a worker computes: for it to decide
+    **setting: Any,  # settings of all runs that differ from the scale's
+) -> list[Job]:
+    "The runs that fill a table; ValueError if there is no such table, condition or setting, or if a setting is the table's to give"
+    tables, also = paper_tables(), tuple(also)
+    if table not in tables:
+        raise ValueError(f"table {table!r}; the paper's tables of results are {', '.join(tables)}.{suggestion(table, tables)}")
+    for name in also:
+        if name not in CONDITIONS or is_sensitivity(tables[table]):
+            raise ValueError(f"also={name!r}; table {table} may have a column more for {'none' if name in CONDITIONS else ', '.join(CONDITIONS)}.{suggestion(name, CONDITIONS)}")
+    task, cells = task or find_task(tables[table].task), cells_of(tables[table], also, tuple(tickets), tuple(strengths))
+    if given := sorted(setting.keys() & {name for cell in cells for name in cell.settings}):
+        raise ValueError(f"{given[0]}={setting[given[0]]!r} is given, but the cells of table {table} differ in it: leave it out, or make a list of jobs")
+    known = {one.name for one in fields(task.Config)}
+    if unknown := sorted(setting.keys() - known):
+        raise ValueError(f"no such setting: {', '.join(unknown)}.{suggestion(unknown[0], known)}")
+    local = "cpu" if device == "auto" else device or "auto"  # for the config, which is made here and computed elsewhere
+    return merged(Job(task, config_of(cell, task, {"scale": scale, "seeds": seeds, "device": local} | setting), (cell,), device) for cell in cells)
+
+
+# %%
+folder = Path(tempfile.mkdtemp())
+counts = {number: len(jobs_of(number, scale="tiny")) for number in ("8", "9", "10")}
+both = merged(job for number in counts for job in jobs_of(number, scale="tiny"))
+print(f"runs: {counts}; {len(both)} fill all three tables, with {sum(len(job.cells) for job in both)} cells")
+test_eq((counts, len(both)), ({"8": 8, "9": 8, "10": 10}, 22))
+test_eq(len(jobs_of("8", scale="tiny", also=["distance_shuffled", "random", "geometric"], tickets=["redraw", "rescaled"])), 5 + 2 * 7)
+test_fail(lambda: jobs_of("11"), contains="tables of results are 1, 2")
+test_fail(lambda: jobs_of("8", also=["randon"]), contains="Did you mean 'random'?")
+test_fail(lambda: jobs_of("8", sparsity=0.5), contains="the cells of table 8 differ in it")
+
+# %% [markdown]
+# Two runs for each penalty: a dense one, and one whose ticket is trained after it. Of table 10's five spaces the torus is that of table 8, and so are the fixed torus of table 9 and its runs.
+#
+
+# %% [markdown]
+# ## Strengths on equal terms
+#
+# Each penalty gets the same grid of strengths, tried on a seed that is not reported, at the table's sparsest row, as the chapter [experiments](experiments.ipynb) demands. *Predict:* the best of three strengths is the largest. Is it the best there is?
+#
+# It may lie beyond. So a choice at the grid's end makes the grid longer, for all conditions.
+
+# %%
+#| export
+SELECTION = 100  # the seed on which strengths are chosen
+GRID = (1e-3, 1e-2, 1e-1)  # of strengths, to begin with
+EXTENSIONS = 6  # how often a grid may grow
+
+
+@dataclass(frozen=True)
+class Choice:
+    "The strength of a condition"
+
+    condition: str
+    tried: dict[float, float]  # the task's metric by strength, infinite where the seed diverged or the run failed
+    metric: str
+
+    @property
+    def strength(self) -> float:
+        "The best"
+        return min(self.tried, key=self.tried.__getitem__)
+
+    @property
+    def at_an_end(self) -> bool:
+        "Whether a better one may lie beyond those that were tried"
+        return self.strength in (min(self.tried), max(self.tried))
+
+
+def condition_of(job: Job) -> str:
+    "What tells conditions apart whose strengths are chosen"
+    idle = {*DENSE, "strength", "seeds", "seed"}
+    return json.dumps([job.name, {name: value for name, value in decisive(job.config).items() if name not in idle}], sort_keys=True)
+
+
+# %%
+#| export
+def selection_jobs(
+    jobs: Iterable[Job],
+    strengths: Iterable[float],
+    seed: int = SELECTION,  # not one of those that are reported
+) -> dict[str, dict[float, Job]]:  # by condition and strength
+    "The runs by which the strength of each penalty is chosen: one seed, at the sparsest row, without a ticket"
+    sparsest: dict[str, Job] = {}
+    for job in jobs:
+        if seed in range(job.config.seed, job.config.seed + job.config.seeds):
+            raise ValueError(f"selection={seed} is one of the reported seeds, which begin with {job.config.seed}; choose another")
+        if job.config.penalty != "none":
+            there = sparsest.setdefault(condition_of(job), job)
+            sparsest[condition_of(job)] = max(there, job, key=lambda one: one.config.sparsity)
+    return {condition: {s: replace(job, config=replace(job.config, strength=s, seed=seed, seeds=1, lottery=False), cells=()) for s in strengths}
+            for condition, job in sparsest.items()}
+
+
+def _longer(grid: list[float], choices: Iterable[Choice]) -> list[float]:
+    "Strengths beyond an end at which a choice lies"
+    best = {choice.strength for choice in choices if math.isfinite(choice.tried[choice.strength])}
+    beyond = [grid[0] ** 2 / grid[1]] * (grid[0] in best) + [grid[-1] ** 2 / grid[-2]] * (grid[-1] in best)
+    return [float(f"{s:.4g}") for s in beyond]
+
+
+# %%
+#| export
+def choose(
+    jobs: Iterable[Job],  # that are to be reported
+    strengths: Iterable[float],  # the grid of λ to begin with
+    run: Callable[[list[Job]], list[Outcome]],  # `sweep`, with its crew
+    seed: int = SELECTION,  # not one of those that are reported
+) -> tuple[dict[str, Choice], list[Outcome]]:  # by condition; and the runs that were tried
+    "The strength of each penalty; ValueError if the grid is none"
+    grid, jobs, outcomes = sorted(set(strengths)), list(jobs), []
+    if len(grid) < 3 or grid[0] <= 0:
+        raise ValueError(f"strengths={grid}; a choice needs 3 or more, all above 0")
+    new = grid
+    for extension in range(EXTENSIONS + 1):
+        wanted = selection_jobs(jobs, grid, seed)
+        outcomes = run([job for by in wanted.values() for job in by.values()])
+        score = {(condition_of(one.job), one.job.config.strength): _score(one) for one in outcomes}
+        choices = {condition: Choice(label_of(next(iter(by.values())).config), {s: score[condition, s] for s in by}, _metric(next(iter(by.values())))) for condition, by in wanted.items()}
+        new = _longer(grid, choices.values())
+        if not new or extension == EXTENSIONS:
+            break
+        grid = sorted([*grid, *new])
+    return choices, outcomes
+
+
+# %%
+#| export
+def _metric(job: Job) -> str:
+    return job.task.chosen_by or job.task.metric
+
+
+def _score(outcome: Outcome) -> float:
+    if outcome.record is None:
+        return math.inf
+    (value,) = outcome.record["phases"]["train"][_metric(outcome.job)]
+    return math.inf if value is None else value
+
+
+def with_strengths(jobs: Iterable[Job], choices: Mapping[str, Choice]) -> list[Job]:
+    "The same jobs, each penalty at the strength that was chosen for it"
+    return [replace(job, config=replace(job.config, strength=choices[condition_of(job)].strength)) if condition_of(job) in choices else job for job in jobs]
+
+
+# %% [markdown]
+# A made-up task whose best strength is 30, on a grid that ends at 1:
+
+# %%
+tiny = RememberConfig(scale="tiny", device="cpu", seeds=2, out=str(folder / "runs"), sparsity=0.8)
+jobs = [Job(Remember, replace(tiny, penalty=penalty)) for penalty in ("none", "l1", "moduli")]
+
+
+def pretend(jobs):
+    return [Outcome(job, "", {"phases": {"train": {"rmse": [abs(math.log10(job.config.strength / 30))]}}}) for job in jobs]
+
+
+choices, _ = choose(jobs, (0.01, 0.1, 1.0), pretend)
+for choice in choices.values():
+    print(choice.condition, choice.strength, {f"{s:g}": round(score, 2) for s, score in choice.tried.items()})
+test_eq({(choice.strength, choice.at_an_end) for choice in choices.values()}, {(10.0, False)})
+test_eq([job.config.strength for job in with_strengths(jobs, choices)], [tiny.strength, 10.0, 10.0])
+test_fail(lambda: choose(jobs, (0.1, 1.0), pretend), contains="3 or more")
+
+
+# %% [markdown]
+# ## The report
+#
+# One page of HTML, that needs nothing but itself: each table beside the paper's, and every number of ours a link to the run that made it, with all of its settings. Names and errors come from outside, so the template escapes whatever it is given.
+
+# %%
+#| export
+def three_digits(values: list[float | None]) -> str:
+    "Mean ± deviation and each seed's value, to three digits of the mean"
+    finite = [v for v in values if v is not None]
+    mean = abs(sum(finite) / len(finite)) if finite else 0.0
+    return summary(values, max(0, 2 - math.floor(math.log10(mean))) if mean else 3)
+
+
+def _printed(cell: Cell | None) -> str:
+    if cell is None or cell.mean is None:
+        return ""
+    return f"{cell.mean}" if cell.std is None else f"{cell.mean} ± {cell.std}"
+
+
+# %%
+#| export
+def _entry(cell: Cell, outcome: Outcome | None) -> dict[str, str]:
+    "A field of a table: our number, the run that it came from, and the paper's number if the paper has tried that"
+    if outcome is None:  # the paper's, of which nobody knows how to make it
+        return {"ours": "", "run": "", "paper": _printed(cell)}
+    job, one = outcome.job, outcome.record
+    tried = paper_cell(replace(job.config, strength=None if job.config.penalty != "none" else 0.0), cell.result) is not None
+    ours = three_digits(one["phases"][cell.result][job.task.metric]) if one else "failed"
+    return {"ours": ours, "run": one["run"] if one else Path(outcome.folder).name, "paper": _printed(cell) if tried else ""}
+
+
+def table_of(
+    number: str,
+    outcomes: Iterable[Outcome],
+) -> dict[str, Any]:  # caption, metric, note, columns, rows of fields
+    "A table of the paper, with our numbers beside its own"
+    table, mine = paper_tables()[number], {(cell.row, cell.column): (cell, one) for one in outcomes for cell in one.job.cells if cell.table == number}
+    theirs = {(cell.row, cell.column): (cell, None) for cell in table.cells if is_sensitivity(table)}
+    fields_ = theirs | mine
+    order = {row: k for k, row in enumerate(table.rows)}
+    rows = sorted({row for row, _ in fields_}, key=lambda row: (order.get(row, order.get(row.split(", ")[0], 99)), row))
+    columns = [*(c for c in table.columns if any(column == c for _, column in fields_)), *dict.fromkeys(column for _, column in fields_ if column not in table.columns)]
+    body = [{"name": row, "fields": [_entry(*fields_[row, column]) if (row, column) in fields_ else None for column in columns]} for row in rows]
+    return {"number": number, "caption": table.caption, "metric": f"{table.task}, {table.metric}", "note": table.note, "columns": columns, "rows": body}
+
+
+# %% [markdown]
+# What is told of a run, and what a chapter on statistics says of the claims, if there is one:
+
+# %%
+#| export
+def run_facts(outcome: Outcome) -> dict[str, Any]:  # name, label, settings, facts, and phases
+    "All that is known of a run"
+    one, job = outcome.record, outcome.job
+    lost = [f"seed {job.config.seed + k}: {said['cause']}, epoch {said['epoch']}" if isinstance(said, dict) else f"seed {job.config.seed + k}" for k, said in enumerate(one.get("diverged", [])) if said]
+    facts = {"task": job.name, "data": one["data"] or "drawn from the seeds", "modreg": one["modreg"], "torch": one["torch"], "seconds": one["seconds"], "diverged seeds": "; ".join(lost) or "none", "folder": outcome.folder}
+    phases = {} if job.config.scale == "tiny" else one["phases"]
+    shown = [{"name": phase, "costs": costs(last), "numbers": {name: three_digits(last[name]) for name in dict.fromkeys((job.task.metric, "loss", "sparsity")) if name in last}} for phase, last in phases.items()]
+    return {"name": one["run"], "label": label_of(job.config), "settings": asdict(job.config), "facts": facts, "phases": shown}
+
+
+def verdicts_of(number: str, outcomes: Iterable[Outcome]) -> list[dict[str, str]]:
+    "What our runs say of a table's claims; none before there is a chapter on statistics"
+    name = "modreg.lab.statistics"
+    if importlib.util.find_spec(name) is None:
+        return []
+    done = [one for one in outcomes if one.record is not None]
+    job = next((one.job for one in done if any(cell.table == number for cell in one.job.cells)), None)
+    if job is None:
+        return []
+    said = importlib.import_module(name).verdicts(number, [one.record for one in done], job.task.Config, job.task.metric, job.config.scale)
+    return [{"sentence": one.claim.sentence, "place": one.claim.place, "word": one.word, "why": one.why} for one in said]
+
+
+# %%
+#| export
+def report(
+    outcomes: Iterable[Outcome],
+    choices: Iterable[Choice] = (),
+    title: str = "A sweep",
+) -> str:  # HTML
+    "One page with all tables, verdicts, strengths, failures and runs; it needs no network"
+    import jinja2
+    outcomes = list(outcomes)
+    tiny = next((one.job.config for one in outcomes if one.job.config.scale == "tiny"), None)
+    numbers = dict.fromkeys(cell.table for one in outcomes for cell in one.job.cells) if tiny is None else ()
+    tables = [table_of(number, outcomes) | {"verdicts": verdicts_of(number, outcomes)} for number in numbers]
+    done = {one.record["run"]: one for one in outcomes if one.record is not None}
+    failed = [{"label": label_of(one.job.config), "name": Path(one.folder).name, "line": papermill_line(one.job), **vars(one)} for one in outcomes if one.record is None]
+    environment = jinja2.Environment(loader=jinja2.FileSystemLoader(Path(modreg.__file__).parent / "data"), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    chosen = [{"condition": one.condition, "strength": f"{one.strength:g}", "metric": one.metric, "end": one.at_an_end, "tried": [(f"{s:g}", "failed" if math.isinf(score) else f"{score:.3g}") for s, score in sorted(one.tried.items())]} for one in choices]
+    return environment.get_template("sweep.html").render(
+        title=title, version=modreg.__version__, tables=tables, runs=[run_facts(one) for one in done.values()], failed=failed, choices=chosen if tiny is None else [],
+        note=tiny_note(tiny) if tiny else "", seconds=duration(sum(one.record["seconds"] for one in done.values())))
+
+
+# %% [markdown]
+# A run that failed stands in the report with what went wrong, whatever characters that has:
+
+# %%
+class Broken(Remember):
+    "A task that cannot be evaluated"
+
+    def evaluate(self, model):
+        raise ZeroDivisionError("<script>a bug of yours</script>")
+
+
+outcomes = sweep([Job(Broken, jobs[0].config), jobs[0]], workers=0, progress=False)
+page = report(outcomes)
+assert "a bug of yours" in page and "http" not in page and "<script" not in page
+
+
+# %% [markdown]
+# ## The command line
+#
+# ```
+# modreg sweep table8 --dry-run                                   # what would be computed, and how long
+# modreg sweep table8 table9 table10 --seeds 10                   # runs that tables share are computed once
+# modreg sweep table1 --select --strengths 1e-3 1e-2 1e-1         # λ chosen for each penalty
+# modreg sweep table1 --also distance_shuffled random geometric   # controls that the paper lacks
+# modreg sweep table17 -p init paper -p schedule linear           # other settings for all runs
+# modreg sweep table3 --scale paper --scheduler tcp://10.0.0.1:8786
+# modreg sweep my_module:jobs                                     # a list of jobs, or a function that makes one
+# ```
+
+# %%
+#| export
+def parser() -> argparse.ArgumentParser:
+    "What the command line takes"
+    top = argparse.ArgumentParser(prog="modreg", description="Moduli regularization: many runs at once")
+    commands = top.add_subparsers(dest="command", required=True)
+    one = commands.add_parser("sweep", help=sweep_tables.__doc__, description=sweep_tables.__doc__)
+    one.add_argument("tables", nargs="+", help="table1, table8, …, or module:name of a list of jobs")
+    one.add_argument("--scale", default="small", help="small (the default), paper, tiny")
+    one.add_argument("--seeds", type=int, default=5, help="models of a run, trained as one stacked computation")
+    one.add_argument("--also", nargs="+", default=[], metavar="CONDITION", help=f"columns that the paper lacks: {', '.join(CONDITIONS)}")
+    one.add_argument("--ticket", nargs="+", default=[], metavar="KIND", help="lottery tickets, a row each: redraw (the paper), rescaled, original, shuffled")
+    one.add_argument("--strengths", nargs="+", type=float, default=[], metavar="λ", help="the grid of --select (0.001 0.01 0.1 if not given), the columns of a table on sensitivity, or one value for all")
+    one.add_argument("--select", action="store_true", help=f"choose λ for each penalty on the seed {SELECTION}, at the table's sparsest row")
+    one.add_argument("-p", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"), help="a setting of all runs that differs from the scale's")
+    one.add_argument("--device", default="auto", help="auto (the worker's GPU if it has one), cpu, cuda")
+    one.add_argument("--out", default="build/runs", help="folder of run folders")
+    one.add_argument("--workers", type=int, help="processes; as fits this machine if not given; 0: compute in this one")
+    one.add_argument("--scheduler", help="address of a dask cluster, as in tcp://10.0.0.1:8786")
+    one.add_argument("--notebooks", action="store_true", help="each run through papermill and its chapter")
+    one.add_argument("--dry-run", action="store_true", help="only list the runs, and how long they will take")
+    one.add_argument("--report", type=Path, metavar="FILE.html", help="where the report goes; below --out if not given")
+    return top
+
+
+# %%
+#| export
+def asked_jobs(given: argparse.Namespace) -> list[Job]:
+    "The runs that a command line asks for"
+    setting = {name: value(text) for name, text in given.p} | {"out": given.out}
+    sensitive = {name for name in given.tables if (table := paper_tables().get(name.removeprefix("table"))) and is_sensitivity(table)}
+    if given.select and sensitive:
+        raise ValueError(f"--select with {', '.join(sorted(sensitive))}: there λ varies over the columns, and none is chosen")
+    if not given.select and len(given.strengths) > 1 and sensitive != set(given.tables):
+        raise ValueError(f"--strengths {' '.join(f'{s:g}' for s in given.strengths)}: say --select to have one of them chosen for each penalty; only tables on sensitivity (17 to 20) show several")
+    jobs: list[Job] = []
+    for name in given.tables:
+        if ":" in name:
+            made = found(name)
+            jobs += made() if callable(made) else made
+            continue
+        one = {"strength": given.strengths[0]} if given.strengths and not given.select and name not in sensitive else {}
+        jobs += jobs_of(name.removeprefix("table"), scale=given.scale, seeds=given.seeds, also=given.also, tickets=given.ticket,
+                        strengths=given.strengths if name in sensitive else (), device=given.device, **setting | one)
+    return merged(jobs)
+
+
+# %%
+#| export
+def listing(jobs: Iterable[Job], chosen: bool = True) -> str:
+    "The runs, which of them are complete, and how long the others will take"
+    jobs = list(jobs)
+    known = [job for job in jobs if chosen or not job.cells or job.config.penalty == "none"]  # those whose strength is
+    answers, pace, lines, left = done_before(known), Pace(), [], []
+    for job in {job.task.Config: job for job in jobs}.values():
+        for one in records_beside(job):
+            pace.learn(one["task"], one["settings"], one["seconds"])
+    for job in jobs:
+        path, whole = prepared(replace(job, device=None))[1], pace.seconds(job.config)
+        done, epochs = epochs_done(path) if job in known else 0, job.config.epochs * (2 if job.config.lottery else 1)
+        if job not in answers:
+            left.append(None if whole is None else whole * max(0, epochs - done) / epochs)
+        state = "complete" if job in answers else f"{done} of {epochs} epochs; {duration(left[-1])}"
+        strength = "" if job.config.penalty == "none" else f", λ = {job.config.strength:g}" if job in known else ", λ to be chosen"
+        cells = ", ".join(dict.fromkeys(f"table {cell.table}" for cell in job.cells)) or "to choose λ"
+        lines.append(f"{path.name if job in known else '–'}  {label_of(job.config)}{' and its ticket' * job.config.lottery}{strength}, {job.config.seeds} seed{'s' * (job.config.seeds > 1)} ({cells}): {state}")
+    total = None if None in left else sum(left)
+    return "\n".join([*lines, f"{len(jobs)} runs, {len(answers)} complete; the others take a worker {duration(total)}"])
+
+
+# %%
+#| export
+def dry_run(jobs: list[Job], grid: Iterable[float]) -> str:
+    "What would be computed to choose strengths and then to fill tables; strengths that are known already are told"
+    def looked_up(wanted: list[Job]) -> list[Outcome]:
+        answers = done_before(wanted)
+        if len(answers) < len(wanted):
+            raise LookupError
+        return [Outcome(job, "", answers[job], computed=False) for job in wanted]
+
+    try:
+        choices, tried = choose(jobs, grid, looked_up)
+        return listing([*(one.job for one in tried), *with_strengths(jobs, choices)])
+    except LookupError:
+        return listing([*(job for by in selection_jobs(jobs, grid).values() for job in by.values()), *jobs], chosen=False)
+
+
+# %% [markdown]
+# Then all in one: jobs, strengths, runs, report.
+
+# %%
+#| export
+def sweep_tables(given: argparse.Namespace) -> int:  # 0; 1 if a run failed
+    "Compute tables of the paper, and whatever else is a list of runs: all cores, or a cluster; what is complete is not computed again"
+    jobs, grid, choices, tried = asked_jobs(given), given.strengths or GRID, {}, []
+    if given.dry_run:
+        print(dry_run(jobs, grid) if given.select else listing(jobs))
+        return 0
+    gpu = torch.cuda.is_available() and any((job.device or job.config.device) != "cpu" for job in jobs)
+    with Crew(given.workers, given.scheduler, gpu) as crew:
+        run = partial(sweep, crew=crew, notebooks=given.notebooks)
+        if given.select:
+            choices, tried = choose(jobs, grid, run)
+            jobs = merged(with_strengths(jobs, choices))
+        outcomes = [*tried, *run(jobs)]
+    path = given.report or Path(given.out) / f"{'-'.join(name.replace(':', '.') for name in given.tables)}.html"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = report(outcomes, choices.values(), ", ".join(given.tables))
+    write_whole(path, lambda beside: beside.write_text(text, encoding="utf-8"))
+    failed = [one for one in outcomes if one.record is None]
+    print(f"{len(outcomes)} runs: {sum(one.computed and one.record is not None for one in outcomes)} computed, {sum(not one.computed for one in outcomes)} complete before, {len(failed)} failed; {path}")
+    for one in failed:
+        print(f"failed: {label_of(one.job.config)}\n  {one.error}\n  folder {one.folder}{f'{chr(10)}  notebook {one.notebook}' if one.notebook else ''}\n  {papermill_line(one.job)}".rstrip())
+    return 1 if failed else 0
+
+
+# %% [markdown]
+# A word that is wrong ends it with a sentence; Ctrl-C, or a batch system's signal that time is up, in quiet.
+
+# %%
+#| export
+def main(
+    arguments: list[str] | None = None,  # of the command line; None: the process' own
+) -> int:  # 0; 1 if a run failed, 2 if the line is wrong, 130 if it was stopped
+    "The command `modreg`"
+    top = parser()
+    given = top.parse_args(arguments)
+    here = threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler) if here else None
+    try:
+        return sweep_tables(given)
+    except (ValueError, TypeError, ConnectionError) as error:
+        print(f"modreg sweep: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"\nstopped; what was computed is kept, and the same command goes on: modreg {shlex.join(sys.argv[1:] if arguments is None else arguments)}", file=sys.stderr)
+        return 130
+    finally:
+        if here:
+            signal.signal(signal.SIGTERM, before)
+
+
+if __name__ == "__main__" and "__file__" in globals():  # called by name, and not a notebook's cell
+    sys.exit(importlib.import_module("modreg.lab.sweeps").main())
+
+# %%
+main(["sweep", "table8", "--scale", "tiny", "--seeds", "1", "--out", str(folder / "runs"), "--dry-run"])
+
+
+# %% [markdown]
+# ## Exercise 1: a list of your own
+#
+# Anything can be a sweep. Make the jobs that train `Remember` at each of the given sparsities, with a penalty and without.
+
+# %%
+def curve(config, sparsities):
+    raise NotImplementedError("a Job for each sparsity and each of the penalties none and moduli")
+
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# ```python
+# def curve(config, sparsities):
+#     return [Job(Remember, replace(config, sparsity=s, penalty=penalty)) for s in sparsities for penalty in ("none", "moduli")]
+# ```
+#
+# </details>
+
+# %%
+with exercise("Job(task, config)"):
+    test_eq(len(merged(curve(tiny, [0.5, 0.8, 0.9]))), 6)
+
+
+# %% [markdown]
+# ## Exercise 2: what does fairness cost?
+#
+# A table has $c$ conditions with a penalty, each of which is tried at $g$ strengths on one seed and then reported, dense and sparse, on $n$ seeds. Which share of all trained networks serves only the choice, if tickets are left out?
+
+# %%
+def share_of_choice(conditions, grid, seeds):
+    raise NotImplementedError("networks of the choice, out of all")
+
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# ```python
+# def share_of_choice(conditions, grid, seeds):
+#     return grid / (grid + 2 * seeds)
+# ```
+#
+# It does not hang on the number of conditions.
+#
+# </details>
+
+# %%
+with exercise("each condition has `grid` networks of the choice and `2 * seeds` that are reported"):
+    test_eq(share_of_choice(conditions=3, grid=5, seeds=10), 0.2)
+
+# %% [markdown]
+# ## What broke, and what the paper did
+#
+# - The strengths of a first sweep were chosen at each row apart. Then a column of the table was not one method, but as many as it has rows.
+# - Called as `python -m`, a module has the name `__main__`, and so have its classes. Workers know none of that name, so the command imports itself again under its own.
+#
+# The published code has a list of runs for its authors' cluster, each a script with its command line. Which of them ended, and how, has to be looked up in a service.
+#
+# **References.** Tables 1–20 of the paper. Sculley et al., *Winner's curse? On pace, progress, and empirical rigor* (2018), on choices that are made on what is reported.
