@@ -518,7 +518,7 @@ test_close(linear.eigenvalues[0].abs().sort().values, torch.linalg.eigvals(matri
 pair = torch.tensor([[1.5, -1.0], [-1.0, 1.5]], dtype=torch.float64)
 flip_flop = slow_points(lambda h: torch.tanh(h @ pair.T), torch.rand(60, 2, generator=generator) * 2 - 1)
 test_eq(int((flip_flop.unstable == 0).sum()), 2)  # one wins, or the other
-test_close(flip_flop.states[flip_flop.unstable == 0].sum(0), [0, 0], eps=1e-5)
+test_close(flip_flop.states[flip_flop.unstable == 0].sum(0), torch.zeros(2), eps=1e-5)
 
 # %%
 planted = slow_points(lambda h: torch.relu(h @ weights.T + 1), resting + 0.1 * torch.randn(60, 64, generator=generator, dtype=torch.float64))
