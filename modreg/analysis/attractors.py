@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from ..geometry.manifolds import check_positive, check_whole
+from ..geometry.arguments import Count, Positive, check
 from ..lab.experiments import load_model
 from ..lab.runs import Run
 from ..lab.training import Task
@@ -130,8 +130,9 @@ def slow_points(
     if not isinstance(starts, Tensor) or not starts.is_floating_point() or starts.ndim != 2 or not len(starts) or not starts.isfinite().all():
         shape = tuple(starts.shape) if isinstance(starts, Tensor) else type(starts).__name__
         raise ValueError(f"starts is {shape}; give finite floating states (B, N), such as those that the network visits")
-    check_whole(steps=steps)
-    check_positive(lr=lr, slow=slow, apart=apart)
+    check("steps", steps, Count)
+    for name, value in (("lr", lr), ("slow", slow), ("apart", apart)):
+        check(name, value, Positive)
     step, starts = silent_step(network, inputs), starts.detach().double().cpu()
     if (said := step(starts)).shape != starts.shape:
         raise ValueError(f"the step takes states {tuple(starts.shape)} to {tuple(said.shape)}; it must keep their shape")
@@ -180,7 +181,7 @@ def kept_distances(
     "What a network remembers of differences between states when nothing more is said"
     if not isinstance(states, Tensor) or states.ndim != 2 or len(states) < 3 or not states.isfinite().all():
         raise ValueError(f"states is {tuple(states.shape) if isinstance(states, Tensor) else type(states).__name__}; give at least 3 finite states (B, N)")
-    check_whole(steps=steps)
+    check("steps", steps, Count)
     step, now = silent_step(network), states.detach().double().cpu()
     first = torch.pdist(now)
     if first.max() == 0:

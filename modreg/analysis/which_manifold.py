@@ -18,7 +18,8 @@ import torch
 from torch import Tensor, nn
 
 from .wiring import rewired
-from ..geometry.manifolds import Manifold, Torus, check_whole, manifold
+from ..geometry.arguments import Count, Whole, check
+from ..geometry.manifolds import Manifold, Torus, manifold
 from ..geometry.products import Modules, Product
 from ..lab import studies
 from ..lab.experiments import load_model, recurrent_weights
@@ -398,7 +399,8 @@ def which_manifold(
     generator: torch.Generator | None = None,  # source of all random choices
 ) -> Ranking:
     "Rank spaces by how well geodesic distance on them explains which neurons are joined, or fire together; ValueError or TypeError for what has no answer"
-    check_whole(layer=layer + 1, neurons=neurons, controls=controls)
+    for name, value, kind in (("layer", layer, Whole), ("neurons", neurons, Count), ("controls", controls, Count)):
+        check(name, value, kind)
     if (network is None) == (activity is None):
         raise ValueError("give either a network or its weights, or activity=, a recording (times, neurons)")
     spaces, recorded = _candidates(spaces), activity is not None
