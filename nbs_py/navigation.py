@@ -314,6 +314,24 @@ print(f"decoding true activity of {cells.centres.shape[1]} cells: {best:.1f} cm;
 # Two initializations are named, because results hang on them. `paper` is torch's default. `identity` starts the recurrent matrix at the identity plus a
 # tenth of the default, near what Le, Jaitly and Hinton advise for ReLU networks, so that a state outlasts its step.
 #
+# The whole, as in the paper's figures 2 and 4: the place cells' activity at the start becomes the first hidden state, each step's displacement moves it on, and after each step the place cells' scores are read off it. Only the recurrent matrix feels the penalty.
+
+# %%
+#| code-fold: true
+fig, ax = plt.subplots(figsize=(7.5, 2.9), layout="constrained")
+boxes = {"place cells\nat the start, P": (0, 0), "hidden state\nN neurons": (2.6, 0), "scores of the\nplace cells, P": (5.2, 0), "displacement\nof a step, 2": (2.6, -1.25), "position,\nthe 3 best cells": (7.4, 0)}
+for words, (x, y) in boxes.items():
+    ax.text(x, y, words, ha="center", va="center", bbox=dict(boxstyle="round,pad=0.4", facecolor="none", edgecolor="C0"))
+for begin, end, words, at in (((0.75, 0), (1.85, 0), "encoder\nN × P", (1.3, 0.3)), ((3.3, 0), (4.4, 0), "decoder\nP × N", (3.85, 0.3)), ((2.6, -0.9), (2.6, -0.35), "inputs, N × 2", (3.3, -0.62)), ((6.0, 0), (6.65, 0), "", (0, 0))):
+    ax.annotate("", end, begin, arrowprops=dict(arrowstyle="->", color="0.4"))
+    ax.text(*at, words, ha="center", va="center", fontsize=8)
+ax.annotate("", (2.95, 0.35), (2.25, 0.35), arrowprops=dict(arrowstyle="->", color="C1", connectionstyle="arc3,rad=-1.4"))
+ax.text(2.6, 1.05, "recurrent, N × N: penalized", ha="center", color="C1", fontsize=8)
+ax.set(xlim=(-0.8, 8.2), ylim=(-1.6, 1.3))
+ax.set_axis_off()
+plt.show()
+
+# %% [markdown]
 # Activity and displacement are small numbers: one is about $1/P$, the other some centimetres in metres. `raw` hands them over as they are, as the
 # paper does. `standardized` measures activity in units of $1/P$ and displacement in units of its root mean square. One could enlarge
 # the weights that read them instead, and a dense network would train as well; but global magnitude pruning compares weights

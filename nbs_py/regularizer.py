@@ -80,9 +80,39 @@ right.set(xlabel="from neuron", ylabel="to neuron", title="all coefficients")
 fig.colorbar(image, ax=(left, right), label="f(d)")
 plt.show()
 
-
 # %% [markdown]
 # *Predict:* if these prices act on random weights and nothing else does, which weights are left?
+#
+# The same in three steps, as in the paper's figure 1:
+
+# %%
+#| code-fold: true
+few = torch.tensor([[2.0, 2.0], [3.5, 6.0], [7.5, 3.0], [8.0, 7.5]])
+fig, (net, place, price) = plt.subplots(1, 3, figsize=(8, 2.8), layout="constrained")
+ring = torch.tensor([[0.0, 1.0], [1.0, 0.0], [0.0, -1.0], [-1.0, 0.0]])
+for a in range(4):
+    for b in range(4):
+        if a != b:
+            net.annotate("", ring[b] * 0.85, ring[a] * 0.85, arrowprops=dict(arrowstyle="->", color="0.6", connectionstyle="arc3,rad=0.15"))
+for ax, where in ((net, ring), (place, few)):
+    ax.scatter(*where.T, s=220, color="C0", zorder=3)
+    for k, (x, y) in enumerate(where.tolist()):
+        ax.text(x, y, "uvwz"[k], color="white", ha="center", va="center", zorder=4)
+place.plot(*few[:2].T, color="C1")
+place.text(3.1, 3.7, "d(u, v)", color="C1")
+d = torch.linspace(0, 7, 100)
+price.plot(d, dog(d), color="C0")
+apart = torus.distance(few[:2])[0, 1]
+price.plot([apart, apart, 0], [0, dog(apart), dog(apart)], "--", color="C1")
+net.set(title="a hidden matrix joins all pairs", xlim=(-1.3, 1.3), ylim=(-1.3, 1.3), aspect="equal")
+net.set_axis_off()
+place.set(title="each neuron gets a place", xlim=(0, 10), ylim=(0, 10), aspect="equal", xticks=[], yticks=[])
+price.set(title="distance sets the price f(d)", xlabel="d", xticks=[0, float(apart)], xticklabels=["0", "d(u, v)"], ylim=(0, None))
+plt.show()
+
+
+# %% [markdown]
+# The price multiplies the magnitude of the weight from $v$ to $u$, and the mean over all pairs is added to the loss.
 #
 # ## A price for each pair
 #
