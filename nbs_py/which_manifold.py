@@ -780,6 +780,12 @@ for (noise, sparsity), shares in sorted(right.items()):
 # ## Networks that were trained
 #
 # Did networks that nobody told of a manifold find one? And do those that were told have it still when they are pruned? A *look* (chapter [studies](studies.ipynb)) asks of each network's wiring, and of the activity of its hidden neurons on data that it was not trained on.
+#
+# ```
+# python -m modreg.lab.studies survey head_direction none l1 circle --sparsities 0 0.9 --looks modreg.analysis.which_manifold:look
+# ```
+#
+# The two cells below show what that command has written, and nothing if it was not run.
 
 # %%
 #| export
@@ -850,8 +856,6 @@ plt.show()
 
 
 # %% [markdown]
-# VERDICT
-#
 # ## Exercise 1: the score
 #
 # Write the share of variance that is explained of pairs that were held back.
