@@ -675,6 +675,10 @@ for row in rows:
 
 
 # %% [markdown]
+# None of the sparse networks has a continuous attractor to keep. After twenty steps, as many as they were trained on, half of the likeness is left, and after a hundred nearly nothing, whether the price followed a circle, was uniform, or was none.
+# The task asks for twenty steps, and that is what all of them hold. So the picture from above, a ring with valleys, is not mended by wiring that has the ring's shape.
+
+# %% [markdown]
 # ## Exercise 1: how long does a memory last?
 #
 # No trained eigenvalue is exactly 1. After how many steps has a push shrunk to half, if its eigenvalue is $\lambda$?
