@@ -186,7 +186,7 @@ def draw(
 # %% ../../nbs/manifolds.ipynb #df43ff87
 @checked
 def wrap(
-    delta: Annotated[Tensor, Shape(kind="float", finite=True, empty=True)],  # differences of coordinates
+    delta: Annotated[Tensor, Shape(kind="float", empty=True)],  # differences of coordinates
     period: Positive,  # length after which the coordinate comes back
 ) -> Tensor:  # shortest signed differences, same shape
     "The short way round: a difference less the nearest multiple of the period"
