@@ -16,6 +16,7 @@ import logging
 import math
 import os
 import shlex
+import shutil
 import socket
 import sys
 import threading
@@ -233,8 +234,9 @@ def compute(
 
 # %% ../../nbs/workers.ipynb #1ebf0469
 def parameters_of(config: Config) -> dict[str, Any]:
-    "What papermill is to be told"
-    return {one.name: getattr(config, one.name) for one in fields(config) if getattr(config, one.name) not in (None, one.default) or one.name in ("scale", "out")}
+    "What papermill is to be told: the scale, and what differs from it"
+    usual = type(config)(scale=config.scale)
+    return {one.name: getattr(config, one.name) for one in fields(config) if one.name in ("scale", "out") or getattr(config, one.name) != getattr(usual, one.name)}
 
 
 def notebook_of(job: Job) -> str:
@@ -258,8 +260,10 @@ def papermill_line(job: Job) -> str:  # "" if there is no such chapter
 
 def _execute(notebook: str, copy: str, parameters: dict[str, Any]) -> None:
     import papermill
+    Path(copy).parent.mkdir(parents=True, exist_ok=True)
+    logging.getLogger("papermill").setLevel(logging.ERROR)  # it warns of settings that the parameters' cell does not show
     with warnings.catch_warnings(action="ignore"):  # of the notebook tools
-        papermill.execute_notebook(notebook, copy, parameters, progress_bar=False, kernel_name="python3")
+        papermill.execute_notebook(notebook, copy, parameters, progress_bar=False, kernel_name="python3", extra_arguments=["--log-level=ERROR"])
 
 # %% ../../nbs/workers.ipynb #e0ab5872
 class Line:
@@ -272,13 +276,13 @@ class Line:
         every: float = 30.0,  # s between lines where there is no terminal
     ):
         self.stream, self.every, self.said = stream or sys.stderr, every, time.monotonic()
-        self.bar = tqdm(total=total, file=self.stream, bar_format="{n}/{total} runs |{bar:10}| {desc}", dynamic_ncols=True) if self.stream.isatty() else None
+        self.bar = tqdm(total=total, file=self.stream, bar_format="{n}/{total} runs |{bar:10}| {desc}") if self.stream.isatty() else None
         self.total = total
 
     def show(self, done: int, text: str) -> None:
         "Say how many runs are done, and what else there is to say"
         if self.bar is not None:
-            self.bar.n = done
+            self.bar.n, self.bar.ncols = done, shutil.get_terminal_size((100, 24)).columns - 1
             self.bar.set_description_str(text)
         elif time.monotonic() - self.said >= self.every:
             self.said = time.monotonic()
@@ -372,6 +376,7 @@ DASK = {
     "distributed.worker.memory.target": False, "distributed.worker.memory.spill": False, "distributed.worker.memory.pause": False,  # a run's memory is its own
     "distributed.worker.memory.terminate": 0.95,
     "distributed.worker.profile.enabled": False,
+    "distributed.deploy.lost-worker-timeout": "1 day",  # a nanny is not sent away because its worker takes long to start again
     "logging.distributed": "critical",
 }
 
