@@ -1,7 +1,7 @@
 """Time ours beside the published formulation, a plain good one and the floor; print one table.
 
     python benchmarks/bench.py                   # all rows, all growth curves
-    python benchmarks/bench.py masks penalty     # rows of these names alone
+    python benchmarks/bench.py masks penalty     # rows of these names alone; `arena` is the table of sparse products beside their rivals
     python benchmarks/bench.py --write           # also keep the results in modreg/data/bench.json, which the chapter `speed` shows
 
 Each side of a row lives in a process of its own, with as many threads as it is given, and is called in turn with the others, round after
@@ -17,6 +17,7 @@ import sys
 import time
 from pathlib import Path
 
+import arena
 import rows
 import torch._dynamo  # noqa: F401
 from timing import SECONDS, SIDES, machine, measure, measure_curve
@@ -61,7 +62,7 @@ def print_growth(result: dict) -> None:
     print(line([result["name"], result["axis"], f"{min(sizes):g}–{max(sizes):g}", sides]), flush=True)
 
 
-def write(results: list[dict], growth: list[dict], facts: dict, order: list[tuple], whole: bool = True, path: Path = RESULTS) -> None:
+def write(results: list[dict], growth: list[dict], facts: dict, order: list[tuple], whole: bool = True, path: Path = RESULTS, rivals: list[dict] | None = None) -> None:
     """Keep results in the table's order, in place of older ones of the same rows and curves; what is in the table no more is dropped
 
     The machine's facts are those of the last run of the whole table.
@@ -73,12 +74,13 @@ def write(results: list[dict], growth: list[dict], facts: dict, order: list[tupl
         return sorted((result for key, result in found.items() if key[:2] in order), key=lambda r: (order.index((r[names[0]], r[names[1]])), r["cores"]))
 
     kept = {"machine": facts if whole else old.get("machine", facts), "rows": merged(old["rows"], results, ("name", "size", "cores")), "growth": merged(old["growth"], growth, ("name", "axis", "cores"))}
+    kept["arena"] = rivals or old.get("arena", [])
     path.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def main(arguments: list[str]) -> None:
     table, curves = rows.table(rows.FULL), rows.curves(rows.FULL)
-    names = list(dict.fromkeys([*(row.name for row in table), *("growth" for _ in curves[:1])]))
+    names = list(dict.fromkeys([*(row.name for row in table), "arena", *("growth" for _ in curves[:1])]))
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", help=f"some of: {', '.join(names)}")
     parser.add_argument("--cores", type=int, choices=(1, 2), help="only on one core, or only on two")
@@ -91,12 +93,20 @@ def main(arguments: list[str]) -> None:
     start, facts = time.perf_counter(), machine()
     print(", ".join(f"{name}: {value}" for name, value in facts.items()), "\n")
     print(line(HEAD), line(["---"] * len(HEAD)), sep="\n", flush=True)
-    results, growth = [], []
+    results, growth, rivals = [], [], []
     for row in table:
         for cores in row.threads:
             if row.name in chosen and options.cores in (None, cores):
                 results.append(measure(row, cores, seconds=options.seconds))
                 print(line(cells(results[-1])), flush=True)
+    if "arena" in chosen:
+        print("", line(arena.HEAD), line(["---"] * len(arena.HEAD)), sep="\n", flush=True)
+        for cell in arena.cells():
+            if options.cores in (None, cell.threads):
+                rivals.append(arena.measure(cell))
+                print(line(arena.words(rivals[-1])), flush=True)
+        for rival, reason in {name: reason for result in rivals for name, reason in result["missing"].items()}.items():
+            print(f"{rival} is left out where it could not be had: {reason}")
     if "growth" in chosen:
         print("", line(["growth of", "with", "from–to", "fitted exponents"]), line(["---"] * 4), sep="\n", flush=True)
         for curve in curves:
@@ -104,7 +114,7 @@ def main(arguments: list[str]) -> None:
             print_growth(growth[-1])
     print(f"\n{time.perf_counter() - start:.0f} s in all")
     if options.write:
-        write(results, growth, facts, [(row.name, row.size) for row in table] + [(curve.name, curve.axis) for curve in curves], chosen == set(names) and options.cores is None)
+        write(results, growth, facts, [(row.name, row.size) for row in table] + [(curve.name, curve.axis) for curve in curves], chosen == set(names) and options.cores is None, rivals=rivals)
 
 
 if __name__ == "__main__":

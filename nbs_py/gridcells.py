@@ -534,7 +534,7 @@ display(Markdown(table))
 # %% [markdown]
 # ## Does the torus bring grid cells?
 #
-# Every condition, dense and at 90 % zeros, three seeds each (`python -m modreg.lab.studies survey navigation --looks modreg.tasks.rats:look modreg.analysis.gridcells:look -p strength 0.1`; the rows ship with the package). The places of a condition without geometry are those that a torus network with the same seed would have.
+# Every condition, dense and at 90 % zeros, three seeds each (`python -m modreg.lab.studies survey navigation --looks modreg.tasks.rats:look modreg.analysis.gridcells:look -p strength 0.1`; the rows ship with the package). The places of a condition without geometry are those that a torus network with the same seed would have. These are networks of the first small scale, 256 neurons wide, whose sparse ones do not find their way ([navigation](navigation.ipynb)).
 
 # %%
 results = sorted(load_results("gridcells_small"), key=lambda row: row.get("sparsity", -1))  # the untrained first

@@ -188,10 +188,10 @@ def _without_effect(config: Config, result: str) -> set[str]:
     return idle
 
 
-def _allowed(config: Config, name: str, neutral: Any) -> list[Any]:
-    "Values of a setting that the paper, or this scale, gives to all runs"
-    scales = [config.scales.get(scale, {}) for scale in ("paper", config.scale)]
-    return [neutral, *(METHOD[name] for _ in [name] if name in METHOD), *(scale[name] for scale in scales if name in scale)]
+@cache
+def _usual(kind: type[Config], scale: str) -> Config:
+    "What a scale gives to a run that asks for nothing"
+    return kind(scale=scale, device="cpu")
 
 
 # %%
@@ -201,6 +201,7 @@ def _is_made_by(cell: Cell, config: Config, result: str) -> bool:
     if cell.result != result or cell.settings.get("sparsity") != config.sparsity:
         return False
     idle = _without_effect(config, result)
+    usual = [_usual(type(config), scale) for scale in {"paper", config.scale} & config.scales.keys()]
     for one in fields(config):
         value = getattr(config, one.name)
         if one.name in idle or not about(one, "decides"):
@@ -208,7 +209,7 @@ def _is_made_by(cell: Cell, config: Config, result: str) -> bool:
         if one.name in cell.settings or (one.name in METHOD and one.name not in config.scales[config.scale]):
             if value != cell.settings.get(one.name, METHOD.get(one.name)):
                 return False
-        elif value not in _allowed(config, one.name, about(one, "neutral")):
+        elif value not in [about(one, "neutral"), METHOD.get(one.name), *(getattr(other, one.name) for other in usual)]:
             return False
     return True
 

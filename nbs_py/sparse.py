@@ -117,7 +117,7 @@ test_close(naive_product(weight, states), weight @ states, eps=1e-12)
 #
 # 1. *States stand in columns*, (neurons, batch): a row is a neuron's state over the whole batch, in one piece, and eight of its numbers are multiplied at once.
 # 2. *Sums stay in registers* until all weights of a row are through. Where four rows have their weights in the same columns, a row of states is even read once for all four.
-# 3. *Panels*: the columns of $W$ are taken some hundreds at a time, so that the states which they want fit into the processor's second cache, however wide the network. But each panel costs a row the way of its sums into registers and back, so where weights are very few, panels are twice as wide.
+# 3. *Panels*: the columns of $W$ are taken some at a time, so that the states which they want fit into one of the processor's caches, however wide the network. But each panel costs a row the way of its sums into registers and back, so the fewer weights there are, the wider are the panels.
 #
 # So the weights are stored panel by panel, and row by row within a panel, as in the usual *compressed sparse rows*; or, in place of single rows, in *4×1 blocks*: sets of four rows that are as alike as can be, with a value in each for every column.
 
@@ -211,8 +211,15 @@ def _checked_edges(rows: Tensor, columns: Tensor, shape: tuple, transposed: bool
 
 # %%
 #| export
-PANEL = 512  # columns of a panel: the states that the widest strip wants of it stay in a processor's second cache
-FEW = 16  # a set of rows with fewer weights in a panel gets panels twice as wide, since it takes its sums up and puts them down in each
+PANEL = 64, 1024  # least and most columns of a panel, for the widest strips: the states that a strip wants of 64 stay in a processor's first cache, of 512 in its second
+ENOUGH = 20  # weights of a row in a panel that pay for its sums' way to registers and back; more for narrow strips, whose states take less room
+
+
+def _panel(weights: int, sets: int, width: int, batch: int) -> int:
+    "Columns of a panel, as few as hold enough weights of a row"
+    narrow = STRIP / min(max(1, batch), STRIP)
+    columns = ENOUGH * narrow**0.5 * sets * width / max(1, weights)
+    return math.ceil(min(max(columns, PANEL[0] * narrow), PANEL[1] * narrow))
 
 
 def _arranged(i: Tensor, j: Tensor, shape: tuple[int, int], rows_per_set: int, replicas: int, batch: int) -> tuple[Tensor, Tensor, Tensor, Tensor, int, int]:
@@ -222,8 +229,7 @@ def _arranged(i: Tensor, j: Tensor, shape: tuple[int, int], rows_per_set: int, r
     if rows_per_set > 1:
         sets = _similar_rows(i, columns, height, width, replicas).view(-1, rows_per_set)
         columns, belongs, index = _blocks(i, columns, sets, width)
-    panel = PANEL * STRIP // min(max(1, batch), STRIP)
-    panel = panel if len(columns) * panel >= FEW * len(sets) * width else 2 * panel
+    panel = _panel(len(columns), len(sets), width, batch)
     within = columns % max(1, width)
     stretch = within // panel * len(sets) + belongs
     key, order = (stretch * max(1, width) + within).sort()
@@ -830,9 +836,10 @@ def _gradient_of(weight: Tensor, pattern: Pattern, errors: Tensor, states: Tenso
 
 def patterns_of(
     mask: Tensor,  # True where a weight stays, (M, N) or (S, M, N)
+    batch: int = STRIP,  # states at once, as for `Pattern.of`
 ) -> tuple[Pattern, Pattern]:  # of the matrix, and of the transposed one
     "What training needs to know of a mask"
-    return Pattern.of(mask), Pattern.of(mask, transposed=True)
+    return Pattern.of(mask, batch=batch), Pattern.of(mask, transposed=True, batch=batch)
 
 
 # %% [markdown]
@@ -1034,10 +1041,10 @@ def _stays_dense(weight: Tensor, mask: Tensor | None) -> bool:
 def _linear_product(layer: Linear, mask: Tensor | None, batch: int, wanted: bool | None) -> Callable:
     "The product of a linear map, dense or by its surviving weights"
     weight = layer.weight.detach().requires_grad_()
-    if _stays_dense(weight, mask):
+    if wanted is False or _stays_dense(weight, mask):
         return _linear
     x = weight.new_ones(*weight.shape[:-2], STEPS, batch, weight.shape[-1]).requires_grad_()
-    sparse = SparseProduct(SparseLinearFunction, _linear, patterns_of(mask))
+    sparse = SparseProduct(SparseLinearFunction, _linear, patterns_of(mask, batch))
     return _faster(layer.product, _linear, sparse, wanted, lambda product: product(x, weight, None))
 
 
@@ -1045,11 +1052,11 @@ def _recurrent_products(layer: ElmanWeights, k: int, end: str, mask_ih: Tensor |
     "Projection and recurrence of a layer and direction, dense or by their surviving weights"
     weights = (getattr(layer, f"weight_{kind}{end}").detach() for kind in ("ih", "hh"))
     w_x, w_h = (w.reshape(-1, *w.shape[-2:]).requires_grad_() for w in weights)
-    if _stays_dense(w_h, mask_hh if mask_hh is None else mask_hh.view_as(w_h)):
+    if wanted is False or _stays_dense(w_h, mask_hh if mask_hh is None else mask_hh.view_as(w_h)):
         return DENSE
     mask_ih = torch.ones_like(w_x, dtype=torch.bool) if mask_ih is None else mask_ih
     functions = SparseLinearFunction, SparseElmanFunction
-    sparse = tuple(SparseProduct(f, dense, patterns_of(mask)) for f, dense, mask in zip(functions, DENSE, (mask_ih, mask_hh), strict=True))
+    sparse = tuple(SparseProduct(f, dense, patterns_of(mask, batch)) for f, dense, mask in zip(functions, DENSE, (mask_ih, mask_hh), strict=True))
     x, h0 = w_x.new_ones(len(w_x), STEPS, batch, w_x.shape[-1]).requires_grad_(not end.startswith("_l0")), w_h.new_ones(len(w_h), batch, w_h.shape[-1])
     return _faster(layer.products[k], DENSE, sparse, wanted, lambda products: products[1](products[0](x, w_x, None), h0, w_h, layer.nonlinearity)[1])
 
@@ -1079,7 +1086,7 @@ print(f"{used}; {dense_time / left_time:.1f} times as fast as dense")
 
 
 # %% [markdown]
-# In the experiments this is so by itself for matrices of at least 2¹⁶ weights, once half of them are gone; `-p sparse_products off` (or `on`, for small ones too) says otherwise. A sum in another order rounds otherwise, so what was chosen is kept with the run, and a run that goes on chooses as before.
+# In the experiments this is so by itself for matrices of at least 2¹⁶ weights, once three in ten are gone; `-p sparse_products off` (or `on`, for small ones too) says otherwise. A sum in another order rounds otherwise, so what was chosen is kept with the run, and a run that goes on chooses as before.
 #
 # ## Whole blocks
 #

@@ -325,6 +325,23 @@ def persistent_homology(
     return Homology(_sorted(bars), field, threshold, cover, chosen)
 
 
+# %%
+#| export
+#| fold Cocycles, for the chapter activity
+def bars_with_cocycles(
+    distances: Tensor,  # (n, n)
+    field: int,  # a prime p up to 127
+    threshold: float,  # greatest distance to look at
+    memory: float = 4.0,  # GiB that may be taken
+) -> tuple[Tensor, list[Tensor]]:  # births and deaths of loops (k, 2), the longest first, and for each a cocycle: rows of two points and a coefficient (m, 3) int64
+    "Loops with what measures them: a number modulo p for each pair of points that are near, which adds up to 0 round every triangle and to something else round the loop"
+    _check_field(field)
+    found = _ripser(checked_distances(distances).numpy(), 1, field, threshold, memory, cocycles=True)
+    bars, cocycles = torch.from_numpy(found["dgms"][1]).double(), found["cocycles"][1]
+    order = (bars[:, 0] - bars[:, 1]).argsort(stable=True)
+    return bars[order], [torch.from_numpy(numpy.asarray(cocycles[k], dtype=numpy.int64).reshape(-1, 3)) for k in order.tolist()]
+
+
 # %% [markdown]
 # Against the naive count, at each of its radii, and one engine against the other; and what can't be is refused by name:
 

@@ -122,23 +122,13 @@ def die() -> None:
     os._exit(9)
 
 
-def trials(name: str, folder: Path, at: int, act: Callable[[], None], **options) -> tuple[int, Task]:
-    "A run in which the operation `at` goes wrong: how it ended"
-    one = task(name, folder / f"at{at}{options}")
-
-    def doomed() -> None:
-        set_traps(one.config.out, at, act, **options)
-        fit(one, progress=False)
-
-    return forked(doomed), one
-
-
-def kills(name: str, folder: Path) -> Iterator[dict]:
+def kills(name: str, folder: Path, epochs: int = 2) -> Iterator[dict]:
     "A death at every file operation of a run, and a second death at a random one of the run that goes on"
-    reference, chance, at = reference_of(name, folder), random.Random(0), 0
+    reference, chance, at = reference_of(name, folder, epochs=epochs), random.Random(0), 0
     while True:
         at += 1
-        code, one = trials(name, folder, at, die)
+        one = task(name, folder / f"at{at}", epochs=epochs)
+        code = forked(lambda at=at, one=one: (set_traps(one.config.out, at, die), fit(one, progress=False)))
         if code not in (0, 9):
             yield {"at": at, "wrong": [f"ended with {code}"]}
         again = chance.randint(1, 30)
@@ -188,8 +178,9 @@ def refusals(name: str, folder: Path) -> Iterator[dict]:
                 done = code == 0 and not ever
 
 
-def reference_of(name: str, folder: Path) -> Path:
-    one = task(name, folder / "reference")
+def reference_of(name: str, folder: Path, **options) -> Path:
+    "The folder of a run that nothing has happened to"
+    one = task(name, folder / "reference", **options)
     fit(one, progress=False)
     if problems := wrong(one, one.run.path):
         raise RuntimeError(str(problems))

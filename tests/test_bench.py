@@ -12,6 +12,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "benchmarks"))
 
+import arena
 import baselines
 import bench
 import rows
@@ -181,6 +182,62 @@ def test_every_curve_runs_once(curve):
     small = timing.Curve(curve.name, curve.axis, {name: dict(list(sizes.items())[:2]) for name, sizes in curve.sides.items()})
     result = timing.measure_curve(small, 1, rounds=(1, 1))
     assert all(np.isfinite(side["exponent"]) for side in result["sides"].values())
+
+
+# --- sparse products beside their rivals -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("batch", [1, 8])
+def test_rivals_compute_the_same_product(batch):
+    weight = arena.weight_of(arena.Cell("product", 24, 0.8, batch))
+    for name in arena.product_sides(weight, batch):
+        torch.manual_seed(0)
+        try:
+            found = torch.as_tensor(arena.product_sides(weight, batch)[name]()()).reshape(24, batch)
+        except ImportError:
+            continue  # it is not installed here
+        torch.manual_seed(0)
+        torch.testing.assert_close(found, weight @ torch.randn(24, batch), msg=lambda words, name=name: f"{name}: {words}")
+
+
+@pytest.mark.parametrize("batch", [1, 8])
+def test_rivals_run_the_same_recurrence(batch):
+    weight, found = arena.weight_of(arena.Cell("recurrence", 24, 0.8, batch)), {}
+    calls, _ = arena.available(arena.recurrence_sides(weight, batch, 5))
+    for name, call in calls.items():
+        found[name] = torch.as_tensor(call()).reshape(24, batch)
+        torch.testing.assert_close(found[name], found["ours"], atol=1e-5, rtol=1e-4, msg=lambda words, name=name: f"{name}: {words}")
+    assert {"ours", "dense", "torch", "gathered"} <= found.keys()
+
+
+def test_what_cannot_be_had_is_left_out_with_a_word():
+    def missing():
+        raise ImportError("no module named mkl\nand more")
+
+    calls, words = arena.available({"ours": lambda: len, "MKL": missing})
+    assert calls == {"ours": len} and words == {"MKL": "no module named mkl"}
+    with pytest.raises(ImportError, match="would take"):
+        arena._gathered(torch.ones(512, 512), 4096)
+
+
+@pytest.mark.parametrize("cell", [arena.Cell("product", 16, 0.9, 1), arena.Cell("recurrence", 16, 0.9, 8, threads=2), arena.Cell("training", 16, 0.9, 4)], ids=lambda cell: cell.kind)
+def test_a_cell_of_each_kind_is_measured(cell):
+    result = json.loads(json.dumps(arena.measure(cell, (1, 1), 0.1)))
+    assert {"ours", "dense", "bytes", "products"} <= result["seconds"].keys() and result["best"] in arena.RIVALS
+    assert len(arena.words(result)) == len(arena.HEAD)
+
+
+def test_a_miss_is_said():
+    result = {"kind": "product", "batch": 1, "ratios": {"best": [0.9], "dense": [0.9]}, "over": {"bytes": [3.0]}}
+    assert arena.missed(result) == ["1× the best rival", "within a twentieth of dense", "within 2 of the bytes"]
+    assert arena.missed(result | {"batch": 200}) == ["1.5× the best rival", "within a twentieth of dense"]
+    assert not arena.missed({"kind": "product", "batch": 200, "ratios": {"best": [1.6], "dense": [9.0]}, "over": {"bytes": [30.0]}})
+
+
+def test_masks_that_training_left():
+    weight = arena.trained_weight(64, 0.9)
+    assert weight.shape == (64, 64) and 0.8 < weight.eq(0).double().mean() < 0.99
+    assert torch.equal(arena.weight_of(arena.Cell("product", 64, 0.9, 1, "trained")) != 0, weight != 0)
 
 
 # --- baselines agree with ours -----------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from types import SimpleNamespace
 from typing import ClassVar
 
 import pytest
@@ -319,3 +320,24 @@ def test_a_task_whose_loss_has_a_wrong_shape_is_told_so(tmp_path):
 
     with pytest.raises(ValueError, match=r"one number for each of the 3 models, of shape \(3,\)"):
         fit(Wide(EchoConfig(scale="tiny", device="cpu", out=str(tmp_path))), progress=False)
+
+
+def test_products_are_timed_again_only_once_many_more_weights_are_gone(monkeypatch):
+    "What won stays, what lost waits, and a run that goes on knows both"
+    from modreg.lab import trainer
+
+    calls, left = [], iter([0.9, 0.7, 0.65, 0.6, 0.5, 0.49, 0.4])
+    kind = SimpleNamespace(masks={"a": torch.ones(4, 4, dtype=torch.bool)}, needs_gradient=False, sparsity=lambda: torch.tensor([1 - next(left)]))
+
+    def use(model, masks, batch, chosen):
+        calls.append(dict(chosen))
+        return {"a": chosen.get("a", len(calls) > 3)}
+
+    monkeypatch.setattr(trainer, "use_sparse_products", use)
+    products = SparseProducts(kind, 16, 1)
+    for epoch in range(7):
+        if epoch == 4:
+            state, products = products.state_dict(), SparseProducts(kind, 16, 1)
+            products.load_state_dict(state)
+        products.before_epoch(SimpleNamespace(model=None))
+    assert calls == [{}, {"a": False}, {"a": False}, {}, {"a": True}, {"a": True}]

@@ -54,7 +54,7 @@ def kernels(request, monkeypatch):
         monkeypatch.setattr(sparse, "_kernels", lambda: None)
 
 
-EDGES = [sparse.PANEL + edge for edge in (-1, 0, 1)]
+EDGES = [panel + edge for panel in sparse.PANEL for edge in (-1, 0, 1)]
 SHAPES = [(1, 1), (13, 1), (1, 13), *((20, width) for width in EDGES), (3, 1100), (600, 40)]
 
 
@@ -71,7 +71,7 @@ def test_product(shape, rows_per_set, batch, dtype, kernels):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("shape", [(13, 1), (20, sparse.PANEL + 1), (3, 1100)])
+@pytest.mark.parametrize("shape", [(13, 1), (20, sparse.PANEL[0] + 1), (3, 1100)])
 @pytest.mark.parametrize("batch", [0, 1, 250])
 def test_gradient(shape, batch, dtype, kernels):
     "An inner product over batch and steps for each place of a pattern, and zero elsewhere"

@@ -84,6 +84,7 @@ def key(notebook: nbformat.NotebookNode, scale: str) -> str:
     return hashlib.sha256(json.dumps([code, used, data, scale], sort_keys=True).encode()).hexdigest()[:16]
 
 
+SHOWN = {"seeds": 1, "twins": "plain", "lottery": False}  # what `make run` trains
 LOOKS_AT = {"rats": "navigation", "gridcells": "navigation"}  # chapters that look at another's networks
 
 
@@ -95,7 +96,7 @@ def trained(name: str) -> bool:
     members = vars(importlib.import_module(api.module_of(name))).values()
     task = next(t for t in members if isinstance(t, type) and issubclass(t, Task) and t.Config.task == name)
     try:
-        return (task(task.Config(scale="small", seeds=1, device="cpu", out=str(RUNS))).run.path / "table.md").exists()
+        return (task(task.Config(scale="small", device="cpu", out=str(RUNS), **SHOWN)).run.path / "table.md").exists()
     except FileNotFoundError:  # its data are not here, so it was not trained
         return False
 
@@ -126,8 +127,8 @@ def execute(
 
 
 def at_scale(name: str, scale: str) -> nbformat.NotebookNode:
-    "An experiment's notebook with one seed at a scale, as papermill makes it"
-    return parameterize_notebook(load_notebook_node(str(ROOT / "nbs" / f"{name}.ipynb")), {"scale": scale, "seeds": 1})
+    "An experiment's notebook at a scale, as papermill makes it for `make run`"
+    return parameterize_notebook(load_notebook_node(str(ROOT / "nbs" / f"{name}.ipynb")), {"scale": scale, **SHOWN})
 
 
 def _run(notebook: nbformat.NotebookNode, scale: str) -> nbformat.NotebookNode:

@@ -15,6 +15,11 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+NEXT = """\
+try next    make run ARGS="-p penalty none"            the same without a geometry: is it worse?
+            make run ARGS="-p manifold klein"          neurons on a Klein bottle
+            make run ARGS="-p lottery True -p seeds 3" the ticket, trained anew, and three networks of each kind"""
+
 
 def out_folder(
     args: list[str],  # papermill's arguments
@@ -101,6 +106,8 @@ def main(args: list[str]) -> int:
         bars.close()
     if process.returncode == 0:
         print(report(bars.out, start, notebook))
+        if args[0] == "navigation":
+            print(NEXT)
     return process.returncode
 
 

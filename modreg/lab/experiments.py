@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['DENSE', 'PLAIN', 'CONDITIONS', 'train_three', 'result_names', 'plot_learning', 'load_model', 'recurrent_weights',
-           'summary', 'large', 'costs', 'diverged_seeds', 'tiny_note', 'report', 'study', 'load_results',
+           'summary', 'large', 'costs', 'diverged_seeds', 'tiny_note', 'finding', 'report', 'study', 'load_results',
            'setting_name', 'condition_table', 'plot_conditions', 'plot_sparsity']
 
 # %% ../../nbs/experiments.ipynb #e56760d5
@@ -167,6 +167,24 @@ def tiny_note(config: Config) -> str:  # Markdown
             f"`papermill nbs/{config.task}.ipynb out.ipynb -p scale small` trains some that learn, and prints their table beside the paper's.\n")
 
 # %% ../../nbs/experiments.ipynb #5aab6c8c
+def finding(
+    task: Task,
+    runs: dict[str, Run],  # of `train_three`
+    digits: int = 1,  # after the decimal point
+) -> str:
+    "What a run shows, in words"
+    ends = {name: [v for v in runs[name].result["phases"]["train"][task.metric] if v is not None] for name in ("plain", "sparse")}
+    if not all(ends.values()):
+        return "Every network of one kind diverged, so there is nothing to compare."
+    dense, sparse = (sum(values) / len(values) for values in ends.values())
+    words = [f"With {100 * task.config.sparsity:g} % of its weights zero the network reaches {sparse:.{digits}f}, {sparse / dense:.2f} times its dense twin's {dense:.{digits}f} ({task.label}, lower is better)."]
+    if task.learned is not None:
+        name, share = task.learned
+        limit = task.limits()[name]
+        words.append(f"The guess {name!r} has {limit:.{digits}f}: " + ("the sparse network has learned." if sparse < share * limit else "the sparse network has not learned."))
+    return " ".join(words)
+
+# %% ../../nbs/experiments.ipynb #00c6c56e
 def report(
     task: Task,
     runs: dict[str, Run],  # of `train_three`
@@ -184,7 +202,7 @@ def report(
     for name, last in results.items():
         lines.append(f"| {names[name]} | {summary(last[task.metric], digits)} | {_printed(paper.get(name))} | {costs(last)} |")
     limits = ", ".join(f"{name}: {value:.{digits}f}" for name, value in task.limits().items())
-    parts = [tiny_note(config).rstrip()] if config.scale == "tiny" else ["\n".join(lines), limits]
+    parts = [tiny_note(config).rstrip()] if config.scale == "tiny" else ["\n".join(lines), limits, finding(task, runs, digits)]
     text = "\n\n".join(filter(None, [*parts, *diverged_seeds(runs)])) + "\n"
     write_whole(runs["sparse"].path / "table.md", lambda path: path.write_text(text, encoding="utf-8"))
     return text

@@ -209,19 +209,20 @@ class SparseProducts(Callback):
         batch: int,  # samples a step
         least: int = 2**16,  # weights of a matrix from which on a measurement is worth its time
     ):
-        self.sparsifier, self.batch, self.least, self.chosen = sparsifier, batch, least, {}
+        self.sparsifier, self.batch, self.least, self.chosen, self.left = sparsifier, batch, least, {}, 1.0
 
     def before_epoch(self, trainer: Trainer) -> None:
         masks = {name: mask for name, mask in self.sparsifier.masks.items() if mask.is_cpu and mask.shape[-2:].numel() >= self.least}
-        if masks and not self.sparsifier.needs_gradient and self.sparsifier.sparsity().min() >= 0.5:
-            kept = {name: True for name, sparse in self.chosen.items() if sparse}  # once faster, with fewer weights still faster
-            self.chosen = use_sparse_products(trainer.model, masks, self.batch, chosen=kept)
+        if masks and not self.sparsifier.needs_gradient and (left := 1 - self.sparsifier.sparsity().min().item()) <= 0.7:
+            again = left <= 0.85 * self.left  # so many fewer weights than when dense products won may be faster; those that are faster stay so
+            kept = {name: sparse for name, sparse in self.chosen.items() if sparse or not again}
+            self.chosen, self.left = use_sparse_products(trainer.model, masks, self.batch, chosen=kept), left if again else self.left
 
     def state_dict(self) -> dict[str, Any]:
-        return dict(self.chosen)
+        return {"chosen": dict(self.chosen), "left": self.left}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.chosen = dict(state)
+        self.chosen, self.left = dict(state["chosen"]), state["left"]
 
 # %% ../../nbs/trainer.ipynb #2805dfe9
 @torch.no_grad()

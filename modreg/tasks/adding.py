@@ -51,7 +51,8 @@ class AddingConfig(Config):
     task: ClassVar[str] = "adding"
     scales: ClassVar[dict[str, dict[str, Any]]] = {
         "tiny": dict(hidden=32, steps=6, batch=32, batches=40, epochs=8, lr=5e-3, strength=1e-3, init="identity"),
-        "small": dict(hidden=128, steps=50, batch=32, batches=200, epochs=15, lr=1e-3, strength=1e-2, init="identity"),
+        "small": dict(hidden=128, steps=50, batch=32, batches=200, epochs=15, lr=1e-3, strength=1e-2, init="identity", ticket="rescaled"),
+        "script": dict(hidden=128, steps=50, batch=32, batches=626, epochs=50, heal=10, lr=1e-4, strength=1e-3, init="paper"),
         "paper": dict(hidden=128, steps=50, batch=32, batches=10_000, epochs=50, lr=1e-4, strength=1e-3, init="paper"),
     }
 

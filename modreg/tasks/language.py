@@ -42,7 +42,7 @@ class LanguageConfig(Config):
     held_out_columns: ClassVar[int] = 20  # a held-out text is read in so many columns side by side
     scales: ClassVar[dict[str, dict[str, Any]]] = {
         "tiny": dict(hidden=16, vocabulary=100, batch=4, steps=8, batches=10, epochs=3, lr=2.0, strength=1e-4, held_out=400),
-        "small": dict(hidden=128, vocabulary=2000, batch=10, steps=20, batches=100, epochs=10, lr=4.0, strength=1e-2, held_out=7_000),
+        "small": dict(hidden=128, vocabulary=2000, batch=10, steps=20, batches=100, epochs=10, lr=4.0, strength=1e-2, held_out=7_000, ticket="rescaled"),
         "paper": dict(hidden=650, vocabulary=33_278, batch=20, steps=35, batches=2983, epochs=40, lr=20.0, strength=0.1, held_out=245_569),
     }
 

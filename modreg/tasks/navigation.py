@@ -33,7 +33,7 @@ class NavigationConfig(Config):
     scales: ClassVar[dict[str, dict[str, Any]]] = {
         "tiny": dict(hidden=32, place_cells=64, steps=5, batch=20, batches=10, epochs=3, lr=1e-3, strength=1e-3,
                      init="identity", inputs="standardized"),
-        "small": dict(hidden=512, place_cells=512, steps=20, batch=50, batches=100, epochs=30, lr=5e-4, strength=3e-3,
+        "small": dict(hidden=512, place_cells=512, steps=20, batch=50, batches=100, epochs=36, lr=5e-4, strength=3e-3,
                       init="identity", inputs="standardized", schedule="cubic", ticket="rescaled"),
         "paper": dict(hidden=4096, place_cells=512, steps=50, batch=200, batches=1000, epochs=30, lr=1e-4, strength=0.1,
                       init="paper", inputs="raw"),

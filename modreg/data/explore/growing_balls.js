@@ -19,10 +19,11 @@ function render({ model, el }) {
   });
 
   function scatter() {
-    const r = random(7), even = (k) => (2 * Math.PI * (k + 0.6 * r())) / count;
+    const r = random(7);
     points = [...Array(count).keys()].map((k) => {
-      let spot = [2.2 * Math.cos(even(k)), 2.2 * Math.sin(even(k))];
-      if (shape === "eight") spot = [(k % 2 ? 1.25 : -1.25) * (1 + Math.cos(even(k))), 1.25 * Math.sin(even(k))];
+      const angle = (2 * Math.PI * (k + 0.6 * r())) / count;
+      let spot = [2.2 * Math.cos(angle), 2.2 * Math.sin(angle)];
+      if (shape === "eight") spot = [(k % 2 ? 1.25 : -1.25) * (1 + Math.cos(angle)), 1.25 * Math.sin(angle)];
       if (shape === "pieces") spot = [(k % 2 ? 1.7 : -1.7) + 0.6 * normal(r), 0.6 * normal(r)];
       if (shape === "square") spot = [4.4 * r() - 2.2, 4.4 * r() - 2.2];
       return spot.map((c) => clamp(c + noise * normal(r), -HALF, HALF));
@@ -36,7 +37,7 @@ function render({ model, el }) {
     const joined = (a, b) => Math.hypot(a[0] - b[0], a[1] - b[1]) <= 2 * radius;
     for (const p of points) dot(c, x(p[0]), y(p[1]), radius * unit, `${BLUE}22`);
     c.fillStyle = `${BLUE}30`;
-    for (let i = 0; i < count && radius < 1.2; i++) for (let j = 0; j < i; j++) {
+    for (let i = 0; i < count; i++) for (let j = 0; j < i; j++) {
       if (!joined(points[i], points[j])) continue;
       for (let k = 0; k < j; k++) {
         if (!joined(points[i], points[k]) || !joined(points[j], points[k])) continue;
@@ -93,7 +94,7 @@ function barcode(points) {
   edges.sort((a, b) => a.r - b.r);
   const order = new Int32Array(n * n);
   edges.forEach(({ i, j }, k) => (order[i * n + j] = order[j * n + i] = k));
-  const bars = [];parent = [...Array(n).keys()], loops = new Set();
+  const bars = [], parent = [...Array(n).keys()], loops = new Set();
   const root = (k) => (parent[k] === k ? k : (parent[k] = root(parent[k])));
   edges.forEach(({ i, j, r }, k) => {
     const a = root(i), b = root(j);
