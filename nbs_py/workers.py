@@ -294,7 +294,7 @@ class Outcome:
     record: Record | None = None  # None if it failed
     error: str = ""  # what went wrong, in a line
     details: str = ""  # where it went wrong
-    in_use: bool = False  # another process works on it
+    again: bool = False  # it is to be tried again later: another process works on it, or its workers died
     notebook: str = ""  # that was executed
     computed: bool = True  # not so if it was complete before
 
@@ -325,9 +325,9 @@ def compute(
                 _execute(notebook, copy, parameters_of(task.config))
             return Outcome(job, folder, record(task.run), notebook=copy, computed=not before)
         except (Exception, SystemExit) as error:
-            in_use = isinstance(error, RunInUse) or getattr(error, "ename", "") == "RunInUse"
+            again = isinstance(error, RunInUse) or getattr(error, "ename", "") == "RunInUse"
             said = f"{getattr(error, 'ename', type(error).__name__)}: {getattr(error, 'evalue', error)}"
-            return Outcome(job, folder, error=said, details="".join(traceback.format_exception(error)[-6:]), in_use=in_use, notebook=copy)
+            return Outcome(job, folder, error=said, details="".join(traceback.format_exception(error)[-6:]), again=again, notebook=copy)
 
 
 # %% [markdown]
@@ -360,6 +360,8 @@ def papermill_line(job: Job) -> str:  # "" if there is no such chapter
     return shlex.join(["papermill", f"nbs/{job.config.task}.ipynb", "out.ipynb", *words])
 
 
+# %%
+#| export
 def _execute(notebook: str, copy: str, parameters: dict[str, Any]) -> None:
     import papermill
     Path(copy).parent.mkdir(parents=True, exist_ok=True)
@@ -498,7 +500,7 @@ def compute_here(jobs: Iterable[Job], watch: Watch, line: Line, notebooks: bool 
 
         tell()
         outcome = compute(job, notebook_of(job) if notebooks else None, callbacks=[_Tell(tell)])
-        if outcome.in_use:
+        if outcome.again:
             line.say(outcome.error)
             jobs, refused = [*jobs, job], refused + 1
             time.sleep(PATIENCE if refused >= len(jobs) else 0)
@@ -510,12 +512,13 @@ def compute_here(jobs: Iterable[Job], watch: Watch, line: Line, notebooks: bool 
 # %% [markdown]
 # With dask, each worker is a process of its own with one thread, or one for each GPU, and a nanny that starts another when it dies. *Predict:* a worker is killed in the twelfth epoch of a run. Who notices, and what does the worker that gets the run next find?
 #
-# The operating system lets go of the dead worker's lock, the scheduler gives the run to another, and that finds a checkpoint of eleven epochs. A worker whose memory runs out dies in the same way: again and again, if the run is too large. So a run whose worker has died ten times without an epoch more is a failure.
+# The operating system lets go of the dead worker's lock, the scheduler gives the run to another, and that finds a checkpoint of eleven epochs. A worker whose memory runs out dies in the same way: again and again, if the run is too large. So a run whose workers have died ten times without an epoch more is put behind all others, and is a failure if that has happened four times.
 
 # %%
 #| export
 PATIENCE = 5.0  # s between looks at a folder that another process uses
-DEATHS = 10  # of workers, without an epoch more, until a run is a failure
+DEATHS = 10  # of workers, without an epoch more, until a run has to wait for all others
+ROUNDS = 4  # of so many deaths, until it is a failure
 DASK = {
     "distributed.scheduler.allowed-failures": DEATHS - 1,
     "distributed.worker.memory.target": False, "distributed.worker.memory.spill": False, "distributed.worker.memory.pause": False,  # a run's memory is its own
@@ -662,7 +665,7 @@ class Flight:
         self.client, self.watch, self.notebooks = client, watch, notebooks
         self.flying: dict[Any, Job] = {}
         self.workers = 0  # that there were at the last look
-        self.epochs: dict[Job, int] = {}  # done when a run's workers had last died too often
+        self.deaths: dict[Job, tuple[int, int]] = {}  # of runs whose workers died too often: epochs that were done by then, and how often since
 
     def start(self, job: Job) -> None:
         "Hand a job to the cluster"
@@ -672,7 +675,7 @@ class Flight:
         self.flying[future] = job
 
     def land(self, future: Any) -> Outcome | None:
-        "What has become of a job; None if it flies again"
+        "What has become of a job; None if that cannot be told now"
         from distributed import KilledWorker
         job = self.flying[future]
         try:
@@ -680,19 +683,18 @@ class Flight:
         except TimeoutError:  # the result died with its worker, and is looked for again
             return None
         except KilledWorker:
-            done = epochs_done(self.watch.left[job])
-            if done > self.epochs.get(job, 0):
-                self.epochs[job] = done
-                self.start(job)
-                return self._gone(future)
-            outcome = Outcome(job, str(self.watch.left[job]), error=f"KilledWorker: {DEATHS} workers died of it without an epoch more; has it too little memory?")
+            outcome = self._killed(job)
         except Exception as error:  # such as a worker that cannot import the task
             outcome = Outcome(job, str(self.watch.left[job]), error=f"{type(error).__name__}: {error}")
-        self._gone(future)
+        del self.flying[future]
         return outcome
 
-    def _gone(self, future: Any) -> None:
-        del self.flying[future]
+    def _killed(self, job: Job) -> Outcome:
+        "What to do with a run whose workers died too often: again if it has got on, or for the first few times"
+        done, (before, rounds) = epochs_done(self.watch.left[job]), self.deaths.get(job, (0, 0))
+        self.deaths[job] = (done, 1 if done > before else rounds + 1)
+        said = f"KilledWorker: {DEATHS * self.deaths[job][1]} workers died without an epoch more; has it too little memory?"
+        return Outcome(job, str(self.watch.left[job]), error=said, again=self.deaths[job][1] < ROUNDS)
 
     def running(self) -> list[Job]:
         "Those that a worker has"
@@ -714,7 +716,7 @@ def compute_on(client: Any, jobs: Iterable[Job], watch: Watch, line: Line, noteb
                 flight.start(job)
             for future in [future for future in flight.flying if future.done()]:
                 outcome = flight.land(future)
-                if outcome is not None and outcome.in_use:
+                if outcome is not None and outcome.again:
                     line.say(outcome.error)
                     later[outcome.job] = time.monotonic() + PATIENCE
                 elif outcome is not None:

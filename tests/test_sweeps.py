@@ -171,7 +171,19 @@ def test_workers_may_be_killed(tmp_path):
 
 @pytest.mark.slow
 def test_two_hundred_runs_whose_workers_are_killed(tmp_path):
-    survive(tmp_path, runs=200, epochs=5, kills=60, pause=(0.2, 5.0))
+    survive(tmp_path, runs=200, epochs=5, kills=60, pause=(0.5, 8.0))
+
+
+def test_a_run_that_kills_its_workers_is_given_up(tmp_path):
+    "Four rounds of deaths without an epoch more; an epoch makes it young again"
+    job = Job(Quick, quick(tmp_path))
+    flight = workers.Flight(None, workers.Watch([job], Pace()), False)
+    assert [flight._killed(job).again for _ in range(4)] == [True, True, True, False]
+    folder = workers.prepared(job)[1]
+    folder.mkdir()
+    (folder / "metrics.jsonl").write_text("{}\n")
+    assert [flight._killed(job).again for _ in range(4)] == [True, True, True, False]
+    assert "50 workers died" in flight._killed(job).error
 
 
 @pytest.mark.slow
