@@ -26,16 +26,21 @@
 
 # %%
 #| export
-from collections.abc import Iterator
+import typing
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
+from modreg.geometry.arguments import Count, Shape, Within, checked
 from modreg.layers.recurrent import RNN, Generators, Linear, near_identity_
 from modreg.lab.settings import Config, setting
 from modreg.lab.training import Task
+
+if typing.TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 # %%
 #| hide
@@ -78,16 +83,18 @@ plt.show()
 
 # %%
 #| export
+@checked
 def target(
-    sample: Tensor,  # numbers and marks (..., T, batch, 2)
+    sample: Annotated[Tensor, Shape("... T batch 2", "float")],  # numbers and marks (..., T, batch, 2)
 ) -> Tensor:  # (..., batch)
     "Sum of the marked numbers"
     return sample.prod(-1).sum(-2)
 
 
+@checked
 def plot_sample(
-    sample: Tensor,  # numbers and marks (T, 2)
-    ax,  # matplotlib axes
+    sample: Annotated[Tensor, Shape("T 2", "float", finite=True)],  # numbers and marks (T, 2)
+    ax: "Axes",
 ) -> None:
     "One sample as in the paper's figure 3"
     numbers, marks = sample.T
@@ -172,9 +179,10 @@ config
 
 # %%
 #| export
+@checked
 def samples(
-    n: int,  # number of samples
-    steps: int,  # length of a sequence T
+    n: Count,  # number of samples
+    steps: Annotated[int, Within(2, 10**6)],  # length of a sequence T
     generator: torch.Generator | None = None,
 ) -> Tensor:  # numbers and marks (T, n, 2)
     "Samples of the adding problem"
@@ -218,6 +226,7 @@ test_close(rmse["one number and ½"], (1 / 12) ** 0.5, eps=1e-5)
 
 # %%
 #| export
+@checked
 class Adder(nn.Module):
     "Recurrent layer and readout, for several seeds at once"
 
@@ -235,11 +244,11 @@ class Adder(nn.Module):
 
     def forward(
         self,
-        sample: Tensor,  # numbers and marks (S, T, batch, 2)
+        sample: Annotated[Tensor, Shape("S T batch 2", "float")],  # numbers and marks (S, T, batch, 2)
     ) -> Tensor:  # the answer (S, batch)
         return self.readout(self.rnn(sample)[1][:, 0])[..., 0]
 
-    def answers(self, sample: Tensor) -> Tensor:  # (S, T, batch)
+    def answers(self, sample: Annotated[Tensor, Shape("S T batch 2", "float")]) -> Tensor:  # (S, T, batch)
         "The answer if the sequence ended after each step"
         return self.readout(self.rnn(sample)[0])[..., 0]
 
@@ -249,6 +258,7 @@ class Adder(nn.Module):
 
 # %%
 #| export
+@checked
 class Adding(Task):
     "The adding problem (section 4.3 and appendix A.3)"
 
@@ -262,7 +272,7 @@ class Adding(Task):
     def recurrent(self, model: Adder) -> list[tuple[nn.Module, str]]:
         return [(model.rnn, "weight_hh_l0")]
 
-    def samples(self, n: int, generators: list[torch.Generator]) -> Tensor:
+    def samples(self, n: Count, generators: list[torch.Generator]) -> Tensor:
         "`n` samples of each seed (S, T, n, 2)"
         return torch.stack([samples(n, self.config.steps, g) for g in generators]).to(self.config.device)
 
@@ -270,7 +280,7 @@ class Adding(Task):
         for _ in range(self.config.batches):
             yield self.samples(self.config.batch, generators)
 
-    def loss(self, model: Adder, batch: Tensor) -> Tensor:
+    def loss(self, model: Callable[[Tensor], Tensor], batch: Annotated[Tensor, Shape("S T batch 2", "float")]) -> Tensor:
         "Mean square error (S,) of the last answer"
         return (model(batch) - target(batch)).square().mean(-1)
 
@@ -282,7 +292,7 @@ class Adding(Task):
         "Samples that no model is trained on (S, T, 1000, 2)"
         return self.samples(1000, self.generators("test"))
 
-    def evaluate(self, model: Adder) -> dict[str, Tensor]:
+    def evaluate(self, model: Callable[[Tensor], Tensor]) -> dict[str, Tensor]:
         "Root mean square error (S,)"
         return {"rmse": self.loss(model, self.test_samples()).sqrt()}
 
@@ -328,11 +338,12 @@ fig.savefig(folder / "learning.png", dpi=150)
 
 # %%
 #| export
+@checked
 @torch.no_grad()
 def plot_answers(
     task: Adding,
     models: dict[str, Adder],  # by label
-    axes,  # two matplotlib axes
+    axes: Any,  # two
 ) -> None:
     "Answers against targets, and the answer after each step of one sequence; both for the first seed"
     sample, (left, right) = task.test_samples(), axes

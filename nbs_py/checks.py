@@ -31,6 +31,7 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
+from modreg.geometry.arguments import checked
 from modreg.geometry.inhibitors import Inhibitor, inhibitor
 from modreg.geometry.manifolds import Manifold, manifold
 
@@ -252,6 +253,7 @@ def _differences(trial: _Trial) -> Iterator[str]:
 RULES = (_points, _strays, _metric, _gradients)
 
 
+@checked
 def check_manifold(
     space: str | Manifold,  # to be judged
 ) -> tuple[bool, str]:  # whether it is one, and if not, why: a reason a line
@@ -353,6 +355,7 @@ test_eq(check_manifold(Images()), (True, ""))
 
 # %%
 #| export
+@checked
 def check_inhibitor(
     f: str | Inhibitor,  # to be judged
 ) -> tuple[bool, str]:  # whether it is one, and if not, why: a reason a line

@@ -27,11 +27,13 @@
 #| export
 import math
 from collections.abc import Iterator
+from typing import Annotated
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from modreg.geometry.arguments import Count, OneOf, Shape, Within, check_memory, checked
 from modreg.geometry.inhibitors import Inhibitor
 from modreg.geometry.inhibitors import inhibitor as find_inhibitor
 from modreg.geometry.manifolds import Circle, Euclidean, KleinBottle, Manifold, Sphere, Torus
@@ -184,17 +186,18 @@ SAMPLE = 64  # neurons that are asked for all their prices
 PAIRS = 2**20  # that are held at once
 
 
+@checked
 @torch.no_grad()
 def geometric_edges(
     space: str | Manifold,  # where the neurons live
-    embedding: Tensor,  # points of the neurons (N, coordinates)
+    embedding: Annotated[Tensor, Shape("N coordinates")],  # points of the neurons (N, coordinates)
     inhibitor: str | Inhibitor,  # what a connection costs at a distance
-    partners: int,  # how many each neuron listens to
+    partners: Count,  # how many each neuron listens to
 ) -> tuple[Tensor, Tensor]:  # edges (2, N·partners), the neuron that listens and the one it listens to, sorted; and their prices (N·partners,)
     "Each neuron's cheapest partners, itself among them if that is cheap; ValueError if there are too few"
     space, price, points = find_manifold(space), find_inhibitor(inhibitor), embedding.detach().cpu()
     n = len(points)
-    if isinstance(partners, bool) or not isinstance(partners, int) or not 1 <= partners <= n:
+    if partners > n:
         raise ValueError(f"partners={partners!r}; give a whole number from 1 to {n}, the number of neurons")
     ok, reason = space.check(points)
     if not ok:
@@ -261,24 +264,23 @@ assert all(len(pattern.start) < len(pattern.columns) for pattern in patterns)
 
 # %%
 #| export
+@checked
 class EdgeRNN(nn.Module):
     "An Elman layer (eq. 1) whose recurrent weights are a list of edges, and the only ones that there are; on the processor"
 
     def __init__(
         self,
-        input_size: int,  # size of an input
-        hidden_size: int,  # number of hidden neurons N
-        edges: Tensor,  # the neuron that listens and the one it listens to (2, E), each pair once
-        nonlinearity: str = "tanh",  # "tanh" or "relu"
+        input_size: Count,  # size of an input
+        hidden_size: Count,  # number of hidden neurons N
+        edges: Annotated[Tensor, Shape("2 E", "int", empty=True)],  # the neuron that listens and the one it listens to (2, E), each pair once
+        nonlinearity: Annotated[str, OneOf(_ACTIVATIONS)] = "tanh",  # "tanh" or "relu"
         *,
         bias: bool = True,
-        scale: str = "left",  # first weights within 1/√(edges of the row), or "dense": 1/√N
+        scale: Annotated[str, OneOf(("left", "dense"))] = "left",  # first weights within 1/√(edges of the row), or "dense": 1/√N
         generator: torch.Generator | None = None,  # source of the initial weights
     ):
         super().__init__()
-        for name, value, allowed in (("nonlinearity", nonlinearity, sorted(_ACTIVATIONS)), ("scale", scale, ["left", "dense"])):
-            if value not in allowed:
-                raise ValueError(f"{name}={value!r}; it is one of {', '.join(map(repr, allowed))}")
+        check_memory(4 * hidden_size * input_size, hidden_size=hidden_size, input_size=input_size)
         self.input_size, self.hidden_size, self.nonlinearity, self.scale = input_size, hidden_size, nonlinearity, scale
         self.register_buffer("edges", edges.clone())
         self.weight_ih = nn.Parameter(torch.empty(hidden_size, input_size))
@@ -308,8 +310,8 @@ class EdgeRNN(nn.Module):
 
     def forward(
         self,
-        x: Tensor,  # (steps, batch, input)
-        h0: Tensor | None = None,  # (1, batch, N); zeros if None
+        x: Annotated[Tensor, Shape("steps batch input", "float")],  # (steps, batch, input)
+        h0: Annotated[Tensor, Shape("1 batch N", "float")] | None = None,  # (1, batch, N); zeros if None
     ) -> tuple[Tensor, Tensor]:  # states at every step (steps, batch, N), the last state (1, batch, N)
         return _run(self, x, h0)
 
@@ -322,10 +324,9 @@ class EdgeRNN(nn.Module):
 
 # %%
 #| export
-def patterns_of_edges(edges: Tensor, neurons: int) -> tuple[Pattern, Pattern]:
+@checked
+def patterns_of_edges(edges: Annotated[Tensor, Shape("2 E", "int", empty=True)], neurons: Count) -> tuple[Pattern, Pattern]:
     "Of a recurrent matrix, and of the transposed one; ValueError if the edges are none of so many neurons, or one stands twice"
-    if edges.dim() != 2 or len(edges) != 2:
-        raise ValueError(f"edges have shape {tuple(edges.shape)}; give the neuron that listens and the one it listens to, (2, E)")
     return tuple(Pattern.from_edges(*edges, (neurons, neurons), transposed) for transposed in (False, True))
 
 
@@ -379,15 +380,14 @@ for nonlinearity in ("relu", "tanh"):
 
 # %%
 #| export
+@checked
 def edge_penalty(
-    weight: Tensor,  # of each edge (E,)
-    prices: Tensor,  # of each edge (E,)
-    entries: int | None = None,  # what the sum is divided by: N² for the mean of a dense layer (eq. 6), the number of edges if None
-    power: float = 1,  # n of |w|^n
+    weight: Annotated[Tensor, Shape("E", "float", empty=True)],  # of each edge (E,)
+    prices: Annotated[Tensor, Shape("E", empty=True, least=0)],  # of each edge (E,)
+    entries: Annotated[int, Within(1)] | None = None,  # what the sum is divided by: N² for the mean of a dense layer (eq. 6), the number of edges if None
+    power: Annotated[float, Within(1)] = 1,  # n of |w|^n
 ) -> Tensor:  # ()
     "Mean over entries of price · |w|^n (eq. 6), from the edges alone"
-    if prices.shape != weight.shape:
-        raise ValueError(f"prices have shape {tuple(prices.shape)}; there is one for each of the {len(weight)} edges")
     return (prices.to(weight.dtype) * weight.abs() ** power).sum() / (entries or max(1, len(weight)))
 
 

@@ -28,18 +28,19 @@
 import json
 import math
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import torch
 from torch import Tensor, nn
 
+from modreg.geometry.arguments import NotNegative, OneOf, Whole, Within, checked, nearest
 from modreg.lab.files import write_whole
 from modreg.lab.paper import Cell, paper_cell
 from modreg.lab.runs import Run
-from modreg.lab.settings import Config, suggestion
+from modreg.lab.settings import Config
 from modreg.lab.training import Task, fit
 
 if TYPE_CHECKING:
@@ -84,6 +85,7 @@ DENSE = dict(sparsity=0.0, lottery=False, sparsifier="magnitude", schedule="line
 PLAIN = dict(penalty="none", power=1.0, strength=0.0, ramp="constant", train_embedding=False, embedding_lr=None)
 
 
+@checked
 def train_three(
     task: type[Task],
     config: Config,
@@ -111,6 +113,7 @@ test_eq(runs["plain"].config.penalty, "none")
 
 # %%
 #| export
+@checked
 def result_names(config: Config) -> dict[str, str]:
     "What a figure calls each result of `train_three`: `plain`, `dense`, `train` and `lottery`"
     zeros = f"{100 * config.sparsity:g} % zeros"
@@ -124,6 +127,7 @@ def result_names(config: Config) -> dict[str, str]:
 
 # %%
 #| export
+@checked
 def plot_learning(
     task: Task,
     runs: dict[str, Run],  # of `train_three`
@@ -166,10 +170,11 @@ plt.show()
 
 # %%
 #| export
+@checked
 def load_model(
     task: Task,
     run: Run,
-    phase: str = "train",  # "train" or "lottery"
+    phase: Annotated[str, OneOf(("train", "lottery"))] = "train",  # "train" or "lottery"
 ) -> nn.Module:
     "The networks of all seeds as one module, with the weights at the end of a phase; a warning names seeds that diverged, whose networks mean nothing"
     for said in diverged_seeds({run.path.name: run}):
@@ -180,10 +185,11 @@ def load_model(
     return model.eval()
 
 
+@checked
 def recurrent_weights(
     task: Task,
     run: Run,
-    seed: int = 0,  # index among the run's seeds
+    seed: Whole = 0,  # index among the run's seeds
 ) -> list[tuple[str, Tensor, Tensor]]:  # for each recurrent layer its weight's name, the weight (N, N) and the neurons' places (N, c)
     "Recurrent weights at the end of training, with their embeddings"
     model, tensors = load_model(task, run), run.weights()
@@ -209,9 +215,10 @@ test_eq((name, matrix.shape, places.shape), ("rnn.weight_hh_l0", (32, 32), (32, 
 
 # %%
 #| export
+@checked
 def summary(
-    values: list[float | None],  # one for each seed, None for one that diverged
-    digits: int = 1,  # after the decimal point
+    values: list[Any],  # a number for each seed, None for one that diverged
+    digits: Annotated[int, Within(0, 15)] = 1,  # after the decimal point
 ) -> str:
     "Mean ± standard deviation, and each value; a seed that diverged is named; ValueError if there are no seeds"
     if not values:
@@ -246,6 +253,7 @@ def _printed(cell: Cell | None) -> str:
     return f"{cell.mean}" if cell.std is None else f"{cell.mean} ± {cell.std}"
 
 
+@checked
 def large(number: float) -> str:
     "As in `4.3 M`"
     for power, prefix in ((12, "T"), (9, "G"), (6, "M"), (3, "k")):
@@ -254,6 +262,7 @@ def large(number: float) -> str:
     return f"{number:.3g}"
 
 
+@checked
 def costs(
     last: dict[str, Any],  # a phase's result
 ) -> str:
@@ -263,6 +272,7 @@ def costs(
     return f"{large(_mean(last['inference']))}, {large(_mean(last['training']))}"
 
 
+@checked
 def diverged_seeds(
     runs: dict[str, Run],
 ) -> list[str]:
@@ -277,6 +287,7 @@ test_eq([large(number) for number in (12.0, 4300, 5.25e6)], ["12", "4.3 k", "5.2
 
 # %%
 #| export
+@checked
 def tiny_note(config: Config) -> str:  # Markdown
     "What stands in place of a table where networks are too small to mean anything"
     return (f"These networks are tiny: they show that all is wired up, and their numbers mean nothing, so none is printed. "
@@ -312,10 +323,11 @@ print(finding(task, runs, 3))
 
 # %%
 #| export
+@checked
 def report(
     task: Task,
     runs: dict[str, Run],  # of `train_three`
-    digits: int = 1,  # after the decimal point
+    digits: Annotated[int, Within(0, 15)] = 1,  # after the decimal point
     note: str = "",  # settings of the task's own that a reader must know
 ) -> str:  # Markdown
     "The results beside the paper's, and the task's limits; also written to table.md in the folder of the sparse run. Tiny networks have none"
@@ -374,16 +386,17 @@ def _results(task: type[Task], config: Config) -> dict[str, dict[str, Any]]:
 
 # %%
 #| export
+@checked
 def study(
     task: type[Task],
     config: Config,  # as reported, but for the condition and its strength
     condition: str,  # a name in CONDITIONS
-    strengths: tuple[float, ...],  # the grid of λ
-    selection: int = 100,  # the seed on which λ is chosen
+    strengths: Sequence[NotNegative],  # the grid of λ
+    selection: Whole = 100,  # the seed on which λ is chosen
 ) -> dict[str, Any]:  # the strength chosen, the selection's results by strength, and each reported seed's, sparse and as a lottery ticket
     "One condition: its strength chosen on one seed, its results on others; each run is a folder, so that a study that was killed goes on"
     if condition not in CONDITIONS:
-        raise ValueError(f"condition={condition!r}; it is one of {', '.join(CONDITIONS)}.{suggestion(condition, CONDITIONS)}")
+        raise ValueError(f"condition={condition!r}; {nearest(condition, CONDITIONS)}it is one of {', '.join(CONDITIONS)}")
     reported = range(config.seed, config.seed + config.seeds)
     if selection in reported:
         raise ValueError(f"selection={selection} is one of the reported seeds {list(reported)}; choose another")
@@ -416,6 +429,7 @@ test_fail(lambda: study(Remember, small, "none", (), selection=1), contains="rep
 
 # %%
 #| export
+@checked
 def load_results(
     name: str,  # "navigation_small", "navigation_dense", …
 ) -> list[dict[str, Any]]:  # rows as a study wrote them; empty if it was not run
@@ -424,6 +438,7 @@ def load_results(
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
 
 
+@checked
 def setting_name(setting: dict[str, Any]) -> str:
     "As in `init=paper, sparsity=0.98`"
     return ", ".join(f"{k}={v}" for k, v in setting.items()) or "defaults"
@@ -438,9 +453,10 @@ def _groups(rows: list[dict[str, Any]]) -> Iterator[tuple[str, list[dict[str, An
 
 # %%
 #| export
+@checked
 def condition_table(
     rows: list[dict[str, Any]],  # of `study`, each with its `setting`
-    digits: int = 1,  # after the decimal point
+    digits: Annotated[int, Within(0, 15)] = 1,  # after the decimal point
 ) -> str:  # Markdown
     "Every condition's strength and results"
     lines = ["| setting | condition | λ chosen | pruned: mean ± sd (each seed) | lottery ticket |", "|---|---|---|---|---|"]
@@ -455,6 +471,7 @@ def condition_table(
 
 # %%
 #| export
+@checked
 def plot_conditions(
     rows: list[dict[str, Any]],  # of `study`, each with its `setting`
     label: str,  # of the metric's axis, with its unit
@@ -478,6 +495,7 @@ def plot_conditions(
 
 # %%
 #| export
+@checked
 def plot_sparsity(
     rows: list[dict[str, Any]],  # of `study`; what differs in their `setting` is the sparsity
     result: str,  # "sparse" or "lottery"

@@ -34,11 +34,12 @@ import json
 from collections.abc import Callable
 from functools import cache
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import torch
 from torch import Tensor
 
+from modreg.geometry.arguments import Shape, checked
 from modreg.lab.experiments import load_results
 from modreg.geometry.inhibitors import inhibitor
 from modreg.geometry.manifolds import KleinBottle, Torus, plot_from_point
@@ -96,6 +97,7 @@ _PAGE = """<div class="modreg-explore" data-name="{name}"><img alt="{question}" 
 
 # %%
 #| export
+@checked
 class Explorer:
     "A figure that is a small program, with a picture where no program can run"
 
@@ -157,6 +159,7 @@ def _widget_class(name: str) -> type:
 
 # %%
 #| export
+@checked
 def inhibitor_shapes() -> Explorer:
     "Inhibitors with their parameters, their formula, and the coefficient matrix on a circle"
 
@@ -185,6 +188,7 @@ inhibitor_shapes()
 
 # %%
 #| export
+@checked
 def neighbourhoods() -> Explorer:
     "A neuron on a manifold in space, the price of its connections, and what is left of its weights"
 
@@ -210,6 +214,7 @@ neighbourhoods()
 
 # %%
 #| export
+@checked
 def glued_square() -> Explorer:
     "A disc on the torus or the Klein bottle, as a square with glued edges and in space"
 
@@ -242,6 +247,7 @@ for space, height in ((Torus(), 3.0), (KleinBottle(), 7.0)):
 
 # %%
 #| export
+@checked
 def covering() -> Explorer:
     "A walk in the plane, and the same walk on the surface that it covers"
 
@@ -313,6 +319,7 @@ def _trained_embedding(name: str, steps: int) -> Tensor:
     return points.detach()
 
 
+@checked
 def embedding_training() -> Explorer:
     "Neurons on the torus that move down the gradient of the penalty"
 
@@ -338,6 +345,7 @@ embedding_training()
 
 # %%
 #| export
+@checked
 def pruning_steps() -> Explorer:
     "The wiring that survives in a trained network, step by step, and its error"
     data = load_results("explore")["pruned"]
@@ -369,9 +377,10 @@ def _tensor(text: str, dtype: torch.dtype, *shape: int) -> Tensor:
     return torch.frombuffer(bytearray(base64.b64decode(text)), dtype=dtype).reshape(shape).float()
 
 
+@checked
 @torch.no_grad()
 def follow(
-    path: Tensor,  # positions (T + 1, 2) in m, in strides like those of training
+    path: Annotated[Tensor, Shape("T1 2", "float", finite=True)],  # positions (T + 1, 2) in m, in strides like those of training
 ) -> Tensor:  # where the network believes to be after each step (T, 2) in m
     "What the network of the figure `path_integration` makes of a path, computed here"
     data = load_results("explore")["dense"]
@@ -393,6 +402,7 @@ def _loop(turns: float = 1.0) -> Tensor:
 
 # %%
 #| export
+@checked
 def path_integration() -> Explorer:
     "Draw a path and watch a trained network follow it"
 

@@ -27,16 +27,19 @@
 # %%
 #| export
 import copy
+import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import Annotated, Any
 
 import numpy
 import torch
 from torch import Tensor
 
-from modreg.geometry.manifolds import MANIFOLDS, Manifold, check_points, check_positive, check_whole, draw
+from modreg.geometry.arguments import Count, Positive, Shape, Within, check_memory, checked
+from modreg.geometry.manifolds import MANIFOLDS, Manifold, check_points, draw
 from modreg.geometry.specs import written
 
 # %%
@@ -198,9 +201,10 @@ def checked_distances(
 
 # %%
 #| export
+@checked
 def triangle_excess(
-    matrix: Tensor,  # symmetric (n, n)
-    most: int = 10**9,  # triples to look at; beyond, only some middle points are tried
+    matrix: Annotated[Tensor, Shape("n n", "float", finite=True)],  # symmetric (n, n)
+    most: Annotated[int, Within(1, 10**12)] = 10**9,  # triples to look at; beyond, only some middle points are tried
 ) -> tuple[float, tuple[int, int, int]]:  # by how much a distance exceeds a detour at most; from where, over which point, to where
     "By how much a matrix violates the triangle inequality: 0 for distances"
     n = len(matrix)
@@ -214,8 +218,9 @@ def triangle_excess(
     return worst, where
 
 
+@checked
 def shortest_paths(
-    matrix: Tensor,  # symmetric lengths of steps (n, n)
+    matrix: Annotated[Tensor, Shape("n n", "float", finite=True)],  # symmetric lengths of steps (n, n)
 ) -> Tensor:  # (n, n)
     "The largest distances that are nowhere longer than these and have no shorter detour: lengths of shortest paths"
     d = matrix.clone()
@@ -255,6 +260,7 @@ def _deal(
 ) -> Tensor:  # indices, int64 (n, 1) or (s, n, 1)
     "Draw indices without putting back, and once all are drawn begin anew"
     *sets, n = n if isinstance(n, (tuple, list)) else (n,)
+    check_memory(8 * math.prod(sets) * max(points, n), n=n)
     if n == 1:  # many single draws, as for a mean over pairs, need no order of all points
         return (draw(torch.rand, (*sets, 1), 1, generator, torch.float64, device) * points).long().clamp(max=points - 1)
     rounds = [draw(torch.rand, sets, points, generator, torch.float64, device).argsort(-1) for _ in range(max(1, -(-n // points)))]
@@ -267,8 +273,9 @@ def _deal(
 
 # %%
 #| export
+@checked
 def classical_scaling(
-    matrix: Tensor,  # distances (n, n)
+    matrix: Annotated[Tensor, Shape("n n", "float", finite=True)],  # distances (n, n)
 ) -> Tensor:  # points in the plane (n, 2)
     "Flat coordinates whose distances resemble those of a matrix (Torgerson's multidimensional scaling)"
     square = matrix.double() ** 2
@@ -306,7 +313,6 @@ def _text(space: "FiniteSpace") -> str:
 #| fold
 def _larger(space: "FiniteSpace", factor: float) -> "FiniteSpace":
     "A copy whose distances and flat coordinates are multiplied by a factor"
-    check_positive(factor=factor)
     larger = copy.copy(space)
     larger.matrix, larger.flat, larger.scale = space.matrix * factor, space.flat * factor, space.scale * factor
     return larger
@@ -325,18 +331,18 @@ def _metric(matrix: Tensor, repair: bool) -> Tensor:
 
 # %%
 #| export
+@checked
 class FiniteSpace(Manifold):
     "Finitely many points with given distances; a point is an index, int64 (..., 1)"
     trainable, coordinates, dim, options = False, 1, 0, {}  # options: other arguments that its text has to give
 
     def __init__(
         self,
-        matrix: Tensor,  # distances (n, n), a metric
-        source=None,  # the file that they are from, or anything else
-        scale: float = 1.0,  # multiplies all distances
-        flat: Tensor | None = None,  # coordinates for pictures (n, 2); None: found by classical scaling
+        matrix: Annotated[Tensor, Shape("n n", "float", finite=True, least=0)],  # distances (n, n), a metric
+        source: Any = None,  # the file that they are from, or anything else
+        scale: Positive = 1.0,  # multiplies all distances
+        flat: Annotated[Tensor, Shape("n 2", "float", finite=True)] | None = None,  # coordinates for pictures (n, 2); None: found by classical scaling
     ):
-        check_positive(scale=scale)
         self.matrix, self.scale = matrix * scale, float(scale)
         self.source = str(source) if isinstance(source, (str, Path)) else None
         if flat is not None:
@@ -386,15 +392,16 @@ class FiniteSpace(Manifold):
 
 # %%
 #| export
+@checked
 class DistanceMatrix(FiniteSpace):
     "A finite space, given by the distances of its points"
 
     def __init__(
         self,
-        matrix: str | Path | Tensor | numpy.ndarray,  # distances (n, n), or a file of them (.npy, or text)
+        matrix: str | Path | Tensor | numpy.ndarray | Sequence,  # distances (n, n), or a file of them (.npy, or text)
         *,
         repair: bool = False,  # where a detour is shorter, take it, rather than raise
-        scale: float = 1.0,  # multiplies all distances
+        scale: Positive = 1.0,  # multiplies all distances
     ):
         super().__init__(_metric(checked_distances(matrix), repair), matrix, scale)
         self.options = {"repair": True} if repair else {}
@@ -467,14 +474,15 @@ def _links(edges: numpy.ndarray):
 
 # %%
 #| export
+@checked
 class Graph(FiniteSpace):
     "The nodes of an undirected graph, with the lengths of shortest paths"
 
     def __init__(
         self,
-        edges: str | Path | Tensor | numpy.ndarray,  # (E, 2) pairs of nodes, (E, 3) with lengths, or a file (.npy, or text with an edge a line)
+        edges: str | Path | Tensor | numpy.ndarray | Sequence,  # (E, 2) pairs of nodes, (E, 3) with lengths, or a file (.npy, or text with an edge a line)
         *,
-        scale: float = 1.0,  # multiplies all distances
+        scale: Positive = 1.0,  # multiplies all distances
     ):
         links = _links(_read(edges, "edges") if isinstance(edges, (str, Path)) else numpy.asarray(edges, dtype=float))
         _check_connected(links, "the graph")
@@ -486,7 +494,7 @@ class Graph(FiniteSpace):
         cls,
         adjacency,  # symmetric lengths (n, n), 0 where there is no edge: a tensor, an array or a sparse matrix of scipy
         *,
-        scale: float = 1.0,  # multiplies all distances
+        scale: Positive = 1.0,  # multiplies all distances
     ) -> "Graph":
         "The graph of a matrix of lengths"
         links = _need("scipy.sparse").coo_array(adjacency)
@@ -599,12 +607,12 @@ report("and then shortest paths", shortest_paths(torch.maximum(mean, straight)))
 
 # %%
 #| export
+@checked
 def farthest_points(
     points: numpy.ndarray,  # (V, c)
-    n: int,  # how many to choose
+    n: Count,  # how many to choose
 ) -> numpy.ndarray:  # their indices (n,), int64
     "Points that are spread evenly: each is the farthest from those before it; the first is the farthest from the mean"
-    check_whole(n=n)
     apart, chosen = numpy.linalg.norm(points - points.mean(0), axis=1), []
     for k in range(min(n, len(points))):
         chosen.append(int(apart.argmax()))
@@ -671,20 +679,19 @@ def _triangles(faces, n: int) -> numpy.ndarray:
 
 # %%
 #| export
+@checked
 class Mesh(FiniteSpace):
     "Corners of a triangle mesh, with geodesic distances on the surface by the heat method"
     dim = 2
 
     def __init__(
         self,
-        vertices: str | Path | Tensor | numpy.ndarray,  # corners (V, 3), or a file (.ply, .obj, .off, .stl)
-        faces: Tensor | numpy.ndarray | None = None,  # triangles (F, 3), indices of corners; None with a file
+        vertices: str | Path | Tensor | numpy.ndarray | Sequence,  # corners (V, 3), or a file (.ply, .obj, .off, .stl)
+        faces: Tensor | numpy.ndarray | Sequence | None = None,  # triangles (F, 3), indices of corners; None with a file
         *,
-        landmarks: int = 1000,  # at most so many corners become points, farthest first
-        scale: float = 1.0,  # multiplies all distances
+        landmarks: Annotated[int, Within(1, MOST_POINTS)] = 1000,  # at most so many corners become points, farthest first
+        scale: Positive = 1.0,  # multiplies all distances
     ):
-        check_whole(landmarks=landmarks)
-        _check_room(landmarks, "landmarks")
         source = vertices
         if isinstance(vertices, (str, Path)):
             vertices, faces = _load(vertices, "mesh", "read_mesh")
@@ -699,19 +706,18 @@ class Mesh(FiniteSpace):
 
 # %%
 #| export
+@checked
 class PointCloud(FiniteSpace):
     "Points that lie on a surface, with geodesic distances on it by the heat method"
     dim = 2
 
     def __init__(
         self,
-        points: str | Path | Tensor | numpy.ndarray,  # (V, 3), or a file (.ply, .obj)
+        points: str | Path | Tensor | numpy.ndarray | Sequence,  # (V, 3), or a file (.ply, .obj)
         *,
-        landmarks: int = 1000,  # at most so many become points of the space, farthest first
-        scale: float = 1.0,  # multiplies all distances
+        landmarks: Annotated[int, Within(1, MOST_POINTS)] = 1000,  # at most so many become points of the space, farthest first
+        scale: Positive = 1.0,  # multiplies all distances
     ):
-        check_whole(landmarks=landmarks)
-        _check_room(landmarks, "landmarks")
         source = points
         points = _points(_load(points, "point cloud", "read_point_cloud") if isinstance(points, (str, Path)) else points, "points")
         _check_cloud(points)
@@ -801,6 +807,7 @@ for _name, _space in {"distance_matrix": DistanceMatrix, "graph": Graph, "mesh":
 
 # %%
 #| export
+@checked
 def named_files(
     text: str,  # such as "mesh(cortex.ply)+graph(friends.csv)"
 ) -> list[Path]:  # in the order in which they are named

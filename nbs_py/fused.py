@@ -34,12 +34,13 @@
 #| export
 from collections.abc import Callable, Iterator
 from functools import cache, partial
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from modreg.geometry.arguments import NotNegative, Shape, Within, checked
 from modreg.geometry.inhibitors import Inhibitor
 from modreg.geometry.manifolds import Manifold
 from modreg.sparsity.weights import Layout, Slot
@@ -102,20 +103,22 @@ plt.show()
 
 # %%
 #| export
+@checked
 def size_of(
-    w: Tensor,  # weights; of a convolution (…, *kernel)
-    power: float = 1,  # n of eq. 6
-    kernel: int = 0,  # dimensions of a kernel
+    w: Annotated[Tensor, Shape(kind="float", empty=True)],  # weights; of a convolution (…, *kernel)
+    power: Annotated[float, Within(1)] = 1,  # n of eq. 6
+    kernel: Annotated[int, Within(0, 3)] = 0,  # dimensions of a kernel
 ) -> Tensor:  # as `w`, without the kernel's dimensions
     "Size |w|^n of each connection; the norm of its slice of a kernel, to that power"
     size = torch.linalg.vector_norm(w, dim=tuple(range(-kernel, 0))) if kernel else w.abs()
     return size if power == 1 else size.pow(power)
 
 
+@checked
 def size_grad(
-    w: Tensor,  # weights
-    power: float = 1,  # n of eq. 6
-    kernel: int = 0,  # dimensions of a kernel
+    w: Annotated[Tensor, Shape(kind="float", empty=True)],  # weights
+    power: Annotated[float, Within(1)] = 1,  # n of eq. 6
+    kernel: Annotated[int, Within(0, 3)] = 0,  # dimensions of a kernel
 ) -> Tensor:  # as `w`
     "Derivative of the size with respect to each weight; 0 where the size is 0"
     if power == 2:
@@ -233,10 +236,11 @@ def _not_half(fn: Callable, values: Tensor) -> Tensor:
 
 # %%
 #| export
+@checked
 class PenalizedWeight(nn.Module):
     "One weight with its neurons' points and the prices of its connections"
 
-    def __init__(self, slot: Slot, layout: Layout, space: Manifold | None, inhibitor: Inhibitor, power: float = 1, compiled: bool = False):
+    def __init__(self, slot: Slot, layout: Layout, space: Manifold | None, inhibitor: Inhibitor | None, power: Annotated[float, Within(1)] = 1, compiled: bool = False):
         super().__init__()
         self.slot, self.layout, self.manifold, self.inhibitor = slot, layout, space, inhibitor
         self.power, self.compiled, self.infinite = power, compiled, False  # whether some prices are
@@ -292,7 +296,8 @@ class PenalizedWeight(nn.Module):
 
 # %%
 #| export
-def place_(part: PenalizedWeight, rows: Tensor, columns: Tensor | None, train: bool) -> None:
+@checked
+def place_(part: PenalizedWeight, rows: Annotated[Tensor, Shape("... U c")], columns: Annotated[Tensor, Shape("... V c")] | None, train: bool) -> None:
     "Make points the embedding of a weight: parameters, or buffers"
     for name, points in (("embedding", rows), ("column_embedding", None if columns is rows else columns)):
         delattr(part, name)
@@ -304,6 +309,7 @@ def place_(part: PenalizedWeight, rows: Tensor, columns: Tensor | None, train: b
 
 # %%
 #| export
+@checked
 def embed_(part: PenalizedWeight, given: Any, train: bool, generator: torch.Generator | None) -> None:
     "Points of a weight's neurons, as given or drawn"
     sizes = (part.layout.rows,) if part.layout.recurrent else (part.layout.rows, part.layout.columns)
@@ -338,12 +344,14 @@ def _checked(part: PenalizedWeight, embedding: Any, shape: tuple) -> Tensor:
 
 # %%
 #| export
+@checked
 @torch.no_grad()
 def distances_of(part: PenalizedWeight) -> Tensor:
     "Distances of output and input neurons (U, V) or (S, U, V)"
     return part.manifold.distance(*part.points).to(part.dtype)
 
 
+@checked
 def given_coefficients(part: PenalizedWeight, values: Any) -> Tensor:
     "Coefficients that were given, in the dtype and on the device of their weight"
     u, v, s, g = part.layout.rows, part.layout.columns, part.layout.replicas, part.layout.gates
@@ -359,13 +367,14 @@ def given_coefficients(part: PenalizedWeight, values: Any) -> Tensor:
 
 # %%
 #| export
+@checked
 class Given(Inhibitor):
     "Coefficients of one's own, as they are (eq. 5)"
 
     name = "given"
     formula = "c"
 
-    def evaluate(self, d):
+    def evaluate(self, d: Tensor) -> Tensor:
         return d
 
     def __repr__(self):
@@ -388,15 +397,16 @@ def _panels(part: PenalizedWeight, points: tuple, *views: Tensor) -> Iterator[tu
     for start in range(0, layout.rows, few):
         rows = slice(start, start + few)
         if part.trained:
-            f = part.inhibitor.evaluate(part.manifold.distance(points[0][..., rows, :], points[1])).clamp(min=0)
+            f = part.inhibitor.evaluate(part.manifold.pairwise(points[0][..., rows, :], points[1])).clamp(min=0)
             f = f.unsqueeze(-3) if f.dim() == 3 else f[None, None]
         else:
             f = fixed[:, :, rows]
         yield f.masked_fill(f == torch.inf, 0) if part.infinite else f, *(t[:, :, rows] for t in views)
 
 
+@checked
 def coefficient_view(
-    coefficients: Tensor,  # (U, V), (G·U, V), or either led by S
+    coefficients: Annotated[Tensor, Shape("... GU V", "float")],  # (U, V), (G·U, V), or either led by S
     layout: Layout,
 ) -> Tensor:  # (S or 1, G or 1, U, V)
     "Coefficients with the dimensions of the weight's view"
@@ -478,9 +488,10 @@ def _check_vjp(part: PenalizedWeight, weight: Tensor, vjp: tuple | None) -> None
                          "check both at equal and at opposite points, or train no embedding")
 
 
+@checked
 def penalty_of(
     part: PenalizedWeight,
-    scale: float,  # λ over the number of connections
+    scale: NotNegative,  # λ over the number of connections
 ) -> Tensor:  # () or (S,); float32 for weights in half precision
     "The penalty of a weight, with gradients in closed form for the weight and for a trained embedding"
     with torch.autocast(part.weight.device.type, enabled=False):
@@ -494,8 +505,9 @@ def penalty_of(
 
 # %%
 #| export
+@checked
 @torch.no_grad()
-def add_gradient_to(part: PenalizedWeight, scale: float) -> None:
+def add_gradient_to(part: PenalizedWeight, scale: NotNegative) -> None:
     "Add the penalty's gradient to that of a weight, or of what it is computed from, and of a trained embedding"
     with torch.set_grad_enabled(bool(part.slot.computed)):
         weight = part.weight
@@ -529,8 +541,9 @@ def _gradient(parameter: Tensor) -> Tensor:
 
 # %%
 #| export
+@checked
 @torch.no_grad()
-def shrink_(part: PenalizedWeight, factor: float) -> None:
+def shrink_(part: PenalizedWeight, factor: NotNegative) -> None:
     "Replace each connection by the minimum of ½ (v - w)² + factor · f · |v|^n; n is 1 or 2"
     kernel = part.layout.kernel
     for f, w in _panels(part, part.points, part.layout.view(part.weight)):
@@ -546,6 +559,7 @@ def shrink_(part: PenalizedWeight, factor: float) -> None:
         part.weight.masked_fill_(~mask_of(part), 0)
 
 
+@checked
 def mask_of(
     part: PenalizedWeight,
 ) -> Tensor:  # like the weight

@@ -26,12 +26,13 @@
 # %%
 #| export
 import math
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor
 from torch.nn.functional import grid_sample
 
+from modreg.geometry.arguments import Positive, Shape, Share, Within, checked
 from modreg.geometry import manifolds
 from modreg.lab import experiments
 from modreg.lab.runs import Run
@@ -139,16 +140,15 @@ def _gaussian(bins: int, width: float) -> Tensor:
     return torch.exp(-((k[:, None] - k) ** 2) / (2 * width**2))
 
 
+@checked
 def rate_maps(
-    position: Tensor,  # where the rat was (M, 2) in m, the box's centre at 0
-    activity: Tensor,  # of each neuron at that time (M, N)
-    bins: int = 20,  # along each side of the box
-    width: float = 1.0,  # of the smoothing, bins
-    side: float = navigation.BOX,  # of the box, m
+    position: Annotated[Tensor, Shape("M 2", "float", finite=True)],  # where the rat was (M, 2) in m, the box's centre at 0
+    activity: Annotated[Tensor, Shape("M N", "float")],  # of each neuron at that time (M, N)
+    bins: Annotated[int, Within(2, 2000)] = 20,  # along each side of the box
+    width: Positive = 1.0,  # of the smoothing, bins
+    side: Positive = navigation.BOX,  # of the box, m
 ) -> Tensor:  # mean activity (N, bins, bins), rows from south to north; nan where the rat never was
     "Where neurons fire: occupancy-normalized, smoothed rate maps"
-    if position.shape != (len(activity), 2) or activity.ndim != 2:
-        raise ValueError(f"position is {tuple(position.shape)} and activity {tuple(activity.shape)}; they must be (M, 2) and (M, N)")
     column, row = ((position / side + 0.5) * bins).long().clamp(0, bins - 1).T
     both = torch.cat([torch.ones(len(activity), 1, device=activity.device), activity], 1)
     sums = torch.zeros(bins**2, both.shape[1], device=activity.device).index_add_(0, row * bins + column, both).T.unflatten(1, (bins, bins))
@@ -200,8 +200,9 @@ def naive_autocorrelogram(picture, overlap=20):
 OVERLAP = 20  # least number of bins that a correlation is taken over
 
 
+@checked
 def autocorrelograms(
-    maps: Tensor,  # (N, bins, bins), nan where there is none
+    maps: Annotated[Tensor, Shape("N bins bins", "float")],  # (N, bins, bins), nan where there is none
 ) -> Tensor:  # Pearson's correlations (N, 2 bins - 1, 2 bins - 1), no shift in the middle; nan where too few bins overlap, or all are alike
     "Correlations of each map with itself at every shift"
     size = (2 * maps.shape[-1], 2 * maps.shape[-1])
@@ -253,8 +254,9 @@ def _polar(correlograms: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 # %%
 #| export
+@checked
 def grid_scores(
-    maps: Tensor,  # (N, bins, bins), nan where there is none
+    maps: Annotated[Tensor, Shape("N bins bins", "float")],  # (N, bins, bins), nan where there is none
 ) -> Tensor:  # (N,); nan for a map that is the same everywhere
     "How hexagonal maps are: from -2 to 2, about 1.5 for a perfect lattice"
     value, known, radius = _polar(autocorrelograms(maps))
@@ -290,9 +292,10 @@ assert grid_scores(torch.ones(1, 20, 20)).isnan().all()
 
 # %%
 #| export
+@checked
 def plot_maps(
-    maps: Tensor,  # (N, bins, bins)
-    axes,  # matplotlib axes, 2 rows of N
+    maps: Annotated[Tensor, Shape("N bins bins", "float")],  # (N, bins, bins)
+    axes: Any,  # matplotlib axes, 2 rows of N
     names: list[str] | None = None,  # written above, before the score
 ) -> None:
     "Rate maps, and below each its autocorrelogram, with grid scores"
@@ -336,9 +339,10 @@ for width, scores in noise.items():
 SURROGATES = 39  # random maps for each neuron
 
 
+@checked
 def surrogates(
-    maps: Tensor,  # (N, bins, bins), nan where there is none
-    n: int = SURROGATES,  # for each map
+    maps: Annotated[Tensor, Shape("N bins bins", "float")],  # (N, bins, bins), nan where there is none
+    n: Annotated[int, Within(1, 10**5)] = SURROGATES,  # for each map
     generator: torch.Generator | None = None,
 ) -> Tensor:  # (n, N, bins, bins)
     "Random maps with each map's power spectrum, averaged over directions: as smooth as the map, and without a direction"
@@ -356,9 +360,10 @@ def surrogates(
 
 # %%
 #| export
+@checked
 def chance(
-    maps: Tensor,  # (N, bins, bins), nan where there is none
-    n: int = SURROGATES,  # surrogates for each map
+    maps: Annotated[Tensor, Shape("N bins bins", "float")],  # (N, bins, bins), nan where there is none
+    n: Annotated[int, Within(1, 10**5)] = SURROGATES,  # surrogates for each map
     generator: torch.Generator | None = None,
 ) -> tuple[Tensor, Tensor]:  # scores (N,), and for each the chance of one as high (N,); nan for a map that is the same everywhere
     "Grid scores, and how often a random map as smooth scores as high, the map itself counted among them"
@@ -388,12 +393,13 @@ assert passed["hexagonal lattices"].all() and all(yes.float().mean() < 0.15 for 
 
 # %%
 #| export
+@checked
 @torch.no_grad()
 def network_maps(
     task: Navigation,
     model: PathIntegrator,
-    rats: int = 2000,  # paths for each seed
-    bins: int = 20,  # along each side of the box
+    rats: Annotated[int, Within(1, 10**6)] = 2000,  # paths for each seed
+    bins: Annotated[int, Within(2, 2000)] = 20,  # along each side of the box
 ) -> Tensor:  # (S, N, bins, bins)
     "Rate maps of all hidden neurons, for each seed"
     walks = torch.stack([paths(rats, task.config.steps, g) for g in task.generators("rate maps")]).to(task.config.device)
@@ -445,10 +451,11 @@ fig.savefig(folder / "gridcells.png", dpi=150)
 
 # %%
 #| export
+@checked
 def neighbour_likeness(
-    maps: Tensor,  # (N, bins, bins)
-    distances: Tensor,  # of the neurons on their manifold (N, N)
-    share: float = 0.05,  # of all pairs that count as neighbours
+    maps: Annotated[Tensor, Shape("N bins bins", "float")],  # (N, bins, bins)
+    distances: Annotated[Tensor, Shape("N N", "float")],  # of the neurons on their manifold (N, N)
+    share: Share = 0.05,  # of all pairs that count as neighbours
 ) -> float:  # 0 if a neuron's place tells nothing of its map; nan if fewer than 10 neurons fire
     "Mean correlation of the maps of neighbours, less that of all pairs, among neurons that fire"
     flat = maps.flatten(1).nan_to_num(0)
@@ -462,9 +469,10 @@ def neighbour_likeness(
 
 # %%
 #| export
+@checked
 def judge(
-    maps: Tensor,  # (S, N, bins, bins)
-    distances: Tensor,  # of the neurons on their manifold (S, N, N)
+    maps: Annotated[Tensor, Shape("S N bins bins", "float")],  # (S, N, bins, bins)
+    distances: Annotated[Tensor, Shape("S N N", "float")],  # of the neurons on their manifold (S, N, N)
     generator: torch.Generator | None = None,
 ) -> dict[str, list[float]]:  # for each seed
     "Share of neurons that `fire`; their mean `score` and the `highest`; the share of them that `pass` at 5 %; likeness of `neighbours`"
@@ -495,6 +503,7 @@ assert abs(neighbour_likeness(some, (torch.randperm(40, generator=g)[:, None] - 
 
 # %%
 #| export
+@checked
 def look(
     task: Navigation,
     run: Run | None,  # None: before training

@@ -27,13 +27,14 @@
 # %%
 #| export
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 from torch import Tensor, nn
 
+from modreg.geometry.arguments import Count, Shape, Within, checked
 from modreg.layers.recurrent import RNN, Generators, Linear, near_identity_
 from modreg.lab.settings import Config
 from modreg.lab.training import Task
@@ -86,21 +87,21 @@ plt.show()
 
 # %%
 #| export
+@checked
 def headings(
-    n: int,  # number of heads
-    steps: int,  # turns of each T
+    n: Count,  # number of heads
+    steps: Annotated[int, Within(1, 10**6)],  # turns of each T
     generator: torch.Generator | None = None,
-    turn: float = 0.5,  # standard deviation of the turn in a step, rad
+    turn: Annotated[float, Within(0, 1e6)] = 0.5,  # standard deviation of the turn in a step, rad
 ) -> Tensor:  # headings (T + 1, n) in rad, not wrapped
     "Random turns from uniform starts"
     start = 2 * math.pi * torch.rand(1, n, generator=generator)
     return torch.cat([start, start + turn * torch.randn(steps, n, generator=generator).cumsum(0)])
 
 
-def direction(
-    heading: Tensor,  # in rad
-) -> Tensor:  # (..., 2)
-    "East and north component of a unit step along a heading"
+@checked
+def direction(heading: Annotated[Tensor, Shape("...", "float")]) -> Tensor:  # (..., 2)
+    "East and north component of a unit step along a heading in rad"
     return torch.stack([heading.cos(), heading.sin()], -1)
 
 
@@ -178,12 +179,12 @@ class HeadDirectionModel(nn.Module):
 
     def states(
         self,
-        heading: Tensor,  # (S, T + 1, batch) in rad
+        heading: Annotated[Tensor, Shape("S T1 batch", "float")],  # (S, T + 1, batch) in rad
     ) -> Tensor:  # hidden states after each turn (S, T, batch, N)
         start = self.encoder(direction(heading[:, 0]))
         return self.rnn(heading.diff(dim=1)[..., None], start[:, None])[0]
 
-    def forward(self, heading: Tensor) -> Tensor:  # directions after each turn (S, T, batch, 2)
+    def forward(self, heading: Annotated[Tensor, Shape("S T1 batch", "float")]) -> Tensor:  # directions after each turn (S, T, batch, 2)
         return self.decoder(self.states(heading))
 
 
@@ -194,9 +195,10 @@ class HeadDirectionModel(nn.Module):
 
 # %%
 #| export
+@checked
 def angular_error(
-    said: Tensor,  # directions of any length (S, ..., 2)
-    heading: Tensor,  # (S, ...) in rad
+    said: Annotated[Tensor, Shape("S ... 2", "float")],  # directions of any length (S, ..., 2)
+    heading: Annotated[Tensor, Shape("S ...", "float", finite=True)],  # (S, ...) in rad
 ) -> Tensor:  # mean angle (S,) in degrees
     "Angle between directions and true headings, of each seed"
     wrong = torch.atan2(said[..., 1], said[..., 0]) - heading
@@ -218,7 +220,7 @@ class HeadDirection(Task):
     def recurrent(self, model: HeadDirectionModel) -> list[tuple[nn.Module, str]]:
         return [(model.rnn, "weight_hh_l0")]
 
-    def headings(self, n: int, generators: list[torch.Generator]) -> Tensor:
+    def headings(self, n: Count, generators: list[torch.Generator]) -> Tensor:
         "`n` heads of each seed (S, T + 1, n) in rad"
         return torch.stack([headings(n, self.config.steps, g) for g in generators]).to(self.config.device)
 
@@ -226,7 +228,7 @@ class HeadDirection(Task):
         for _ in range(self.config.batches):
             yield self.headings(self.config.batch, generators)
 
-    def loss(self, model: HeadDirectionModel, heading: Tensor) -> Tensor:
+    def loss(self, model: Callable[[Tensor], Tensor], heading: Annotated[Tensor, Shape("S T1 batch", "float")]) -> Tensor:
         "Mean square distance (S,) between said and true directions"
         return (model(heading) - direction(heading[:, 1:])).square().sum(-1).mean((1, 2))
 

@@ -171,7 +171,8 @@ assert all(penalty() > 0 for penalty in penalties)
 # | | [paper](paper.ipynb) | every table of the paper as cells, each with the settings that make it |
 # | | [statistics](statistics.ipynb) | how many learned, how sure a difference is, and when a claim holds |
 # | | [reproduction](reproduction.ipynb) | what a faithful reproduction must know |
-# | Machinery | [specs](specs.ipynb) | spaces and inhibitors as text with arguments, read and never run |
+# | Machinery | [arguments](arguments.ipynb) | what a function takes stands in its signature, and every call is asked |
+# | | [specs](specs.ipynb) | spaces and inhibitors as text with arguments, read and never run |
 # | | [weights](weights.ipynb) | which parameters are weights, and which neurons their entries join |
 # | | [masks](masks.ipynb) | masks that hold, whatever the loop does |
 # | | [fused](fused.ipynb) | the penalty's arithmetic: one pass over a weight, tiles of distances |

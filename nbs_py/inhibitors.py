@@ -28,12 +28,13 @@
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 from torch import Tensor
 
-from modreg.geometry.manifolds import MANIFOLDS, Manifold, check_positive, check_whole
+from modreg.geometry.arguments import Count, NotNegative, Positive, Shape, Within, checked
+from modreg.geometry.manifolds import MANIFOLDS, Manifold
 from modreg.geometry.specs import Registry
 
 # %%
@@ -132,6 +133,7 @@ def _collapse(f: "Inhibitor") -> tuple[bool, str]:
 
 # %%
 #| export
+@checked
 class Inhibitor(ABC):
     "A function of distance: the price of a connection of that length; never negative, differentiable. A subclass gives `evaluate`"
     formula: ClassVar[str] = "f(d)"  # in LaTeX, for pictures
@@ -140,6 +142,8 @@ class Inhibitor(ABC):
         super().__init_subclass__(**options)
         if "evaluate" in vars(cls) and "value_and_grad" not in vars(cls):  # a parent's would be that of another formula
             cls.value_and_grad = Inhibitor.value_and_grad
+        for name, hook in [(name, hook) for name, hook in vars(cls).items() if name in ("evaluate", "value_and_grad")]:
+            setattr(cls, name, checked(hook, like=Inhibitor.evaluate))
 
     def __repr__(self):
         return f"{type(self).__name__}()"
@@ -150,16 +154,14 @@ class Inhibitor(ABC):
         return INHIBITORS.spell(self)
 
     @abstractmethod
-    def evaluate(self, d: Tensor) -> Tensor:
+    def evaluate(self, d: Annotated[Tensor, Shape(kind="float", empty=True)]) -> Tensor:
         "Price of each distance, of any shape, by tensor operations that autograd knows"
 
     def __call__(
         self,
-        d: Tensor,  # distances, any shape
+        d: Annotated[Tensor, Shape(kind="float", empty=True)],  # distances, any shape
     ) -> Tensor:  # coefficients, same shape
         "Coefficients of weights whose neurons are `d` apart; ValueError if `evaluate` gives nan, negative ones, or another shape"
-        if not isinstance(d, Tensor) or not d.is_floating_point():
-            raise TypeError(f"d is a {getattr(d, 'dtype', type(d).__name__)}; give a floating tensor of distances")
         prices = self.evaluate(d)
         _check_prices(self, d, prices)
         return prices.clamp(min=0)
@@ -213,16 +215,16 @@ for sample in (far, torch.cat([far, torch.tensor([1.0])])):
 
 # %%
 #| export
+@checked
 @dataclass(frozen=True)
 class DifferenceOfGaussians(Inhibitor):
     "max g - g with g(d) = a·(exp(-d²/b) - exp(-c·d²)): near and far are dear, a ring between is free (eq. 8)"
-    a: float = 100.0  # height
-    b: float = 5.0  # squared width of the wide Gaussian
-    c: float = 4.0  # inverse squared width of the narrow one
+    a: Positive = 100.0  # height
+    b: Positive = 5.0  # squared width of the wide Gaussian
+    c: Positive = 4.0  # inverse squared width of the narrow one
     formula = r"\max g - g,\ g = a\,(e^{-d^2/b} - e^{-c d^2})"
 
     def __post_init__(self):
-        check_positive(a=self.a, b=self.b, c=self.c)
         if self.b * self.c <= 1:
             raise ValueError(f"b·c is {self.b * self.c}; the first Gaussian must be the wider: give b·c > 1")
 
@@ -284,14 +286,12 @@ plt.show()
 
 # %%
 #| export
+@checked
 @dataclass(frozen=True)
 class Ricker(Inhibitor):
     "max ψ - ψ with the Ricker wavelet ψ: near is free, a ring is dearest, far is a little less dear (eq. 7)"
-    s: float = 1.0  # width; the dearest distance is √3·s
+    s: Positive = 1.0  # width; the dearest distance is √3·s
     formula = r"\max\psi - \psi,\ \psi = \frac{2}{\sqrt{3s}\,\pi^{1/4}}(1 - \frac{d^2}{s^2})\,e^{-d^2/2s^2}"
-
-    def __post_init__(self):
-        check_positive(s=self.s)
 
     @property
     def maximum(self) -> float:
@@ -308,6 +308,7 @@ class Ricker(Inhibitor):
 
 # %%
 #| export
+@checked
 @dataclass(frozen=True)
 class Diffusion(Inhibitor):
     "d²: the further, the dearer (appendix E)"
@@ -317,6 +318,7 @@ class Diffusion(Inhibitor):
         return d**2
 
 
+@checked
 @dataclass(frozen=True)
 class Sinusoid(Inhibitor):
     "50 + 50·cos 2d: rings of cheap and dear by turns (appendix E)"
@@ -331,28 +333,24 @@ class Sinusoid(Inhibitor):
 
 # %%
 #| export
+@checked
 @dataclass(frozen=True)
 class Gaussian(Inhibitor):
     "height·(1 - exp(-d²/(2·scale²))): near is free, far costs `height` and no more"
-    height: float = 100.0  # price of far connections
-    scale: float = 1.0  # width of the dip
+    height: Positive = 100.0  # price of far connections
+    scale: Positive = 1.0  # width of the dip
     formula = r"h\,(1 - e^{-d^2/2s^2})"
-
-    def __post_init__(self):
-        check_positive(height=self.height, scale=self.scale)
 
     def evaluate(self, d):
         return -self.height * torch.expm1(-((d / self.scale) ** 2) / 2)
 
 
+@checked
 @dataclass(frozen=True)
 class Constant(Inhibitor):
     "The same for every connection, which makes the penalty plain L1"
-    value: float = 1.0  # price of every connection
+    value: Positive = 1.0  # price of every connection
     formula = r"\mathrm{const}"
-
-    def __post_init__(self):
-        check_positive(value=self.value)
 
     def evaluate(self, d):
         return self.value + 0 * d  # keeps the way to `d` open for autograd, with gradient 0
@@ -366,15 +364,12 @@ class Constant(Inhibitor):
 
 # %%
 #| export
+@checked
 @dataclass(frozen=True)
 class Independent(Inhibitor):
     "0 up to `reach` and infinite beyond: with a reach of 0 each neuron is connected to itself alone, as in an IndRNN (appendix E)"
-    reach: float = 0.0  # distance up to which connections are free
+    reach: NotNegative = 0.0  # distance up to which connections are free
     formula = r"0\ (d \leq r),\ \infty\ (d > r)"
-
-    def __post_init__(self):
-        if isinstance(self.reach, bool) or not isinstance(self.reach, (int, float)) or not 0 <= self.reach < math.inf:
-            raise ValueError(f"reach is {self.reach!r}; give a finite number of 0 or more")
 
     def evaluate(self, d):
         return torch.where(d > self.reach, math.inf, 0 * d)
@@ -531,15 +526,15 @@ assert nearest(torus, settled["ricker"]) < nearest(torus, settled["difference_of
 #| export
 def _random_distances(space: Manifold, pairs: int, generator: torch.Generator | None) -> Tensor:
     "Distances (pairs,) of random pairs of points"
-    check_whole(pairs=pairs)
     x, y = (space.sample((pairs, 1), generator, dtype=torch.float64) for _ in range(2))
     return space.distance(x, y).flatten()
 
 
+@checked
 def mean_coefficient(
     manifold: str | Manifold,
     inhibitor: str | Inhibitor,
-    pairs: int = 100_000,  # random pairs of points to average over
+    pairs: Count = 100_000,  # random pairs of points to average over
     generator: torch.Generator | None = None,  # source of randomness
 ) -> float:  # mean price of a connection
     "Mean coefficient of two random neurons on a manifold"
@@ -567,11 +562,12 @@ plt.show()
 
 # %%
 #| export
+@checked
 def matched(
     manifold: str | Manifold,  # to be scaled
     inhibitor: str | Inhibitor,
     mean: float,  # wanted mean coefficient, such as that of another manifold
-    pairs: int = 100_000,  # random pairs of points to average over
+    pairs: Count = 100_000,  # random pairs of points to average over
     generator: torch.Generator | None = None,  # source of randomness
 ) -> Manifold:  # the same shape at another size
     "A larger or smaller copy of a manifold with a given mean coefficient; ValueError if no size has it"
@@ -611,28 +607,28 @@ test_fail(lambda: matched(torus, dog, 500.0, 1000, seeded()), contains="no size"
 
 # %%
 #| export
+@checked
 def covering_radius(
     manifold: str | Manifold,
-    n: int,  # how many neurons
+    n: Annotated[int, Within(1, 10**6)],  # how many neurons
     generator: torch.Generator | None = None,  # source of randomness
-    draws: int = 8,  # sets of neurons to average over
-    probes: int = 2000,  # points of each draw whose nearest neuron is looked up
+    draws: Annotated[int, Within(1, 10**4)] = 8,  # sets of neurons to average over
+    probes: Annotated[int, Within(1, 10**6)] = 2000,  # points of each draw whose nearest neuron is looked up
 ) -> float:  # mean over draws of the greatest distance from a probe to its nearest neuron
     "Radius within which every point of a space has one of `n` random neurons; a little less than in truth, since not every point is tried"
     space = MANIFOLDS.make(manifold)
-    check_whole(n=n, draws=draws, probes=probes)
     gaps = [space.distance(space.sample(probes, generator), space.sample(n, generator)).amin(-1).max().item() for _ in range(draws)]
     return sum(gaps) / draws
 
 
+@checked
 def matched_covering(
     manifold: str | Manifold,  # to be scaled
-    radius: float,  # wanted covering radius, such as that of another space
-    n: int,  # how many neurons
+    radius: Positive,  # wanted covering radius, such as that of another space
+    n: Annotated[int, Within(1, 10**6)],  # how many neurons
     generator: torch.Generator | None = None,  # source of randomness
 ) -> Manifold:  # the same shape at another size
     "A larger or smaller copy of a space on which `n` random neurons have a given covering radius"
-    check_positive(radius=radius)
     space = MANIFOLDS.make(manifold)
     found = covering_radius(space, n, generator)
     if not found:
@@ -669,7 +665,7 @@ test_close(large / small, 10, eps=1e-4)
 @dataclass(frozen=True)
 class Ring(Inhibitor):
     "height·(1 - exp(-(d - radius)²/(2·width²))): one length is free"
-    height: float = 100.0
+    height: Positive = 100.0
     radius: float = 2.0
     width: float = 0.5
 

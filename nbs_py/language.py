@@ -47,11 +47,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
+from modreg.geometry.arguments import Count, OneOf, Positive, Shape, Within, checked
 from modreg.lab.files import in_words
 from modreg.layers.recurrent import RNN, Linear
 from modreg.lab.runs import fingerprint
@@ -160,6 +161,7 @@ SHA256 = {"train": "9e9fa1ad55b1c2c95b08e37dd8e653f638fac2c6de904b79e813611eefbc
           "test": "d790b833ef8cf03a90db7bf1271b7520b83c45ce07ba3c1a9699df81e239eca0"}
 
 
+@checked
 def find_wikitext(
     folder: str | Path,  # holds `wikitext-2` or `wikitext-2-v1`
 ) -> dict[str, Path]:  # the files of "train", "valid" and "test"
@@ -177,6 +179,7 @@ def find_wikitext(
 # %%
 #| export
 #| fold Loaders
+@checked
 def download_wikitext() -> dict[str, Path]:  # the files of "train", "valid" and "test"
     "WikiText-2 from the cache or the network, with its hashes checked; FileNotFoundError if there is neither"
     try:
@@ -196,6 +199,7 @@ def download_wikitext() -> dict[str, Path]:  # the files of "train", "valid" and
 
 # %%
 #| export
+@checked
 def read_words(path: str | Path) -> list[str]:
     "All words of a file, and `<eos>` at the end of each line; ValueError names the line that is no text, or says that there are no words"
     with in_words(Path(path)):
@@ -213,13 +217,14 @@ def read_words(path: str | Path) -> list[str]:
 
 # %%
 #| export
+@checked
 class Corpus:
     "Three texts as numbers (n,), `train`, `valid` and `test`, and the words that the numbers stand for"
 
     def __init__(
         self,
         texts: dict[str, list[str]],  # the words of "train", "valid" and "test"
-        vocabulary: int,  # greatest number of words V: the most frequent of "train"
+        vocabulary: Count,  # greatest number of words V: the most frequent of "train"
     ):
         self.words = [word for word, _ in Counter(texts["train"]).most_common(vocabulary)]
         if "<unk>" not in self.words:
@@ -239,9 +244,10 @@ class Corpus:
 _GRAMMAR = {"rat": "runs", "neuron": "fires", "weight": "falls", "path": "turns", "bottle": "leaks", "torus": "closes", "map": "folds", "word": "ends"}
 
 
+@checked
 def write_generated(
     folder: str | Path,
-    sentences: int = 600,  # of the training text; a quarter as many in each of the others
+    sentences: Annotated[int, Within(4, 10**6)] = 600,  # of the training text; a quarter as many in each of the others
 ) -> None:
     "Write text of a toy grammar in the publisher's layout, as `wikitext-2/train.txt` and so on"
     generator = torch.Generator().manual_seed(0)
@@ -270,6 +276,7 @@ def _corpus(source: str, folder: str | None, vocabulary: int) -> Corpus:
         return corpus
 
 
+@checked
 def load_corpus(config: LanguageConfig) -> Corpus:
     "The text of a run; ValueError if a part is too short to be read in columns"
     corpus = _corpus(config.corpus, os.environ.get("MODREG_DATA") or None, config.vocabulary)
@@ -315,18 +322,20 @@ plt.show()
 
 # %%
 #| export
+@checked
 def cross_entropy(
-    scores: Tensor,  # (S, T, batch, V)
-    words: Tensor,  # the words that came (S, T, batch)
+    scores: Annotated[Tensor, Shape("S T batch V", "float")],  # (S, T, batch, V)
+    words: Annotated[Tensor, Shape("S T batch", "int", least=0)],  # the words that came (S, T, batch)
 ) -> Tensor:  # mean over all words (S,), in nats a word
     "Cross entropy of each seed (eq. 10)"
     each = nn.functional.cross_entropy(scores.flatten(0, -2), words.flatten(), reduction="none")
     return each.view(len(scores), -1).mean(1)
 
 
+@checked
 def batchify(
-    text: Tensor,  # (n,)
-    count: int,  # number of columns
+    text: Annotated[Tensor, Shape("n", "int", least=0)],  # (n,)
+    count: Count,  # number of columns
 ) -> Tensor:  # (n // count, count)
     "A text cut into columns of equal length that lie side by side"
     return text[: len(text) // count * count].view(count, -1).T
@@ -334,12 +343,13 @@ def batchify(
 
 # %%
 #| export
+@checked
 @torch.no_grad()
 def perplexity(
     model: nn.Module,  # maps words (S, T, batch) and a state or None to scores (S, T, batch, V) and the next state
-    text: Tensor,  # (L, batch), read down its columns
-    seeds: int,  # number of models S in `model`
-    steps: int = 35,  # words that are read at once; without effect on the result
+    text: Annotated[Tensor, Shape("L batch", "int", least=0)],  # (L, batch), read down its columns
+    seeds: Count,  # number of models S in `model`
+    steps: Count = 35,  # words that are read at once; without effect on the result
 ) -> Tensor:  # (S,)
     "exp of the mean cross entropy over all words but the first of each column, from a state of zeros"
     if len(text) < 2 or not text.shape[1]:
@@ -354,6 +364,7 @@ def perplexity(
 
 # %%
 #| export
+@checked
 def unigram(
     corpus: Corpus,
 ) -> Tensor:  # log of each word's share of the training text (V,), float64
@@ -362,9 +373,10 @@ def unigram(
     return (counts / counts.sum()).log()
 
 
+@checked
 def bigram(
     corpus: Corpus,
-    text: Tensor,  # (L, columns)
+    text: Annotated[Tensor, Shape("L columns", "int", least=0)],  # (L, columns)
 ) -> Tensor:  # log-probability of each word but the first of each column (L - 1, columns)
     "Log-probabilities of a model that knows which word followed which in the training text, and mixes that three to one with `unigram`"
     v, train = len(corpus.words), corpus.train
@@ -410,13 +422,14 @@ test_close(perplexity(Unread(unigram(known)), batchify(known.test, 1), 1).item()
 LAYERS = 3  # recurrent layers
 
 
+@checked
 class WordEmbedding(nn.Module):
     "A vector for each word, for several seeds at once"
 
     def __init__(
         self,
-        words: int,  # number of words V
-        size: int,  # of a vector
+        words: Count,  # number of words V
+        size: Count,  # of a vector
         generators: list[torch.Generator],  # a random stream for each seed
     ):
         super().__init__()
@@ -424,7 +437,7 @@ class WordEmbedding(nn.Module):
 
     def forward(
         self,
-        words: Tensor,  # whole numbers below V (S, T, batch)
+        words: Annotated[Tensor, Shape("S T batch", "int", least=0)],  # whole numbers below V (S, T, batch)
     ) -> Tensor:  # (S, T, batch, size)
         seeds, count, _ = self.weight.shape
         first = count * torch.arange(seeds, device=words.device)
@@ -437,13 +450,14 @@ class WordEmbedding(nn.Module):
 
 # %%
 #| export
+@checked
 class LanguageModel(nn.Module):
     "Word vectors, three recurrent layers and a linear decoder (appendix A.2), for several seeds at once"
 
     def __init__(
         self,
         config: LanguageConfig,
-        words: int,  # size of the vocabulary V
+        words: Count,  # size of the vocabulary V
         generators: list[torch.Generator],  # a random stream for each seed
     ):
         super().__init__()
@@ -457,8 +471,8 @@ class LanguageModel(nn.Module):
 
     def forward(
         self,
-        words: Tensor,  # whole numbers below V (S, T, batch)
-        state: Tensor | None = None,  # (S, 3, batch, N); None: zeros
+        words: Annotated[Tensor, Shape("S T batch", "int", least=0)],  # whole numbers below V (S, T, batch)
+        state: Annotated[Tensor, Shape("S layers batch N", "float")] | None = None,  # (S, 3, batch, N); None: zeros
     ) -> tuple[Tensor, Tensor]:  # scores of the next word (S, T, batch, V), and the state after the last (S, 3, batch, N)
         states, last = self.rnn(self.vectors(words), state)
         return self.decoder(states), last
@@ -482,13 +496,14 @@ class LanguageModel(nn.Module):
 # %%
 #| export
 #| fold
+@checked
 class SeedSGD(torch.optim.Optimizer):
     "Gradient descent with a rate for each seed"
 
     def __init__(
         self,
         parameters: Iterable[nn.Parameter | dict],  # each led by the seeds; or groups, of which one may have a rate `lr` of its own
-        rates: Tensor,  # learning rates (S,)
+        rates: Annotated[Tensor, Shape("S", "float", finite=True, least=0)],  # learning rates (S,)
     ):
         super().__init__(parameters, {"rates": rates})
         for group in self.param_groups:
@@ -506,6 +521,7 @@ class SeedSGD(torch.optim.Optimizer):
 # %%
 #| export
 #| fold
+@checked
 class AnnealOnPlateau:
     "Divides a seed's rate by `factor` after each epoch whose `metric` is no new best for that seed"
 
@@ -513,7 +529,7 @@ class AnnealOnPlateau:
         self,
         optimizer: SeedSGD,
         metric: str = "valid",  # a name in the metrics of an epoch
-        factor: float = 4.0,
+        factor: Annotated[float, Within(1)] = 4.0,
     ):
         self.optimizer, self.metric, self.factor = optimizer, metric, factor
         self.best = torch.full_like(optimizer.param_groups[0]["rates"], torch.inf)
@@ -555,6 +571,7 @@ test_eq(weights[:, 0].tolist(), [1 - 1 / 4, 1 - 1 / 16])
 
 # %%
 #| export
+@checked
 @dataclass
 class CarriedState:
     "What a window leaves to the next; it belongs to an epoch, and travels with its batches"
@@ -562,8 +579,9 @@ class CarriedState:
     state: Tensor | None = None  # (S, 3, batch, N); None before the first window
 
 
+@checked
 def windows(
-    text: Tensor,  # (n,)
+    text: Annotated[Tensor, Shape("n", "int")],  # (n,)
     config: LanguageConfig,
     generators: list[torch.Generator],  # of the word that each seed begins at
 ) -> Iterator[Tensor]:  # (S, steps + 1, batch); the last word of one is the first of the next
@@ -577,6 +595,7 @@ def windows(
 
 # %%
 #| export
+@checked
 class Language(Task):
     "Guess the next word of WikiText-2 (section 4.2 and appendix A.2)"
 
@@ -609,7 +628,7 @@ class Language(Task):
         carried.state = state.detach()
         return cross_entropy(scores, words[:, 1:])
 
-    def held_out(self, split: str) -> Tensor:  # (L, 20)
+    def held_out(self, split: Annotated[str, OneOf(SPLITS)]) -> Tensor:  # (L, 20)
         "The first words of each column of the text `split`, `config.held_out` to guess in all"
         count = self.config.held_out_columns
         return batchify(getattr(self.corpus, split), count)[: self.config.held_out // count + 1].to(self.config.device)
@@ -624,7 +643,7 @@ class Language(Task):
         guesses = {"unigram": unigram(self.corpus)[text[1:]], "bigram": bigram(self.corpus, text)}
         return {name: (-log_p.mean()).exp().item() for name, log_p in guesses.items()}
 
-    def optimizer(self, parameters: list[nn.Parameter]) -> tuple[SeedSGD, AnnealOnPlateau]:
+    def optimizer(self, parameters: list) -> tuple[SeedSGD, AnnealOnPlateau]:
         "Gradient descent with a rate for each seed, annealed when that seed's validation text stalls"
         descent = SeedSGD(parameters, torch.full((self.config.seeds,), self.config.lr, device=self.config.device))
         return descent, AnnealOnPlateau(descent, factor=self.config.anneal)
@@ -655,18 +674,17 @@ fig.savefig(folder / "learning.png", dpi=150)
 
 # %%
 #| export
+@checked
 @torch.no_grad()
 def generate(
     model: LanguageModel,
     corpus: Corpus,
     prompt: str,  # words to begin with, separated by spaces
-    count: int,  # words to add
+    count: Annotated[int, Within(0, 10**6)],  # words to add
     generator: torch.Generator | None = None,
-    temperature: float = 1.0,  # scores are divided by it
+    temperature: Positive = 1.0,  # scores are divided by it
 ) -> list[str]:  # one text for each seed
     "Text that each seed's model draws, word by word"
-    if not temperature > 0:
-        raise ValueError(f"temperature={temperature!r}; it must be greater than 0, and near 0 the likeliest word is taken")
     device, seeds = model.decoder.weight.device, len(model.decoder.weight)
     text, state = corpus.encode(prompt.split()).view(1, -1, 1).expand(seeds, -1, 1), None
     read = text
@@ -695,10 +713,11 @@ display(Markdown(sample))
 
 # %%
 #| export
+@checked
 @torch.no_grad()
 def surprisal(
     model: LanguageModel,
-    text: Tensor,  # (n,)
+    text: Annotated[Tensor, Shape("n", "int", least=0)],  # (n,)
 ) -> Tensor:  # (S, n - 1), in bits
     "-log2 of the probability that each model gave each word but the first"
     words = text.view(1, -1, 1).expand(len(model.decoder.weight), -1, 1)

@@ -26,15 +26,17 @@
 
 # %%
 #| export
+import functools
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Any
 
 import torch
 from torch import Tensor
 
+from modreg.geometry.arguments import Count, Device, FloatType, Positive, Shape, Whole, Within, check_memory, checked, readable, shown
 from modreg.geometry.specs import Registry, split
 
 if TYPE_CHECKING:
@@ -176,7 +178,6 @@ ax.set(xlabel="true angle (radians)", ylabel="relative error", title="float32: a
 ax.legend()
 plt.show()
 
-
 # %% [markdown]
 # Below some angle the arccosine answers 0 whatever you ask: the error is the whole angle. The other curve belongs to a better formula, which stands further down.
 #
@@ -199,33 +200,43 @@ plt.show()
 
 # %%
 #| export
+LARGE = 1e15  # coordinates beyond overflow when they are squared
+
+
 def check_points(
     manifold: "Manifold",  # where they should lie
     x: Tensor,  # points (..., coordinates)
     name: str = "x",  # what to call them in the message
     ndim: int = 1,  # least number of dimensions
+    finite: bool = False,  # whether numbers that are none, or beyond `LARGE`, are refused, where looking costs no waiting
 ) -> Tensor:  # the same points
     "Raise TypeError or ValueError if `x` can't be an array of points of this manifold"
+    if not isinstance(manifold, Manifold):
+        raise TypeError(f"manifold is {shown(manifold)}; give a Manifold")
     kind = "floating" if manifold.trainable else "int64"
     want = f"give a tensor ({kind}) of shape (..., {'n, ' * (ndim - 1)}{manifold.coordinates}) for {manifold}"
     if not isinstance(x, Tensor):
-        raise TypeError(f"{name} is a {type(x).__name__}; {want}")
-    if x.is_floating_point() != manifold.trainable:
+        raise TypeError(f"{name} is {shown(x)}; {want}")
+    if not (x.is_floating_point() if manifold.trainable else x.dtype == torch.int64):
         raise TypeError(f"{name} has dtype {x.dtype}; {want}")
-    if x.ndim < ndim or x.shape[-1] != manifold.coordinates:
-        raise ValueError(f"{name} has shape {tuple(x.shape)}; {want}")
+    if x.is_meta or x.ndim < ndim or x.shape[-1] != manifold.coordinates:
+        raise ValueError(f"{name} has shape {tuple(x.shape)}{' on meta' if x.is_meta else ''}; {want}")
+    if finite and manifold.trainable and readable(x) and not (x.abs() <= LARGE).all():
+        raise ValueError(f"{name} has {int((~(x.abs() <= LARGE)).sum())} coordinates that are not finite, or beyond {LARGE:g}; {want}")
     return x
 
 
 # %%
 #| export
 #| fold Guards
-def _check_pair(manifold: "Manifold", x: Tensor, y: Tensor | None) -> tuple[Tensor, Tensor]:
+def _check_pair(manifold: "Manifold", x: Tensor, y: Tensor | None, finite: bool) -> tuple[Tensor, Tensor]:
     "Two arrays of points of one dtype, the second the first itself if it is not given"
-    check_points(manifold, x, "x", 2)
-    y = check_points(manifold, x if y is None else y, "y", 2)
+    check_points(manifold, x, "x", 2, finite)
+    y = check_points(manifold, x if y is None else y, "y", 2, finite)
     if x.dtype != y.dtype:
         raise TypeError(f"x is {x.dtype} and y is {y.dtype}; give both in one dtype")
+    if min(x.ndim, y.ndim) > 2 and any(1 != a != b != 1 for a, b in zip(x.shape[-3::-1], y.shape[-3::-1], strict=False)):
+        raise ValueError(f"x has shape {tuple(x.shape)} and y {tuple(y.shape)}; what stands before the points is alike in both, or 1")
     return x, y
 
 
@@ -248,7 +259,7 @@ def _vjp(manifold: "Manifold", x: Tensor, y: Tensor) -> tuple[Tensor, Callable]:
     "Distances and their backward pass by automatic differentiation"
     with torch.enable_grad():
         x, y = x.detach().requires_grad_(), y.detach().requires_grad_()
-        d = manifold.distance(x, y)
+        d = manifold.pairwise(x, y)
     return d.detach(), lambda grad: torch.autograd.grad(d, (x, y), grad)
 
 
@@ -272,8 +283,32 @@ def _flattened(x: Tensor) -> Tensor:
 # comparing spaces at equal size; `chart` flattens points for a picture; and `distance_vjp` hands out distances together with their
 # backward pass, for loops that know the gradient by heart.
 
+# %% [markdown]
+# What a subclass writes is asked of the same things as every other: its points are looked at before its formula is. `distance` and `chart`, which people call, also refuse numbers that are none;
+# `pairwise` and `distance_vjp`, which loops call, hand them on.
+
 # %%
 #| export
+_OF_POINTS = {"project": 1, "contains": 1, "chart": 1, "pairwise": 2, "distance_vjp": 2}  # hooks, and how many dimensions their points have at least
+
+
+def _on_points(hook: Callable, name: str) -> Callable:
+    "A method of a manifold whose points are checked first"
+
+    @functools.wraps(hook)
+    def one(self, x):
+        return hook(self, x if torch.compiler.is_compiling() else check_points(self, x, finite=name == "chart"))
+
+    @functools.wraps(hook)
+    def two(self, x, y):
+        return hook(self, x, y) if torch.compiler.is_compiling() else hook(self, *_check_pair(self, x, y, finite=False))
+
+    return one if _OF_POINTS[name] == 1 else two
+
+
+# %%
+#| export
+@checked
 class Manifold(ABC):
     "A metric space for neurons; a subclass gives `dim`, `coordinates`, `diameter` and the four abstract methods"
     chart_labels = ("x", "y")  # axis labels for `chart`
@@ -283,6 +318,8 @@ class Manifold(ABC):
     def __init_subclass__(cls):
         if "pairwise" in vars(cls) and "distance_vjp" not in vars(cls):  # a parent's would be that of another distance
             cls.distance_vjp = Manifold.distance_vjp
+        for name in {"sample", "scaled", *_OF_POINTS} & vars(cls).keys():
+            setattr(cls, name, _on_points(vars(cls)[name], name) if name in _OF_POINTS else checked(vars(cls)[name], like=getattr(Manifold, name)))
 
     @property
     def name(self) -> str:
@@ -290,7 +327,7 @@ class Manifold(ABC):
         return MANIFOLDS.spell(self)
 
     @abstractmethod
-    def sample(self, n, generator=None, dtype=None, device=None) -> Tensor:
+    def sample(self, n: Whole | tuple[Whole, ...], generator: torch.Generator | None = None, dtype: FloatType | None = None, device: Device | None = None) -> Tensor:
         "Draw `n` points uniformly by volume, (n, coordinates); a tuple (s, n) gives (s, n, coordinates)"
 
     @abstractmethod
@@ -305,29 +342,25 @@ class Manifold(ABC):
     def contains(self, x: Tensor) -> Tensor:
         "Whether each point (..., coordinates) lies on the manifold, bool (...)"
 
-    def distance(
-        self,
-        x: Tensor,  # points (..., n, coordinates)
-        y: Tensor | None = None,  # points (..., m, coordinates); `x` if not given
-    ) -> Tensor:  # geodesic distances (..., n, m)
-        "Geodesic distance from each point of `x` to each point of `y`: 0 to itself, symmetric, with finite gradients"
-        return self.pairwise(*_check_pair(self, x, y))
+    def distance(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        "Geodesic distances (..., n, m) of points `x` (..., n, coordinates) and `y` (..., m, coordinates), or of `x` alone: 0 to itself, symmetric, with finite gradients"
+        return self.pairwise(*_check_pair(self, x, y, finite=True))
 
     def distance_vjp(self, x: Tensor, y: Tensor) -> tuple[Tensor, Callable]:
         "Distances (n, m), and a function that carries their gradient (n, m) back to `x` and `y`, to be called once"
-        return _vjp(self, x, y)
+        return _vjp(self, *_check_pair(self, x, y, finite=False))
 
-    def check(self, x: Tensor) -> tuple[bool, str]:
+    def check(self, x: Any) -> tuple[bool, str]:
         "Whether these (..., coordinates) are points of the manifold, and if not, why"
         return not (reason := _why_not(self, x)), reason
 
-    def scaled(self, factor: float) -> "Manifold":
+    def scaled(self, factor: Positive) -> "Manifold":
         "The same space with all its distances multiplied by a factor"
         return _scaled(self, factor)
 
     def chart(self, x: Tensor) -> Tensor:
         "Flat coordinates (..., n, 2) of points (..., n, coordinates) for pictures: the first two, unless a subclass has a better map"
-        return _flattened(check_points(self, x))
+        return _flattened(check_points(self, x, finite=True))
 
 
 # %%
@@ -344,40 +377,30 @@ for ax, name in zip(axes, ("torus", "klein"), strict=True):
     ax.set(title=name, aspect="equal", xlim=(-5, 15), ylim=(-5, 15), xlabel="x", ylabel="y")
 plt.show()
 
-
 # %% [markdown]
 # Gray points are drawn by `sample`. Arrows lead from strays, which `contains` denies, to where `project` puts them: by whole periods on the torus, and on the Klein bottle sometimes upside down.
 #
-# Last come two guards for the fields of a manifold, and a way to draw random numbers on the device where the generator lives, since a
+# Last comes a way to draw random numbers on the device where the generator lives, since a
 # generator can't serve another.
 
 # %%
 #| export
-#| fold Guards for fields
-def check_whole(**values: int) -> None:
-    "Raise ValueError unless each value is a whole number of 1 or more"
-    for name, value in values.items():
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise ValueError(f"{name} is {value!r}; give a whole number of 1 or more")
+#| fold Random numbers
+Dimension = Annotated[int, Within(1, 10**4)]  # of a space
 
 
-def check_positive(**values: float) -> None:
-    "Raise ValueError unless each value is a positive finite number"
-    for name, value in values.items():
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < math.inf:
-            raise ValueError(f"{name} is {value!r}; give a positive finite number")
-
-
+@checked
 def draw(
     sampler: Callable,  # such as torch.rand
-    n: int | tuple[int, ...],  # how many points; (s, n) draws s sets
-    coordinates: int,  # numbers of a point
+    n: Whole | tuple[Whole, ...],  # how many points; (s, n) draws s sets
+    coordinates: Count,  # numbers of a point
     generator: torch.Generator | None = None,  # source of randomness
-    dtype: torch.dtype | None = None,  # torch's default if not given
-    device: torch.device | str | None = None,
+    dtype: FloatType | None = None,  # torch's default if not given
+    device: Device | None = None,
 ) -> Tensor:  # random numbers (n, coordinates) or (s, n, coordinates)
     "Random numbers for `sample`, drawn where the generator lives and then moved to the device"
     shape = (*n, coordinates) if isinstance(n, (tuple, list)) else (n, coordinates)
+    check_memory(8 * math.prod(shape), n=n)
     x = sampler(shape, generator=generator, dtype=dtype, device=device if generator is None else generator.device)
     return x if device is None else x.to(device)
 
@@ -395,9 +418,10 @@ def draw(
 
 # %%
 #| export
+@checked
 def wrap(
-    delta: Tensor,  # differences of coordinates
-    period: float,  # length after which the coordinate comes back
+    delta: Annotated[Tensor, Shape(kind="float", finite=True, empty=True)],  # differences of coordinates
+    period: Positive,  # length after which the coordinate comes back
 ) -> Tensor:  # shortest signed differences, same shape
     "The short way round: a difference less the nearest multiple of the period"
     return torch.sub(delta, (delta * (1 / period)).round_(), alpha=period)
@@ -495,16 +519,13 @@ class _Flat(Manifold):
 
 # %%
 #| export
+@checked
 @dataclass(frozen=True)
 class Torus(_Flat):
     "The flat torus R^dim / (period·Z)^dim (appendix D)"
-    dim: int = 2  # number of coordinates
-    period: float = 10.0  # length after which each comes back
+    dim: Dimension = 2  # number of coordinates
+    period: Positive = 10.0  # length after which each comes back
     scale_field = "period"
-
-    def __post_init__(self):
-        check_whole(dim=self.dim)
-        check_positive(period=self.period)
 
     @property
     def coordinates(self):
@@ -517,14 +538,12 @@ class Torus(_Flat):
 
 # %%
 #| export
+@checked
 @dataclass(frozen=True)
 class Circle(_Flat):
     "The circle with arc length, which is a flat torus of one dimension (appendix D)"
-    radius: float = 5.0  # the coordinate runs from 0 to 2·pi·radius
+    radius: Positive = 5.0  # the coordinate runs from 0 to 2·pi·radius
     dim, coordinates, scale_field = 1, 1, "radius"
-
-    def __post_init__(self):
-        check_positive(radius=self.radius)
 
     @property
     def period(self):
@@ -644,14 +663,12 @@ def _turn_home(x: Tensor, period: float) -> Tensor:
 
 # %%
 #| export
+@checked
 @dataclass(frozen=True)
 class KleinBottle(_Flat):
     "The flat Klein bottle, the square with (x, y) ~ (x + period, period - y) and (x, y) ~ (x, y + period) (appendix D)"
-    period: float = 10.0  # side of the square
+    period: Positive = 10.0  # side of the square
     dim, coordinates, scale_field = 2, 2, "period"
-
-    def __post_init__(self):
-        check_positive(period=self.period)
 
     @property
     def diameter(self):
@@ -690,16 +707,13 @@ test_eq(klein.check(moved)[0], False)
 # %%
 #| export
 #| fold Euclidean space
+@checked
 @dataclass(frozen=True)
 class Euclidean(_Flat):
     "Euclidean space R^dim, with points drawn from the cube [0, side]^dim; for trained embeddings"
-    dim: int = 3  # number of coordinates
-    side: float = 10.0  # side of the cube that points are drawn from
+    dim: Dimension = 3  # number of coordinates
+    side: Positive = 10.0  # side of the cube that points are drawn from
     diameter, scale_field = math.inf, "side"
-
-    def __post_init__(self):
-        check_whole(dim=self.dim)
-        check_positive(side=self.side)
 
     @property
     def coordinates(self):
@@ -826,16 +840,13 @@ def _hammer(unit: Tensor) -> Tensor:
 
 # %%
 #| export
+@checked
 @dataclass(frozen=True)
 class Sphere(Manifold):
     "The round sphere in R^(dim + 1) with great-circle distance (appendix D)"
-    dim: int = 2  # 2 is the surface of a ball
-    radius: float = 5.0  # distance of each point from the origin
+    dim: Dimension = 2  # 2 is the surface of a ball
+    radius: Positive = 5.0  # distance of each point from the origin
     scale_field = "radius"
-
-    def __post_init__(self):
-        check_whole(dim=self.dim)
-        check_positive(radius=self.radius)
 
     @property
     def coordinates(self):
@@ -934,9 +945,10 @@ def register_manifold(
 # %%
 #| export
 #| fold Several spaces
+@checked
 def manifolds_of(
     specs: str | Manifold | Sequence[str | Manifold],  # one for all, or one for each; in one text with commas between them
-    count: int,  # how many are wanted
+    count: Count,  # how many are wanted
 ) -> list[Manifold]:  # as many
     "A space for each of several weights; ValueError unless there is one for all or one for each"
     if isinstance(specs, str):
@@ -971,12 +983,13 @@ plt.show()
 # %%
 #| export
 #| fold The picture's code
+@checked
 def plot_from_point(
     manifold: Manifold,  # circle, sphere, torus or Klein bottle
-    point: Tensor,  # one point (coordinates,)
+    point: Annotated[Tensor, Shape("coordinates", "float", finite=True)],  # one point (coordinates,)
     ax: "Axes",
-    function=None,  # of the distance, such as an inhibitor; the distance itself if not given
-    resolution: int = 121,  # points along each side
+    function: Callable | None = None,  # of the distance, such as an inhibitor; the distance itself if not given
+    resolution: Annotated[int, Within(2, 2000)] = 121,  # points along each side
 ):  # handle on the colours, for a colour bar
     "Colour each point of a manifold by its distance from one point, marked by a star"
     points = _grid(manifold, resolution)
@@ -1034,7 +1047,7 @@ plt.show()
 #
 # ## A manifold of your own: a checklist
 #
-# 1. A frozen dataclass that inherits from `Manifold`; its fields in `__post_init__` refuse impossible values.
+# 1. A frozen dataclass that inherits from `Manifold`; the types of its fields refuse impossible values.
 # 2. `dim`, `coordinates`, `diameter`, and `scale_field`, the name of the field that is a length.
 # 3. `sample`: uniform, drawn from the given generator only, in the given dtype, and for a tuple `(s, n)` too.
 # 4. `pairwise(x, y)`: (..., n, coordinates) and (..., m, coordinates) to (..., n, m). 0 for equal points, symmetric,

@@ -44,6 +44,8 @@ from functools import cache
 from weakref import WeakSet
 
 import numpy as np
+from typing import Annotated, Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_module_registration_hook, register_module_parameter_registration_hook
@@ -51,7 +53,7 @@ from torch.optim.optimizer import register_optimizer_step_post_hook
 from torch.optim.swa_utils import AveragedModel
 from torch.utils.hooks import unserializable_hook
 
-from modreg.geometry.specs import nearest
+from modreg.geometry.arguments import Shape, Whole, checked, nearest
 from modreg.layers.sparse import use_dense_products
 from modreg.sparsity.weights import slots
 
@@ -136,7 +138,8 @@ PIECE = 2**18  # weights that fit a processor's cache
 INTEGERS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}  # by bytes
 
 
-def bits(values: Tensor) -> Tensor:
+@checked
+def bits(values: Annotated[Tensor, Shape(kind="any", empty=True)]) -> Tensor:
     "The bits of floats, as integers in the same memory"
     return values.view(INTEGERS[values.element_size()])
 
@@ -147,10 +150,11 @@ def _pieces(*tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
     return zip(*(t.view(-1).split(PIECE) if flat else [t] for t in tensors), strict=True)
 
 
+@checked
 @torch.no_grad()
 def mask_(
-    values: Tensor,  # a weight, its gradient or a moment; changed in place
-    mask: Tensor,  # True where a value stays; same shape
+    values: Annotated[Tensor, Shape("...", "any", empty=True)],  # a weight, its gradient or a moment; changed in place
+    mask: Annotated[Tensor, Shape("...", "any", empty=True)],  # True where a value stays; same shape
 ) -> None:
     "Set values outside of a mask to exactly zero, even those that are not finite"
     for integers, stays in _pieces(bits(values), mask):
@@ -169,9 +173,10 @@ for dtype in (torch.float64, torch.float32, torch.bfloat16, torch.float16, torch
 
 # %%
 #| export
+@checked
 def check_names(
     names: Iterable[str],
-    weights: dict[str, Tensor],  # by name
+    weights: dict[str, Annotated[Tensor, Shape("...", "any", empty=True)]],  # by name
     what: str,  # is given under these names
 ) -> None:
     "ValueError if one of the names is that of no weight; it says which comes nearest"
@@ -182,9 +187,10 @@ def check_names(
 
 # %%
 #| export
+@checked
 def as_masks(
-    masks: dict[str, Tensor],  # by name; True or 1 where a weight stays, False or 0 where it is pruned
-    weights: dict[str, Tensor],  # by name
+    masks: dict[str, Any],  # by name; True or 1 where a weight stays, False or 0 where it is pruned
+    weights: dict[str, Annotated[Tensor, Shape("...", "any", empty=True)]],  # by name
 ) -> dict[str, Tensor]:  # of bool
     "Masks of these weights; ValueError if a name is unknown, a shape is another, or a value is neither 0 nor 1"
     check_names(masks, weights, "a mask is given")
@@ -205,9 +211,10 @@ def as_masks(
 
 # %%
 #| export
+@checked
 def masked(
-    gradient: Tensor,
-    mask: Tensor,  # True where a value stays; same shape
+    gradient: Annotated[Tensor, Shape("...", "any", empty=True)],
+    mask: Annotated[Tensor, Shape("...", "bool", empty=True)],  # True where a value stays; same shape
 ) -> Tensor:
     "A copy with zeros outside of the mask, also of a sparse gradient, and of one that is differentiated again"
     if gradient.is_sparse:
@@ -217,6 +224,7 @@ def masked(
     return torch.where(mask, gradient, torch.zeros((), dtype=gradient.dtype, device=gradient.device))
 
 
+@checked
 def mask_gradient_(weight: nn.Parameter, mask: Tensor) -> None:
     "Take from a weight's gradient what lies outside of a mask, in place where that is possible"
     if weight.grad is None:
@@ -244,6 +252,7 @@ def mask_gradient_(weight: nn.Parameter, mask: Tensor) -> None:
 
 # %%
 #| export
+@checked
 class MaskedModule:
     "The weights of one module within their masks"
 
@@ -291,7 +300,7 @@ class MaskedModule:
         for name, weight in self.weights.items():
             self.keep(name, weight)
 
-    def keep(self, name: str, values: Tensor) -> None:
+    def keep(self, name: str, values: Annotated[Tensor, Shape("...", "any", empty=True)]) -> None:
         "Mask a weight's values, and note how it looks afterwards"
         now = _stamp(self.weights[name])
         self.written |= self.stamps.get(name, now) != now
@@ -324,6 +333,7 @@ def _probe(mask: Tensor) -> Tensor:
 
 # %%
 #| export
+@checked
 class PrunedModule(MaskedModule):
     "Masks that change in the course of training"
 
@@ -389,6 +399,7 @@ def _is_accumulated(weight: Tensor) -> bool:
 
 # %%
 #| export
+@checked
 def watch_gradient(guard: "Guard", name: str) -> list:
     "Two hooks on a weight: for gradients that are handed out, and for those that are accumulated"
     weight, this = guard.weights[name], weakref.ref(guard)
@@ -415,6 +426,7 @@ def watch_gradient(guard: "Guard", name: str) -> list:
 
 # %%
 #| export
+@checked
 def mask_before_forward(
     guard: "Guard",
     name: str,
@@ -436,6 +448,7 @@ def _is_traced() -> bool:
     return torch.compiler.is_compiling() or torch.jit.is_tracing()
 
 
+@checked
 def give_back(
     guard: "Guard",
     called: nn.Module,  # whose forward pass is over
@@ -471,6 +484,7 @@ def _watch_optimizers() -> None:
 
 # %%
 #| export
+@checked
 def copy_guard(guard: "Guard", memo: dict) -> "Guard":
     "What copy.deepcopy makes of a guard: one that stands at the copied module, and knows where it comes from"
     memo[id(guard)] = copied = object.__new__(type(guard))
@@ -483,6 +497,7 @@ def copy_guard(guard: "Guard", memo: dict) -> "Guard":
 
 # %%
 #| export
+@checked
 class Guard(PrunedModule):
     "Keeps the weights of one module within their masks, whoever writes to them"
 
@@ -541,6 +556,7 @@ class Guard(PrunedModule):
 
 # %%
 #| export
+@checked
 def tell_copies(
     guard: PrunedModule,
     masks: dict[str, Tensor],  # by attribute
@@ -557,12 +573,14 @@ def tell_copies(
 
 # %%
 #| export
+@checked
 def guards_of(model: nn.Module) -> list[Guard]:
     "All guards at modules of a model, whoever placed them there"
     hooks = [hook for module in model.modules() for hook in module._state_dict_pre_hooks.values()]
     return [guard for hook in hooks if isinstance(guard := getattr(hook, "__self__", None), Guard)]
 
 
+@checked
 def follow(
     average: nn.Module,  # a copy of a model
 ) -> None:
@@ -607,6 +625,7 @@ register_module_parameter_registration_hook(_replaced)
 
 # %%
 #| export
+@checked
 def check_maskable(weights: dict[str, nn.Parameter]) -> dict[str, nn.Parameter]:
     "The weights; ValueError if one is of a kind that cannot be masked"
     for name, weight in weights.items():
@@ -677,6 +696,7 @@ class _ByName:
 
 # %%
 #| export
+@checked
 class Masks(_ByName):
     "Masks of a model's weights that hold, whatever the loop does"
 
@@ -855,10 +875,11 @@ def _smallest(parts: list[np.ndarray], zeros: int, first: np.ndarray | None, pru
 
 # %%
 #| export
+@checked
 def smallest(
-    values: Sequence[Tensor],  # (S, n₁), (S, n₂), …, which stand side by side: n = n₁ + n₂ + …
-    zeros: int | Sequence[int],  # how many of each row
-    first: Tensor | None = None,  # True at what goes before all others (S, n)
+    values: Sequence[Annotated[Tensor, Shape("S ...", "any", empty=True)]],  # (S, n₁), (S, n₂), …, which stand side by side: n = n₁ + n₂ + …
+    zeros: Whole | Sequence[Whole],  # how many of each row
+    first: Annotated[Tensor, Shape("S n", "bool")] | None = None,  # True at what goes before all others (S, n)
 ) -> Tensor:  # True at exactly `zeros` places of each row (S, n)
     "The `zeros` smallest magnitudes of each row, of equal ones those that come first; a weight that diverged is not small"
     values = [v.detach().abs() if v.is_complex() else v.detach().float() if v.element_size() == 1 else v.detach() for v in values]

@@ -31,11 +31,12 @@
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
+from modreg.geometry.arguments import Count, Device, Shape, Within, checked
 from modreg.layers.recurrent import RNN, Generators, Linear, near_identity_
 from modreg.lab.settings import Config, setting
 from modreg.lab.training import Task
@@ -152,11 +153,12 @@ def _avoid(position: Tensor, heading: Tensor) -> tuple[Tensor, Tensor]:
 
 # %%
 #| export
+@checked
 def paths(
-    n: int,  # number of paths
-    steps: int,  # steps of each path T
+    n: Count,  # number of paths
+    steps: Annotated[int, Within(1, 10**6)],  # steps of each path T
     generator: torch.Generator | None = None,
-    device: str = "cpu",  # where the rats run
+    device: Device = "cpu",  # where the rats run
 ) -> Tensor:  # positions (T + 1, n, 2) in m, the box's centre at 0
     "Random walks like a rat's in a box, from uniform starts"
     start, first, speed = (torch.rand(shape, generator=generator).to(device) for shape in ((n, 2), (n,), (steps, n)))
@@ -221,12 +223,13 @@ SIGMA = 0.12  # width of a place cell, m
 PIECE = 2**18  # activities that fit a processor's cache
 
 
+@checked
 class PlaceCells(nn.Module):
     "Place cells at fixed spots, drawn uniformly in the box for each seed"
 
     def __init__(
         self,
-        cells: int,  # number of cells P
+        cells: Annotated[int, Within(3, 10**6)],  # number of cells P
         generators: list[torch.Generator],  # a random stream for each seed
     ):
         super().__init__()
@@ -235,7 +238,7 @@ class PlaceCells(nn.Module):
 
     def forward(
         self,
-        position: Tensor,  # (S, ..., 2) in m
+        position: Annotated[Tensor, Shape("S ... 2", "float")],  # (S, ..., 2) in m
     ) -> Tensor:  # activity (S, ..., P), at least 0, with sum 1
         flat, centres = position.flatten(1, -2), self.centres / (2 * SIGMA**2)
         activity = flat.new_empty(*flat.shape[:2], self.centres.shape[1])
@@ -250,7 +253,7 @@ class PlaceCells(nn.Module):
 
     def decode(
         self,
-        scores: Tensor,  # (S, ..., P); activity, or anything that grows with it
+        scores: Annotated[Tensor, Shape("S ... P", "float")],  # (S, ..., P); activity, or anything that grows with it
     ) -> Tensor:  # positions (S, ..., 2) in m
         "Mean of the centres of the 3 most active cells; NaN where a score is not finite"
         flat = scores.flatten(1, -2)
@@ -283,9 +286,10 @@ test_close(activity.sum(), 1, eps=1e-5)
 
 # %%
 #| export
+@checked
 def position_error(
-    decoded: Tensor,  # (S, ..., 2) in m
-    position: Tensor,  # (S, ..., 2) in m
+    decoded: Annotated[Tensor, Shape("S ... 2", "float")],  # (S, ..., 2) in m
+    position: Annotated[Tensor, Shape("S ... 2", "float", finite=True)],  # (S, ..., 2) in m
 ) -> Tensor:  # mean distance (S,) in cm
     "Position error of each seed"
     return 100 * (decoded - position).norm(dim=-1).flatten(1).mean(1)
@@ -310,6 +314,24 @@ print(f"decoding true activity of {cells.centres.shape[1]} cells: {best:.1f} cm;
 # Two initializations are named, because results hang on them. `paper` is torch's default. `identity` starts the recurrent matrix at the identity plus a
 # tenth of the default, near what Le, Jaitly and Hinton advise for ReLU networks, so that a state outlasts its step.
 #
+# The whole, as in the paper's figures 2 and 4: the place cells' activity at the start becomes the first hidden state, each step's displacement moves it on, and after each step the place cells' scores are read off it. Only the recurrent matrix feels the penalty.
+
+# %%
+#| code-fold: true
+fig, ax = plt.subplots(figsize=(7.5, 2.9), layout="constrained")
+boxes = {"place cells\nat the start, P": (0, 0), "hidden state\nN neurons": (2.6, 0), "scores of the\nplace cells, P": (5.2, 0), "displacement\nof a step, 2": (2.6, -1.25), "position,\nthe 3 best cells": (7.4, 0)}
+for words, (x, y) in boxes.items():
+    ax.text(x, y, words, ha="center", va="center", bbox=dict(boxstyle="round,pad=0.4", facecolor="none", edgecolor="C0"))
+for begin, end, words, at in (((0.75, 0), (1.85, 0), "encoder\nN × P", (1.3, 0.3)), ((3.3, 0), (4.4, 0), "decoder\nP × N", (3.85, 0.3)), ((2.6, -0.9), (2.6, -0.35), "inputs, N × 2", (3.3, -0.62)), ((6.0, 0), (6.65, 0), "", (0, 0))):
+    ax.annotate("", end, begin, arrowprops=dict(arrowstyle="->", color="0.4"))
+    ax.text(*at, words, ha="center", va="center", fontsize=8)
+ax.annotate("", (2.95, 0.35), (2.25, 0.35), arrowprops=dict(arrowstyle="->", color="C1", connectionstyle="arc3,rad=-1.4"))
+ax.text(2.6, 1.05, "recurrent, N × N: penalized", ha="center", color="C1", fontsize=8)
+ax.set(xlim=(-0.8, 8.2), ylim=(-1.6, 1.3))
+ax.set_axis_off()
+plt.show()
+
+# %% [markdown]
 # Activity and displacement are small numbers: one is about $1/P$, the other some centimetres in metres. `raw` hands them over as they are, as the
 # paper does. `standardized` measures activity in units of $1/P$ and displacement in units of its root mean square. One could enlarge
 # the weights that read them instead, and a dense network would train as well; but global magnitude pruning compares weights
@@ -320,6 +342,7 @@ print(f"decoding true activity of {cells.centres.shape[1]} cells: {best:.1f} cm;
 STEP = math.sqrt(2) * SPEED * DT  # root mean square of the displacement in a step away from walls, m
 
 
+@checked
 class PathIntegrator(nn.Module):
     "Encoder, recurrent layer and decoder of the paper's figure 4, for several seeds at once"
 
@@ -339,13 +362,13 @@ class PathIntegrator(nn.Module):
 
     def states(
         self,
-        start: Tensor,  # place-cell activity at the start (S, batch, P)
-        velocity: Tensor,  # displacement at each step (S, T, batch, 2) in m
+        start: Annotated[Tensor, Shape("S batch P", "float")],  # place-cell activity at the start (S, batch, P)
+        velocity: Annotated[Tensor, Shape("S T batch 2", "float")],  # displacement at each step (S, T, batch, 2) in m
     ) -> Tensor:  # hidden states after each step (S, T, batch, N)
         activity_scale, velocity_scale = self.scales
         return self.rnn(velocity_scale * velocity, self.encoder(activity_scale * start)[:, None])[0]
 
-    def forward(self, start: Tensor, velocity: Tensor) -> Tensor:
+    def forward(self, start: Annotated[Tensor, Shape("S batch P", "float")], velocity: Annotated[Tensor, Shape("S T batch 2", "float")]) -> Tensor:
         "Scores of the place cells after each step (S, T, batch, P)"
         return self.decoder(self.states(start, velocity))
 
@@ -357,6 +380,7 @@ class PathIntegrator(nn.Module):
 
 # %%
 #| export
+@checked
 class Navigation(Task):
     "Path integration with place cells (section 4.1 and appendix A.1)"
 
@@ -383,7 +407,7 @@ class Navigation(Task):
             block = torch.stack([paths(n * c.batch, c.steps, g, c.device) for g in generators])
             yield from block.unflatten(2, (n, c.batch)).unbind(2)
 
-    def loss(self, model: PathIntegrator, positions: Tensor) -> Tensor:
+    def loss(self, model: PathIntegrator, positions: Annotated[Tensor, Shape("S T batch 2", "float")]) -> Tensor:
         "Cross entropy (S,) in nats, for positions (S, T + 1, batch, 2) in m"
         activity = self.cells(positions)
         scores = model(activity[:, 0], positions.diff(dim=1))
@@ -441,11 +465,12 @@ fig.savefig(folder / "learning.png", dpi=150)
 
 # %%
 #| export
+@checked
 @torch.no_grad()
 def plot_paths(
     task: Navigation,
     model: PathIntegrator,
-    axes,  # matplotlib axes, one path each
+    axes: Any,  # one path each
 ) -> None:
     "True and decoded paths of the first seed"
     walk = task.test_paths()

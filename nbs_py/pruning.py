@@ -29,13 +29,13 @@
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable
-from numbers import Real
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from modreg.geometry.arguments import Count, OneOf, Shape, Share, Whole, Within, checked
 from modreg.sparsity.masks import GUARDS, Masks, as_masks, check_names, guards_of, mask_, smallest
 from modreg.sparsity.weights import find_weights, permuted, slots, weight_matrices
 
@@ -88,6 +88,7 @@ plt.show()
 
 # %%
 #| export
+Sparse = Annotated[float, Within(0, below=1)]  # share of zeros: 0.9 is 90 %
 SCHEDULES = {  # share of the target after a share of the epochs
     "linear": lambda x: x,
     "cubic": lambda x: 1 - (1 - x) ** 3,
@@ -97,37 +98,31 @@ SCHEDULES = {  # share of the target after a share of the epochs
 
 # %%
 #| export
+@checked
 def progress(
-    epoch: int,  # 0-based
-    epochs: int,  # number of epochs
-    schedule: str = "linear",  # "linear" (section 4), "cubic" or "one_shot"
-    heal: int = 0,  # epochs at the end that follow the last cut
+    epoch: Annotated[float, Within(0)],  # 0-based
+    epochs: Count,  # number of epochs
+    schedule: Annotated[str, OneOf(SCHEDULES)] = "linear",  # "linear" (section 4), "cubic" or "one_shot"
+    heal: Whole = 0,  # epochs at the end that follow the last cut
 ) -> float:  # in [0, 1]
     "Share of the target that is reached in an epoch: 0 in the first, 1 `heal` epochs before the last and ever after; ValueError if an argument makes no sense"
-    if not isinstance(epochs, int) or epochs < 1:
-        raise ValueError(f"epochs={epochs!r}; it is a whole number of epochs, at least 1")
-    if not isinstance(heal, int) or not 0 <= heal < epochs:
+    if heal >= epochs:
         raise ValueError(f"heal={heal!r}; it is a whole number of epochs, at least 0 and less than epochs={epochs}")
-    if schedule not in SCHEDULES:
-        raise ValueError(f"schedule={schedule!r}; it is one of {', '.join(map(repr, SCHEDULES))}")
-    if not isinstance(epoch, Real) or not epoch >= 0:
-        raise ValueError(f"epoch={epoch!r}; epochs are counted from 0")
     last = epochs - 1 - heal
     return SCHEDULES[schedule](min(1.0, epoch / last) if last else 1.0)
 
 
 # %%
 #| export
+@checked
 def scheduled_sparsity(
-    epoch: int,  # 0-based
-    target: float,  # sparsity in the last epoch
-    epochs: int,  # number of epochs
-    schedule: str = "linear",  # as in `progress`
-    heal: int = 0,  # epochs at the end that follow the last cut
+    epoch: Annotated[float, Within(0)],  # 0-based
+    target: Sparse,  # sparsity in the last epoch
+    epochs: Count,  # number of epochs
+    schedule: Annotated[str, OneOf(SCHEDULES)] = "linear",  # as in `progress`
+    heal: Whole = 0,  # epochs at the end that follow the last cut
 ) -> float:  # share of weights to be zero during `epoch`
     "Sparsity of an epoch, from 0 to `target`; ValueError if an argument makes no sense"
-    if not isinstance(target, Real) or not 0 <= target < 1:
-        raise ValueError(f"target={target!r}; it is a share of zeros, at least 0 and less than 1 (0.9 is 90 %)")
     return target * progress(epoch, epochs, schedule, heal)
 
 
@@ -154,9 +149,10 @@ test_close(scheduled_sparsity(1, 0.9, 31), 0.03)
 
 # %%
 #| export
+@checked
 def erk_shares(
-    weights: dict[str, Tensor],  # by name, (rows, columns, ...) each
-    target: float,  # share of zeros of all of them together
+    weights: dict[str, Annotated[Tensor, Shape("rows columns ...")]],  # by name, (rows, columns, ...) each
+    target: Sparse,  # share of zeros of all of them together
 ) -> dict[str, float]:  # share of zeros of each
     "Erdős–Rényi-kernel shares: the density of a matrix is proportional to the sum of its sides over their product, at most 1 (Evci et al., 2020)"
     sizes = {name: w.numel() for name, w in weights.items()}
@@ -191,6 +187,7 @@ test_eq(erk["100 × 4"], 0)  # it would be more than dense, so the others give w
 SHARES = ("global", "layer", "erk")
 
 
+@checked
 def check_blocks(blocks: dict[str, Tensor], weights: dict[str, Tensor]) -> dict[str, Tensor]:
     "Blocks of neurons for some weights; ValueError if they are not groups of a weight's own neurons"
     check_names(blocks, weights, "blocks are given")
@@ -203,11 +200,12 @@ def check_blocks(blocks: dict[str, Tensor], weights: dict[str, Tensor]) -> dict[
 
 # %%
 #| export
+@checked
 def shares_by_threshold(
-    shares: str | dict[str, float],  # "global", "layer", "erk", or by name
+    shares: str | dict[str, Share],  # "global", "layer", "erk", or by name
     weights: dict[str, Tensor],  # by name
-    target: float,  # share of zeros of all of them together
-    replicas: int | None = None,  # S if dimension 0 is that of replicas
+    target: Sparse,  # share of zeros of all of them together
+    replicas: Count | None = None,  # S if dimension 0 is that of replicas
 ) -> dict[tuple[str, ...], float]:  # by the names of the matrices that have a threshold in common
     "Share of zeros in the end; ValueError if `shares` are not those of these weights"
     weights = {name: w[0] if replicas else w for name, w in weights.items()}
@@ -219,8 +217,6 @@ def shares_by_threshold(
         shares = dict.fromkeys(weights, target) if shares == "layer" else erk_shares(weights, target)
     if shares.keys() != weights.keys():
         raise ValueError(f"shares are given for {', '.join(shares)}; the weights are {', '.join(weights)}")
-    if not all(isinstance(share, Real) and 0 <= share <= 1 for share in shares.values()):
-        raise ValueError(f"shares={shares!r}; each is a share of zeros, from 0 to 1")
     return {(name,): float(share) for name, share in shares.items()}
 
 
@@ -235,21 +231,24 @@ def shares_by_threshold(
 
 # %%
 #| export
-def rows(values: Iterable[Tensor], replicas: int | None) -> list[Tensor]:
+@checked
+def rows(values: Iterable[Tensor], replicas: Count | None) -> list[Tensor]:
     "Tensors as matrices with a row for each replica"
     return [value.reshape(replicas or 1, -1) for value in values]
 
 
-def share_of_zeros(weights: Iterable[Tensor], replicas: int | None) -> Tensor:
+@checked
+def share_of_zeros(weights: Iterable[Tensor], replicas: Count | None) -> Tensor:
     "Share of values that are exactly zero, () or (S,)"
     parts = rows((w.detach() for w in weights), replicas)
     share = sum((part == 0).sum(1) for part in parts) / sum(part.shape[1] for part in parts)
     return share if replicas else share[0]
 
 
+@checked
 def sparsity(
     model: nn.Module,
-    replicas: int | None = None,  # number of replicas S if dimension 0 of each parameter is theirs
+    replicas: Count | None = None,  # number of replicas S if dimension 0 of each parameter is theirs
     parameters: Iterable[str] | None = None,  # names to restrict to
 ) -> Tensor:  # share of weights that are exactly zero, () or (S,)
     "Sparsity of the weight matrices of any model, as they are in effect; ValueError if there are none, or not those that were named"
@@ -334,10 +333,11 @@ def _parts(values: Tensor, like: Collection[Tensor]) -> list[Tensor]:
     return [part.reshape(t.shape) for part, t in zip(parts, like, strict=True)]
 
 
+@checked
 def cut(
     sparsifier: "Sparsifier",
     sizes: dict[str, Tensor],  # by name, shaped like the weights; of these the smallest magnitudes go
-    epoch: int,  # 0-based
+    epoch: Whole,  # 0-based
 ) -> dict[str, Tensor]:  # by name; those that need no cut are left out
     "Masks with as many zeros as the shares want in an epoch: what is pruned stays so, and the smallest go with it"
     done, replicas, after = progress(epoch, sparsifier.epochs, sparsifier.schedule, sparsifier.heal), sparsifier.replicas, {}
@@ -364,22 +364,22 @@ def cut(
 
 # %%
 #| export
+@checked
 class Sparsifier(_Masked, ABC):
     "Decides which weights are there: masks before the first step, and from each epoch on"
-
     name: ClassVar[str]
     needs_gradient: ClassVar[bool] = False  # True: `gradients` holds what the last backward pass gave to all weights, pruned ones too
 
     def __init__(
         self,
         model: nn.Module,  # on the device where it will be trained
-        target: float = 0.9,  # share of weights that is zero in the end, in [0, 1)
-        epochs: int = 30,  # epochs until then
-        schedule: str = "linear",  # "linear", "cubic" or "one_shot"
+        target: Sparse = 0.9,  # share of weights that is zero in the end, in [0, 1)
+        epochs: Count = 30,  # epochs until then
+        schedule: Annotated[str, OneOf(SCHEDULES)] = "linear",  # "linear", "cubic" or "one_shot"
         *,
         shares: str | dict[str, float] = "global",  # "global", "layer", "erk", or each matrix' share of zeros in the end
-        heal: int = 0,  # epochs at the end that follow the last cut
-        replicas: int | None = None,  # S if dimension 0 of each parameter is that of replicas; each is pruned on its own
+        heal: Whole = 0,  # epochs at the end that follow the last cut
+        replicas: Count | None = None,  # S if dimension 0 of each parameter is that of replicas; each is pruned on its own
         parameters: Iterable[str] | None = None,  # names of the weight matrices to prune; all if None
         blocks: dict[str, Tensor] | None = None,  # by name of a square weight: the block of each neuron (N,) or (S, N)
         prices: dict[str, Tensor] | None = None,  # coefficients of a penalty, by name, shaped like the weight
@@ -403,18 +403,18 @@ class Sparsifier(_Masked, ABC):
         return shares_by_threshold(self.shares, self.weights, self.target, self.replicas)
 
     @abstractmethod
-    def update(self, epoch: int) -> dict[str, Tensor] | None:
+    def update(self, epoch: Whole) -> dict[str, Tensor] | None:
         "Hook: masks from this epoch on, by name; None leaves them as they are"
 
     @torch.no_grad()
-    def step(self, epoch: int, optimizer: torch.optim.Optimizer | None = None) -> None:
+    def step(self, epoch: Whole, optimizer: torch.optim.Optimizer | None = None) -> None:
         "The masks of an epoch, counted from 0, before it; the optimizer forgets what it knows of weights that go"
         self.held.set(self.update(epoch) or {})
         if optimizer is not None:
             self.mask_optimizer_(optimizer)
 
     @classmethod
-    def from_masks(cls, model: nn.Module, masks: dict[str, Tensor], replicas: int | None = None) -> "Sparsifier":
+    def from_masks(cls, model: nn.Module, masks: dict[str, Tensor], replicas: Count | None = None) -> "Sparsifier":
         "A sparsifier that keeps to given masks (True where a weight stays) and changes nothing any more"
         _warn_of_others(model, masks)
         return FixedMasks(model, 0.0, replicas=replicas, parameters=masks, allowed=masks)
@@ -422,12 +422,13 @@ class Sparsifier(_Masked, ABC):
 
 # %%
 #| export
+@checked
 class FixedMasks(Sparsifier):
     "Masks that stay as they are"
 
     name = "fixed"
 
-    def update(self, epoch: int) -> None:
+    def update(self, epoch: Whole) -> None:
         "Nothing changes"
 
 
@@ -450,9 +451,10 @@ def _warn_of_others(model: nn.Module, masks: dict[str, Tensor]) -> None:
 
 # %%
 #| export
+@checked
 def block_magnitudes(
-    weight: Tensor,  # (..., N, N)
-    groups: Tensor,  # the block of each neuron (..., N)
+    weight: Annotated[Tensor, Shape("... N N", "float")],  # (..., N, N)
+    groups: Annotated[Tensor, Shape("... N", "int", least=0, most=10**6)],  # the block of each neuron (..., N)
 ) -> Tensor:  # (..., N, N)
     "Root mean square of the block in which each weight lies"
     w, g = weight.reshape(-1, *weight.shape[-2:]), groups.to(weight.device).reshape(-1, groups.shape[-1])
@@ -467,12 +469,13 @@ def block_magnitudes(
 
 # %%
 #| export
+@checked
 class MagnitudePruner(Sparsifier):
     "Magnitude pruning on a schedule: the smallest weights become, and stay, exactly zero (section 4)"
 
     name = "magnitude"
 
-    def update(self, epoch: int) -> dict[str, Tensor] | None:
+    def update(self, epoch: Whole) -> dict[str, Tensor] | None:
         "Masks without the smallest weights, or blocks"
         sizes = {name: block_magnitudes(w, self.blocks[name]) if name in self.blocks else w for name, w in self.weights.items()}
         return cut(self, sizes, epoch)
@@ -622,11 +625,12 @@ def _check_copied(original: dict[str, Tensor], weights: dict[str, Tensor]) -> No
 
 # %%
 #| export
+@checked
 @torch.no_grad()
 def scale_to_left_(
     weight: Tensor,  # (rows, columns, …), or (S, rows, columns, …); changed in place
     mask: Tensor,  # True where a weight stays; same shape
-    replicas: int | None = None,  # S if dimension 0 is that of replicas
+    replicas: Count | None = None,  # S if dimension 0 is that of replicas
 ) -> None:
     "Multiply each row's weights by the root of its columns over the weights that it has left; a row with none left stays as it is"
     left = mask.flatten(1 if replicas is None else 2).sum(-1)
@@ -647,12 +651,13 @@ test_close(sums[mask.any(1)].std().item(), 10, eps=0.5)  # as of 100 normal numb
 
 # %%
 #| export
+@checked
 def shuffle_mask(
     mask: Tensor,  # (rows, columns, …), or (S, rows, columns, …)
     generator: torch.Generator | None = None,
     *,
     by_row: bool = False,  # within each row, which keeps the fan-in of every neuron
-    replicas: int | None = None,  # S if dimension 0 is that of replicas
+    replicas: Count | None = None,  # S if dimension 0 is that of replicas
 ) -> Tensor:  # same shape
     "As many weights in random places of each matrix, or of each of its rows"
     lead = (replicas or 1) * (1 if not by_row else mask.shape[0] if replicas is None else mask.shape[1])
@@ -674,22 +679,21 @@ def _hold(model: nn.Module, weights: dict[str, Tensor], masks: dict[str, Tensor]
 SCALES = ("dense", "left")
 
 
+@checked
 @torch.no_grad()
 def reinitialize(
     model: nn.Module,
     masks: dict[str, Tensor],  # True where a weight stays, by name
-    mode: str = "redraw",  # "redraw", "original", "shuffled" or "shuffled_rows"
+    mode: Annotated[str, OneOf(REINITIALIZE)] = "redraw",  # "redraw", "original", "shuffled" or "shuffled_rows"
     *,
-    scale: str = "dense",  # size of the new values: as they are drawn, or times √(columns ÷ weights left) in each row ("left")
+    scale: Annotated[str, OneOf(SCALES)] = "dense",  # size of the new values: as they are drawn, or times √(columns ÷ weights left) in each row ("left")
     init: Callable[[nn.Module], None] | None = None,  # draws all weights; None calls each module's reset_parameters
     original: dict[str, Tensor] | None = None,  # initial state dict, for "original"
     generator: torch.Generator | None = None,  # for shuffling
-    replicas: int | None = None,  # S if dimension 0 is that of replicas; each mask is shuffled within its replica
+    replicas: Count | None = None,  # S if dimension 0 is that of replicas; each mask is shuffled within its replica
 ) -> dict[str, Tensor]:  # the masks in force, also of a pruner that holds the model
     "Give the weights new values under the same masks (section 4); ValueError if that would leave a weight as it was trained"
     _check_mode(mode, original)
-    if scale not in SCALES:
-        raise ValueError(f"scale={scale!r}; it is one of {', '.join(map(repr, SCALES))}")
     weights = weight_matrices(model, replicas, masks) if masks else {}
     masks = {name: mask.to(weights[name].device) for name, mask in as_masks(masks, weights).items()}
     if mode == "original":

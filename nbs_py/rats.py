@@ -29,21 +29,26 @@
 #| export
 import math
 import os
+import typing
 import zipfile
 import zlib
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from modreg.geometry.arguments import Count, OneOf, Shape, Within, checked
 from modreg.lab import experiments
 from modreg.lab.runs import Run
 from modreg.lab.settings import setting
 from modreg.tasks import navigation
 from modreg.tasks.navigation import Navigation, NavigationConfig, PathIntegrator, paths
+
+if typing.TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 # %%
 #| hide
@@ -150,6 +155,7 @@ from modreg.tasks.navigation import BOX, DT
 RATS = {"sargolini": (1.0, 1.0), "tanni": (3.5, 2.5)}  # recordings, and the sides of their boxes in m
 
 
+@checked
 @dataclass(frozen=True)
 class Recording:
     "Where a rat was, and when; ValueError if that is no recording of a rat in such a box"
@@ -170,11 +176,13 @@ class Recording:
 
 # %%
 #| export
+@checked
 def first_bad(bad: np.ndarray) -> int | None:
     "Index of the first True, or None"
     return int(bad.argmax()) if bad.any() else None
 
 
+@checked
 def check_numbers(rat: "Recording") -> None:
     "ValueError unless times (n,) grow and positions (n, 2) are finite"
     wanted = "it must hold growing times t (n,) in s and finite positions pos (n, 2) in m"
@@ -193,6 +201,7 @@ def check_numbers(rat: "Recording") -> None:
 
 # %%
 #| export
+@checked
 def check_movement(rat: "Recording") -> None:
     "ValueError if a clock, a unit or a rat is implausible"
     frame = float(np.median(np.diff(rat.time)))
@@ -210,13 +219,12 @@ def check_movement(rat: "Recording") -> None:
 
 # %%
 #| export
+@checked
 def load_recording(
-    name: str,  # "sargolini" or "tanni"
+    name: Annotated[str, OneOf(RATS)],  # "sargolini" or "tanni"
     folder: str | Path | None = None,  # holds `rat-trajectories`; the environment variable MODREG_DATA if not given
 ) -> Recording:
     "A recorded rat; FileNotFoundError says where it was looked for, ValueError which rats there are"
-    if name not in RATS:
-        raise ValueError(f"no rat is called {name!r}; there are {', '.join(RATS)}")
     folder = folder or os.environ.get("MODREG_DATA")
     if not folder:
         raise FileNotFoundError("the recorded paths are not part of this package: set the environment variable MODREG_DATA to the folder that holds "
@@ -240,7 +248,8 @@ def load_recording(
 
 # %%
 #| export
-def generated_recording(name: str) -> Recording:
+@checked
+def generated_recording(name: Annotated[str, OneOf(RATS)]) -> Recording:
     "A made-up recording in the box of a recorded rat: a simulated rat, slowed down eight times, with frames missing"
     walk = paths(1, 4000, torch.Generator().manual_seed(len(name)))[:, 0].double().numpy()
     seen = np.arange(len(walk)) % 400 < 390
@@ -304,9 +313,11 @@ plt.show()
 
 # %%
 #| export
+MAPPINGS = ("centre", "stretch")
 FASTEST = 1.2  # between two frames nothing that is faster is taken for a rat, m/s
 
 
+@checked
 def segments(
     rat: Recording,
 ) -> list[tuple[np.ndarray, np.ndarray]]:  # times (n,) in s and positions (n, 2) in m of each
@@ -340,16 +351,15 @@ for name, rat in recordings.items():
 
 # %%
 #| export
+@checked
 def real_paths(
     rat: Recording,
-    steps: int,  # steps of each path T
-    pace: int = 1,  # how many times as fast the film is played
-    mapping: str = "centre",  # "centre" or "stretch"
-    count: int = 1000,  # greatest number of paths
+    steps: Annotated[int, Within(1, 10**6)],  # steps of each path T
+    pace: Annotated[int, Within(1, 10**4)] = 1,  # how many times as fast the film is played
+    mapping: Annotated[str, OneOf(MAPPINGS)] = "centre",  # "centre" or "stretch"
+    count: Count = 1000,  # greatest number of paths
 ) -> Tensor:  # positions (T + 1, n, 2) in m, the box's centre at 0; n is at most `count`
     "Paths of a real rat at the network's time step, in the network's box; each lies within one segment, and no two share a step"
-    if mapping not in ("centre", "stretch"):
-        raise ValueError(f"mapping={mapping!r}; it is 'centre' or 'stretch'")
     factor, walks = navigation.BOX / max(rat.sides) if mapping == "stretch" else 1.0, []
     for times, position in segments(rat):
         regular = np.arange(times[0], times[-1] + 1e-9, pace * navigation.DT)
@@ -419,9 +429,10 @@ plt.show()
 
 # %%
 #| export
+@checked
 def matching_pace(
     rat: Recording,
-    mapping: str = "centre",  # "centre" or "stretch"
+    mapping: Annotated[str, OneOf(MAPPINGS)] = "centre",  # "centre" or "stretch"
 ) -> int:  # at least 1
     "How many times as fast the film must be played for the rat to be on average as fast as the simulated ones away from walls"
     speed = real_paths(rat, 5, mapping=mapping, count=5000).diff(dim=0).norm(dim=-1).mean() / navigation.DT
@@ -430,11 +441,12 @@ def matching_pace(
     return max(1, round(navigation.SPEED * math.sqrt(math.pi / 2) / speed.item()))
 
 
+@checked
 def walks_of(
     recordings: dict[str, Recording],
-    steps: int,  # steps of each path T
-    mapping: str = "centre",  # "centre" or "stretch"
-    count: int = 1000,  # greatest number of paths of each rat
+    steps: Annotated[int, Within(1, 10**6)],  # steps of each path T
+    mapping: Annotated[str, OneOf(MAPPINGS)] = "centre",  # "centre" or "stretch"
+    count: Count = 1000,  # greatest number of paths of each rat
 ) -> dict[str, Tensor]:  # (T + 1, n, 2) in m, by name; ×k where the film is played k times as fast
     "Real paths in real time, and at the pace of the simulated rats"
     found = {}
@@ -468,11 +480,12 @@ folder
 
 # %%
 #| export
+@checked
 @torch.no_grad()
 def errors_along(
     task: Navigation,
     model: PathIntegrator,
-    walk: Tensor,  # positions (T + 1, n, 2) in m
+    walk: Annotated[Tensor, Shape("T1 n 2", "float", finite=True)],  # positions (T + 1, n, 2) in m
 ) -> Tensor:  # mean distance (S, T) in cm after each step, for each seed
     "How far off a network is along given paths"
     walk = walk.to(task.config.device).expand(task.config.seeds, *walk.shape)
@@ -480,10 +493,11 @@ def errors_along(
     return 100 * (task.cells.decode(scores) - walk[:, 1:]).norm(dim=-1).mean(-1)
 
 
+@checked
 @torch.no_grad()
 def limits_along(
     task: Navigation,
-    walk: Tensor,  # positions (T + 1, n, 2) in m
+    walk: Annotated[Tensor, Shape("T1 n 2", "float", finite=True)],  # positions (T + 1, n, 2) in m
 ) -> dict[str, Tensor]:  # mean distance (T,) in cm after each step, over all seeds
     "The two numbers that frame a result, along given paths: of a rat that claims to be `standing still`, and of decoding the `true activity`"
     walk = walk.to(task.config.device).expand(task.config.seeds, *walk.shape)
@@ -552,6 +566,7 @@ fig.savefig(folder / "rats.png", dpi=150)
 
 # %%
 #| export
+@checked
 def look(
     task: Navigation,
     run: Run | None,  # None: before training
@@ -569,10 +584,11 @@ def look(
 
 # %%
 #| export
+@checked
 def plot_sparsities(
     rows: list[dict[str, Any]],  # of a survey: each a `condition` or a `limit`, with its `sparsity` and the seeds' errors by path
     name: str,  # of the paths
-    ax,  # matplotlib axes
+    ax: "Axes",
 ) -> None:
     "Error against sparsity: a line through the means of each condition, a dot a seed"
     conditions = [name for name in experiments.CONDITIONS if any(row.get("condition") == name for row in rows)]

@@ -30,12 +30,14 @@ import math
 import warnings
 from collections.abc import Callable
 from functools import wraps
-from numbers import Integral, Real
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor, nn
 from torch.autograd import forward_ad
 from torch.nn.utils.rnn import PackedSequence
+
+from modreg.geometry.arguments import Count, FloatType, OnDevice, OneOf, Shape, Share, Within, check_memory, checked
 
 # %%
 #| hide
@@ -133,6 +135,7 @@ class _Refusal(torch.autograd.Function):
         raise RuntimeError("the backward pass of this layer is written by hand and cannot be differentiated again; take `as_torch()` of a recurrent layer, or `use_sparse_products(model, {})`")
 
 
+@checked
 def first_derivatives(backward: Callable) -> Callable:
     "A backward pass whose results cannot be differentiated again, and say so; among the saved tensors are inputs and outputs from which a path leads to all that they depend on"
 
@@ -257,35 +260,19 @@ def _uniform_(
 
 
 # %% [markdown]
-# What a user hands over is looked at first, so that a mistake is told by name and not by a product deep inside.
+# What a user hands over is looked at first, so that a mistake is told by name and not by a product deep inside. A layer may lie on torch's device `meta`, where it has shapes and no numbers; one that no memory can hold is refused.
 
 # %%
 #| export
-def _checked_sizes(**sizes: int) -> list[int]:
-    "Sizes as integers; TypeError or ValueError unless each is a whole number of at least 1"
-    for name, size in sizes.items():
-        if not isinstance(size, Integral) or isinstance(size, bool):
-            raise TypeError(f"{name}={size!r} is of type {type(size).__name__}; it is a whole number of at least 1")
-        if size < 1:
-            raise ValueError(f"{name} is {size}; it must be at least 1")
-    return [int(size) for size in sizes.values()]
+Where = Annotated[torch.device | str, OnDevice(meta=True)]  # of a layer
 
 
-def _check_flags(**flags: bool) -> None:
-    "TypeError unless each is True or False"
-    for name, flag in flags.items():
-        if not isinstance(flag, bool):
-            raise TypeError(f"{name}={flag!r} is of type {type(flag).__name__}; it is True or False")
-
-
-def _checked_replicas(replicas: int | None, generator: Generators, dtype: torch.dtype | None) -> tuple[int, ...]:
-    "The leading dimension of weights: (), or (S,); TypeError or ValueError for what cannot be"
-    streams = generator if isinstance(generator, list) else [generator]
-    if not all(stream is None or isinstance(stream, torch.Generator) for stream in streams):
-        raise TypeError(f"generator={generator!r}; it is a torch.Generator, a list of one for each replica, or None for torch's own")
-    if dtype is not None and not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):
-        raise TypeError(f"dtype={dtype!r}; weights are of a floating type such as torch.float32")
-    return () if replicas is None else tuple(_checked_sizes(replicas=replicas))
+def _lead(replicas: int | None, device: Any, matrix: tuple[int, int], **sizes: int) -> tuple[int, ...]:
+    "The leading dimension of weights: (), or (S,); ArgumentError if there is not so much memory"
+    lead = () if replicas is None else (int(replicas),)
+    if device is None or torch.device(device).type == "cpu":
+        check_memory(4 * math.prod((*lead, *matrix)), **sizes)
+    return lead
 
 
 # %% [markdown]
@@ -310,26 +297,27 @@ def _linear(
 class Linear(nn.Module):
     "`torch.nn.Linear`, for `replicas` independent copies if asked"
 
+    @checked
     def __init__(
         self,
-        in_features: int,  # size of an input
-        out_features: int,  # size of an output
+        in_features: Count,  # size of an input
+        out_features: Count,  # size of an output
         bias: bool = True,
-        device: torch.device | str | None = None,
-        dtype: torch.dtype | None = None,
+        device: Where | None = None,
+        dtype: FloatType | None = None,
         *,
-        replicas: int | None = None,  # number of copies S; None means one, without a dimension for it
+        replicas: Count | None = None,  # number of copies S; None means one, without a dimension for it
         generator: Generators = None,  # source of the initial weights
     ):
         super().__init__()
-        self.in_features, self.out_features = _checked_sizes(in_features=in_features, out_features=out_features)
-        _check_flags(bias=bias)
-        lead, self.replicas, kind = _checked_replicas(replicas, generator, dtype), replicas, dict(device=device, dtype=dtype)
+        self.in_features, self.out_features = int(in_features), int(out_features)
+        lead, self.replicas, kind = _lead(replicas, device, (in_features, out_features), in_features=in_features, out_features=out_features), replicas, dict(device=device, dtype=dtype)
         self.weight = nn.Parameter(torch.empty(*lead, out_features, in_features, **kind))
         self.bias = nn.Parameter(torch.empty(*lead, out_features, **kind)) if bias else None
         self.product = _linear  # the chapter `sparse` puts another in its place
         self.reset_parameters(generator)
 
+    @checked
     def reset_parameters(self, generator: Generators = None) -> None:
         "Draw all weights anew, uniform within 1/√in_features as `torch.nn.Linear` does"
         for parameter in self.parameters():
@@ -368,30 +356,28 @@ for s in range(2):
 class ElmanWeights(nn.Module):
     "The parameters of `torch.nn.RNN` by their names, for `replicas` copies if asked"
 
+    @checked
     def __init__(
         self,
-        input_size: int,  # size of an input
-        hidden_size: int,  # number of hidden neurons N
-        num_layers: int = 1,
-        nonlinearity: str = "tanh",  # "tanh" or "relu"
+        input_size: Count,  # size of an input
+        hidden_size: Count,  # number of hidden neurons N
+        num_layers: Annotated[int, Within(1, 10**4)] = 1,
+        nonlinearity: Annotated[str, OneOf(_ACTIVATIONS)] = "tanh",  # "tanh" or "relu"
         bias: bool = True,
         batch_first: bool = False,  # inputs are (batch, steps, input_size); not with replicas
-        dropout: float = 0.0,  # share of the outputs of each layer but the last that is zeroed in training, drawn from torch's own generator
+        dropout: Share = 0.0,  # share of the outputs of each layer but the last that is zeroed in training, drawn from torch's own generator
         bidirectional: bool = False,  # a second recurrence goes from the last step to the first
-        device: torch.device | str | None = None,
-        dtype: torch.dtype | None = None,
+        device: Where | None = None,
+        dtype: FloatType | None = None,
         *,
         proj_size: int = 0,  # of an LSTM; refused, as by torch.nn.RNN
-        replicas: int | None = None,  # number of copies S; None means one, without a dimension for it
+        replicas: Count | None = None,  # number of copies S; None means one, without a dimension for it
         generator: Generators = None,  # source of the initial weights
     ):
         super().__init__()
-        if not isinstance(nonlinearity, str) or nonlinearity not in _ACTIVATIONS:
-            raise ValueError(f"nonlinearity {nonlinearity!r} is not one of {sorted(_ACTIVATIONS)}")
-        self.input_size, self.hidden_size, self.num_layers = _checked_sizes(input_size=input_size, hidden_size=hidden_size, num_layers=num_layers)
-        _check_flags(bias=bias, batch_first=batch_first, bidirectional=bidirectional)
+        self.input_size, self.hidden_size, self.num_layers = int(input_size), int(hidden_size), int(num_layers)
         _check_options(batch_first, dropout, num_layers, proj_size, replicas)
-        self._lead, kind = _checked_replicas(replicas, generator, dtype), dict(device=device, dtype=dtype)
+        self._lead, kind = _lead(replicas, device, (hidden_size, max(input_size, hidden_size)), hidden_size=hidden_size, input_size=input_size), dict(device=device, dtype=dtype)
         self.nonlinearity, self.bias, self.batch_first, self.dropout = nonlinearity, bias, batch_first, float(dropout)
         self.bidirectional, self.proj_size, self.replicas = bidirectional, 0, replicas
         for name, shape in _shapes(self).items():
@@ -399,6 +385,7 @@ class ElmanWeights(nn.Module):
         self.products = [(_linear, ElmanFunction.apply)] * len(_suffixes(self))  # the chapter `sparse` puts others in their place
         self.reset_parameters(generator)
 
+    @checked
     def reset_parameters(self, generator: Generators = None) -> None:
         "Draw all weights anew, uniform within 1/√hidden_size as `torch.nn.RNN` does"
         for parameter in self.parameters():
@@ -418,10 +405,6 @@ def _check_options(batch_first: bool, dropout: float, num_layers: int, proj_size
     "Refuse by name what does not go together"
     if batch_first and replicas is not None:
         raise ValueError("batch_first is for a layer without replicas; with replicas pass (S, steps, batch, input)")
-    if not isinstance(dropout, Real) or isinstance(dropout, bool):
-        raise TypeError(f"dropout={dropout!r} is of type {type(dropout).__name__}; it is a number from 0 to 1")
-    if not 0 <= dropout <= 1:
-        raise ValueError(f"dropout is {dropout}; it is a number from 0 to 1, the share of outputs that is zeroed")
     if dropout and num_layers == 1:
         warnings.warn(f"dropout={dropout} does nothing with num_layers=1, since it comes after all layers but the last", stacklevel=3)
     if proj_size:
@@ -649,10 +632,11 @@ class RNN(ElmanWeights):
 
 # %%
 #| export
+@checked
 @torch.no_grad()
 def near_identity_(
-    weight: Tensor,  # recurrent matrix (..., N, N), changed in place
-    share: float = 0.1,  # how much is kept of what was drawn
+    weight: Annotated[Tensor, Shape("... N N", "float")],  # recurrent matrix (..., N, N), changed in place
+    share: Annotated[float, Within(0, 1e6)] = 0.1,  # how much is kept of what was drawn
 ) -> None:
     "Make a recurrent matrix the identity and a share of what it was (Le, Jaitly and Hinton 2015)"
     weight.mul_(share).add_(torch.eye(weight.shape[-1], dtype=weight.dtype, device=weight.device))

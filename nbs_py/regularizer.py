@@ -27,13 +27,13 @@
 #| export
 import math
 import warnings
-from collections.abc import Callable
-from numbers import Real
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor, nn
 
+from modreg.geometry.arguments import Count, NotNegative, OneOf, Shape, Share, Within, check, checked
 from modreg.geometry import inhibitors, manifolds
 from modreg.geometry.inhibitors import Inhibitor
 from modreg.geometry.manifolds import Manifold
@@ -80,9 +80,39 @@ right.set(xlabel="from neuron", ylabel="to neuron", title="all coefficients")
 fig.colorbar(image, ax=(left, right), label="f(d)")
 plt.show()
 
-
 # %% [markdown]
 # *Predict:* if these prices act on random weights and nothing else does, which weights are left?
+#
+# The same in three steps, as in the paper's figure 1:
+
+# %%
+#| code-fold: true
+few = torch.tensor([[2.0, 2.0], [3.5, 6.0], [7.5, 3.0], [8.0, 7.5]])
+fig, (net, place, price) = plt.subplots(1, 3, figsize=(8, 2.8), layout="constrained")
+ring = torch.tensor([[0.0, 1.0], [1.0, 0.0], [0.0, -1.0], [-1.0, 0.0]])
+for a in range(4):
+    for b in range(4):
+        if a != b:
+            net.annotate("", ring[b] * 0.85, ring[a] * 0.85, arrowprops=dict(arrowstyle="->", color="0.6", connectionstyle="arc3,rad=0.15"))
+for ax, where in ((net, ring), (place, few)):
+    ax.scatter(*where.T, s=220, color="C0", zorder=3)
+    for k, (x, y) in enumerate(where.tolist()):
+        ax.text(x, y, "uvwz"[k], color="white", ha="center", va="center", zorder=4)
+place.plot(*few[:2].T, color="C1")
+place.text(3.1, 3.7, "d(u, v)", color="C1")
+d = torch.linspace(0, 7, 100)
+price.plot(d, dog(d), color="C0")
+apart = torus.distance(few[:2])[0, 1]
+price.plot([apart, apart, 0], [0, dog(apart), dog(apart)], "--", color="C1")
+net.set(title="a hidden matrix joins all pairs", xlim=(-1.3, 1.3), ylim=(-1.3, 1.3), aspect="equal")
+net.set_axis_off()
+place.set(title="each neuron gets a place", xlim=(0, 10), ylim=(0, 10), aspect="equal", xticks=[], yticks=[])
+price.set(title="distance sets the price f(d)", xlabel="d", xticks=[0, float(apart)], xticklabels=["0", "d(u, v)"], ylim=(0, None))
+plt.show()
+
+
+# %% [markdown]
+# The price multiplies the magnitude of the weight from $v$ to $u$, and the mean over all pairs is added to the loss.
 #
 # ## A price for each pair
 #
@@ -269,17 +299,13 @@ reg.masks()["weight_hh_l0"].int()
 
 # %%
 #| export
+@checked
 def equal_pull(
-    strength: float,  # λ of the mean form at width `reference`
-    n: int,  # width to scale to
-    reference: int = 4096,  # the paper's navigation network
+    strength: NotNegative,  # λ of the mean form at width `reference`
+    n: Count,  # width to scale to
+    reference: Count = 4096,  # the paper's navigation network
 ) -> float:  # λ of the mean form at width n
     "Strength at which each weight of a network of `n` neurons feels the pull that it would feel among `reference`"
-    for name, value in {"n": n, "reference": reference}.items():
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise ValueError(f"{name}={value!r}; it is a number of neurons, at least 1")
-    if isinstance(strength, bool) or not isinstance(strength, Real) or not 0 <= strength < float("inf"):
-        raise ValueError(f"strength={strength!r}; it must be a finite number, at least 0")
     return strength * (n / reference) ** 2
 
 
@@ -297,15 +323,12 @@ test_close(pulls[0], pulls[1], eps=1e-15)
 RAMPS = {"constant": lambda x: 1.0, "linear": lambda x: x, "cubic": lambda x: 1 - (1 - x) ** 3, "late": lambda x: x**3}
 
 
+@checked
 def ramp(
-    share: float,  # share of the training that is done, from 0 to 1
-    kind: str = "linear",  # "constant" (the paper), "linear", "cubic" (fast at first), "late" (slow at first)
+    share: Share,  # share of the training that is done, from 0 to 1
+    kind: Annotated[str, OneOf(RAMPS)] = "linear",  # "constant" (the paper), "linear", "cubic" (fast at first), "late" (slow at first)
 ) -> float:  # share of the final λ, from 0 to 1
     "How strong a penalty is in the course of training; ValueError if an argument makes no sense"
-    if kind not in RAMPS:
-        raise ValueError(f"ramp={kind!r}; it is one of {', '.join(map(repr, RAMPS))}")
-    if isinstance(share, bool) or not isinstance(share, Real) or not 0 <= share <= 1:
-        raise ValueError(f"share={share!r}; it is a share of the training, from 0 to 1")
     return RAMPS[kind](share)
 
 
@@ -365,12 +388,13 @@ def _differentiated(part: PenalizedWeight, scale: float, total: Callable) -> Ten
 
 # %%
 #| export
+@checked
 class PenaltyValue(nn.Module):
     "The value of a penalty on some weights of a model: the sum over its parts, one for each weight"
 
     holds_weights = False  # a trained embedding is none
 
-    def __init__(self, parts: list[PenalizedWeight], strength: float):
+    def __init__(self, parts: list[PenalizedWeight], strength: NotNegative):
         super().__init__()
         self.parts, self.strength = nn.ModuleList(parts), strength
         self._register_state_dict_hook(_short_names)
@@ -383,14 +407,13 @@ class PenaltyValue(nn.Module):
 
     @strength.setter
     def strength(self, value: float) -> None:
-        if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= value < math.inf:
-            raise ValueError(f"strength={value!r}; it must be a finite number, at least 0")
+        check("strength", value, NotNegative)
         self._strength = float(value)
 
     def total(
         self,
-        size: Tensor,  # |w|^n of each connection (S, gates, U, V)
-        coefficients: Tensor,  # finite prices (S or 1, gates or 1, U, V)
+        size: Annotated[Tensor, Shape("S gates U V", "float")],  # |w|^n of each connection (S, gates, U, V)
+        coefficients: Annotated[Tensor, Shape("S1 gates1 U V", "float")],  # finite prices (S or 1, gates or 1, U, V)
     ) -> Tensor:  # (S,)
         "What is paid for a weight, before λ and the division by the number of connections; overridden, it is differentiated automatically"
         return (size * coefficients).sum((-3, -2, -1))
@@ -438,6 +461,7 @@ def _check_unscaled(scaler: Any) -> None:
 
 # %%
 #| export
+@checked
 class Penalty(PenaltyValue):
     "A penalty with its steps, which need no graph"
 
@@ -457,11 +481,9 @@ class Penalty(PenaltyValue):
 
     def proximal_step_(
         self,
-        lr: float,  # learning rate η of the step on the loss that came before
+        lr: NotNegative,  # learning rate η of the step on the loss that came before
     ) -> None:
         "Shrink each weight by its price, to exactly zero if it is no larger; embeddings stay where they are"
-        if isinstance(lr, bool) or not isinstance(lr, Real) or not 0 <= lr < math.inf:
-            raise ValueError(f"lr={lr!r}; give the learning rate of the step before, a finite number, at least 0")
         for part in self.parts:
             if not _fused(self) or part.power not in (1, 2):
                 what = f"power={part.power}" if _fused(self) else f"{type(self).__name__}"
@@ -540,12 +562,6 @@ def _priced(penalty: Penalty, part: PenalizedWeight, distances: Tensor, generato
 #| fold
 def _check_options(penalty: "ModuliRegularizer", train: bool, coefficients: Any, embedding: Any) -> None:
     "ValueError, TypeError or a warning for settings that do not go together"
-    for name, value in (("train_embedding", train), ("compiled", penalty.parts[0].compiled)):
-        if not isinstance(value, bool):
-            raise TypeError(f"{name}={value!r}; it is True or False")
-    power = penalty.parts[0].power
-    if isinstance(power, bool) or not isinstance(power, Real) or not 1 <= power < math.inf:
-        raise ValueError(f"power={power!r}; it must be a finite number, at least 1")
     if len({part.layout.replicas for part in penalty.parts}) > 1:
         raise ValueError(f"some weights have replicas and others not, or not as many: {', '.join(f'{p.name} {tuple(p.weight.shape)}' for p in penalty.parts)}; make a regularizer for each")
     if coefficients is not None and (train or embedding is not None):
@@ -599,6 +615,7 @@ def _check_inhibitor(
 
 # %%
 #| export
+@checked
 class ModuliRegularizer(Penalty):
     "Moduli regularization (eq. 6 in mean form) of the weights of a layer, or of some weights of a model"
 
@@ -607,11 +624,11 @@ class ModuliRegularizer(Penalty):
         layer: nn.Module | nn.Parameter,  # has the weights: an RNN, a linear layer, a convolution, a model; or one parameter
         manifold: str | Manifold | list = "torus",  # where the neurons live; a list, or a text with commas, has one for each weight or each layer
         inhibitor: str | Inhibitor = "difference_of_gaussians",  # price of a weight, by distance
-        strength: float = 0.1,  # λ of the mean form
+        strength: NotNegative = 0.1,  # λ of the mean form
         *,
-        weight: str | list[str] | None = None,  # names of the weights in the layer; None: its recurrent weights, or "weight"
-        power: float = 1,  # n of eq. 6, at least 1
-        coefficients: Tensor | list | None = None,  # prices of one's own (U, V) or (S, U, V) in place of f(d) (eq. 5); a list has one for each weight
+        weight: str | Sequence[str] | None = None,  # names of the weights in the layer; None: its recurrent weights, or "weight"
+        power: Annotated[float, Within(1)] = 1,  # n of eq. 6, at least 1
+        coefficients: Tensor | Sequence | None = None,  # prices of one's own (U, V) or (S, U, V) in place of f(d) (eq. 5); a list has one for each weight
         train_embedding: bool = False,  # make the points a parameter (section 2.3)
         compiled: bool = False,  # let `torch.compile` write the loop over trained points; wants a C++ compiler
         embedding: Any = None,  # points (N, c) or (S, N, c), or a pair for outputs and inputs; a list has one for each weight; None: drawn uniformly
@@ -634,7 +651,7 @@ class ModuliRegularizer(Penalty):
 
     def price(
         self,
-        distances: Tensor,  # of output and input neurons (U, V) or (S, U, V); or the coefficients that were given
+        distances: Annotated[Tensor, Shape("... U V", "float")],  # of output and input neurons (U, V) or (S, U, V); or the coefficients that were given
         generator: torch.Generator | None,  # for prices that are drawn
     ) -> Tensor:  # as the distances
         "What each connection costs; a penalty of your own overrides it"

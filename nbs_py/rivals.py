@@ -29,12 +29,12 @@ import math
 from abc import abstractmethod
 from collections.abc import Callable
 from functools import partial
-from numbers import Real
+from typing import Annotated
 
 import torch
 from torch import Tensor, nn
 
-from modreg.geometry.specs import nearest
+from modreg.geometry.arguments import Count, NotNegative, OneOf, Share, Whole, checked, nearest
 from modreg.layers.edges import EdgeRNN
 from modreg.layers.recurrent import RNN, Linear
 from modreg.sparsity.pruning import SPARSIFIERS, Sparsifier, block_magnitudes, cut, scale_to_left_, smallest
@@ -121,6 +121,7 @@ plt.show()
 
 # %%
 #| export
+@checked
 class Random(Sparsifier):
     "Masks that are drawn by lot before training, and stay"
 
@@ -130,11 +131,9 @@ class Random(Sparsifier):
         self,
         *arguments,  # of every `Sparsifier`
         fan_in: bool = False,  # each row keeps equally many of its weights
-        scale: str = "dense",  # first weights as they were drawn; or "left": each row times √(columns ÷ left)
+        scale: Annotated[str, OneOf(("dense", "left"))] = "dense",  # first weights as they were drawn; or "left": each row times √(columns ÷ left)
         **options,  # of every `Sparsifier`
     ):
-        if scale not in ("dense", "left"):
-            raise ValueError(f"scale={scale!r}; it is 'dense', the size that weights were drawn with, or 'left', the size that suits what is left of each row")
         if fan_in and options.get("blocks"):
             raise ValueError("fan_in keeps a number of weights in each row, and blocks are kept as a whole; choose one")
         self.fan_in, self.scale = fan_in, scale
@@ -151,7 +150,7 @@ class Random(Sparsifier):
         "Hook: a positive number for each weight, of which the largest stay"
         return lots(self)
 
-    def update(self, epoch: int) -> dict[str, Tensor] | None:
+    def update(self, epoch: Whole) -> dict[str, Tensor] | None:
         "Nothing changes"
 
 
@@ -160,12 +159,14 @@ class Random(Sparsifier):
 
 # %%
 #| export
+@checked
 def lots(sparsifier: Sparsifier) -> dict[str, Tensor]:
     "A random number between 0 and 1 for each weight"
     device = "cpu" if sparsifier.generator is None else sparsifier.generator.device
     return {name: torch.rand(w.shape, generator=sparsifier.generator, device=device).to(w.device) for name, w in sparsifier.weights.items()}
 
 
+@checked
 def by_block(
     sparsifier: Sparsifier,
     sizes: dict[str, Tensor],  # a number for each weight, by name
@@ -174,6 +175,7 @@ def by_block(
     return {name: block_magnitudes(size, sparsifier.blocks[name]) if name in sparsifier.blocks else size for name, size in sizes.items()}
 
 
+@checked
 def born(sparsifier: Sparsifier, sizes: dict[str, Tensor]) -> dict[str, Tensor]:
     "Masks of the target's sparsity, with the largest of what is given"
     return cut(sparsifier, by_block(sparsifier, sizes), sparsifier.epochs)
@@ -181,6 +183,7 @@ def born(sparsifier: Sparsifier, sizes: dict[str, Tensor]) -> dict[str, Tensor]:
 
 # %%
 #| export
+@checked
 def keep_fan_in(sparsifier: Sparsifier, sizes: dict[str, Tensor]) -> dict[str, Tensor]:
     "Masks whose rows all have the same number of weights, of the share that their matrix has; fewer where fewer are allowed"
     masks, lead = {}, 2 if sparsifier.replicas else 1
@@ -192,6 +195,7 @@ def keep_fan_in(sparsifier: Sparsifier, sizes: dict[str, Tensor]) -> dict[str, T
     return masks
 
 
+@checked
 @torch.no_grad()
 def enlarge_(sparsifier: Sparsifier) -> None:
     "Multiply each row of the weights by √(columns ÷ left)"
@@ -221,6 +225,7 @@ test_close(layer.weight, before * sparsifier.masks["weight"] * 10**0.5, eps=1e-6
 
 # %%
 #| export
+@checked
 class Geometric(Random):
     "The weights whose price is least, chosen before training"
 
@@ -229,11 +234,9 @@ class Geometric(Random):
     def __init__(
         self,
         *arguments,  # of every `Sparsifier`
-        others: str = "random",  # weights without prices: "random", at the same share, or "dense"
+        others: Annotated[str, OneOf(("random", "dense"))] = "random",  # weights without prices: "random", at the same share, or "dense"
         **options,  # of `Random`
     ):
-        if others not in ("random", "dense"):
-            raise ValueError(f"others={others!r}; weights without prices are 'random' or 'dense'")
         self.others = others
         super().__init__(*arguments, **options)
 
@@ -256,6 +259,7 @@ class Geometric(Random):
 
 # %%
 #| export
+@checked
 def priced(sparsifier: Sparsifier) -> dict[str, Tensor]:
     "Prices of the weights that have some, in the weights' shapes; ValueError if there are none, or they don't fit"
     if not sparsifier.prices:
@@ -295,9 +299,10 @@ assert lengths.max() - lengths.min() < apart[runs["random"][1][0]].max() / 4
 
 # %%
 #| export
+@checked
 def exchange(
     sparsifier: Sparsifier,
-    share: float,  # of each matrix' weights that are exchanged
+    share: Share,  # of each matrix' weights that are exchanged
     scores: dict[str, Tensor],  # a number, at least 0, for each place, by name: the highest grow
     allowed: dict[str, Tensor],  # True where a weight may be, by name
 ) -> dict[str, Tensor]:  # masks, by name
@@ -320,17 +325,16 @@ def exchange(
 
 # %%
 #| export
+@checked
 class Rewiring(Random):
     "Masks that change while their density stays: a subclass says where weights grow"
 
     def __init__(
         self,
         *arguments,  # of every `Sparsifier`
-        share: float = 0.3,  # of each matrix' weights that are exchanged in an epoch
+        share: Share = 0.3,  # of each matrix' weights that are exchanged in an epoch
         **options,  # of `Random`
     ):
-        if not isinstance(share, Real) or not 0 <= share <= 1:
-            raise ValueError(f"share={share!r}; it is the share of weights that are exchanged in an epoch, from 0 to 1")
         self.share = share
         super().__init__(*arguments, **options)
 
@@ -338,11 +342,11 @@ class Rewiring(Random):
     def scores(self) -> dict[str, Tensor]:
         "Hook: a number, at least 0, for each place, by name: where it is highest, weights grow"
 
-    def share_in(self, epoch: int) -> float:
+    def share_in(self, epoch: Whole) -> float:
         "Hook: share of weights that are exchanged in an epoch"
         return self.share
 
-    def update(self, epoch: int) -> dict[str, Tensor] | None:
+    def update(self, epoch: Whole) -> dict[str, Tensor] | None:
         "Masks after the exchange; none in the first epoch, and while the network heals"
         if 0 < epoch < self.epochs - self.heal:
             return exchange(self, self.share_in(epoch), self.scores(), self.allowed)
@@ -351,6 +355,7 @@ class Rewiring(Random):
 
 # %%
 #| export
+@checked
 class SET(Rewiring):
     "Sparse evolutionary training: weights grow by lot (Mocanu et al., 2018)"
 
@@ -381,6 +386,7 @@ assert (old & (sizes >= least) <= new).all()
 
 # %%
 #| export
+@checked
 class RigL(Rewiring):
     "Rigged lottery: weights grow where the gradient is largest, fewer from epoch to epoch (Evci et al., 2020)"
 
@@ -393,7 +399,7 @@ class RigL(Rewiring):
             raise RuntimeError(f"rigl grows weights by the gradients of the last backward pass, and {', '.join(missing)} had none; call backward before step")
         return {name: gradient.abs() for name, gradient in self.gradients.items()}
 
-    def share_in(self, epoch: int) -> float:
+    def share_in(self, epoch: Whole) -> float:
         "Half a cosine from `share` down to 0"
         return self.share / 2 * (1 + math.cos(math.pi * epoch / (self.epochs - self.heal)))
 
@@ -427,6 +433,7 @@ assert gradient[grown].min() >= gradient[stayed].max() and grown.sum() > 0
 
 # %%
 #| export
+@checked
 class Regrow(Rewiring):
     "Weights grow where they are cheap, by lot: in proportion to exp(-price ÷ (heat · mean price))"
 
@@ -435,11 +442,9 @@ class Regrow(Rewiring):
     def __init__(
         self,
         *arguments,  # of every `Sparsifier`
-        heat: float = 0.1,  # how much dearer than free a place may be, in mean prices; 0 takes the cheapest
+        heat: NotNegative = 0.1,  # how much dearer than free a place may be, in mean prices; 0 takes the cheapest
         **options,  # of `Rewiring`
     ):
-        if not isinstance(heat, Real) or not heat >= 0:
-            raise ValueError(f"heat={heat!r}; it is a number of mean prices, at least 0")
         self.heat = heat
         super().__init__(*arguments, **options)
 
@@ -484,6 +489,7 @@ for name, (error, masks) in runs.items():
 
 # %%
 #| export
+@checked
 def register_sparsifier(
     kind: type[Sparsifier],  # a subclass with a `name`
 ) -> type[Sparsifier]:  # the same, so that it can stand above a class as @register_sparsifier
@@ -505,6 +511,7 @@ for _kind in (Random, Geometric, SET, RigL, Regrow):
 
 # %%
 #| export
+@checked
 def sparsifier(
     text: str | type[Sparsifier],  # such as "rigl" or "rigl(share=0.1)"; or a class
 ) -> Callable[..., Sparsifier]:  # makes it, of a model and so on
@@ -583,11 +590,12 @@ def _rule(layer: nn.Module) -> Callable | None:
 
 # %%
 #| export
+@checked
 @torch.no_grad()
 def weight_uses(
     model: nn.Module,
     run: Callable[[], object],  # calls the model once on a batch
-    examples: int = 1,  # what counts are divided by: sequences in the batch, or steps of all of them
+    examples: Count = 1,  # what counts are divided by: sequences in the batch, or steps of all of them
 ) -> dict[str, float]:  # positions where each weight is used, by name, for an example
     "Run a model once and count how often each weight matrix is used; ValueError if a layer has one and no rule"
     names, uses, hooks = {id(p): name for name, p in model.named_parameters()}, {}, []
@@ -614,12 +622,13 @@ def weight_uses(
 
 # %%
 #| export
+@checked
 def multiplications(
     model: nn.Module,
     uses: dict[str, float],  # of `weight_uses`
     masks: dict[str, Tensor] | None = None,  # True where a weight is there, by name; others are dense
-    dense_gradients: float = 0.0,  # share of steps that compute the gradient of all weights: 1 ÷ steps between updates for RigL
-    replicas: int | None = None,  # S if dimension 0 of each weight is theirs
+    dense_gradients: Share = 0.0,  # share of steps that compute the gradient of all weights: 1 ÷ steps between updates for RigL
+    replicas: Count | None = None,  # S if dimension 0 of each weight is theirs
 ) -> dict[str, Tensor]:  # () or (S,): "inference", "training", "dense_inference", "dense_training"
     "Multiplications by weights for an example: once forward, and twice more backward; the same of the dense network beside them"
     weights, total = dict(model.named_parameters()), {}
@@ -736,7 +745,7 @@ test_fail(lambda: Geometric(layer, 0.9, prices={"weight": torch.ones(3, 20)}), c
 test_fail(lambda: SET(layer, 0.9, share=30), contains="from 0 to 1")
 test_fail(lambda: RigL(layer, 0.9).step(1), contains="call backward before step")
 test_fail(lambda: Random(layer, 0.9, scale="large"), contains="'left'")
-test_fail(lambda: register_sparsifier(nn.Linear), contains="no subclass")
+test_fail(lambda: register_sparsifier(nn.Linear), contains="Sparsifier or a subclass")
 test_fail(lambda: weight_uses(nn.MultiheadAttention(4, 1), int), contains="weight_uses")
 
 # %% [markdown]

@@ -31,7 +31,6 @@
 
 # %%
 #| export
-import difflib
 import math
 import os
 import warnings
@@ -42,6 +41,7 @@ from typing import Any, ClassVar, get_args, get_type_hints
 
 import torch
 
+from modreg.geometry.arguments import MANY, ArgumentError, Device, Within, check, check_memory, nearest
 from modreg.geometry.manifolds import manifolds_of
 from modreg.geometry.specs import split
 from modreg.layers.recurrent import RNN
@@ -61,7 +61,6 @@ from modreg.book.exercises import exercise
 
 plt.style.use("modreg.data.book")
 
-
 # %% [markdown]
 # ## Hear of it now
 #
@@ -71,19 +70,8 @@ plt.style.use("modreg.data.book")
 # and a name that is nearly right is answered with the right one:
 
 # %%
-#| export
-def suggestion(
-    name: str,  # what was given
-    known: Iterable[str],  # what there is
-) -> str:  # "" where nothing is near
-    "A question that names the nearest of the known names"
-    near = difflib.get_close_matches(str(name), [str(word) for word in known], 1)
-    return f" Did you mean {near[0]!r}?" if near else ""
-
-
-# %%
-test_eq(suggestion("sparsty", ["strength", "sparsity"]), " Did you mean 'sparsity'?")
-test_eq(suggestion("pretzel", ["strength", "sparsity"]), "")
+test_eq(nearest("sparsty", ["strength", "sparsity"]), "did you mean 'sparsity'? ")
+test_eq(nearest("pretzel", ["strength", "sparsity"]), "")
 
 
 # %% [markdown]
@@ -101,19 +89,20 @@ def setting(
     choices: Iterable[str] = (),  # what it may be; anything of its type if empty
     optional: bool = False,  # whether it may stay None; if not, a scale must have a value for it
     least: float | None = None,  # least value of a number; None: 1 for whole numbers, 0 where the default is 0 and for others
+    within: Within | None = None,  # all bounds of a number, in place of `least`
     neutral: Any = MISSING,  # the value with which all is as if there were no such setting; the default, if not given
 ) -> Any:
     "A field of a `Config`"
-    about = {"decides": decides, "choices": choices, "optional": optional, "least": least}
+    about = {"decides": decides, "choices": choices, "optional": optional, "least": least, "within": within}
     return field(default=default, metadata=about | {"neutral": default if neutral is MISSING else neutral})
 
 
 def about(
     field: Field,
-    name: str,  # "decides", "choices", "optional", "least" or "neutral"
+    name: str,  # "decides", "choices", "optional", "least", "within" or "neutral"
 ) -> Any:
     "What a field says of itself; a plain field decides, may be anything but None, and its default changes nothing"
-    plain = {"decides": True, "choices": (), "optional": False, "least": None, "neutral": field.default}
+    plain = {"decides": True, "choices": (), "optional": False, "least": None, "within": None, "neutral": field.default}
     return field.metadata.get(name, plain[name])
 
 
@@ -135,11 +124,11 @@ class Config:
     manifold: str = "torus"  # circle, sphere, klein, torus6, torus*circle, …, with arguments as the chapter specs says; one for each recurrent weight: torus,sphere,klein
     inhibitor: str = "difference_of_gaussians"  # ricker, diffusion, sinusoid, gaussian, constant, …, with arguments as the chapter specs says
     penalty: str = setting("moduli", choices=PENALTIES)  # moduli (the method), none, l1, l2, shuffled, distance_shuffled, sernn
-    power: float = setting(1.0, least=1)  # n of eq. 6
-    strength: float | None = None  # λ of eq. 6 in mean form
+    power: float = setting(1.0, within=Within(1))  # n of eq. 6
+    strength: float | None = setting(None, within=Within(0, 1e6))  # λ of eq. 6 in mean form
     ramp: str = setting("constant", choices=RAMPS)  # λ in the course of training: constant (the paper), linear, cubic, late
     train_embedding: bool = False  # learn the neurons' embedding together with the weights
-    embedding_lr: float | None = setting(None, optional=True)  # learning rate of a trained embedding; None: that of the weights
+    embedding_lr: float | None = setting(None, optional=True, within=Within(above=0))  # learning rate of a trained embedding; None: that of the weights
     sparsifier: str = "magnitude"  # magnitude (the paper), random, geometric, set, rigl, regrow, …, with arguments as the chapter rivals says
     sparsity: float = 0.9  # share of weights that is zero at the end
     schedule: str | None = setting(None, choices=SCHEDULES, neutral="linear")  # how sparsity rises: linear (the paper), cubic, one_shot
@@ -151,11 +140,11 @@ class Config:
     lottery: bool = True  # train again from new weights under the same masks
     twins: str = setting("both", decides=False, choices=("both", "plain"))  # dense networks that are trained beside the sparse one: both (with the penalty and without), plain (without)
     ticket: str | None = setting(None, choices=TICKETS, neutral="redraw")  # new weights: redraw (the paper), rescaled (redraw, each row larger by √(columns ÷ weights left)), original, shuffled (redraw, masks permuted)
-    hidden: int | None = None  # number of hidden neurons N
+    hidden: int | None = setting(None, least=2)  # number of hidden neurons N
     batch: int | None = None  # samples a step
     batches: int | None = None  # steps an epoch
     epochs: int | None = None  # epochs a phase
-    lr: float | None = None  # learning rate
+    lr: float | None = setting(None, within=Within(above=0))  # learning rate
     seeds: int = 3  # number of models, trained as one stacked computation
     seed: int = 0  # the first seed; the others follow it
     scale: str = setting("auto", decides=False)  # small (minutes on two cores), paper (for a GPU)
@@ -187,7 +176,7 @@ def fill(config: Config) -> None:
             object.__setattr__(config, name, value)
     if config.scale not in config.scales:
         known = ["auto", *config.scales]
-        raise ValueError(f"scale={config.scale!r}; it is one of {', '.join(map(repr, known))}.{suggestion(config.scale, known)}")
+        raise ValueError(f"scale={config.scale!r}; {nearest(config.scale, known)}it is one of {', '.join(map(repr, known))}")
     for name, value in config.scales[config.scale].items():
         if getattr(config, name) is None:
             object.__setattr__(config, name, value)
@@ -227,23 +216,39 @@ def check_values(config: Config) -> None:
     if config.sparsity >= 1:
         raise ValueError(f"sparsity={config.sparsity}; it is the share of zeros, at least 0 and less than 1 (0.9 is 90 %)")
     scheduled_sparsity(0, config.sparsity, config.epochs, config.schedule, config.heal)
+    check("device", config.device, Device)
+    _check_size(config)
     _check_penalty(config)
     _check_sparse(config)
-    try:
-        torch.empty(0, device=config.device)
-    except (RuntimeError, AssertionError) as error:
-        raise ValueError(f"device={config.device!r} cannot be used here; try 'auto' or 'cpu' ({error})") from error
 
 
 def _check_value(one: Field, value: Any) -> None:
     choices = tuple(about(one, "choices"))
     if choices and value is not None and value not in choices:
-        raise ValueError(f"{one.name}={value!r}; it is one of {', '.join(map(repr, choices))}.{suggestion(value, choices)}")
+        raise ValueError(f"{one.name}={value!r}; {nearest(value, choices)}it is one of {', '.join(map(repr, choices))}")
     least = about(one, "least")
     if least is None:
         least = 0 if type(value) is float or one.default == 0 else 1
-    if type(value) in (int, float) and not (math.isfinite(value) and value >= least):
-        raise ValueError(f"{one.name}={value}; it must be finite and at least {least}")
+    within = about(one, "within") or Within(least, 2**62 if one.name == "seed" else MANY if type(value) is int else math.inf)
+    if type(value) in (int, float) and not within.holds(value):
+        raise ValueError(f"{one.name}={value}; give {within.words('a whole number' if type(value) is int else 'a finite number')}")
+
+
+# %% [markdown]
+# A network may be too large for the machine, or too small for its own settings; and results need a folder.
+
+# %%
+#| export
+def _check_size(config: Config) -> None:
+    copies = 6  # of a recurrent matrix: weights, gradients, two moments, prices, and masks, activations and the like
+    check_memory(4 * copies * config.seeds * config.hidden**2, hidden=config.hidden, seeds=config.seeds)
+    check_memory(4 * config.seeds * config.hidden * config.batch * getattr(config, "steps", 1), hidden=config.hidden, seeds=config.seeds, batch=config.batch)
+    if config.block is not None and config.block > config.hidden:
+        raise ValueError(f"block={config.block}, and the network has hidden={config.hidden} neurons; give a block of at most as many, such as 16")
+    if config.hidden**2 * (1 - config.sparsity) < 1:
+        raise ValueError(f"sparsity={config.sparsity} leaves not one of the {config.hidden**2:,} recurrent weights of hidden={config.hidden} neurons; give at most {1 - 1 / config.hidden**2:.6g}")
+    if not config.out.strip() or "\0" in config.out:
+        raise ValueError(f"out={config.out!r}; give the name of a folder, such as 'runs'")
 
 
 # %% [markdown]
@@ -267,7 +272,7 @@ def _check_sparse(config: Config) -> None:
     if config.block is not None and config.train_embedding:
         raise ValueError(f"block={config.block} with train_embedding=True: blocks are of neurons that are neighbours, and these move; use a fixed embedding")
     if config.shares not in SHARES and not (Path(config.shares) / "train.safetensors").is_file():
-        raise ValueError(f"shares={config.shares!r}; it is one of {', '.join(map(repr, SHARES))}, or the folder of a run that has ended its phase train.{suggestion(config.shares, SHARES)}")
+        raise ValueError(f"shares={config.shares!r}; {nearest(config.shares, SHARES)}it is one of {', '.join(map(repr, SHARES))}, or the folder of a run that has ended its phase train")
     if config.sparse_products == "on" and getattr(kind, "func", kind).needs_gradient:
         raise ValueError(f"sparse_products='on' with sparsifier={config.sparsifier!r}, which needs the gradients of weights that are zero: use 'auto' or 'off'")
 
@@ -297,8 +302,8 @@ config
 
 # %%
 test_fail(lambda: replace(config, manifold="pretzel"), contains="torus")
-test_fail(lambda: replace(config, penalty="shufled"), contains="Did you mean 'shuffled'?")
-test_fail(lambda: replace(config, mood="tensed"), contains="Did you mean 'tense'?")
+test_fail(lambda: replace(config, penalty="shufled"), contains="did you mean 'shuffled'?")
+test_fail(lambda: replace(config, mood="tensed"), contains="did you mean 'tense'?")
 test_fail(lambda: replace(config, sparsity=1.0), contains="less than 1")
 test_fail(lambda: replace(config, hidden="many"), contains="must be int")
 test_fail(lambda: replace(config, train_embedding=True, inhibitor="diffusion"), contains="train_embedding")
@@ -351,6 +356,18 @@ test_eq(decisive(replace(later, patience=2)), decisive(config) | {"patience": 2.
 
 # %%
 #| export
+class ParameterError(ArgumentError):
+    "A parameter that makes no sense; a notebook that it ends shows its message alone"
+
+    def _render_traceback_(self) -> list[str]:
+        return [f"ParameterError: {self}"]
+
+
+# %% [markdown]
+# Who misspells a parameter on a command line wants to read which, and not through which functions the message came; so it is the last thing that the notebook and papermill say.
+
+# %%
+#| export
 def from_parameters(
     config: type[Config],  # the task's config class
     namespace: dict[str, Any],  # the notebook's `globals()`
@@ -363,17 +380,20 @@ def from_parameters(
     unknown = sorted(plain.keys() - known.keys())
     if unknown:
         listing = "\n".join(f"  {name} = {one.default!r}" for name, one in known.items())
-        near = "".join(suggestion(name, known) for name in unknown)
-        raise ValueError(f"no such parameter: {', '.join(unknown)}.{near} The parameters of {config.task} and their defaults:\n{listing}")
+        near = "".join(nearest(name, known) for name in unknown)
+        raise ParameterError(f"The parameters of {config.task} and their defaults:\n{listing}\nno such parameter: {', '.join(unknown)}; {near}all that there are stand above")
     truth = {"true": True, "false": False}  # papermill's command line knows True and False, and hands true and false over as text
     for name in plain:
         if isinstance(known[name].default, bool) and str(plain[name]).lower() in truth:
             plain[name] = truth[str(plain[name]).lower()]
-    return config(**plain)
+    try:
+        return config(**plain)
+    except (TypeError, ValueError) as error:
+        raise ParameterError(str(error)) from error
 
 
 # %%
-test_fail(lambda: from_parameters(WaitConfig, {"manifod": "torus"}), contains="Did you mean 'manifold'?")
+test_fail(lambda: from_parameters(WaitConfig, {"manifod": "torus"}), contains="did you mean 'manifold'?")
 test_eq(from_parameters(WaitConfig, {"scale": "tiny", "lottery": "false"}).lottery, False)
 
 # %% [markdown]

@@ -34,10 +34,14 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from typing import Annotated
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import Dataset
+
+from modreg.geometry.arguments import Shape, Share, Within, checked
 
 # %%
 #| hide
@@ -73,11 +77,13 @@ plt.show()
 
 # %%
 #| export
+@checked
 def undecodable(path: Path, error: Exception) -> ValueError:
     "The error for a file that is no sound"
     return ValueError(f"{path} is no sound that can be decoded ({error}); replace it, or take it and its transcript away")
 
 
+@checked
 @cache
 def header(path: Path) -> tuple[float, int]:  # s, and samples a second
     "Length and rate of a sound, which a task asks for several times; the file is opened once"
@@ -96,6 +102,7 @@ ALPHABET = "' abcdefghijklmnopqrstuvwxyz"  # the characters of a transcript
 DIGITS = "zero one two three four five six seven eight nine".split()
 
 
+@checked
 @dataclass(frozen=True)
 class Utterance:
     "A sound with its transcript"
@@ -138,6 +145,7 @@ class Utterance:
 # %%
 #| export
 #| fold What is no recording
+@checked
 def checked_samples(
     samples: Tensor,  # (n,)
     rate: int,  # samples a second
@@ -156,6 +164,7 @@ def checked_samples(
     return samples
 
 
+@checked
 def check_rates(utterances: list["Utterance"]) -> None:
     "ValueError if sounds differ in their samples a second: the bands of their spectrograms would be of different hertz"
     rates = Counter(u.rate() for u in utterances)
@@ -181,6 +190,7 @@ def _root() -> Path:
     return Path(root)
 
 
+@checked
 def digits() -> list[Utterance]:
     "The spoken digits, `{digit}_{speaker}_{index}.wav` (or .flac), as words"
     folder = _root() / "free-spoken-digit-dataset" / "recordings"
@@ -196,6 +206,7 @@ def digits() -> list[Utterance]:
 # %%
 #| export
 #| fold Loaders
+@checked
 def transcripts(listing: Path) -> dict[str, str]:  # by utterance
     "What a file of LibriSpeech's says, a line for each utterance; ValueError names the line that is none"
     found = {}
@@ -207,6 +218,7 @@ def transcripts(listing: Path) -> dict[str, str]:  # by utterance
     return found
 
 
+@checked
 def manifest(table: Path) -> dict[str, str]:  # by utterance
     "The columns `id` and `text` of a table; ValueError names the line that lacks one"
     found = {}
@@ -217,6 +229,7 @@ def manifest(table: Path) -> dict[str, str]:  # by utterance
     return found
 
 
+@checked
 def decoded(path: Path) -> str:
     "A file's text; ValueError names the line that is none"
     data = path.read_bytes()
@@ -229,6 +242,7 @@ def decoded(path: Path) -> str:
 # %%
 #| export
 #| fold Loaders
+@checked
 def librispeech() -> list[Utterance]:
     "Every subset of LibriSpeech that is there, `{subset}/{speaker}/{chapter}/{utterance}.flac` (or .mp3)"
     folder, texts = _root() / "LibriSpeech", {}
@@ -249,6 +263,7 @@ def librispeech() -> list[Utterance]:
 # %%
 #| export
 #| fold Tones
+@checked
 def tones() -> list[Utterance]:
     "Made-up utterances: words of four speakers, each letter a tone"
     words = "aha bad cab dab fed gag had jab".split()
@@ -265,6 +280,7 @@ def _tones(utterance: Utterance) -> Tensor:
 SOURCES = {"digits": digits, "librispeech": librispeech, "tones": tones}
 
 
+@checked
 def split(
     utterances: list[Utterance],
 ) -> tuple[list[Utterance], list[Utterance]]:  # for training, and of speakers that training never hears
@@ -287,7 +303,6 @@ assert not {u.speaker for u in train} & {u.speaker for u in test} and len(train)
 assert all(set(u.text) <= set(ALPHABET) for u in utterances)
 print(f"{len(train)} utterances of {len({u.speaker for u in train})} speakers to learn from, {len(test)} of {len({u.speaker for u in test})} others to be tested on")
 
-
 # %% [markdown]
 # ## From sound to pictures
 #
@@ -300,6 +315,9 @@ print(f"{len(train)} utterances of {len({u.speaker for u in train})} speakers to
 
 # %%
 #| export
+Rate = Annotated[int, Within(1000, 10**6)]  # samples a second
+
+
 def _mel(hertz: Tensor) -> Tensor:
     return 2595 * torch.log10(1 + hertz / 700)
 
@@ -308,10 +326,11 @@ def _hertz(mel: Tensor) -> Tensor:
     return 700 * (10 ** (mel / 2595) - 1)
 
 
+@checked
 def mel_filters(
-    bands: int,  # number of triangles
-    size: int,  # of the Fourier transform
-    rate: int,  # samples a second
+    bands: Annotated[int, Within(1, 10**4)],  # number of triangles
+    size: Annotated[int, Within(2, 10**6)],  # of the Fourier transform
+    rate: Rate,  # samples a second
 ) -> Tensor:  # weights (size // 2 + 1, bands)
     "Triangles with height 1, evenly spaced in mel between 0 and half the rate"
     edges = _hertz(torch.linspace(0, _mel(torch.tensor(rate / 2)).item(), bands + 2))
@@ -322,10 +341,11 @@ def mel_filters(
 
 # %%
 #| export
+@checked
 def log_mel(
-    samples: Tensor,  # (n,)
-    rate: int,  # samples a second
-    bands: int,
+    samples: Annotated[Tensor, Shape("n", "float", finite=True)],  # (n,)
+    rate: Rate,  # samples a second
+    bands: Annotated[int, Within(1, 10**4)],
 ) -> Tensor:  # (frames, bands), each band with mean 0 and the whole with deviation 1
     "Logarithm of the mel spectrogram, a frame every 12.5 ms; what is 30 dB below the loudest counts as silence"
     window = round(0.025 * rate)
@@ -373,13 +393,14 @@ test_close(stft.max(), power.max(), eps=0.02 * power.max().item())
 # %%
 #| export
 #| fold
+@checked
 def time_stretch(
-    pictures: Tensor,  # (n, T, bands)
-    lengths: Tensor,  # frames of each (n,)
-    speed: Tensor,  # (n,); 1 leaves it
-    pitch: Tensor,  # (n,); 1 leaves it
-    least: Tensor,  # frames that each must keep (n,)
-    rate: int,  # samples a second; the bands reach up to half of it
+    pictures: Annotated[Tensor, Shape("n T bands", "float", finite=True)],  # (n, T, bands)
+    lengths: Annotated[Tensor, Shape("n", "int", least=1)],  # frames of each (n,)
+    speed: Annotated[Tensor, Shape("n", "float", finite=True, least=0.01)],  # (n,); 1 leaves it
+    pitch: Annotated[Tensor, Shape("n", "float", finite=True, least=0.01)],  # (n,); 1 leaves it
+    least: Annotated[Tensor, Shape("n", "int", least=0, most=10**6)],  # frames that each must keep (n,)
+    rate: Rate,  # samples a second; the bands reach up to half of it
 ) -> tuple[Tensor, Tensor]:  # pictures (n, T', bands) and lengths (n,)
     "Play utterances at another speed and pitch"
     bands = pictures.shape[-1]
@@ -397,10 +418,11 @@ def time_stretch(
 # %%
 #| export
 #| fold
+@checked
 def spec_augment(
-    pictures: Tensor,  # (n, T, bands)
-    share: float,  # up to this share of frames, and of bands
-    draws: Tensor,  # (n, 4) between 0 and 1: width and place of the strip of frames, and of bands
+    pictures: Annotated[Tensor, Shape("n T bands", "float")],  # (n, T, bands)
+    share: Share,  # up to this share of frames, and of bands
+    draws: Annotated[Tensor, Shape("n 4", "float", finite=True, least=0, most=1)],  # (n, 4) between 0 and 1: width and place of the strip of frames, and of bands
 ) -> Tensor:  # (n, T, bands)
     "Set a strip of frames and a strip of bands to zero"
     for dim, (width, place) in ((1, draws[:, :2].unbind(1)), (2, draws[:, 2:].unbind(1))):
@@ -431,14 +453,15 @@ assert 0.05 < (blotted == 0).float().mean() < 0.36 and (blotted == 0).flatten(1)
 
 # %%
 #| export
+@checked
 class Spectrograms(Dataset):
     "Spectrograms of utterances, each with its characters"
 
     def __init__(
         self,
         utterances: list[Utterance],
-        bands: int,  # mel bands
-        tail: int = 0,  # frames of silence behind each
+        bands: Annotated[int, Within(1, 10**4)],  # mel bands
+        tail: Annotated[int, Within(0, 10**5)] = 0,  # frames of silence behind each
         keep: bool = True,  # in memory, once they were made
     ):
         self.utterances, self.bands, self.tail = utterances, bands, tail
@@ -461,6 +484,7 @@ class Spectrograms(Dataset):
 # %%
 #| export
 #| fold
+@checked
 def collate(items: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     "Spectrograms (n, T, bands) and their lengths (n,), characters of all in a row, and how many each has (n,)"
     pictures, texts = zip(*items, strict=True)

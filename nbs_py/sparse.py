@@ -36,12 +36,14 @@ from functools import cache, cached_property, partial
 from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
+from typing import Annotated
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from modreg.layers.recurrent import _ACTIVATIONS, _SLOPES, ElmanFunction, ElmanWeights, Linear, _checked_sizes, _expect, _is_plain, _linear, _suffixes, first_derivatives
+from modreg.geometry.arguments import Count, OneOf, Shape, Whole, Within, checked
+from modreg.layers.recurrent import _ACTIVATIONS, _SLOPES, ElmanFunction, ElmanWeights, Linear, _expect, _is_plain, _linear, _suffixes, first_derivatives
 
 # %%
 #| hide
@@ -126,6 +128,7 @@ test_close(naive_product(weight, states), weight @ states, eps=1e-12)
 STRIP = 104  # floats of the widest strip of a batch
 
 
+@checked
 @dataclass(frozen=True, eq=False)
 class Pattern:
     "Where a matrix may differ from zero, panel by panel and row by row, or by blocks of 4 rows and 1 column"
@@ -151,10 +154,10 @@ class Pattern:
     @classmethod
     def of(
         cls,
-        mask: Tensor,  # True where a weight may differ from zero (rows, columns); of replicas (S, rows, columns), for one matrix with theirs along its diagonal
+        mask: Annotated[Tensor, Shape(empty=True)],  # True where a weight may differ from zero (rows, columns); of replicas (S, rows, columns), for one matrix with theirs along its diagonal
         transposed: bool = False,  # make the pattern of the transposed matrix, with its index into the matrix itself
         rows_per_set: int = 1,  # 1, or 4, a divisor of the number of rows
-        batch: int = STRIP,  # states at once: panels are wider for few
+        batch: Count = STRIP,  # states at once: panels are wider for few
     ) -> "Pattern":
         "The pattern of a mask; ValueError if it is neither a matrix nor those of replicas"
         replicas, height, width = _checked_mask_shape(mask)
@@ -166,13 +169,13 @@ class Pattern:
     @classmethod
     def from_edges(
         cls,
-        rows: Tensor,  # the neuron that an edge leads to (n,), whole numbers
-        columns: Tensor,  # the neuron that it comes from (n,)
-        shape: tuple[int, int],  # of the whole matrix, which is never made
+        rows: Annotated[Tensor, Shape("n", "int", empty=True)],  # the neuron that an edge leads to (n,), whole numbers
+        columns: Annotated[Tensor, Shape("n", "int", empty=True)],  # the neuron that it comes from (n,)
+        shape: tuple[Whole, Whole],  # of the whole matrix, which is never made
         transposed: bool = False,  # make the pattern of the transposed matrix, for the same edges
         rows_per_set: int = 1,  # 1, or 4, a divisor of the number of rows
-        replicas: int = 1,  # the matrix consists of so many of one shape along its diagonal
-        batch: int = STRIP,  # states at once: panels are wider for few
+        replicas: Count = 1,  # the matrix consists of so many of one shape along its diagonal
+        batch: Count = STRIP,  # states at once: panels are wider for few
     ) -> "Pattern":
         "The pattern of a list of edges in any order, each but once; its memory grows with the edges. ValueError if they are not such a list"
         i, j, shape = _checked_edges(rows, columns, shape, transposed, rows_per_set, replicas)
@@ -409,6 +412,7 @@ def _run_steps(matrix: "SparseMatrix", states: Tensor, nonlinearity: str) -> Ten
 
 # %%
 #| export
+@checked
 @dataclass(frozen=True, eq=False)
 class SparseMatrix:
     "A matrix of its surviving weights"
@@ -420,7 +424,7 @@ class SparseMatrix:
     def at(
         cls,
         pattern: Pattern,
-        weight: Tensor,  # the matrix that the mask of the pattern is of, or the values of its edges (n,)
+        weight: Annotated[Tensor, Shape("...", "float", empty=True)],  # the matrix that the mask of the pattern is of, or the values of its edges (n,)
     ) -> "SparseMatrix":
         "The weights of a pattern; TypeError in half precision, ValueError if they are not as many as they should be"
         return cls(pattern, _values(pattern, weight))
@@ -428,9 +432,9 @@ class SparseMatrix:
     @classmethod
     def of(
         cls,
-        weight: Tensor,  # (rows, columns), dense or a sparse tensor of torch
+        weight: Annotated[Tensor, Shape("rows columns", "any", empty=True)],  # (rows, columns), dense or a sparse tensor of torch
         rows_per_set: int = 1,  # this and `batch` as for `Pattern.of`
-        batch: int = STRIP,
+        batch: Count = STRIP,
     ) -> "SparseMatrix":
         "The weights that are not zero"
         weight = weight.detach().cpu()
@@ -458,8 +462,8 @@ class SparseMatrix:
 
     def add_(
         self,
-        states: Tensor,  # (columns, batch), or of some steps (T, columns, batch)
-        out: Tensor,  # (rows, batch) or (T, rows, batch), in one piece; changed in place
+        states: Annotated[Tensor, Shape(kind="float", empty=True)],  # (columns, batch), or of some steps (T, columns, batch)
+        out: Annotated[Tensor, Shape(kind="float", empty=True)],  # (rows, batch) or (T, rows, batch), in one piece; changed in place
     ) -> Tensor:  # `out`
         "Add the product with `states` to `out`; ValueError if they don't fit together, or `out` lies in pieces"
         return _add_product(self, states, out)
@@ -499,11 +503,13 @@ def _times(calls: tuple[Callable[[], object], ...], least: int, most: int) -> li
     return list(zip(*times[1:], strict=True))
 
 
-def median_time(*calls: Callable[[], object], rounds: int = 3) -> list[float]:  # seconds
+@checked
+def median_time(*calls: Callable[[], object], rounds: Annotated[int, Within(1, 10**6)] = 3) -> list[float]:  # seconds
     "Median times of calls"
     return [sorted(seconds)[rounds // 2] for seconds in _times(calls, rounds, rounds)]
 
 
+@checked
 def least_time(*calls: Callable[[], object]) -> list[float]:  # seconds
     "Least times of calls: what else a machine does can only make them longer"
     return [min(seconds) for seconds in _times(calls, 3, 25)]
@@ -548,12 +554,12 @@ def _first(times: list[float], names: Iterable[str]) -> str:
     return min(zip(times, names, strict=True), key=lambda pair: pair[0] * (DOUBT if pair[1] == "dense" else 1))[1]
 
 
+@checked
 def fastest(
-    weight: Tensor,  # (rows, columns)
-    batch: int,  # states at once
+    weight: Annotated[Tensor, Shape("rows columns", "any")],  # (rows, columns)
+    batch: Count,  # states at once
 ) -> tuple[str, Callable[[Tensor, Tensor], Tensor]]:  # its name, and a function of states (columns, batch) and out (rows, batch), or of some steps of them, which adds the product to out
     "The fastest of the ways to multiply by a matrix here: `dense`, `torch` (its sparse rows), and this chapter's `rows` and, where their number allows it, blocks of `4x1`"
-    _checked_sizes(batch=batch)
     ways, values = _ways(weight, batch), weight.values() if weight.layout == torch.sparse_csr else weight
     states, out = values.new_ones(weight.shape[1], batch), values.new_zeros(weight.shape[0], batch)
     name = _first(least_time(*(partial(way, states, out) for way in ways.values())), ways)
@@ -636,19 +642,17 @@ def _fastest_layer(w_x: Tensor, w_h: Tensor, nonlinearity: str, batch: int) -> t
 
 # %%
 #| export
+@checked
 class SparseRNN:
     "A pruned Elman layer that only runs: weights by the names of `torch.nn.RNN`, each in the fastest of its forms"
 
     def __init__(
         self,
-        weights: dict[str, Tensor],  # a state dict of a layer without replicas; dense, or sparse tensors of torch
-        nonlinearity: str = "tanh",  # "tanh" or "relu"
-        batch: int = 1,  # sequences at once, for which the forms are chosen
+        weights: dict[str, Annotated[Tensor, Shape("...", "any", empty=True)]],  # a state dict of a layer without replicas; dense, or sparse tensors of torch
+        nonlinearity: Annotated[str, OneOf(_ACTIVATIONS)] = "tanh",  # "tanh" or "relu"
+        batch: Count = 1,  # sequences at once, for which the forms are chosen
     ):
-        if nonlinearity not in _ACTIVATIONS:
-            raise ValueError(f"nonlinearity={nonlinearity!r}; it is {' or '.join(map(repr, sorted(_ACTIVATIONS)[::-1]))}")
         ends = _endings(weights)
-        _checked_sizes(batch=batch)
         chosen = [_fastest_layer(*(weights[f"weight_{kind}{end}"] for kind in ("ih", "hh")), nonlinearity, batch) for end in ends]
         self.forms = {f"weight_{kind}{end}": way[0] for end, ways in zip(ends, chosen, strict=True) for kind, way in zip(("ih", "hh"), ways, strict=True)}
         self.products = [(projection[1], run[1]) for projection, run in chosen]
@@ -744,9 +748,10 @@ def _compressed_rows(weight: Tensor) -> dict[str, Tensor]:
 
 # %%
 #| export
+@checked
 def save_sparse(
     path: str | Path,
-    weights: dict[str, Tensor],  # a state dict; dense, or sparse tensors of torch
+    weights: dict[str, Annotated[Tensor, Shape("...", "any", empty=True)]],  # a state dict; dense, or sparse tensors of torch
 ) -> None:
     "Write weights to a safetensors file, matrices with more than half zeros as compressed rows; TypeError for what is no tensor, ValueError if parts of a matrix would take another's name"
     from safetensors.torch import save_file
@@ -771,6 +776,7 @@ def save_sparse(
 
 # %%
 #| export
+@checked
 def load_sparse(
     path: str | Path,
 ) -> dict[str, Tensor]:  # weights by name; those that were written as compressed rows are sparse tensors of torch
@@ -834,6 +840,7 @@ def _gradient_of(weight: Tensor, pattern: Pattern, errors: Tensor, states: Tenso
     return torch.zeros_like(weight).view(-1).index_copy_(0, pattern.index[:, 0], inner).view_as(weight)
 
 
+@checked
 def patterns_of(
     mask: Tensor,  # True where a weight stays, (M, N) or (S, M, N)
     batch: int = STRIP,  # states at once, as for `Pattern.of`
@@ -941,6 +948,7 @@ for nonlinearity in ("relu", "tanh"):
 
 # %%
 #| export
+@checked
 @dataclass(frozen=True, eq=False)
 class SparseProduct:
     "A linear map or a recurrence by the weights that a mask leaves; by all weights wherever these would not be enough"
@@ -964,6 +972,7 @@ class SparseProduct:
 
 # %%
 #| export
+@checked
 def use_dense_products(
     module: nn.Module,
     unless: Callable[[], bool] = lambda: False,  # asked only if it multiplies sparsely
@@ -986,14 +995,14 @@ def _check_masks(model: nn.Module, masks: dict[str, Tensor]) -> None:
 
 # %%
 #| export
+@checked
 def use_sparse_products(
     model: nn.Module,
     masks: dict[str, Tensor],  # True where a weight stays, by name, as `MagnitudePruner.masks`; {} for dense products everywhere
-    batch: int = 1,  # sequences at once
+    batch: Count = 1,  # sequences at once
     chosen: dict[str, bool] | None = None,  # what an earlier call returned, to choose the same without a clock
 ) -> dict[str, bool]:  # by name of each mask: whether its weight is multiplied sparsely; never in layers that are not of this package
     "Let each layer of a model multiply by its surviving weights alone, where that is faster here; call it whenever masks have changed. ValueError or TypeError for a mask that does not fit"
-    _checked_sizes(batch=batch)
     _check_masks(model, masks)
     used, chosen = dict.fromkeys(masks, False), chosen or {}
     for path, layer in model.named_modules():
@@ -1095,15 +1104,13 @@ print(f"{used}; {dense_time / left_time:.1f} times as fast as dense")
 
 # %%
 #| export
+@checked
 @torch.no_grad()
 def geometric_blocks(
-    points: Tensor,  # where the neurons lie (N, coordinates)
-    size: int,  # neurons in a block; the last may have fewer
+    points: Annotated[Tensor, Shape("N coordinates", finite=True)],  # where the neurons lie (N, coordinates)
+    size: Count,  # neurons in a block; the last may have fewer
 ) -> Tensor:  # the block of each neuron (N,), numbered so that blocks of similar numbers are near each other
     "Blocks of neighbours: halve the neurons along their widest coordinate, again and again (a k-d tree)"
-    if points.dim() != 2:
-        raise ValueError(f"the points have shape {tuple(points.shape)}; expected (neurons, coordinates)")
-    _checked_sizes(size=size)
     blocks, number, left = torch.empty(len(points), dtype=torch.long), 0, [torch.arange(len(points))]
     while left:
         some = left.pop()
@@ -1120,13 +1127,12 @@ def geometric_blocks(
 
 # %%
 #| export
+@checked
 def filled_blocks(
-    weight: Tensor,  # (N, N)
-    blocks: Tensor,  # the block of each neuron (N,)
+    weight: Annotated[Tensor, Shape("N N")],  # (N, N)
+    blocks: Annotated[Tensor, Shape("N", "int", least=0, most=10**6)],  # the block of each neuron (N,)
 ) -> float:  # share of pairs of blocks
     "How many of the pairs of blocks have a weight between them"
-    if weight.shape != (len(blocks), len(blocks)):
-        raise ValueError(f"the weight has shape {tuple(weight.shape)}, and there are blocks of {len(blocks)} neurons; it is a square matrix of as many")
     count = int(blocks.max()) + 1
     filled = torch.zeros(count, count, dtype=torch.bool)
     i, j = weight.cpu().nonzero(as_tuple=True)

@@ -34,13 +34,14 @@
 
 # %%
 #| export
-import difflib
 import importlib
 import inspect
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
-from typing import Any
+from typing import Annotated, Any, get_args, get_origin
+
+from modreg.geometry.arguments import checked, nearest
 
 # %%
 #| hide
@@ -96,6 +97,7 @@ test_fail(lambda: manifold(text), contains="unknown manifold")
 PAIRS = {"(": ")", "[": "]"}  # what opens, and what closes it
 
 
+@checked
 def split(
     text: str,
     separator: str,  # one character
@@ -133,6 +135,7 @@ for wrong, word in (("torus(", "not closed"), ("torus)", "closes nothing"), ("me
 WORDS = {"true": True, "false": False, "none": None}
 
 
+@checked
 def value(text: str) -> Any:
     "A number, True, False, None, a tuple in brackets, or the text itself"
     if text[:1] in ("'", '"') and text.endswith(text[0]) and len(text) > 1:
@@ -148,6 +151,7 @@ def value(text: str) -> Any:
 
 # %%
 #| export
+@checked
 def written(thing: Any) -> str:
     "The text that `value` reads as this: exact, and as short as can be"
     if isinstance(thing, (tuple, list)):
@@ -166,7 +170,6 @@ test_eq([value(text) for text in ("20", "-1e-3", "inf", "true", "a/b.ply", "'20'
 for thing in (20, 0.1 + 0.2, True, None, "a b", "a,b", "20", (1, "x"), ""):
     test_eq(value(written(thing)), thing)
 
-
 # %% [markdown]
 # ## Arguments meet their function
 #
@@ -174,19 +177,13 @@ for thing in (20, 0.1 + 0.2, True, None, "a b", "a,b", "20", (1, "x"), ""):
 
 # %%
 #| export
-def nearest(name: str, names: list[str]) -> str:
-    "A question that names the likeliest of some names, to be put into an error message; nothing if none is like it"
-    found = difflib.get_close_matches(name, names, 1)
-    return f"did you mean {found[0]!r}? " if found else ""
-
-
 KINDS = {"int": (int, "a whole number"), "float": ((int, float), "a number"), "bool": (bool, "true or false")}
 
 
 def _fitting(text: str, parameter: inspect.Parameter, owner: str) -> Any:
     "The value of an argument, if it is of the annotated kind; text stays text where that is asked for"
-    kind = getattr(parameter.annotation, "__name__", str(parameter.annotation))
-    found = value(text)
+    kind = get_args(parameter.annotation)[0] if get_origin(parameter.annotation) is Annotated else parameter.annotation
+    kind, found = getattr(kind, "__name__", str(kind)), value(text)
     if "str" in re.findall(r"\w+", kind):
         return found if isinstance(found, str) else text
     allowed, words = KINDS.get(kind, (object, ""))
@@ -197,6 +194,7 @@ def _fitting(text: str, parameter: inspect.Parameter, owner: str) -> Any:
 
 # %%
 #| export
+@checked
 def bind(
     owner: str,  # name that takes the arguments, for messages
     maker: Callable,  # whose parameters they are
@@ -432,6 +430,7 @@ def _spelled(registry: Registry, thing: Any) -> str:
 
 # %%
 #| export
+@checked
 def call_text(
     name: str,  # what is called
     **changed: Any,  # its arguments

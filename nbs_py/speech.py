@@ -32,13 +32,14 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import DataLoader
 
+from modreg.geometry.arguments import Count, Shape, Whole, Within, checked
 from modreg.layers.recurrent import RNN, Generators, Linear, near_identity_
 from modreg.lab.runs import fingerprint
 from modreg.lab.settings import Config, setting
@@ -120,15 +121,15 @@ class SpeechConfig(Config):
     channels: int | None = None  # channels of the convolutions
     blocks: int | None = None  # residual blocks of two convolutions
     tail: int | None = None  # frames of silence behind each utterance, in which the network may still write
-    speed: float | None = None  # the speed of training data varies by up to this share; 0 for none
-    pitch: float | None = None  # their pitch varies by up to this share; 0 for none
-    masked: float | None = None  # up to this share of frames and of bands is hidden in training; 0 for none
+    speed: float | None = setting(None, within=Within(0, below=0.5))  # the speed of training data varies by up to this share; 0 for none
+    pitch: float | None = setting(None, within=Within(0, below=0.5))  # their pitch varies by up to this share; 0 for none
+    masked: float | None = setting(None, within=Within(0, below=0.5))  # up to this share of frames and of bands is hidden in training; 0 for none
     init: str | None = setting(None, choices=("paper", "identity"))  # initial recurrent matrix: paper (torch's default), identity (near the identity)
     tested: int = 1000  # utterances of unseen speakers that a model is tested on, at most
-    dropout: float | None = setting(None, neutral=0.0)  # share of the last layer's inputs that is set to zero in training
-    warm: float | None = None  # share of the steps in which the learning rate rises to `lr`
-    settle: float | None = None  # share of `lr` that it then falls to, along a line
-    workers: int = setting(0, decides=False)  # processes that decode ahead
+    dropout: float | None = setting(None, neutral=0.0, within=Within(0, below=0.5))  # share of the last layer's inputs that is set to zero in training
+    warm: float | None = setting(None, within=Within(above=0, below=1))  # share of the steps in which the learning rate rises to `lr`
+    settle: float | None = setting(None, within=Within(above=0, most=1))  # share of `lr` that it then falls to, along a line
+    workers: int = setting(0, decides=False, within=Within(0, 64))  # processes that decode ahead
     sum_batches: int = 1  # batches whose gradients make one step
     precision: str = setting("float32", choices=("float32", "bfloat16"))  # of the products on a GPU: float32, bfloat16
 
@@ -138,12 +139,6 @@ class SpeechConfig(Config):
         "small": dict(data="digits", bands=20, channels=8, blocks=1, tail=12, speed=0.3, pitch=0.2, masked=0.0, dropout=0.0, init="identity", hidden=128, batch=16, batches=90, epochs=8, lr=3e-3, warm=0.05, settle=0.3, strength=1e-2),
         "paper": dict(data="librispeech", bands=128, channels=32, blocks=3, tail=12, speed=0.0, pitch=0.0, masked=0.0, dropout=0.1, init="paper", hidden=512, batch=20, batches=1426, epochs=10, lr=5e-4, warm=0.3, settle=4e-6, strength=0.1),
     }
-
-    def __post_init__(self):
-        super().__post_init__()
-        for name in ("speed", "pitch", "masked", "dropout"):
-            if not getattr(self, name) < 0.5:
-                raise ValueError(f"{name}={getattr(self, name)}; it is a share, and must be less than 0.5")
 
 
 # %%
@@ -173,17 +168,18 @@ print(f"{utterance.speaker} says {utterance.text!r}: {len(samples)} samples beco
 # %%
 #| export
 #| fold
+@checked
 class Conv2d(nn.Module):
     "A 3 × 3 convolution for each replica, as one grouped convolution"
 
-    def __init__(self, inputs: int, outputs: int, stride: int, replicas: int, generator: Generators):
+    def __init__(self, inputs: Count, outputs: Count, stride: Annotated[int, Within(1, 100)], replicas: Count, generator: Generators):
         super().__init__()
         self.stride = stride
         drawn = Linear(9 * inputs, outputs, replicas=replicas, generator=generator)  # the same bound: 9·inputs numbers meet in an output
         self.weight = nn.Parameter(drawn.weight.detach().reshape(replicas, outputs, inputs, 3, 3))
         self.bias = nn.Parameter(drawn.bias.detach())
 
-    def forward(self, x: Tensor) -> Tensor:  # (batch, S·inputs, T, bands) to (batch, S·outputs, T', bands')
+    def forward(self, x: Annotated[Tensor, Shape("batch channels T bands", "float")]) -> Tensor:  # (batch, S·inputs, T, bands) to (batch, S·outputs, T', bands')
         return functional.conv2d(x, self.weight.flatten(0, 1), self.bias.flatten(), self.stride, 1, 1, len(self.weight))
 
     def weight_uses(self, inputs: tuple, output: Tensor) -> dict[str, float]:
@@ -194,14 +190,15 @@ class Conv2d(nn.Module):
 # %%
 #| export
 #| fold
+@checked
 class LayerNorm(nn.Module):
     "Layer norm over bands, with a gain and a shift for each replica"
 
-    def __init__(self, bands: int, replicas: int):
+    def __init__(self, bands: Count, replicas: Count):
         super().__init__()
         self.gain, self.shift = nn.Parameter(torch.ones(replicas, bands)), nn.Parameter(torch.zeros(replicas, bands))
 
-    def forward(self, x: Tensor) -> Tensor:  # (batch, S·channels, T, bands)
+    def forward(self, x: Annotated[Tensor, Shape("batch channels T bands", "float")]) -> Tensor:  # (batch, S·channels, T, bands)
         normed = functional.layer_norm(x, x.shape[-1:]).unflatten(1, (len(self.gain), -1))
         return (normed * self.gain[:, None, None] + self.shift[:, None, None]).flatten(1, 2)
 
@@ -214,16 +211,19 @@ class LayerNorm(nn.Module):
 #| export
 #| fold
 BLANK = len(sound.ALPHABET)  # the 29th class: nothing new
+Scores = Annotated[Tensor, Shape(f"T {BLANK + 1}", "float", empty=True)]
 
 
-def halved(frames):  # a whole number, or a tensor of them
+@checked
+def halved(frames: Any) -> Any:  # a whole number, or a tensor of them
     "Frames after the first convolution"
     return (frames - 1) // 2 + 1
 
 
+@checked
 def dropout(
-    x: Tensor,  # (S, …)
-    share: float,  # of the numbers that are set to zero
+    x: Annotated[Tensor, Shape("S ...", "float")],  # (S, …)
+    share: Annotated[float, Within(0, below=1)],  # of the numbers that are set to zero
     seeds: list[int],  # one for each replica, of what it draws here
 ) -> Tensor:
     "Dropout from a stream of its own for each replica"
@@ -234,6 +234,7 @@ def dropout(
 
 # %%
 #| export
+@checked
 class SpeechModel(nn.Module):
     "Spectrogram to scores of characters, for several seeds at once"
 
@@ -257,8 +258,8 @@ class SpeechModel(nn.Module):
 
     def forward(
         self,
-        pictures: Tensor,  # (S, batch, T, bands)
-        lengths: Tensor,  # frames of each (S, batch)
+        pictures: Annotated[Tensor, Shape("S batch T bands", "float")],  # (S, batch, T, bands)
+        lengths: Annotated[Tensor, Shape("S batch", "int")],  # frames of each (S, batch)
         seeds: list[int] | None = None,  # what each replica's dropout draws from; None: no dropout
     ) -> tuple[Tensor, Tensor]:  # log-probabilities (S, T', batch, 29), and how many frames of them count (S, batch)
         replicas, frames = len(pictures), halved(lengths)
@@ -300,13 +301,15 @@ test_close(network(padded, torch.full((2, 1), len(picture)))[0][:, : frames[0, 0
 
 # %%
 #| export
-def collapse(path: list[int]) -> str:
+@checked
+def collapse(path: list[Annotated[int, Within(0, BLANK)]]) -> str:
     "The text that a path of classes says"
     return "".join(sound.ALPHABET[c] for k, c in enumerate(path) if c != BLANK and (k == 0 or path[k - 1] != c))
 
 
+@checked
 def greedy(
-    scores: Tensor,  # log-probabilities (T, 29)
+    scores: Scores,  # log-probabilities (T, 29)
 ) -> str:
     "The text of the likeliest path"
     return collapse(scores.argmax(-1).tolist())
@@ -320,9 +323,10 @@ def _log_add(a: float, b: float) -> float:
 # %%
 #| export
 #| fold
+@checked
 def beam(
-    scores: Tensor,  # log-probabilities (T, 29)
-    width: int = 16,  # prefixes that are kept
+    scores: Scores,  # log-probabilities (T, 29)
+    width: Annotated[int, Within(1, 10**4)] = 16,  # prefixes that are kept
 ) -> str:
     "The likeliest text, as far as a beam of prefixes finds it"
     nothing = -math.inf
@@ -373,22 +377,25 @@ for _ in range(20):
 
 # %%
 #| export
+@checked
 def frames_needed(text: str) -> int:
     "Frames that a transcript needs: its characters, and a blank between equal neighbours"
     return len(text) + sum(a == b for a, b in pairwise(text))
 
 
+@checked
 def frames_of(
     utterance: Utterance,
-    tail: int = 0,  # frames of silence behind it
+    tail: Annotated[int, Within(0, 10**5)] = 0,  # frames of silence behind it
 ) -> int:
     "Frames that the network hears of an utterance, after the first convolution; at most one less than there are"
     return halved(math.floor(utterance.seconds() / 0.0125) + tail)
 
 
+@checked
 def too_short(
     utterances: list[Utterance],
-    tail: int = 0,  # frames of silence behind each
+    tail: Annotated[int, Within(0, 10**5)] = 0,  # frames of silence behind each
 ) -> list[Utterance]:
     "Utterances whose transcript cannot be said in their frames"
     return [u for u in utterances if frames_of(u, tail) < frames_needed(u.text)]
@@ -410,11 +417,12 @@ print(f"{len(left_out)} of {len(train)} utterances to learn from do not fit{': '
 
 # %%
 #| export
+@checked
 def ctc_loss(
-    scores: Tensor,  # log-probabilities (S, T', batch, 29)
-    frames: Tensor,  # how many of the frames count (S, batch)
-    characters: Tensor,  # of all transcripts in a row, seed by seed
-    counts: Tensor,  # characters of each transcript (S·batch,)
+    scores: Annotated[Tensor, Shape(f"S T batch {BLANK + 1}", "float")],  # log-probabilities (S, T', batch, 29)
+    frames: Annotated[Tensor, Shape("S batch", "int")],  # how many of the frames count (S, batch)
+    characters: Annotated[Tensor, Shape("letters", "int", least=0, most=BLANK - 1)],  # of all transcripts in a row, seed by seed
+    counts: Annotated[Tensor, Shape("texts", "int", least=1)],  # characters of each transcript (S·batch,)
 ) -> Tensor:  # (S,) in nats a character
     "Minus the log-probability of all ways to write the transcripts"
     flat = scores.permute(1, 0, 2, 3).flatten(1, 2)  # (T', S·batch, 29)
@@ -422,6 +430,7 @@ def ctc_loss(
     return (each / counts.to(each)).view(len(scores), -1).mean(1)
 
 
+@checked
 def error_rates(
     texts: list[str],  # what was said
     written: list[str],  # what was understood
@@ -447,6 +456,7 @@ test_close(rates["wer"], 100 * 2 / 3)
 # %%
 #| export
 #| fold
+@checked
 def one_cycle(
     parameters: list,  # or groups, of which one may have a rate `lr` of its own
     config: SpeechConfig,
@@ -463,6 +473,7 @@ def one_cycle(
 
 # %%
 #| export
+@checked
 @torch.no_grad()
 def transcribe(
     model: SpeechModel,
@@ -486,6 +497,7 @@ def transcribe(
 # %%
 #| export
 #| fold Loading
+@checked
 def load_utterances(
     config: SpeechConfig,
 ) -> tuple[list[Utterance], list[Utterance], list[Utterance]]:
@@ -504,6 +516,7 @@ def load_utterances(
 # %%
 #| export
 #| fold
+@checked
 def fingerprint_of(
     utterances: list[Utterance],
     contents: bool,  # of the files, else their sizes alone
@@ -513,10 +526,11 @@ def fingerprint_of(
     return fingerprint(*(f"{u.name} {u.speaker} {u.text}" for u in heard), *(u.path for u in heard), contents=contents) if heard else ""
 
 
+@checked
 def deal(
-    count: int,  # utterances, sorted by length
-    batch: int,  # utterances a batch
-    batches: int,  # that are wanted
+    count: Count,  # utterances, sorted by length
+    batch: Count,  # utterances a batch
+    batches: Annotated[int, Within(1, 10**7)],  # that are wanted
     generator: torch.Generator,
 ) -> Tensor:  # indices (batches, batch)
     "Whole rounds of batches of neighbours in length, in random order"
@@ -530,10 +544,11 @@ def deal(
 # %%
 #| export
 #| fold
+@checked
 def vary(
     batch: tuple[Tensor, Tensor, Tensor, Tensor],  # as `collate` makes it
     config: SpeechConfig,
-    rate: int,  # samples a second
+    rate: sound.Rate,  # samples a second
     generators: list[torch.Generator],  # one for each seed
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     "Utterances at other speeds and pitches, with blots; each stays long enough for its transcript"
@@ -550,6 +565,7 @@ def vary(
 
 # %%
 #| export
+@checked
 class Speech(Task):
     "Speech recognition with CTC (section 4.4 and appendix A.4)"
 
@@ -599,7 +615,7 @@ class Speech(Task):
     def limits(self) -> dict[str, float]:
         return {"says nothing": 100.0}
 
-    def optimizer(self, parameters: list[nn.Parameter]) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.OneCycleLR]:
+    def optimizer(self, parameters: list) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.OneCycleLR]:
         return one_cycle(parameters, self.config)
 
     @property
@@ -635,12 +651,13 @@ fig.savefig(folder / "learning.png", dpi=150)
 
 # %%
 #| export
+@checked
 @torch.no_grad()
 def plot_hearing(
     task: Speech,
     model: SpeechModel,
-    k: int,  # index in `task.test`
-    axes,  # two matplotlib axes
+    k: Whole,  # index in `task.test`
+    axes: Any,  # two
 ) -> str:  # reference and hypothesis, aligned
     "Spectrogram of an utterance and the first seed's probabilities of characters over time"
     import jiwer

@@ -36,7 +36,8 @@ import torch
 from torch import Tensor
 
 from modreg.geometry.finite import checked_distances
-from modreg.geometry.manifolds import Manifold, check_whole, manifold
+from modreg.geometry.arguments import Count, check
+from modreg.geometry.manifolds import Manifold, manifold
 from modreg.lab.studies import base, find_task, keep, value
 from modreg.lab.training import Phase, Task
 
@@ -167,7 +168,7 @@ def farthest_landmarks(
     n: int = 250,  # how many at most
 ) -> tuple[Tensor, Tensor, float]:  # indices (n,) int64, distances between them (n, n) float64, and the cover: the greatest distance of a point from the nearest
     "Points that stand for all, each the farthest from those before it; fewer than `n` if the rest would be copies"
-    check_whole(landmarks=n)
+    check("landmarks", n, Count)
     count, row, _ = _rows(points, space)
     chosen, rows, apart = [0], [row(0)], row(0).copy()
     while len(chosen) < min(n, count) and apart.max() > 0:
@@ -548,7 +549,7 @@ def betti_band(
     **options,  # degree, field, landmarks, threshold, engine, memory
 ) -> dict[str, Any]:  # `betti` of each degree, the `low`est and `high`est numbers of as many resamples as `level` says; `width` of the band, `longer_than`
     "Betti numbers at a stated threshold, with a bootstrap band"
-    check_whole(resamples=resamples)
+    check("resamples", resamples, Count)
     if not 0 < level < 1:
         raise ValueError(f"level is {level!r}; give a share between 0 and 1")
     points = torch.as_tensor(points)

@@ -28,12 +28,13 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from types import SimpleNamespace
+from typing import Annotated
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from modreg.geometry.specs import nearest
+from modreg.geometry.arguments import Count, Shape, Within, checked, nearest
 
 # %%
 #| hide
@@ -67,6 +68,7 @@ plt.show()
 
 # %%
 #| export
+@checked
 @dataclass(frozen=True, eq=False)
 class Slot:
     "Where a model keeps a weight: an attribute of one of its modules"
@@ -113,6 +115,7 @@ def _computed(owner: nn.Module) -> dict[str, str]:
 
 # %%
 #| export
+@checked
 def slots(
     model: nn.Module,
 ) -> dict[str, Slot]:  # by name; a weight that is tied stands there under each of its names
@@ -139,9 +142,10 @@ list(slots(model))
 
 # %%
 #| export
+@checked
 def weight_matrices(
     model: nn.Module,
-    replicas: int | None = None,  # number of replicas S if dimension 0 of each parameter is theirs
+    replicas: Count | None = None,  # number of replicas S if dimension 0 of each parameter is theirs
     parameters: Iterable[str] | None = None,  # names to restrict to
 ) -> dict[str, nn.Parameter]:  # by name; of tied ones the first
     "All weight matrices of a model, or those that are named; ValueError if there are none, or one is computed, or its shape is not that of replicas"
@@ -213,14 +217,15 @@ test_fail(lambda: weight_matrices(nn.ReLU()), contains="no weight matrix")
 
 # %%
 #| export
+@checked
 @dataclass(frozen=True)
 class Layout:
     "Which entries of a weight lead from which input neurons to which output neurons"
-    rows: int  # output neurons U
-    columns: int  # input neurons V
-    gates: int = 1  # entries for each pair of neurons, one below the other
-    replicas: int | None = None  # S, if they lead the shape
-    kernel: int = 0  # dimensions of a kernel, at the end
+    rows: Count  # output neurons U
+    columns: Count  # input neurons V
+    gates: Count = 1  # entries for each pair of neurons, one below the other
+    replicas: Count | None = None  # S, if they lead the shape
+    kernel: Annotated[int, Within(0, 3)] = 0  # dimensions of a kernel, at the end
     transposed: bool = False  # whether input neurons stand before output neurons
     recurrent: bool = False  # whether output and input neurons are the same
 
@@ -258,6 +263,7 @@ _REFUSED = {
 }
 
 
+@checked
 def layout(
     slot: Slot,
     recurrent: bool | None = None,  # whether rows and columns are the same neurons; None: as the layer and its names say
@@ -323,6 +329,7 @@ def _layer(name: str) -> str:
     return name.removesuffix("_reverse")
 
 
+@checked
 def find_weights(
     layer: nn.Module | nn.Parameter,
     weight: str | Iterable[str] | None = None,  # names; None: all recurrent weights of a layer, or the weight of a linear layer or convolution
@@ -332,8 +339,6 @@ def find_weights(
         if weight is not None:
             raise ValueError(f"weight={weight!r}, but a single parameter is given: leave the name out, or give the module that owns it")
         return [Slot(SimpleNamespace(weight=layer), "weight", "weight")]
-    if not isinstance(layer, nn.Module):
-        raise TypeError(f"layer is a {type(layer).__name__}; give the module that owns the weight, such as an nn.RNN, or an nn.Parameter")
     found = slots(layer)
     if weight is None:
         recurrent = sorted((name for name in found if name.startswith("weight_hh")), key=lambda name: (len(_layer(name)), name))
@@ -361,6 +366,7 @@ test_fail(lambda: find_weights(plain), contains="1.weight_hh_l0")
 
 # %%
 #| export
+@checked
 def for_each(
     values: list,  # one for each weight, or one for each layer
     chosen: list[Slot],
@@ -388,8 +394,9 @@ test_fail(lambda: for_each(["torus"] * 3, find_weights(lstm), "manifold"), conta
 
 # %%
 #| export
+@checked
 def permuted(
-    rows: Tensor,  # (S, n)
+    rows: Annotated[Tensor, Shape("S n", empty=True)],  # (S, n)
     generator: torch.Generator | None = None,
 ) -> Tensor:  # (S, n)
     "The same values in random places, each row on its own"

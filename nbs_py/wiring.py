@@ -25,11 +25,12 @@
 
 # %%
 #| export
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import torch
 from torch import Tensor
 
+from modreg.geometry.arguments import Shape, Whole, Within, checked
 from modreg.geometry.manifolds import Manifold, manifolds_of
 from modreg.lab.experiments import recurrent_weights
 from modreg.lab.runs import Run
@@ -85,14 +86,13 @@ plt.show()
 
 # %%
 #| export
+@checked
 def weight_by_distance(
-    weights: Tensor,  # recurrent matrix (N, N)
-    distances: Tensor,  # geodesic distances between the neurons (N, N)
-    bins: int = 30,  # number of bins of equal width from 0 to the greatest distance
+    weights: Annotated[Tensor, Shape("N N", "float", finite=True)],  # recurrent matrix (N, N)
+    distances: Annotated[Tensor, Shape("N N", "float")],  # geodesic distances between the neurons (N, N)
+    bins: Annotated[int, Within(1, 10**6)] = 30,  # number of bins of equal width from 0 to the greatest distance
 ) -> dict[str, Tensor]:  # `distance` at the bins' centres, `share` of weights that are not zero, mean `magnitude`, `pairs`
     "How many weights survive, and how large they are, at each distance; empty bins are nan"
-    if weights.shape != distances.shape:
-        raise ValueError(f"weights {tuple(weights.shape)} and distances {tuple(distances.shape)} differ in shape; both are (N, N)")
     pair = ~torch.eye(len(weights), dtype=torch.bool) & distances.isfinite()  # no path leads from one module of neurons to another
     weights, distances = weights[pair], distances[pair]
     width = distances.max().clamp(min=torch.finfo(distances.dtype).tiny) / bins
@@ -116,9 +116,10 @@ test_close((counted["share"] * counted["pairs"]).nansum(), (local != 0).sum() - 
 
 # %%
 #| export
+@checked
 def plot_weight_by_distance(
-    weights: Tensor,  # (N, N)
-    distances: Tensor,  # (N, N)
+    weights: Annotated[Tensor, Shape("N N", "float", finite=True)],  # (N, N)
+    distances: Annotated[Tensor, Shape("N N", "float")],  # (N, N)
     ax: "Axes",
     label: str | None = None,
 ) -> None:
@@ -146,11 +147,12 @@ plt.show()
 
 # %%
 #| export
+@checked
 def plot_neuron(
-    weights: Tensor,  # one row of the recurrent matrix (N,): the weights into neuron `neuron`
+    weights: Annotated[Tensor, Shape("N", "float", finite=True)],  # one row of the recurrent matrix (N,): the weights into neuron `neuron`
     space: Manifold,
-    embedding: Tensor,  # the neurons' points (N, c)
-    neuron: int,
+    embedding: Annotated[Tensor, Shape("N c")],  # the neurons' points (N, c)
+    neuron: Whole,
     ax: "Axes",
 ) -> None:
     "Weights into one neuron as a heat map on the manifold's chart (the paper's figure 7)"
@@ -183,8 +185,9 @@ plt.show()
 
 # %%
 #| export
+@checked
 def plot_spectrum(
-    weights: Tensor,  # recurrent matrix (N, N)
+    weights: Annotated[Tensor, Shape("N N", "float", finite=True)],  # recurrent matrix (N, N)
     ax: "Axes",
     label: str | None = None,
 ) -> None:
@@ -212,6 +215,7 @@ plt.show()
 
 # %%
 #| export
+@checked
 def plot_wiring(
     task: Task,
     runs: dict[str, Run],  # of `train_three`

@@ -204,11 +204,11 @@ def test_autocast_computes_in_the_precision_of_the_weights():
     (lambda: EdgeRNN(2, 5, torch.zeros(2, 2, dtype=torch.long)), "more than once"),
     (lambda: EdgeRNN(2, 5, torch.tensor([[0], [5]])), "from 0 to 4"),
     (lambda: EdgeRNN(2, 5, torch.zeros(2, 1)), "whole numbers"),
-    (lambda: EdgeRNN(2, 5, torch.zeros(3, 1, dtype=torch.long)), "listens"),
+    (lambda: EdgeRNN(2, 5, torch.zeros(3, 1, dtype=torch.long)), "shape .2, E"),
     (lambda: EdgeRNN(2, 5, some_edges(5, 2), scale="small"), "'left'"),
     (lambda: EdgeRNN(2, 5, some_edges(5, 2), "gelu"), "tanh"),
     (lambda: EdgeRNN(2, 5, some_edges(5, 2))(torch.zeros(4, 2, 3)), "the input"),
-    (lambda: edge_penalty(torch.zeros(3), torch.zeros(4)), "3 edges"),
+    (lambda: edge_penalty(torch.zeros(3), torch.zeros(4)), "E = 3"),
 ])
 def test_what_makes_no_sense_is_refused(make, says):
     with pytest.raises(ValueError, match=says):

@@ -125,7 +125,7 @@ def test_shares_of_another_run(tmp_path):
     for name in (name for name in masks[0] if name.startswith("mask.")):
         shares = [(~m[name]).double().mean().item() for m in masks]
         assert shares[0] == pytest.approx(shares[1], abs=0.01)
-    with pytest.raises(ValueError, match="Did you mean 'layer'"):
+    with pytest.raises(ValueError, match="did you mean 'layer'"):
         task("navigation", tmp_path, shares="layers")
 
 
@@ -144,7 +144,7 @@ def test_dense_runs_are_found_again_whatever_makes_the_third_sparse(tmp_path):
 
 
 @pytest.mark.parametrize(("options", "message"), [
-    ({"sparsifier": "rigel"}, "did you mean 'rigl'"), ({"penalty": "distance_shufled"}, "Did you mean 'distance_shuffled'"),
+    ({"sparsifier": "rigel"}, "did you mean 'rigl'"), ({"penalty": "distance_shufled"}, "did you mean 'distance_shuffled'"),
     ({"penalty": "l1", "train_embedding": True}, "only ModuliRegularizer trains"), ({"penalty": "sernn", "power": 2}, "power 1"), ({"power": 0.5}, "at least 1"),
     ({"embedding_lr": 0.1}, "train_embedding=False"), ({"heal": 3}, "heal"),
     ({"sparsifier": "rigl", "sparse_products": "on"}, "sparse_products='on'"), ({"manifold": "torus,pretzel"}, "pretzel"),

@@ -199,7 +199,7 @@ def test_product_is_uniform():
 
 @pytest.mark.parametrize(("make", "word"), [
     (lambda: Product("torus", "circle", weights=(1,)), "give 2 numbers"), (lambda: Product("torus", weights=(0,)), "positive"),
-    (lambda: Product("torus", weights=2), "give 1 numbers"), (lambda: Modules("torus", "sphere", sizes=(1, -1)), r"sizes\[1\]"),
+    (lambda: Product("torus", weights=2), "give a tuple"), (lambda: Modules("torus", "sphere", sizes=(1, -1)), r"sizes\[1\]"),
     (lambda: Modules("torus", "sphere", between=1), "at least 7.85398"), (lambda: Modules("torus", between=math.inf), "positive finite"),
     (lambda: Modules("r3", "r2"), "between is not given"), (lambda: HyperbolicDisc(0), "radius"), (lambda: HyperbolicDisc(1, 0), "curvature"),
     (lambda: HyperbolicDisc(1, math.nan), "curvature"), (lambda: HyperbolicDisc(100, -1.), "at most 40"), (lambda: ProjectivePlane(-1), "radius"),

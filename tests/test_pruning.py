@@ -260,7 +260,7 @@ def test_mistakes(options, message):
 
 @pytest.mark.parametrize("epoch", [-1, float("nan"), "3"])
 def test_an_epoch_is_counted_from_0(epoch):
-    with pytest.raises(ValueError, match="counted from 0"):
+    with pytest.raises(ValueError, match="at least 0"):
         MagnitudePruner(stacked(None)).step(epoch)
 
 

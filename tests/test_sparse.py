@@ -241,7 +241,7 @@ def test_memory_of_edges_grows_with_the_edges():
 
 
 @pytest.mark.parametrize(("edges", "options", "message"), [
-    (([0, 1], [0]), {}, "two tensors"),
+    (([0, 1], [0]), {}, "two tensors|tensor of whole numbers"),
     (([0.0, 1.0], [0.0, 1.0]), {}, "whole numbers"),
     (([0, 4], [0, 1]), {}, "rows of edges"),
     (([0, -1], [0, 1]), {}, "rows of edges"),

@@ -44,7 +44,7 @@ def test_inhibitors_too(text, f):
     ("torus(perod=2)", "did you mean 'period'.*torus takes dim, period"), ("torus(1, 2, 3)", "too many"), ("torus(period=2, 3)", "no keyword"),
     ("torus(period=2, period=3)", "second time"), ("torus(2, dim=3)", "multiple values"), ("torus(,)", "no value"), ("torus(period=)", "no value"),
     ("torus(dim=2.5)", "dim of torus is '2.5'; give a whole number"), ("torus(dim=true)", "whole number"), ("torus(period=wide)", "period of torus is 'wide'; give a number"),
-    ("torus(period='20')", "give a number"), ("torus(period=0)", "give a positive finite number"), ("torus(period=inf)", "positive finite"), ("torus(dim=0)", "1 or more"),
+    ("torus(period='20')", "give a number"), ("torus(period=0)", "give a positive finite number"), ("torus(period=inf)", "positive finite"), ("torus(dim=0)", "from 1 to"),
     ("klein2", "unknown manifold 'klein2'"), ("torus0", "unknown manifold"), ("torus-1", "unknown manifold"), ("r", "unknown manifold 'r'"), ("s0", "unknown"),
     ("torus\n", "unknown manifold"), ("to rus", "unknown manifold"), ("torus(2)(3)", "closes nothing"), ("2 torus", "unknown manifold"), ("__import__('os')", "unknown manifold"),
     ("os.path", "unknown manifold"), ("os:system('ls')", "unknown manifold 'system'"), ("no.such:band", "no module 'no'"), ("torus:torus", "no module 'torus'")])

@@ -20,7 +20,8 @@ import torch
 from torch import Tensor
 
 from ..geometry.finite import checked_distances
-from ..geometry.manifolds import Manifold, check_whole, manifold
+from ..geometry.arguments import Count, check
+from ..geometry.manifolds import Manifold, manifold
 from ..lab.studies import base, find_task, keep, value
 from ..lab.training import Phase, Task
 
@@ -60,7 +61,7 @@ def farthest_landmarks(
     n: int = 250,  # how many at most
 ) -> tuple[Tensor, Tensor, float]:  # indices (n,) int64, distances between them (n, n) float64, and the cover: the greatest distance of a point from the nearest
     "Points that stand for all, each the farthest from those before it; fewer than `n` if the rest would be copies"
-    check_whole(landmarks=n)
+    check("landmarks", n, Count)
     count, row, _ = _rows(points, space)
     chosen, rows, apart = [0], [row(0)], row(0).copy()
     while len(chosen) < min(n, count) and apart.max() > 0:
@@ -182,7 +183,7 @@ def persistent_homology(
         bars = _gudhi(distances, degree, field, threshold, memory)
     return Homology(_sorted(bars), field, threshold, cover, chosen)
 
-# %% ../../nbs/topology.ipynb #3b2747eb
+# %% ../../nbs/topology.ipynb #e09757e7
 def bars_with_cocycles(
     distances: Tensor,  # (n, n)
     field: int,  # a prime p up to 127
@@ -306,7 +307,7 @@ def betti_band(
     **options,  # degree, field, landmarks, threshold, engine, memory
 ) -> dict[str, Any]:  # `betti` of each degree, the `low`est and `high`est numbers of as many resamples as `level` says; `width` of the band, `longer_than`
     "Betti numbers at a stated threshold, with a bootstrap band"
-    check_whole(resamples=resamples)
+    check("resamples", resamples, Count)
     if not 0 < level < 1:
         raise ValueError(f"level is {level!r}; give a share between 0 and 1")
     points = torch.as_tensor(points)

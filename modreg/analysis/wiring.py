@@ -6,11 +6,12 @@
 __all__ = ['weight_by_distance', 'plot_weight_by_distance', 'plot_neuron', 'plot_spectrum', 'plot_wiring']
 
 # %% ../../nbs/wiring.ipynb #2093f6eb
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import torch
 from torch import Tensor
 
+from ..geometry.arguments import Shape, Whole, Within, checked
 from ..geometry.manifolds import Manifold, manifolds_of
 from ..lab.experiments import recurrent_weights
 from ..lab.runs import Run
@@ -21,14 +22,13 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 # %% ../../nbs/wiring.ipynb #c072f89b
+@checked
 def weight_by_distance(
-    weights: Tensor,  # recurrent matrix (N, N)
-    distances: Tensor,  # geodesic distances between the neurons (N, N)
-    bins: int = 30,  # number of bins of equal width from 0 to the greatest distance
+    weights: Annotated[Tensor, Shape("N N", "float", finite=True)],  # recurrent matrix (N, N)
+    distances: Annotated[Tensor, Shape("N N", "float")],  # geodesic distances between the neurons (N, N)
+    bins: Annotated[int, Within(1, 10**6)] = 30,  # number of bins of equal width from 0 to the greatest distance
 ) -> dict[str, Tensor]:  # `distance` at the bins' centres, `share` of weights that are not zero, mean `magnitude`, `pairs`
     "How many weights survive, and how large they are, at each distance; empty bins are nan"
-    if weights.shape != distances.shape:
-        raise ValueError(f"weights {tuple(weights.shape)} and distances {tuple(distances.shape)} differ in shape; both are (N, N)")
     pair = ~torch.eye(len(weights), dtype=torch.bool) & distances.isfinite()  # no path leads from one module of neurons to another
     weights, distances = weights[pair], distances[pair]
     width = distances.max().clamp(min=torch.finfo(distances.dtype).tiny) / bins
@@ -42,9 +42,10 @@ def weight_by_distance(
             "share": binned((weights != 0).to(weights.dtype)) / pairs, "magnitude": binned(weights.abs()) / pairs}
 
 # %% ../../nbs/wiring.ipynb #c9359ca5
+@checked
 def plot_weight_by_distance(
-    weights: Tensor,  # (N, N)
-    distances: Tensor,  # (N, N)
+    weights: Annotated[Tensor, Shape("N N", "float", finite=True)],  # (N, N)
+    distances: Annotated[Tensor, Shape("N N", "float")],  # (N, N)
     ax: "Axes",
     label: str | None = None,
 ) -> None:
@@ -54,11 +55,12 @@ def plot_weight_by_distance(
     ax.set(xlabel="geodesic distance between two neurons", ylabel="weights that survive (%)", ylim=(0, None))
 
 # %% ../../nbs/wiring.ipynb #16774d60
+@checked
 def plot_neuron(
-    weights: Tensor,  # one row of the recurrent matrix (N,): the weights into neuron `neuron`
+    weights: Annotated[Tensor, Shape("N", "float", finite=True)],  # one row of the recurrent matrix (N,): the weights into neuron `neuron`
     space: Manifold,
-    embedding: Tensor,  # the neurons' points (N, c)
-    neuron: int,
+    embedding: Annotated[Tensor, Shape("N c")],  # the neurons' points (N, c)
+    neuron: Whole,
     ax: "Axes",
 ) -> None:
     "Weights into one neuron as a heat map on the manifold's chart (the paper's figure 7)"
@@ -73,8 +75,9 @@ def plot_neuron(
     ax.figure.colorbar(dots, ax=ax, label="weight", shrink=0.8)
 
 # %% ../../nbs/wiring.ipynb #411c5868
+@checked
 def plot_spectrum(
-    weights: Tensor,  # recurrent matrix (N, N)
+    weights: Annotated[Tensor, Shape("N N", "float", finite=True)],  # recurrent matrix (N, N)
     ax: "Axes",
     label: str | None = None,
 ) -> None:
@@ -86,6 +89,7 @@ def plot_spectrum(
     ax.set(xlabel="real part", ylabel="imaginary part", aspect="equal")
 
 # %% ../../nbs/wiring.ipynb #94003d31
+@checked
 def plot_wiring(
     task: Task,
     runs: dict[str, Run],  # of `train_three`

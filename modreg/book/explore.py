@@ -14,11 +14,12 @@ import json
 from collections.abc import Callable
 from functools import cache
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import torch
 from torch import Tensor
 
+from ..geometry.arguments import Shape, checked
 from ..lab.experiments import load_results
 from ..geometry.inhibitors import inhibitor
 from ..geometry.manifolds import KleinBottle, Torus, plot_from_point
@@ -46,6 +47,7 @@ _PAGE = """<div class="modreg-explore" data-name="{name}"><img alt="{question}" 
 </script>"""
 
 # %% ../../nbs/explore.ipynb #c354c244
+@checked
 class Explorer:
     "A figure that is a small program, with a picture where no program can run"
 
@@ -97,6 +99,7 @@ def _widget_class(name: str) -> type:
         "_esm": _source(name), "data": traitlets.Dict().tag(sync=True), "state": traitlets.Dict().tag(sync=True)})
 
 # %% ../../nbs/explore.ipynb #d8efdbb7
+@checked
 def inhibitor_shapes() -> Explorer:
     "Inhibitors with their parameters, their formula, and the coefficient matrix on a circle"
 
@@ -113,6 +116,7 @@ def inhibitor_shapes() -> Explorer:
     return Explorer("inhibitor_shapes", "Which connections will this inhibitor leave alone, and may the neurons move under it?", picture)
 
 # %% ../../nbs/explore.ipynb #55bc8386
+@checked
 def neighbourhoods() -> Explorer:
     "A neuron on a manifold in space, the price of its connections, and what is left of its weights"
 
@@ -125,6 +129,7 @@ def neighbourhoods() -> Explorer:
     return Explorer("neighbourhoods", "Pick a neuron. Which others may it keep a connection to?", picture)
 
 # %% ../../nbs/explore.ipynb #805dae42
+@checked
 def glued_square() -> Explorer:
     "A disc on the torus or the Klein bottle, as a square with glued edges and in space"
 
@@ -136,6 +141,7 @@ def glued_square() -> Explorer:
     return Explorer("glued_square", "Drag the disc over an edge. Where does it come back, and which way up?", picture)
 
 # %% ../../nbs/explore.ipynb #e41917a5
+@checked
 def covering() -> Explorer:
     "A walk in the plane, and the same walk on the surface that it covers"
 
@@ -152,7 +158,7 @@ def covering() -> Explorer:
 
     return Explorer("covering", "Walk once round. Are you back, and the same way up?", picture)
 
-# %% ../../nbs/explore.ipynb #9792a02b
+# %% ../../nbs/explore.ipynb #1bb48ea4
 def growing_balls() -> Explorer:
     "Points of the plane with a ball round each, and the bars of pieces and loops"
 
@@ -183,6 +189,7 @@ def _trained_embedding(name: str, steps: int) -> Tensor:
     return points.detach()
 
 
+@checked
 def embedding_training() -> Explorer:
     "Neurons on the torus that move down the gradient of the penalty"
 
@@ -194,6 +201,7 @@ def embedding_training() -> Explorer:
     return Explorer("embedding_training", "Let the neurons move to lower the bill. Will they spread, clump, or all meet?", picture)
 
 # %% ../../nbs/explore.ipynb #6bed4b94
+@checked
 def pruning_steps() -> Explorer:
     "The wiring that survives in a trained network, step by step, and its error"
     data = load_results("explore")["pruned"]
@@ -212,9 +220,10 @@ def _tensor(text: str, dtype: torch.dtype, *shape: int) -> Tensor:
     return torch.frombuffer(bytearray(base64.b64decode(text)), dtype=dtype).reshape(shape).float()
 
 
+@checked
 @torch.no_grad()
 def follow(
-    path: Tensor,  # positions (T + 1, 2) in m, in strides like those of training
+    path: Annotated[Tensor, Shape("T1 2", "float", finite=True)],  # positions (T + 1, 2) in m, in strides like those of training
 ) -> Tensor:  # where the network believes to be after each step (T, 2) in m
     "What the network of the figure `path_integration` makes of a path, computed here"
     data = load_results("explore")["dense"]
@@ -234,6 +243,7 @@ def _loop(turns: float = 1.0) -> Tensor:
     return 0.35 * torch.stack([-angle.cos(), angle.sin()], -1)
 
 # %% ../../nbs/explore.ipynb #f6e4378e-1
+@checked
 def path_integration() -> Explorer:
     "Draw a path and watch a trained network follow it"
 

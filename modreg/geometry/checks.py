@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
+from .arguments import checked
 from .inhibitors import Inhibitor, inhibitor
 from .manifolds import Manifold, manifold
 
@@ -143,6 +144,7 @@ def _differences(trial: _Trial) -> Iterator[str]:
 RULES = (_points, _strays, _metric, _gradients)
 
 
+@checked
 def check_manifold(
     space: str | Manifold,  # to be judged
 ) -> tuple[bool, str]:  # whether it is one, and if not, why: a reason a line
@@ -170,6 +172,7 @@ def _tried(make: Callable, rules: tuple) -> list[str]:
     return list(dict.fromkeys(reasons))
 
 # %% ../../nbs/checks.ipynb #b15c5a4f
+@checked
 def check_inhibitor(
     f: str | Inhibitor,  # to be judged
 ) -> tuple[bool, str]:  # whether it is one, and if not, why: a reason a line

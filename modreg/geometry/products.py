@@ -9,11 +9,12 @@ __all__ = ['Product', 'Modules', 'ProjectivePlane', 'HyperbolicDisc']
 import math
 from dataclasses import dataclass, replace
 from itertools import accumulate
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 from torch import Tensor
 
+from .arguments import Positive, Within, check, checked
 from modreg.geometry.manifolds import (
     MANIFOLDS,
     Manifold,
@@ -24,7 +25,6 @@ from modreg.geometry.manifolds import (
     _over,
     _unit,
     check_points,
-    check_positive,
     draw,
     manifold,
 )
@@ -70,7 +70,8 @@ def _numbers(name: str, values: tuple | None, count: int) -> tuple[float, ...]:
     values = (1.0,) * count if values is None else values
     if not isinstance(values, (tuple, list)) or len(values) != count:
         raise ValueError(f"{name} is {values!r}; give {count} numbers, one for each space")
-    check_positive(**{f"{name}[{k}]": value for k, value in enumerate(values)})
+    for k, value in enumerate(values):
+        check(f"{name}[{k}]", value, Positive)
     return tuple(float(value) for value in values)
 
 # %% ../../nbs/products.ipynb #4962f935
@@ -98,13 +99,14 @@ def _product_vjp(spaces, weights, parts: list[tuple], diameter: float) -> tuple:
     return d.clamp(max=diameter), back
 
 # %% ../../nbs/products.ipynb #d0f16c4d
+@checked
 @dataclass(frozen=True, init=False)
 class Product(Manifold):
     "The product of spaces, with d² = Σ (w·d)²; a point has the coordinates of one factor after those of another"
     spaces: tuple[Manifold, ...]
     weights: tuple[float, ...]
 
-    def __init__(self, space: str | Manifold, *others: str | Manifold, weights: tuple[float, ...] | None = None):
+    def __init__(self, space: str | Manifold, *others: str | Manifold, weights: tuple[Positive, ...] | None = None):
         object.__setattr__(self, "spaces", _spaces((space, *others)))
         object.__setattr__(self, "weights", _numbers("weights", weights, 1 + len(others)))
 
@@ -141,7 +143,6 @@ class Product(Manifold):
 
     def scaled(self, factor):
         "The same points with all distances multiplied by a factor, by way of the weights"
-        check_positive(factor=factor)
         return Product(*self.spaces, weights=tuple(w * factor for w in self.weights))
 
     def chart(self, x):
@@ -169,7 +170,7 @@ def _between(spaces: tuple[Manifold, ...], between: float | None) -> float:
         if largest is None:
             raise ValueError(f"between is not given, and {spaces[0]} has no diameter to take in its place; give the distance between modules")
         return largest
-    check_positive(between=between)
+    check("between", between, Positive)
     if largest is not None and between < largest / 2:
         raise ValueError(f"between is {between}, so the way over another module is shorter than the largest diameter, {largest:g}; give at least {largest / 2:g}")
     return float(between)
@@ -224,6 +225,7 @@ def _on_module(space: Manifold, k: int, x: Tensor) -> Tensor:
     return (x[..., 0] == k) & space.contains(x[..., 1:end]) & (x[..., end:] == 0).all(-1)
 
 # %% ../../nbs/products.ipynb #135dac40
+@checked
 @dataclass(frozen=True, init=False)
 class Modules(Manifold):
     "Modules of neurons, each on a space of its own, and one distance between any two modules"
@@ -231,7 +233,7 @@ class Modules(Manifold):
     sizes: tuple[float, ...]  # shares of the neurons, as proportions
     between: float  # distance between neurons of different modules
 
-    def __init__(self, space: str | Manifold, *others: str | Manifold, sizes: tuple[float, ...] | None = None, between: float | None = None):
+    def __init__(self, space: str | Manifold, *others: str | Manifold, sizes: tuple[Positive, ...] | None = None, between: Positive | None = None):
         object.__setattr__(self, "spaces", _spaces((space, *others)))
         object.__setattr__(self, "sizes", _numbers("sizes", sizes, 1 + len(others)))
         object.__setattr__(self, "between", _between(self.spaces, between))
@@ -269,7 +271,6 @@ class Modules(Manifold):
 
     def scaled(self, factor):
         "The same modules with all distances multiplied by a factor, also those between them"
-        check_positive(factor=factor)
         return Modules(*[space.scaled(factor) for space in self.spaces], sizes=self.sizes, between=self.between * factor)
 
     def chart(self, x):
@@ -306,11 +307,12 @@ class _LineAngle(torch.autograd.Function):
         return _angle_vjp(u, v, near, far, torch.where(near > far, -grad, grad))
 
 # %% ../../nbs/products.ipynb #517ed3d1
+@checked
 @dataclass(frozen=True)
 class ProjectivePlane(Sphere):
     "The sphere with opposite points made one: lines through the origin, and the angles between them"
     dim: ClassVar[int] = 2
-    radius: float = 5.0  # of the sphere
+    radius: Positive = 5.0  # of the sphere
 
     @property
     def diameter(self):
@@ -370,17 +372,15 @@ def _polar_gradient(x, y, rho, sigma, fall, angle, grad) -> tuple[Tensor, Tensor
     return outward * u[..., 0] + aside * u[..., 1], outward * u[..., 1] - aside * u[..., 0]
 
 # %% ../../nbs/products.ipynb #5c02f4f5
+@checked
 @dataclass(frozen=True)
 class HyperbolicDisc(Manifold):
     "A disc of the hyperbolic plane; a point is its direction from the centre times its distance from there"
-    radius: float = 5.0  # geodesic, from the centre to the rim
-    curvature: float = -0.25  # -1/L², where lengths well below L look flat
+    radius: Positive = 5.0  # geodesic, from the centre to the rim
+    curvature: Annotated[float, Within(below=0)] = -0.25  # -1/L², where lengths well below L look flat
     dim = coordinates = 2
 
     def __post_init__(self):
-        check_positive(radius=self.radius)
-        if isinstance(self.curvature, bool) or not isinstance(self.curvature, (int, float)) or not -math.inf < self.curvature < 0:
-            raise ValueError(f"curvature is {self.curvature!r}; give a negative finite number")
         if self.radius > 40 * self.unit:
             raise ValueError(f"radius {self.radius} is {self.radius / self.unit:.0f} times the length 1/√-curvature; give at most 40, beyond which float32 overflows")
 
@@ -412,7 +412,6 @@ class HyperbolicDisc(Manifold):
 
     def scaled(self, factor):
         "The same disc with all distances multiplied by a factor; its curvature falls with the square"
-        check_positive(factor=factor)
         return replace(self, radius=self.radius * factor, curvature=self.curvature / factor**2)
 
     def chart(self, x):

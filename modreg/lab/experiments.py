@@ -11,18 +11,19 @@ __all__ = ['DENSE', 'PLAIN', 'CONDITIONS', 'train_three', 'result_names', 'plot_
 import json
 import math
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import torch
 from torch import Tensor, nn
 
+from ..geometry.arguments import NotNegative, OneOf, Whole, Within, checked, nearest
 from .files import write_whole
 from .paper import Cell, paper_cell
 from .runs import Run
-from .settings import Config, suggestion
+from .settings import Config
 from .training import Task, fit
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ DENSE = dict(sparsity=0.0, lottery=False, sparsifier="magnitude", schedule="line
 PLAIN = dict(penalty="none", power=1.0, strength=0.0, ramp="constant", train_embedding=False, embedding_lr=None)
 
 
+@checked
 def train_three(
     task: type[Task],
     config: Config,
@@ -47,12 +49,14 @@ def train_three(
     return {name: fit(task(one), progress) for name, one in configs.items()}
 
 # %% ../../nbs/experiments.ipynb #717d5302
+@checked
 def result_names(config: Config) -> dict[str, str]:
     "What a figure calls each result of `train_three`: `plain`, `dense`, `train` and `lottery`"
     zeros = f"{100 * config.sparsity:g} % zeros"
     return {"plain": "dense, no penalty", "dense": "dense, with the penalty", "train": zeros, "lottery": f"{zeros}, lottery ticket"}
 
 # %% ../../nbs/experiments.ipynb #8db78b72
+@checked
 def plot_learning(
     task: Task,
     runs: dict[str, Run],  # of `train_three`
@@ -84,10 +88,11 @@ def _plot_limits(limits: dict[str, float], ax: "Axes") -> None:
         ax.text(0.995, value, name, color="0.4", va="bottom", ha="right", fontsize=8, transform=ax.get_yaxis_transform())
 
 # %% ../../nbs/experiments.ipynb #31ab5dd0
+@checked
 def load_model(
     task: Task,
     run: Run,
-    phase: str = "train",  # "train" or "lottery"
+    phase: Annotated[str, OneOf(("train", "lottery"))] = "train",  # "train" or "lottery"
 ) -> nn.Module:
     "The networks of all seeds as one module, with the weights at the end of a phase; a warning names seeds that diverged, whose networks mean nothing"
     for said in diverged_seeds({run.path.name: run}):
@@ -98,10 +103,11 @@ def load_model(
     return model.eval()
 
 
+@checked
 def recurrent_weights(
     task: Task,
     run: Run,
-    seed: int = 0,  # index among the run's seeds
+    seed: Whole = 0,  # index among the run's seeds
 ) -> list[tuple[str, Tensor, Tensor]]:  # for each recurrent layer its weight's name, the weight (N, N) and the neurons' places (N, c)
     "Recurrent weights at the end of training, with their embeddings"
     model, tensors = load_model(task, run), run.weights()
@@ -110,9 +116,10 @@ def recurrent_weights(
     return [(name, tensors[name][seed], tensors[f"regularizer.{k}.embedding"][seed]) for k, name in enumerate(found)]
 
 # %% ../../nbs/experiments.ipynb #65813252
+@checked
 def summary(
-    values: list[float | None],  # one for each seed, None for one that diverged
-    digits: int = 1,  # after the decimal point
+    values: list[Any],  # a number for each seed, None for one that diverged
+    digits: Annotated[int, Within(0, 15)] = 1,  # after the decimal point
 ) -> str:
     "Mean ± standard deviation, and each value; a seed that diverged is named; ValueError if there are no seeds"
     if not values:
@@ -136,6 +143,7 @@ def _printed(cell: Cell | None) -> str:
     return f"{cell.mean}" if cell.std is None else f"{cell.mean} ± {cell.std}"
 
 
+@checked
 def large(number: float) -> str:
     "As in `4.3 M`"
     for power, prefix in ((12, "T"), (9, "G"), (6, "M"), (3, "k")):
@@ -144,6 +152,7 @@ def large(number: float) -> str:
     return f"{number:.3g}"
 
 
+@checked
 def costs(
     last: dict[str, Any],  # a phase's result
 ) -> str:
@@ -153,6 +162,7 @@ def costs(
     return f"{large(_mean(last['inference']))}, {large(_mean(last['training']))}"
 
 
+@checked
 def diverged_seeds(
     runs: dict[str, Run],
 ) -> list[str]:
@@ -161,6 +171,7 @@ def diverged_seeds(
             for name, run in runs.items() for k, one in enumerate((run.result or {}).get("diverged", [])) if one]
 
 # %% ../../nbs/experiments.ipynb #cb02db57
+@checked
 def tiny_note(config: Config) -> str:  # Markdown
     "What stands in place of a table where networks are too small to mean anything"
     return (f"These networks are tiny: they show that all is wired up, and their numbers mean nothing, so none is printed. "
@@ -184,11 +195,12 @@ def finding(
         words.append(f"The guess {name!r} has {limit:.{digits}f}: " + ("the sparse network has learned." if sparse < share * limit else "the sparse network has not learned."))
     return " ".join(words)
 
-# %% ../../nbs/experiments.ipynb #00c6c56e
+# %% ../../nbs/experiments.ipynb #eaf53252
+@checked
 def report(
     task: Task,
     runs: dict[str, Run],  # of `train_three`
-    digits: int = 1,  # after the decimal point
+    digits: Annotated[int, Within(0, 15)] = 1,  # after the decimal point
     note: str = "",  # settings of the task's own that a reader must know
 ) -> str:  # Markdown
     "The results beside the paper's, and the task's limits; also written to table.md in the folder of the sparse run. Tiny networks have none"
@@ -227,16 +239,17 @@ def _results(task: type[Task], config: Config) -> dict[str, dict[str, Any]]:
     return fit(task(config), progress=False).result["phases"]
 
 # %% ../../nbs/experiments.ipynb #a1409377-1
+@checked
 def study(
     task: type[Task],
     config: Config,  # as reported, but for the condition and its strength
     condition: str,  # a name in CONDITIONS
-    strengths: tuple[float, ...],  # the grid of λ
-    selection: int = 100,  # the seed on which λ is chosen
+    strengths: Sequence[NotNegative],  # the grid of λ
+    selection: Whole = 100,  # the seed on which λ is chosen
 ) -> dict[str, Any]:  # the strength chosen, the selection's results by strength, and each reported seed's, sparse and as a lottery ticket
     "One condition: its strength chosen on one seed, its results on others; each run is a folder, so that a study that was killed goes on"
     if condition not in CONDITIONS:
-        raise ValueError(f"condition={condition!r}; it is one of {', '.join(CONDITIONS)}.{suggestion(condition, CONDITIONS)}")
+        raise ValueError(f"condition={condition!r}; {nearest(condition, CONDITIONS)}it is one of {', '.join(CONDITIONS)}")
     reported = range(config.seed, config.seed + config.seeds)
     if selection in reported:
         raise ValueError(f"selection={selection} is one of the reported seeds {list(reported)}; choose another")
@@ -255,6 +268,7 @@ def study(
     return row
 
 # %% ../../nbs/experiments.ipynb #6987a77f
+@checked
 def load_results(
     name: str,  # "navigation_small", "navigation_dense", …
 ) -> list[dict[str, Any]]:  # rows as a study wrote them; empty if it was not run
@@ -263,6 +277,7 @@ def load_results(
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
 
 
+@checked
 def setting_name(setting: dict[str, Any]) -> str:
     "As in `init=paper, sparsity=0.98`"
     return ", ".join(f"{k}={v}" for k, v in setting.items()) or "defaults"
@@ -275,9 +290,10 @@ def _groups(rows: list[dict[str, Any]]) -> Iterator[tuple[str, list[dict[str, An
         yield name, sorted(group, key=lambda row: list(CONDITIONS).index(row["condition"]))
 
 # %% ../../nbs/experiments.ipynb #6987a77f-1
+@checked
 def condition_table(
     rows: list[dict[str, Any]],  # of `study`, each with its `setting`
-    digits: int = 1,  # after the decimal point
+    digits: Annotated[int, Within(0, 15)] = 1,  # after the decimal point
 ) -> str:  # Markdown
     "Every condition's strength and results"
     lines = ["| setting | condition | λ chosen | pruned: mean ± sd (each seed) | lottery ticket |", "|---|---|---|---|---|"]
@@ -290,6 +306,7 @@ def condition_table(
     return "\n".join(lines) + "\n"
 
 # %% ../../nbs/experiments.ipynb #6f613200
+@checked
 def plot_conditions(
     rows: list[dict[str, Any]],  # of `study`, each with its `setting`
     label: str,  # of the metric's axis, with its unit
@@ -311,6 +328,7 @@ def plot_conditions(
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=3, frameon=False)
 
 # %% ../../nbs/experiments.ipynb #70e228ab
+@checked
 def plot_sparsity(
     rows: list[dict[str, Any]],  # of `study`; what differs in their `setting` is the sparsity
     result: str,  # "sparse" or "lottery"

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import modreg
+from ..geometry.arguments import checked
 from .experiments import CONDITIONS, DENSE, PLAIN, recurrent_weights, study
 from .runs import Run, write_whole
 from .settings import Config
@@ -29,6 +30,7 @@ from ..layers.sparse import filled_blocks, geometric_blocks
 RESULTS = Path(modreg.__file__).parent / "data"
 
 
+@checked
 def keep(
     name: str,  # of the results
     row: dict[str, Any],
@@ -43,6 +45,7 @@ def keep(
     print(json.dumps(row), flush=True)
 
 # %% ../../nbs/studies.ipynb #3abb59ba
+@checked
 def found(
     text: str,  # as in "my_package.my_module:MyTask"
 ) -> Any:
@@ -54,6 +57,7 @@ def found(
         raise ValueError(f"{text}: {error}; write module:name, as in modreg.tasks.navigation:Navigation") from error
 
 # %% ../../nbs/studies.ipynb #56fdbaa8
+@checked
 def find_task(
     name: str,  # "navigation", …, or as in "my_package.my_module:MyTask"
 ) -> type[Task]:
@@ -67,6 +71,7 @@ def find_task(
         raise ValueError(f"no task is called {name!r}: name one of the chapters, such as navigation, or a class of yours, as in my_module:MyTask") from error
 
 
+@checked
 def value(text: str) -> Any:
     "A number, a truth value or None where `text` is one, else `text`"
     try:
@@ -75,6 +80,7 @@ def value(text: str) -> Any:
         return text
 
 
+@checked
 def base(task: type[Task], setting: dict[str, Any], **others: Any) -> Config:
     "The config of a study: the task's small scale on a processor, but for what was said"
     return task.Config(**{"scale": "small", "device": "cpu", "out": "build/runs"} | others | setting)
@@ -83,6 +89,7 @@ def base(task: type[Task], setting: dict[str, Any], **others: Any) -> Config:
 USUAL = ("none", "l1", "shuffled", "torus", "sphere", "klein")
 
 
+@checked
 def conditions(task: type[Task], setting: dict[str, Any], names: Iterable[str], strengths: Iterable[float], selection: int) -> None:
     "Every condition, its strength chosen on one seed and its results on others"
     for name in names or USUAL:
@@ -90,11 +97,13 @@ def conditions(task: type[Task], setting: dict[str, Any], names: Iterable[str], 
         keep(f"{task.Config.task}_small", row, "setting", "condition")
 
 # %% ../../nbs/studies.ipynb #f3ba9666
+@checked
 def changes_of(texts: Iterable[str]) -> list[dict[str, Any]]:
     "Settings as in `lr=3e-3,init=paper`"
     return [{name: value(text) for name, text in (pair.split("=", 1) for pair in change.split(","))} for change in texts]
 
 
+@checked
 def dense(task: type[Task], setting: dict[str, Any], changes: list[dict[str, Any]]) -> None:
     "Dense networks without a penalty, one change a row; the first row changes nothing"
     plain = replace(base(task, setting, seed=200, seeds=1), **DENSE | PLAIN)
@@ -104,6 +113,7 @@ def dense(task: type[Task], setting: dict[str, Any], changes: list[dict[str, Any
         keep(f"{task.Config.task}_dense", {"change": change, task.metric: result["phases"]["train"][task.metric][0], "seconds": result["seconds"], **one.limits()}, "change")
 
 
+@checked
 def lengths(task: type[Task], setting: dict[str, Any], starts: Iterable[str], steps: Iterable[int]) -> None:
     "Dense networks without a penalty over sequences of several lengths, from several starts"
     for init in starts:
@@ -112,6 +122,7 @@ def lengths(task: type[Task], setting: dict[str, Any], starts: Iterable[str], st
             keep(f"{task.Config.task}_lengths", {"init": init, "steps": length, task.metric: fit(task(config), progress=False).result["phases"]["train"][task.metric]}, "init", "steps")
 
 # %% ../../nbs/studies.ipynb #d27cece6
+@checked
 def blocks(task: type[Task], setting: dict[str, Any], condition: str, sizes: Iterable[int], strengths: Iterable[float]) -> None:
     "Single weights, blocks of neighbours and blocks by lot, pruned to the same sparsity; how full blocks of 16 are"
     ways = [{}, *({"block": size, "order": order} for size in sizes for order in ("geometric", "random"))]
@@ -126,6 +137,7 @@ def blocks(task: type[Task], setting: dict[str, Any], condition: str, sizes: Ite
         keep("blocks", row | {"filled": filled, "sparsity": config.sparsity, "hidden": config.hidden, "metric": task.label}, "task", "condition", "setting", "block", "order")
 
 # %% ../../nbs/studies.ipynb #1678b96d
+@checked
 def tickets(task: type[Task], setting: dict[str, Any], changes: list[dict[str, Any]]) -> None:
     "The tickets of one run, each trained with another change of settings; the metric after each epoch"
     config = base(task, setting, penalty="none", strength=0.0)
@@ -142,6 +154,7 @@ def tickets(task: type[Task], setting: dict[str, Any], changes: list[dict[str, A
         keep(f"{task.Config.task}_tickets", {"change": change, task.metric: curve}, "change")
 
 
+@checked
 def curve(task: type[Task], setting: dict[str, Any], name: str) -> None:
     "A run's loss and metric after each epoch, its seconds, and the most memory that the process has used"
     run = fit(task(base(task, setting)), progress=False)
@@ -153,6 +166,7 @@ def curve(task: type[Task], setting: dict[str, Any], name: str) -> None:
 Look = Callable[[Task, Run | None], dict[str, list[dict[str, Any]]]]  # of a task and its run, None for what can be said before training: rows by results
 
 
+@checked
 def survey(task: type[Task], setting: dict[str, Any], names: Iterable[str], sparsities: Iterable[float], looks: Iterable[Look]) -> None:
     "Every condition at every sparsity, looked at in several ways"
     looks, config = list(looks), base(task, setting, lottery=False)
@@ -186,6 +200,7 @@ ARGUMENTS: dict[str, dict[str, dict]] = {  # of each study, by its parameters' n
 }
 
 # %% ../../nbs/studies.ipynb #1bbaced9
+@checked
 def main(
     arguments: list[str] | None = None,  # of the command line; None: the process' own
 ) -> None:

@@ -25,11 +25,12 @@ from typing import Any
 import torch
 
 import modreg
+from ..geometry.arguments import nearest
 from .experiments import CONDITIONS, DENSE, PLAIN, costs, summary, tiny_note
 from .files import write_whole
 from .paper import Cell, Table, paper_cell, paper_tables
 from .results import learned_below
-from .settings import Config, about, decisive, suggestion
+from .settings import Config, about, decisive
 from .studies import find_task, found, value
 from .training import Task
 from .workers import Crew, Job, Outcome, Pace, done_before, duration, epochs_done, label_of, merged, papermill_line, prepared, records_beside, sweep
@@ -91,16 +92,16 @@ def jobs_of(
     "The runs that fill a table; ValueError if there is no such table, condition or setting, or if a setting is the table's to give"
     tables, also = paper_tables(), tuple(also)
     if table not in tables:
-        raise ValueError(f"table {table!r}; the paper's tables of results are {', '.join(tables)}.{suggestion(table, tables)}")
+        raise ValueError(f"table {table!r}; the paper's tables of results are {', '.join(tables)}. {nearest(table, tables)}")
     for name in also:
         if name not in CONDITIONS or is_sensitivity(tables[table]):
-            raise ValueError(f"also={name!r}; table {table} may have a column more for {'none' if name in CONDITIONS else ', '.join(CONDITIONS)}.{suggestion(name, CONDITIONS)}")
+            raise ValueError(f"also={name!r}; table {table} may have a column more for {'none' if name in CONDITIONS else ', '.join(CONDITIONS)}. {nearest(name, CONDITIONS)}")
     task, cells = task or find_task(tables[table].task), cells_of(tables[table], also, tuple(tickets), tuple(strengths))
     if given := sorted(setting.keys() & {name for cell in cells for name in cell.settings}):
         raise ValueError(f"{given[0]}={setting[given[0]]!r} is given, but the cells of table {table} differ in it: leave it out, or make a list of jobs")
     known = {one.name for one in fields(task.Config)}
     if unknown := sorted(setting.keys() - known):
-        raise ValueError(f"no such setting: {', '.join(unknown)}.{suggestion(unknown[0], known)}")
+        raise ValueError(f"no such setting: {', '.join(unknown)}. {nearest(unknown[0], known)}")
     local = "cpu" if device == "auto" else device or "auto"  # for the config, which is made here and computed elsewhere
     return merged(Job(task, config_of(cell, task, {"scale": scale, "seeds": seeds, "device": local} | setting), (cell,), device) for cell in cells)
 

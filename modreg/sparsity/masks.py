@@ -18,6 +18,8 @@ from functools import cache
 from weakref import WeakSet
 
 import numpy as np
+from typing import Annotated, Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_module_registration_hook, register_module_parameter_registration_hook
@@ -25,7 +27,7 @@ from torch.optim.optimizer import register_optimizer_step_post_hook
 from torch.optim.swa_utils import AveragedModel
 from torch.utils.hooks import unserializable_hook
 
-from ..geometry.specs import nearest
+from ..geometry.arguments import Shape, Whole, checked, nearest
 from ..layers.sparse import use_dense_products
 from .weights import slots
 
@@ -34,7 +36,8 @@ PIECE = 2**18  # weights that fit a processor's cache
 INTEGERS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}  # by bytes
 
 
-def bits(values: Tensor) -> Tensor:
+@checked
+def bits(values: Annotated[Tensor, Shape(kind="any", empty=True)]) -> Tensor:
     "The bits of floats, as integers in the same memory"
     return values.view(INTEGERS[values.element_size()])
 
@@ -45,19 +48,21 @@ def _pieces(*tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
     return zip(*(t.view(-1).split(PIECE) if flat else [t] for t in tensors), strict=True)
 
 
+@checked
 @torch.no_grad()
 def mask_(
-    values: Tensor,  # a weight, its gradient or a moment; changed in place
-    mask: Tensor,  # True where a value stays; same shape
+    values: Annotated[Tensor, Shape("...", "any", empty=True)],  # a weight, its gradient or a moment; changed in place
+    mask: Annotated[Tensor, Shape("...", "any", empty=True)],  # True where a value stays; same shape
 ) -> None:
     "Set values outside of a mask to exactly zero, even those that are not finite"
     for integers, stays in _pieces(bits(values), mask):
         integers.mul_(stays)
 
 # %% ../../nbs/masks.ipynb #233bc117
+@checked
 def check_names(
     names: Iterable[str],
-    weights: dict[str, Tensor],  # by name
+    weights: dict[str, Annotated[Tensor, Shape("...", "any", empty=True)]],  # by name
     what: str,  # is given under these names
 ) -> None:
     "ValueError if one of the names is that of no weight; it says which comes nearest"
@@ -66,9 +71,10 @@ def check_names(
             raise ValueError(f"{what} for {name!r}, but there is no such weight; {nearest(str(name), list(weights))}there are {', '.join(weights)}")
 
 # %% ../../nbs/masks.ipynb #47c1b081
+@checked
 def as_masks(
-    masks: dict[str, Tensor],  # by name; True or 1 where a weight stays, False or 0 where it is pruned
-    weights: dict[str, Tensor],  # by name
+    masks: dict[str, Any],  # by name; True or 1 where a weight stays, False or 0 where it is pruned
+    weights: dict[str, Annotated[Tensor, Shape("...", "any", empty=True)]],  # by name
 ) -> dict[str, Tensor]:  # of bool
     "Masks of these weights; ValueError if a name is unknown, a shape is another, or a value is neither 0 nor 1"
     check_names(masks, weights, "a mask is given")
@@ -84,9 +90,10 @@ def as_masks(
     return checked
 
 # %% ../../nbs/masks.ipynb #67d8827d
+@checked
 def masked(
-    gradient: Tensor,
-    mask: Tensor,  # True where a value stays; same shape
+    gradient: Annotated[Tensor, Shape("...", "any", empty=True)],
+    mask: Annotated[Tensor, Shape("...", "bool", empty=True)],  # True where a value stays; same shape
 ) -> Tensor:
     "A copy with zeros outside of the mask, also of a sparse gradient, and of one that is differentiated again"
     if gradient.is_sparse:
@@ -96,6 +103,7 @@ def masked(
     return torch.where(mask, gradient, torch.zeros((), dtype=gradient.dtype, device=gradient.device))
 
 
+@checked
 def mask_gradient_(weight: nn.Parameter, mask: Tensor) -> None:
     "Take from a weight's gradient what lies outside of a mask, in place where that is possible"
     if weight.grad is None:
@@ -106,6 +114,7 @@ def mask_gradient_(weight: nn.Parameter, mask: Tensor) -> None:
         weight.grad = masked(weight.grad, mask)
 
 # %% ../../nbs/masks.ipynb #4259d303
+@checked
 class MaskedModule:
     "The weights of one module within their masks"
 
@@ -153,7 +162,7 @@ class MaskedModule:
         for name, weight in self.weights.items():
             self.keep(name, weight)
 
-    def keep(self, name: str, values: Tensor) -> None:
+    def keep(self, name: str, values: Annotated[Tensor, Shape("...", "any", empty=True)]) -> None:
         "Mask a weight's values, and note how it looks afterwards"
         now = _stamp(self.weights[name])
         self.written |= self.stamps.get(name, now) != now
@@ -178,6 +187,7 @@ def _probe(mask: Tensor) -> Tensor:
     return places[mask.take(places).logical_not()]
 
 # %% ../../nbs/masks.ipynb #745a75e4
+@checked
 class PrunedModule(MaskedModule):
     "Masks that change in the course of training"
 
@@ -236,6 +246,7 @@ def _is_accumulated(weight: Tensor) -> bool:
         return False
 
 # %% ../../nbs/masks.ipynb #008de1d7
+@checked
 def watch_gradient(guard: "Guard", name: str) -> list:
     "Two hooks on a weight: for gradients that are handed out, and for those that are accumulated"
     weight, this = guard.weights[name], weakref.ref(guard)
@@ -260,6 +271,7 @@ def watch_gradient(guard: "Guard", name: str) -> list:
     return handles
 
 # %% ../../nbs/masks.ipynb #95d4b34f
+@checked
 def mask_before_forward(
     guard: "Guard",
     name: str,
@@ -281,6 +293,7 @@ def _is_traced() -> bool:
     return torch.compiler.is_compiling() or torch.jit.is_tracing()
 
 
+@checked
 def give_back(
     guard: "Guard",
     called: nn.Module,  # whose forward pass is over
@@ -306,6 +319,7 @@ def _watch_optimizers() -> None:
     register_optimizer_step_post_hook(torch.compiler.disable(_after_step))
 
 # %% ../../nbs/masks.ipynb #7b0c53fa
+@checked
 def copy_guard(guard: "Guard", memo: dict) -> "Guard":
     "What copy.deepcopy makes of a guard: one that stands at the copied module, and knows where it comes from"
     memo[id(guard)] = copied = object.__new__(type(guard))
@@ -316,6 +330,7 @@ def copy_guard(guard: "Guard", memo: dict) -> "Guard":
     return copied
 
 # %% ../../nbs/masks.ipynb #4f462496
+@checked
 class Guard(PrunedModule):
     "Keeps the weights of one module within their masks, whoever writes to them"
 
@@ -368,6 +383,7 @@ class Guard(PrunedModule):
         self.tensor_handles.clear()
 
 # %% ../../nbs/masks.ipynb #4f5f606e
+@checked
 def tell_copies(
     guard: PrunedModule,
     masks: dict[str, Tensor],  # by attribute
@@ -382,12 +398,14 @@ def tell_copies(
                           "call modreg.sparsity.masks.follow(copy) when it is made", stacklevel=2)
 
 # %% ../../nbs/masks.ipynb #42719308
+@checked
 def guards_of(model: nn.Module) -> list[Guard]:
     "All guards at modules of a model, whoever placed them there"
     hooks = [hook for module in model.modules() for hook in module._state_dict_pre_hooks.values()]
     return [guard for hook in hooks if isinstance(guard := getattr(hook, "__self__", None), Guard)]
 
 
+@checked
 def follow(
     average: nn.Module,  # a copy of a model
 ) -> None:
@@ -420,6 +438,7 @@ def _replaced(module: nn.Module, name: str, parameter: nn.Parameter | None) -> N
 register_module_parameter_registration_hook(_replaced)
 
 # %% ../../nbs/masks.ipynb #b974d241
+@checked
 def check_maskable(weights: dict[str, nn.Parameter]) -> dict[str, nn.Parameter]:
     "The weights; ValueError if one is of a kind that cannot be masked"
     for name, weight in weights.items():
@@ -486,6 +505,7 @@ class _ByName:
         return self._masks
 
 # %% ../../nbs/masks.ipynb #86687fae
+@checked
 class Masks(_ByName):
     "Masks of a model's weights that hold, whatever the loop does"
 
@@ -587,10 +607,11 @@ def _smallest(parts: list[np.ndarray], zeros: int, first: np.ndarray | None, pru
         pruned[between[close == threshold][: missing - np.count_nonzero(below)]] = True
 
 # %% ../../nbs/masks.ipynb #4112e27b
+@checked
 def smallest(
-    values: Sequence[Tensor],  # (S, n₁), (S, n₂), …, which stand side by side: n = n₁ + n₂ + …
-    zeros: int | Sequence[int],  # how many of each row
-    first: Tensor | None = None,  # True at what goes before all others (S, n)
+    values: Sequence[Annotated[Tensor, Shape("S ...", "any", empty=True)]],  # (S, n₁), (S, n₂), …, which stand side by side: n = n₁ + n₂ + …
+    zeros: Whole | Sequence[Whole],  # how many of each row
+    first: Annotated[Tensor, Shape("S n", "bool")] | None = None,  # True at what goes before all others (S, n)
 ) -> Tensor:  # True at exactly `zeros` places of each row (S, n)
     "The `zeros` smallest magnitudes of each row, of equal ones those that come first; a weight that diverged is not small"
     values = [v.detach().abs() if v.is_complex() else v.detach().float() if v.element_size() == 1 else v.detach() for v in values]

@@ -6,49 +6,57 @@
 __all__ = ['PENALTIES', 'NoPenalty', 'L1', 'L2', 'Shuffled', 'DistanceShuffled', 'communicability', 'SeRNN']
 
 # %% ../../nbs/penalties.ipynb #a52503ea
+from typing import Annotated
+
 import torch
 from torch import Tensor
 
+from ..geometry.arguments import Shape, Within, checked
 from .regularizer import ModuliRegularizer
 from .weights import permuted
 
 # %% ../../nbs/penalties.ipynb #e438294b
+@checked
 class NoPenalty(ModuliRegularizer):
     "No price at all, under the same loop as the others"
 
-    def price(self, distances, generator):
+    def price(self, distances: Annotated[Tensor, Shape("... U V", "float")], generator: torch.Generator | None) -> Tensor:
         return torch.zeros_like(distances)
 
 
+@checked
 class L1(ModuliRegularizer):
     "The mean price for every connection; where a price is infinite it stays so, and is no part of the mean"
 
-    def price(self, distances, generator):
+    def price(self, distances: Annotated[Tensor, Shape("... U V", "float")], generator: torch.Generator | None) -> Tensor:
         f = super().price(distances, generator)
         finite = f.isfinite()
         mean = f.masked_fill(~finite, 0).mean((-2, -1), keepdim=True) / finite.to(f.dtype).mean((-2, -1), keepdim=True)
         return torch.where(finite, mean, f)
 
 
+@checked
 class L2(L1):
     "The same on squares: weight decay, with the mean price"
 
-    def __init__(self, *args, power: float = 2, **options):
+    def __init__(self, *args, power: Annotated[float, Within(1)] = 2, **options):
         super().__init__(*args, power=power, **options)
 
 # %% ../../nbs/penalties.ipynb #f467b201
+@checked
 class Shuffled(ModuliRegularizer):
     "The same prices in random places"
 
-    def price(self, distances, generator):
+    def price(self, distances: Annotated[Tensor, Shape("... U V", "float")], generator: torch.Generator | None) -> Tensor:
         f = super().price(distances, generator)
         return permuted(f.reshape(-1, f.shape[-2] * f.shape[-1]), generator).view_as(f)
 
 
+@checked
 class DistanceShuffled(ModuliRegularizer):
     "The prices of the neurons in another order: C[p][:, p]; where outputs and inputs are different neurons, C[p][:, q]"
 
-    def price(self, distances, generator):
+    def price(self, distances: Annotated[Tensor, Shape("... U V", "float")], generator: torch.Generator | None) -> Tensor:
         f = super().price(distances, generator)
         each = f if f.dim() == 3 else f[None]
         same = f.shape[-2] == f.shape[-1] and torch.equal(distances, distances.mT)
@@ -57,8 +65,9 @@ class DistanceShuffled(ModuliRegularizer):
         return torch.stack([c[p][:, q] for c, p, q in zip(each, rows, columns, strict=True)]).view_as(f)
 
 # %% ../../nbs/penalties.ipynb #cce96645
+@checked
 def communicability(
-    size: Tensor,  # |W| (…, N, N), to and from
+    size: Annotated[Tensor, Shape("... N N", "float", finite=True, least=0)],  # |W| (…, N, N), to and from
 ) -> Tensor:  # (…, N, N), 0 on the diagonal
     "How well two neurons are joined by all walks of a network: exp(S^-½ |W| S^-½), S what leaves each neuron; one that nothing leaves has no walks through it"
     strength = size.sum(-2, keepdim=True)
@@ -67,6 +76,7 @@ def communicability(
     return walks - torch.diag_embed(walks.diagonal(dim1=-2, dim2=-1))
 
 
+@checked
 class SeRNN(ModuliRegularizer):
     "Distance times communicability times |W|, each gate a network of its own (Achterberg et al. 2023)"
 
@@ -76,10 +86,10 @@ class SeRNN(ModuliRegularizer):
             if not part.layout.recurrent or part.layout.kernel or part.power != 1:
                 raise ValueError(f"sernn is for recurrent weights and power 1: walks lead from neurons to the same neurons; {part.name} is {tuple(part.weight.shape)} with power {part.power}")
 
-    def price(self, distances, generator):
+    def price(self, distances: Annotated[Tensor, Shape("... U V", "float")], generator: torch.Generator | None) -> Tensor:
         return distances
 
-    def total(self, size, coefficients):
+    def total(self, size: Annotated[Tensor, Shape("S gates U V", "float")], coefficients: Annotated[Tensor, Shape("S1 gates1 U V", "float")]) -> Tensor:
         return (size * communicability(size) * coefficients).sum((-3, -2, -1))
 
 # %% ../../nbs/penalties.ipynb #649e496f

@@ -11,17 +11,18 @@ import math
 from abc import abstractmethod
 from collections.abc import Callable
 from functools import partial
-from numbers import Real
+from typing import Annotated
 
 import torch
 from torch import Tensor, nn
 
-from ..geometry.specs import nearest
+from ..geometry.arguments import Count, NotNegative, OneOf, Share, Whole, checked, nearest
 from ..layers.edges import EdgeRNN
 from ..layers.recurrent import RNN, Linear
 from .pruning import SPARSIFIERS, Sparsifier, block_magnitudes, cut, scale_to_left_, smallest
 
 # %% ../../nbs/rivals.ipynb #3da8baf4
+@checked
 class Random(Sparsifier):
     "Masks that are drawn by lot before training, and stay"
 
@@ -31,11 +32,9 @@ class Random(Sparsifier):
         self,
         *arguments,  # of every `Sparsifier`
         fan_in: bool = False,  # each row keeps equally many of its weights
-        scale: str = "dense",  # first weights as they were drawn; or "left": each row times √(columns ÷ left)
+        scale: Annotated[str, OneOf(("dense", "left"))] = "dense",  # first weights as they were drawn; or "left": each row times √(columns ÷ left)
         **options,  # of every `Sparsifier`
     ):
-        if scale not in ("dense", "left"):
-            raise ValueError(f"scale={scale!r}; it is 'dense', the size that weights were drawn with, or 'left', the size that suits what is left of each row")
         if fan_in and options.get("blocks"):
             raise ValueError("fan_in keeps a number of weights in each row, and blocks are kept as a whole; choose one")
         self.fan_in, self.scale = fan_in, scale
@@ -52,16 +51,18 @@ class Random(Sparsifier):
         "Hook: a positive number for each weight, of which the largest stay"
         return lots(self)
 
-    def update(self, epoch: int) -> dict[str, Tensor] | None:
+    def update(self, epoch: Whole) -> dict[str, Tensor] | None:
         "Nothing changes"
 
 # %% ../../nbs/rivals.ipynb #0af7cf14
+@checked
 def lots(sparsifier: Sparsifier) -> dict[str, Tensor]:
     "A random number between 0 and 1 for each weight"
     device = "cpu" if sparsifier.generator is None else sparsifier.generator.device
     return {name: torch.rand(w.shape, generator=sparsifier.generator, device=device).to(w.device) for name, w in sparsifier.weights.items()}
 
 
+@checked
 def by_block(
     sparsifier: Sparsifier,
     sizes: dict[str, Tensor],  # a number for each weight, by name
@@ -70,11 +71,13 @@ def by_block(
     return {name: block_magnitudes(size, sparsifier.blocks[name]) if name in sparsifier.blocks else size for name, size in sizes.items()}
 
 
+@checked
 def born(sparsifier: Sparsifier, sizes: dict[str, Tensor]) -> dict[str, Tensor]:
     "Masks of the target's sparsity, with the largest of what is given"
     return cut(sparsifier, by_block(sparsifier, sizes), sparsifier.epochs)
 
 # %% ../../nbs/rivals.ipynb #44b62c8e
+@checked
 def keep_fan_in(sparsifier: Sparsifier, sizes: dict[str, Tensor]) -> dict[str, Tensor]:
     "Masks whose rows all have the same number of weights, of the share that their matrix has; fewer where fewer are allowed"
     masks, lead = {}, 2 if sparsifier.replicas else 1
@@ -86,6 +89,7 @@ def keep_fan_in(sparsifier: Sparsifier, sizes: dict[str, Tensor]) -> dict[str, T
     return masks
 
 
+@checked
 @torch.no_grad()
 def enlarge_(sparsifier: Sparsifier) -> None:
     "Multiply each row of the weights by √(columns ÷ left)"
@@ -93,6 +97,7 @@ def enlarge_(sparsifier: Sparsifier) -> None:
         scale_to_left_(weight, sparsifier.masks[name], sparsifier.replicas)
 
 # %% ../../nbs/rivals.ipynb #2c7b6c4d
+@checked
 class Geometric(Random):
     "The weights whose price is least, chosen before training"
 
@@ -101,11 +106,9 @@ class Geometric(Random):
     def __init__(
         self,
         *arguments,  # of every `Sparsifier`
-        others: str = "random",  # weights without prices: "random", at the same share, or "dense"
+        others: Annotated[str, OneOf(("random", "dense"))] = "random",  # weights without prices: "random", at the same share, or "dense"
         **options,  # of `Random`
     ):
-        if others not in ("random", "dense"):
-            raise ValueError(f"others={others!r}; weights without prices are 'random' or 'dense'")
         self.others = others
         super().__init__(*arguments, **options)
 
@@ -126,6 +129,7 @@ class Geometric(Random):
         return numbers
 
 # %% ../../nbs/rivals.ipynb #6751e68f
+@checked
 def priced(sparsifier: Sparsifier) -> dict[str, Tensor]:
     "Prices of the weights that have some, in the weights' shapes; ValueError if there are none, or they don't fit"
     if not sparsifier.prices:
@@ -139,9 +143,10 @@ def priced(sparsifier: Sparsifier) -> dict[str, Tensor]:
     return {name: price.detach().to(sparsifier.weights[name].device).expand(sparsifier.weights[name].shape) for name, price in sparsifier.prices.items()}
 
 # %% ../../nbs/rivals.ipynb #98dca179
+@checked
 def exchange(
     sparsifier: Sparsifier,
-    share: float,  # of each matrix' weights that are exchanged
+    share: Share,  # of each matrix' weights that are exchanged
     scores: dict[str, Tensor],  # a number, at least 0, for each place, by name: the highest grow
     allowed: dict[str, Tensor],  # True where a weight may be, by name
 ) -> dict[str, Tensor]:  # masks, by name
@@ -159,17 +164,16 @@ def exchange(
     return masks
 
 # %% ../../nbs/rivals.ipynb #121b754d
+@checked
 class Rewiring(Random):
     "Masks that change while their density stays: a subclass says where weights grow"
 
     def __init__(
         self,
         *arguments,  # of every `Sparsifier`
-        share: float = 0.3,  # of each matrix' weights that are exchanged in an epoch
+        share: Share = 0.3,  # of each matrix' weights that are exchanged in an epoch
         **options,  # of `Random`
     ):
-        if not isinstance(share, Real) or not 0 <= share <= 1:
-            raise ValueError(f"share={share!r}; it is the share of weights that are exchanged in an epoch, from 0 to 1")
         self.share = share
         super().__init__(*arguments, **options)
 
@@ -177,17 +181,18 @@ class Rewiring(Random):
     def scores(self) -> dict[str, Tensor]:
         "Hook: a number, at least 0, for each place, by name: where it is highest, weights grow"
 
-    def share_in(self, epoch: int) -> float:
+    def share_in(self, epoch: Whole) -> float:
         "Hook: share of weights that are exchanged in an epoch"
         return self.share
 
-    def update(self, epoch: int) -> dict[str, Tensor] | None:
+    def update(self, epoch: Whole) -> dict[str, Tensor] | None:
         "Masks after the exchange; none in the first epoch, and while the network heals"
         if 0 < epoch < self.epochs - self.heal:
             return exchange(self, self.share_in(epoch), self.scores(), self.allowed)
         return None
 
 # %% ../../nbs/rivals.ipynb #bb8bab30
+@checked
 class SET(Rewiring):
     "Sparse evolutionary training: weights grow by lot (Mocanu et al., 2018)"
 
@@ -198,6 +203,7 @@ class SET(Rewiring):
         return lots(self)
 
 # %% ../../nbs/rivals.ipynb #b4582114
+@checked
 class RigL(Rewiring):
     "Rigged lottery: weights grow where the gradient is largest, fewer from epoch to epoch (Evci et al., 2020)"
 
@@ -210,11 +216,12 @@ class RigL(Rewiring):
             raise RuntimeError(f"rigl grows weights by the gradients of the last backward pass, and {', '.join(missing)} had none; call backward before step")
         return {name: gradient.abs() for name, gradient in self.gradients.items()}
 
-    def share_in(self, epoch: int) -> float:
+    def share_in(self, epoch: Whole) -> float:
         "Half a cosine from `share` down to 0"
         return self.share / 2 * (1 + math.cos(math.pi * epoch / (self.epochs - self.heal)))
 
 # %% ../../nbs/rivals.ipynb #4bac9a14
+@checked
 class Regrow(Rewiring):
     "Weights grow where they are cheap, by lot: in proportion to exp(-price ÷ (heat · mean price))"
 
@@ -223,11 +230,9 @@ class Regrow(Rewiring):
     def __init__(
         self,
         *arguments,  # of every `Sparsifier`
-        heat: float = 0.1,  # how much dearer than free a place may be, in mean prices; 0 takes the cheapest
+        heat: NotNegative = 0.1,  # how much dearer than free a place may be, in mean prices; 0 takes the cheapest
         **options,  # of `Rewiring`
     ):
-        if not isinstance(heat, Real) or not heat >= 0:
-            raise ValueError(f"heat={heat!r}; it is a number of mean prices, at least 0")
         self.heat = heat
         super().__init__(*arguments, **options)
 
@@ -244,6 +249,7 @@ class Regrow(Rewiring):
         return numbers
 
 # %% ../../nbs/rivals.ipynb #622d11c1
+@checked
 def register_sparsifier(
     kind: type[Sparsifier],  # a subclass with a `name`
 ) -> type[Sparsifier]:  # the same, so that it can stand above a class as @register_sparsifier
@@ -263,6 +269,7 @@ for _kind in (Random, Geometric, SET, RigL, Regrow):
     register_sparsifier(_kind)
 
 # %% ../../nbs/rivals.ipynb #1fb3ce37
+@checked
 def sparsifier(
     text: str | type[Sparsifier],  # such as "rigl" or "rigl(share=0.1)"; or a class
 ) -> Callable[..., Sparsifier]:  # makes it, of a model and so on
@@ -320,11 +327,12 @@ def _rule(layer: nn.Module) -> Callable | None:
     return next((rule for kind, rule in POSITIONS.items() if isinstance(layer, kind)), None)
 
 # %% ../../nbs/rivals.ipynb #ab973be1
+@checked
 @torch.no_grad()
 def weight_uses(
     model: nn.Module,
     run: Callable[[], object],  # calls the model once on a batch
-    examples: int = 1,  # what counts are divided by: sequences in the batch, or steps of all of them
+    examples: Count = 1,  # what counts are divided by: sequences in the batch, or steps of all of them
 ) -> dict[str, float]:  # positions where each weight is used, by name, for an example
     "Run a model once and count how often each weight matrix is used; ValueError if a layer has one and no rule"
     names, uses, hooks = {id(p): name for name, p in model.named_parameters()}, {}, []
@@ -349,12 +357,13 @@ def weight_uses(
     return uses
 
 # %% ../../nbs/rivals.ipynb #b2a74c89
+@checked
 def multiplications(
     model: nn.Module,
     uses: dict[str, float],  # of `weight_uses`
     masks: dict[str, Tensor] | None = None,  # True where a weight is there, by name; others are dense
-    dense_gradients: float = 0.0,  # share of steps that compute the gradient of all weights: 1 ÷ steps between updates for RigL
-    replicas: int | None = None,  # S if dimension 0 of each weight is theirs
+    dense_gradients: Share = 0.0,  # share of steps that compute the gradient of all weights: 1 ÷ steps between updates for RigL
+    replicas: Count | None = None,  # S if dimension 0 of each weight is theirs
 ) -> dict[str, Tensor]:  # () or (S,): "inference", "training", "dense_inference", "dense_training"
     "Multiplications by weights for an example: once forward, and twice more backward; the same of the dense network beside them"
     weights, total = dict(model.named_parameters()), {}

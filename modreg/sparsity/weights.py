@@ -9,14 +9,16 @@ __all__ = ['NORMALIZATIONS', 'Slot', 'slots', 'weight_matrices', 'Layout', 'layo
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from types import SimpleNamespace
+from typing import Annotated
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from ..geometry.specs import nearest
+from ..geometry.arguments import Count, Shape, Within, checked, nearest
 
 # %% ../../nbs/weights.ipynb #752b85d7
+@checked
 @dataclass(frozen=True, eq=False)
 class Slot:
     "Where a model keeps a weight: an attribute of one of its modules"
@@ -55,6 +57,7 @@ def _computed(owner: nn.Module) -> dict[str, str]:
     return found
 
 # %% ../../nbs/weights.ipynb #bb4de8f0
+@checked
 def slots(
     model: nn.Module,
 ) -> dict[str, Slot]:  # by name; a weight that is tied stands there under each of its names
@@ -70,9 +73,10 @@ def slots(
     return {name: slot for name, slot in found.items() if not (slot.attribute.startswith("bias") or slot.attribute.endswith("bias"))}
 
 # %% ../../nbs/weights.ipynb #8b063c27
+@checked
 def weight_matrices(
     model: nn.Module,
-    replicas: int | None = None,  # number of replicas S if dimension 0 of each parameter is theirs
+    replicas: Count | None = None,  # number of replicas S if dimension 0 of each parameter is theirs
     parameters: Iterable[str] | None = None,  # names to restrict to
 ) -> dict[str, nn.Parameter]:  # by name; of tied ones the first
     "All weight matrices of a model, or those that are named; ValueError if there are none, or one is computed, or its shape is not that of replicas"
@@ -113,14 +117,15 @@ def _check_stored(slot: Slot) -> None:
         raise ValueError(f"{slot.name} has no shape yet: pass a batch through the lazy module first")
 
 # %% ../../nbs/weights.ipynb #848b9ef3
+@checked
 @dataclass(frozen=True)
 class Layout:
     "Which entries of a weight lead from which input neurons to which output neurons"
-    rows: int  # output neurons U
-    columns: int  # input neurons V
-    gates: int = 1  # entries for each pair of neurons, one below the other
-    replicas: int | None = None  # S, if they lead the shape
-    kernel: int = 0  # dimensions of a kernel, at the end
+    rows: Count  # output neurons U
+    columns: Count  # input neurons V
+    gates: Count = 1  # entries for each pair of neurons, one below the other
+    replicas: Count | None = None  # S, if they lead the shape
+    kernel: Annotated[int, Within(0, 3)] = 0  # dimensions of a kernel, at the end
     transposed: bool = False  # whether input neurons stand before output neurons
     recurrent: bool = False  # whether output and input neurons are the same
 
@@ -143,6 +148,7 @@ _REFUSED = {
 }
 
 
+@checked
 def layout(
     slot: Slot,
     recurrent: bool | None = None,  # whether rows and columns are the same neurons; None: as the layer and its names say
@@ -190,6 +196,7 @@ def _layer(name: str) -> str:
     return name.removesuffix("_reverse")
 
 
+@checked
 def find_weights(
     layer: nn.Module | nn.Parameter,
     weight: str | Iterable[str] | None = None,  # names; None: all recurrent weights of a layer, or the weight of a linear layer or convolution
@@ -199,8 +206,6 @@ def find_weights(
         if weight is not None:
             raise ValueError(f"weight={weight!r}, but a single parameter is given: leave the name out, or give the module that owns it")
         return [Slot(SimpleNamespace(weight=layer), "weight", "weight")]
-    if not isinstance(layer, nn.Module):
-        raise TypeError(f"layer is a {type(layer).__name__}; give the module that owns the weight, such as an nn.RNN, or an nn.Parameter")
     found = slots(layer)
     if weight is None:
         recurrent = sorted((name for name in found if name.startswith("weight_hh")), key=lambda name: (len(_layer(name)), name))
@@ -216,6 +221,7 @@ def find_weights(
     return chosen
 
 # %% ../../nbs/weights.ipynb #dfa492d7
+@checked
 def for_each(
     values: list,  # one for each weight, or one for each layer
     chosen: list[Slot],
@@ -231,8 +237,9 @@ def for_each(
     raise ValueError(f"{what} is a list of {len(values)} for {count} ({', '.join(slot.name for slot in chosen)}): give one for all, or one for each")
 
 # %% ../../nbs/weights.ipynb #7cb8b2b0
+@checked
 def permuted(
-    rows: Tensor,  # (S, n)
+    rows: Annotated[Tensor, Shape("S n", empty=True)],  # (S, n)
     generator: torch.Generator | None = None,
 ) -> Tensor:  # (S, n)
     "The same values in random places, each row on its own"

@@ -6,28 +6,35 @@
 __all__ = ['target', 'plot_sample', 'AddingConfig', 'samples', 'Adder', 'Adding', 'plot_answers']
 
 # %% ../../nbs/adding.ipynb #df2dc5e5
-from collections.abc import Iterator
+import typing
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
+from ..geometry.arguments import Count, Shape, Within, checked
 from ..layers.recurrent import RNN, Generators, Linear, near_identity_
 from ..lab.settings import Config, setting
 from ..lab.training import Task
 
+if typing.TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
 # %% ../../nbs/adding.ipynb #9d172b61
+@checked
 def target(
-    sample: Tensor,  # numbers and marks (..., T, batch, 2)
+    sample: Annotated[Tensor, Shape("... T batch 2", "float")],  # numbers and marks (..., T, batch, 2)
 ) -> Tensor:  # (..., batch)
     "Sum of the marked numbers"
     return sample.prod(-1).sum(-2)
 
 
+@checked
 def plot_sample(
-    sample: Tensor,  # numbers and marks (T, 2)
-    ax,  # matplotlib axes
+    sample: Annotated[Tensor, Shape("T 2", "float", finite=True)],  # numbers and marks (T, 2)
+    ax: "Axes",
 ) -> None:
     "One sample as in the paper's figure 3"
     numbers, marks = sample.T
@@ -62,9 +69,10 @@ class AddingConfig(Config):
             raise ValueError(f"steps={self.steps}; two numbers are marked, so a sequence has at least 2 steps")
 
 # %% ../../nbs/adding.ipynb #65fa2c2a
+@checked
 def samples(
-    n: int,  # number of samples
-    steps: int,  # length of a sequence T
+    n: Count,  # number of samples
+    steps: Annotated[int, Within(2, 10**6)],  # length of a sequence T
     generator: torch.Generator | None = None,
 ) -> Tensor:  # numbers and marks (T, n, 2)
     "Samples of the adding problem"
@@ -76,6 +84,7 @@ def samples(
     return torch.stack([numbers, marks], -1)
 
 # %% ../../nbs/adding.ipynb #86c907fc
+@checked
 class Adder(nn.Module):
     "Recurrent layer and readout, for several seeds at once"
 
@@ -93,15 +102,16 @@ class Adder(nn.Module):
 
     def forward(
         self,
-        sample: Tensor,  # numbers and marks (S, T, batch, 2)
+        sample: Annotated[Tensor, Shape("S T batch 2", "float")],  # numbers and marks (S, T, batch, 2)
     ) -> Tensor:  # the answer (S, batch)
         return self.readout(self.rnn(sample)[1][:, 0])[..., 0]
 
-    def answers(self, sample: Tensor) -> Tensor:  # (S, T, batch)
+    def answers(self, sample: Annotated[Tensor, Shape("S T batch 2", "float")]) -> Tensor:  # (S, T, batch)
         "The answer if the sequence ended after each step"
         return self.readout(self.rnn(sample)[0])[..., 0]
 
 # %% ../../nbs/adding.ipynb #99a10bd6
+@checked
 class Adding(Task):
     "The adding problem (section 4.3 and appendix A.3)"
 
@@ -115,7 +125,7 @@ class Adding(Task):
     def recurrent(self, model: Adder) -> list[tuple[nn.Module, str]]:
         return [(model.rnn, "weight_hh_l0")]
 
-    def samples(self, n: int, generators: list[torch.Generator]) -> Tensor:
+    def samples(self, n: Count, generators: list[torch.Generator]) -> Tensor:
         "`n` samples of each seed (S, T, n, 2)"
         return torch.stack([samples(n, self.config.steps, g) for g in generators]).to(self.config.device)
 
@@ -123,7 +133,7 @@ class Adding(Task):
         for _ in range(self.config.batches):
             yield self.samples(self.config.batch, generators)
 
-    def loss(self, model: Adder, batch: Tensor) -> Tensor:
+    def loss(self, model: Callable[[Tensor], Tensor], batch: Annotated[Tensor, Shape("S T batch 2", "float")]) -> Tensor:
         "Mean square error (S,) of the last answer"
         return (model(batch) - target(batch)).square().mean(-1)
 
@@ -135,16 +145,17 @@ class Adding(Task):
         "Samples that no model is trained on (S, T, 1000, 2)"
         return self.samples(1000, self.generators("test"))
 
-    def evaluate(self, model: Adder) -> dict[str, Tensor]:
+    def evaluate(self, model: Callable[[Tensor], Tensor]) -> dict[str, Tensor]:
         "Root mean square error (S,)"
         return {"rmse": self.loss(model, self.test_samples()).sqrt()}
 
 # %% ../../nbs/adding.ipynb #de73c00f
+@checked
 @torch.no_grad()
 def plot_answers(
     task: Adding,
     models: dict[str, Adder],  # by label
-    axes,  # two matplotlib axes
+    axes: Any,  # two
 ) -> None:
     "Answers against targets, and the answer after each step of one sequence; both for the first seed"
     sample, (left, right) = task.test_samples(), axes

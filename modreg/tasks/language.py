@@ -16,11 +16,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
+from ..geometry.arguments import Count, OneOf, Positive, Shape, Within, checked
 from ..lab.files import in_words
 from ..layers.recurrent import RNN, Linear
 from ..lab.runs import fingerprint
@@ -67,6 +68,7 @@ SHA256 = {"train": "9e9fa1ad55b1c2c95b08e37dd8e653f638fac2c6de904b79e813611eefbc
           "test": "d790b833ef8cf03a90db7bf1271b7520b83c45ce07ba3c1a9699df81e239eca0"}
 
 
+@checked
 def find_wikitext(
     folder: str | Path,  # holds `wikitext-2` or `wikitext-2-v1`
 ) -> dict[str, Path]:  # the files of "train", "valid" and "test"
@@ -81,6 +83,7 @@ def find_wikitext(
                             "Set MODREG_DATA to the folder that has it, or unset it to have the files downloaded")
 
 # %% ../../nbs/language.ipynb #10637993
+@checked
 def download_wikitext() -> dict[str, Path]:  # the files of "train", "valid" and "test"
     "WikiText-2 from the cache or the network, with its hashes checked; FileNotFoundError if there is neither"
     try:
@@ -94,6 +97,7 @@ def download_wikitext() -> dict[str, Path]:  # the files of "train", "valid" and
             "and set the environment variable MODREG_DATA to the folder that holds it; a download needs a network and `pip install pooch`") from error
 
 # %% ../../nbs/language.ipynb #e58e7b37
+@checked
 def read_words(path: str | Path) -> list[str]:
     "All words of a file, and `<eos>` at the end of each line; ValueError names the line that is no text, or says that there are no words"
     with in_words(Path(path)):
@@ -108,14 +112,15 @@ def read_words(path: str | Path) -> list[str]:
         raise ValueError(f"{path} holds no words; it must be a text, with spaces between words")
     return words
 
-# %% ../../nbs/language.ipynb #1049f60d
+# %% ../../nbs/language.ipynb #11e1a851
+@checked
 class Corpus:
     "Three texts as numbers (n,), `train`, `valid` and `test`, and the words that the numbers stand for"
 
     def __init__(
         self,
         texts: dict[str, list[str]],  # the words of "train", "valid" and "test"
-        vocabulary: int,  # greatest number of words V: the most frequent of "train"
+        vocabulary: Count,  # greatest number of words V: the most frequent of "train"
     ):
         self.words = [word for word, _ in Counter(texts["train"]).most_common(vocabulary)]
         if "<unk>" not in self.words:
@@ -132,9 +137,10 @@ class Corpus:
 _GRAMMAR = {"rat": "runs", "neuron": "fires", "weight": "falls", "path": "turns", "bottle": "leaks", "torus": "closes", "map": "folds", "word": "ends"}
 
 
+@checked
 def write_generated(
     folder: str | Path,
-    sentences: int = 600,  # of the training text; a quarter as many in each of the others
+    sentences: Annotated[int, Within(4, 10**6)] = 600,  # of the training text; a quarter as many in each of the others
 ) -> None:
     "Write text of a toy grammar in the publisher's layout, as `wikitext-2/train.txt` and so on"
     generator = torch.Generator().manual_seed(0)
@@ -160,6 +166,7 @@ def _corpus(source: str, folder: str | None, vocabulary: int) -> Corpus:
         return corpus
 
 
+@checked
 def load_corpus(config: LanguageConfig) -> Corpus:
     "The text of a run; ValueError if a part is too short to be read in columns"
     corpus = _corpus(config.corpus, os.environ.get("MODREG_DATA") or None, config.vocabulary)
@@ -170,29 +177,32 @@ def load_corpus(config: LanguageConfig) -> Corpus:
     return corpus
 
 # %% ../../nbs/language.ipynb #4edc44a4
+@checked
 def cross_entropy(
-    scores: Tensor,  # (S, T, batch, V)
-    words: Tensor,  # the words that came (S, T, batch)
+    scores: Annotated[Tensor, Shape("S T batch V", "float")],  # (S, T, batch, V)
+    words: Annotated[Tensor, Shape("S T batch", "int", least=0)],  # the words that came (S, T, batch)
 ) -> Tensor:  # mean over all words (S,), in nats a word
     "Cross entropy of each seed (eq. 10)"
     each = nn.functional.cross_entropy(scores.flatten(0, -2), words.flatten(), reduction="none")
     return each.view(len(scores), -1).mean(1)
 
 
+@checked
 def batchify(
-    text: Tensor,  # (n,)
-    count: int,  # number of columns
+    text: Annotated[Tensor, Shape("n", "int", least=0)],  # (n,)
+    count: Count,  # number of columns
 ) -> Tensor:  # (n // count, count)
     "A text cut into columns of equal length that lie side by side"
     return text[: len(text) // count * count].view(count, -1).T
 
 # %% ../../nbs/language.ipynb #af82d424
+@checked
 @torch.no_grad()
 def perplexity(
     model: nn.Module,  # maps words (S, T, batch) and a state or None to scores (S, T, batch, V) and the next state
-    text: Tensor,  # (L, batch), read down its columns
-    seeds: int,  # number of models S in `model`
-    steps: int = 35,  # words that are read at once; without effect on the result
+    text: Annotated[Tensor, Shape("L batch", "int", least=0)],  # (L, batch), read down its columns
+    seeds: Count,  # number of models S in `model`
+    steps: Count = 35,  # words that are read at once; without effect on the result
 ) -> Tensor:  # (S,)
     "exp of the mean cross entropy over all words but the first of each column, from a state of zeros"
     if len(text) < 2 or not text.shape[1]:
@@ -205,6 +215,7 @@ def perplexity(
     return (total / (len(text) - 1)).exp()
 
 # %% ../../nbs/language.ipynb #49784a61
+@checked
 def unigram(
     corpus: Corpus,
 ) -> Tensor:  # log of each word's share of the training text (V,), float64
@@ -213,9 +224,10 @@ def unigram(
     return (counts / counts.sum()).log()
 
 
+@checked
 def bigram(
     corpus: Corpus,
-    text: Tensor,  # (L, columns)
+    text: Annotated[Tensor, Shape("L columns", "int", least=0)],  # (L, columns)
 ) -> Tensor:  # log-probability of each word but the first of each column (L - 1, columns)
     "Log-probabilities of a model that knows which word followed which in the training text, and mixes that three to one with `unigram`"
     v, train = len(corpus.words), corpus.train
@@ -230,13 +242,14 @@ def bigram(
 LAYERS = 3  # recurrent layers
 
 
+@checked
 class WordEmbedding(nn.Module):
     "A vector for each word, for several seeds at once"
 
     def __init__(
         self,
-        words: int,  # number of words V
-        size: int,  # of a vector
+        words: Count,  # number of words V
+        size: Count,  # of a vector
         generators: list[torch.Generator],  # a random stream for each seed
     ):
         super().__init__()
@@ -244,7 +257,7 @@ class WordEmbedding(nn.Module):
 
     def forward(
         self,
-        words: Tensor,  # whole numbers below V (S, T, batch)
+        words: Annotated[Tensor, Shape("S T batch", "int", least=0)],  # whole numbers below V (S, T, batch)
     ) -> Tensor:  # (S, T, batch, size)
         seeds, count, _ = self.weight.shape
         first = count * torch.arange(seeds, device=words.device)
@@ -255,13 +268,14 @@ class WordEmbedding(nn.Module):
         return {"weight": 0.0}
 
 # %% ../../nbs/language.ipynb #40e2aba1
+@checked
 class LanguageModel(nn.Module):
     "Word vectors, three recurrent layers and a linear decoder (appendix A.2), for several seeds at once"
 
     def __init__(
         self,
         config: LanguageConfig,
-        words: int,  # size of the vocabulary V
+        words: Count,  # size of the vocabulary V
         generators: list[torch.Generator],  # a random stream for each seed
     ):
         super().__init__()
@@ -275,20 +289,21 @@ class LanguageModel(nn.Module):
 
     def forward(
         self,
-        words: Tensor,  # whole numbers below V (S, T, batch)
-        state: Tensor | None = None,  # (S, 3, batch, N); None: zeros
+        words: Annotated[Tensor, Shape("S T batch", "int", least=0)],  # whole numbers below V (S, T, batch)
+        state: Annotated[Tensor, Shape("S layers batch N", "float")] | None = None,  # (S, 3, batch, N); None: zeros
     ) -> tuple[Tensor, Tensor]:  # scores of the next word (S, T, batch, V), and the state after the last (S, 3, batch, N)
         states, last = self.rnn(self.vectors(words), state)
         return self.decoder(states), last
 
 # %% ../../nbs/language.ipynb #b43b4fca
+@checked
 class SeedSGD(torch.optim.Optimizer):
     "Gradient descent with a rate for each seed"
 
     def __init__(
         self,
         parameters: Iterable[nn.Parameter | dict],  # each led by the seeds; or groups, of which one may have a rate `lr` of its own
-        rates: Tensor,  # learning rates (S,)
+        rates: Annotated[Tensor, Shape("S", "float", finite=True, least=0)],  # learning rates (S,)
     ):
         super().__init__(parameters, {"rates": rates})
         for group in self.param_groups:
@@ -303,6 +318,7 @@ class SeedSGD(torch.optim.Optimizer):
                     p.addcmul_(p.grad, group["rates"].view(-1, *[1] * (p.dim() - 1)), value=-1)
 
 # %% ../../nbs/language.ipynb #789e2023
+@checked
 class AnnealOnPlateau:
     "Divides a seed's rate by `factor` after each epoch whose `metric` is no new best for that seed"
 
@@ -310,7 +326,7 @@ class AnnealOnPlateau:
         self,
         optimizer: SeedSGD,
         metric: str = "valid",  # a name in the metrics of an epoch
-        factor: float = 4.0,
+        factor: Annotated[float, Within(1)] = 4.0,
     ):
         self.optimizer, self.metric, self.factor = optimizer, metric, factor
         self.best = torch.full_like(optimizer.param_groups[0]["rates"], torch.inf)
@@ -332,6 +348,7 @@ class AnnealOnPlateau:
         self.best = state["best"]
 
 # %% ../../nbs/language.ipynb #49be0414
+@checked
 @dataclass
 class CarriedState:
     "What a window leaves to the next; it belongs to an epoch, and travels with its batches"
@@ -339,8 +356,9 @@ class CarriedState:
     state: Tensor | None = None  # (S, 3, batch, N); None before the first window
 
 
+@checked
 def windows(
-    text: Tensor,  # (n,)
+    text: Annotated[Tensor, Shape("n", "int")],  # (n,)
     config: LanguageConfig,
     generators: list[torch.Generator],  # of the word that each seed begins at
 ) -> Iterator[Tensor]:  # (S, steps + 1, batch); the last word of one is the first of the next
@@ -352,6 +370,7 @@ def windows(
         yield text[(tops[:, None] + rows[:, None]) % len(text)].to(config.device)
 
 # %% ../../nbs/language.ipynb #7f8f2cc5
+@checked
 class Language(Task):
     "Guess the next word of WikiText-2 (section 4.2 and appendix A.2)"
 
@@ -384,7 +403,7 @@ class Language(Task):
         carried.state = state.detach()
         return cross_entropy(scores, words[:, 1:])
 
-    def held_out(self, split: str) -> Tensor:  # (L, 20)
+    def held_out(self, split: Annotated[str, OneOf(SPLITS)]) -> Tensor:  # (L, 20)
         "The first words of each column of the text `split`, `config.held_out` to guess in all"
         count = self.config.held_out_columns
         return batchify(getattr(self.corpus, split), count)[: self.config.held_out // count + 1].to(self.config.device)
@@ -399,24 +418,23 @@ class Language(Task):
         guesses = {"unigram": unigram(self.corpus)[text[1:]], "bigram": bigram(self.corpus, text)}
         return {name: (-log_p.mean()).exp().item() for name, log_p in guesses.items()}
 
-    def optimizer(self, parameters: list[nn.Parameter]) -> tuple[SeedSGD, AnnealOnPlateau]:
+    def optimizer(self, parameters: list) -> tuple[SeedSGD, AnnealOnPlateau]:
         "Gradient descent with a rate for each seed, annealed when that seed's validation text stalls"
         descent = SeedSGD(parameters, torch.full((self.config.seeds,), self.config.lr, device=self.config.device))
         return descent, AnnealOnPlateau(descent, factor=self.config.anneal)
 
 # %% ../../nbs/language.ipynb #23c89822
+@checked
 @torch.no_grad()
 def generate(
     model: LanguageModel,
     corpus: Corpus,
     prompt: str,  # words to begin with, separated by spaces
-    count: int,  # words to add
+    count: Annotated[int, Within(0, 10**6)],  # words to add
     generator: torch.Generator | None = None,
-    temperature: float = 1.0,  # scores are divided by it
+    temperature: Positive = 1.0,  # scores are divided by it
 ) -> list[str]:  # one text for each seed
     "Text that each seed's model draws, word by word"
-    if not temperature > 0:
-        raise ValueError(f"temperature={temperature!r}; it must be greater than 0, and near 0 the likeliest word is taken")
     device, seeds = model.decoder.weight.device, len(model.decoder.weight)
     text, state = corpus.encode(prompt.split()).view(1, -1, 1).expand(seeds, -1, 1), None
     read = text
@@ -429,10 +447,11 @@ def generate(
     return [" ".join(corpus.words[k] for k in one) for one in text.flatten(1).tolist()]
 
 # %% ../../nbs/language.ipynb #fe6584f8
+@checked
 @torch.no_grad()
 def surprisal(
     model: LanguageModel,
-    text: Tensor,  # (n,)
+    text: Annotated[Tensor, Shape("n", "int", least=0)],  # (n,)
 ) -> Tensor:  # (S, n - 1), in bits
     "-log2 of the probability that each model gave each word but the first"
     words = text.view(1, -1, 1).expand(len(model.decoder.weight), -1, 1)

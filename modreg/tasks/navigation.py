@@ -10,11 +10,12 @@ __all__ = ['BOX', 'DT', 'SPEED', 'TURN', 'WALL', 'SIGMA', 'PIECE', 'STEP', 'Navi
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
+from ..geometry.arguments import Count, Device, Shape, Within, checked
 from ..layers.recurrent import RNN, Generators, Linear, near_identity_
 from ..lab.settings import Config, setting
 from ..lab.training import Task
@@ -60,11 +61,12 @@ def _avoid(position: Tensor, heading: Tensor) -> tuple[Tensor, Tensor]:
     return hits, torch.where(hits, torch.copysign(math.pi / 2 - off.abs(), off), 0)
 
 # %% ../../nbs/navigation.ipynb #8c6a3cef-1
+@checked
 def paths(
-    n: int,  # number of paths
-    steps: int,  # steps of each path T
+    n: Count,  # number of paths
+    steps: Annotated[int, Within(1, 10**6)],  # steps of each path T
     generator: torch.Generator | None = None,
-    device: str = "cpu",  # where the rats run
+    device: Device = "cpu",  # where the rats run
 ) -> Tensor:  # positions (T + 1, n, 2) in m, the box's centre at 0
     "Random walks like a rat's in a box, from uniform starts"
     start, first, speed = (torch.rand(shape, generator=generator).to(device) for shape in ((n, 2), (n,), (steps, n)))
@@ -87,12 +89,13 @@ SIGMA = 0.12  # width of a place cell, m
 PIECE = 2**18  # activities that fit a processor's cache
 
 
+@checked
 class PlaceCells(nn.Module):
     "Place cells at fixed spots, drawn uniformly in the box for each seed"
 
     def __init__(
         self,
-        cells: int,  # number of cells P
+        cells: Annotated[int, Within(3, 10**6)],  # number of cells P
         generators: list[torch.Generator],  # a random stream for each seed
     ):
         super().__init__()
@@ -101,7 +104,7 @@ class PlaceCells(nn.Module):
 
     def forward(
         self,
-        position: Tensor,  # (S, ..., 2) in m
+        position: Annotated[Tensor, Shape("S ... 2", "float")],  # (S, ..., 2) in m
     ) -> Tensor:  # activity (S, ..., P), at least 0, with sum 1
         flat, centres = position.flatten(1, -2), self.centres / (2 * SIGMA**2)
         activity = flat.new_empty(*flat.shape[:2], self.centres.shape[1])
@@ -116,7 +119,7 @@ class PlaceCells(nn.Module):
 
     def decode(
         self,
-        scores: Tensor,  # (S, ..., P); activity, or anything that grows with it
+        scores: Annotated[Tensor, Shape("S ... P", "float")],  # (S, ..., P); activity, or anything that grows with it
     ) -> Tensor:  # positions (S, ..., 2) in m
         "Mean of the centres of the 3 most active cells; NaN where a score is not finite"
         flat = scores.flatten(1, -2)
@@ -125,9 +128,10 @@ class PlaceCells(nn.Module):
         return (best.mean(-2) + lost).unflatten(1, scores.shape[1:-1])
 
 # %% ../../nbs/navigation.ipynb #42457f10
+@checked
 def position_error(
-    decoded: Tensor,  # (S, ..., 2) in m
-    position: Tensor,  # (S, ..., 2) in m
+    decoded: Annotated[Tensor, Shape("S ... 2", "float")],  # (S, ..., 2) in m
+    position: Annotated[Tensor, Shape("S ... 2", "float", finite=True)],  # (S, ..., 2) in m
 ) -> Tensor:  # mean distance (S,) in cm
     "Position error of each seed"
     return 100 * (decoded - position).norm(dim=-1).flatten(1).mean(1)
@@ -136,6 +140,7 @@ def position_error(
 STEP = math.sqrt(2) * SPEED * DT  # root mean square of the displacement in a step away from walls, m
 
 
+@checked
 class PathIntegrator(nn.Module):
     "Encoder, recurrent layer and decoder of the paper's figure 4, for several seeds at once"
 
@@ -155,17 +160,18 @@ class PathIntegrator(nn.Module):
 
     def states(
         self,
-        start: Tensor,  # place-cell activity at the start (S, batch, P)
-        velocity: Tensor,  # displacement at each step (S, T, batch, 2) in m
+        start: Annotated[Tensor, Shape("S batch P", "float")],  # place-cell activity at the start (S, batch, P)
+        velocity: Annotated[Tensor, Shape("S T batch 2", "float")],  # displacement at each step (S, T, batch, 2) in m
     ) -> Tensor:  # hidden states after each step (S, T, batch, N)
         activity_scale, velocity_scale = self.scales
         return self.rnn(velocity_scale * velocity, self.encoder(activity_scale * start)[:, None])[0]
 
-    def forward(self, start: Tensor, velocity: Tensor) -> Tensor:
+    def forward(self, start: Annotated[Tensor, Shape("S batch P", "float")], velocity: Annotated[Tensor, Shape("S T batch 2", "float")]) -> Tensor:
         "Scores of the place cells after each step (S, T, batch, P)"
         return self.decoder(self.states(start, velocity))
 
 # %% ../../nbs/navigation.ipynb #026d3e1f
+@checked
 class Navigation(Task):
     "Path integration with place cells (section 4.1 and appendix A.1)"
 
@@ -192,7 +198,7 @@ class Navigation(Task):
             block = torch.stack([paths(n * c.batch, c.steps, g, c.device) for g in generators])
             yield from block.unflatten(2, (n, c.batch)).unbind(2)
 
-    def loss(self, model: PathIntegrator, positions: Tensor) -> Tensor:
+    def loss(self, model: PathIntegrator, positions: Annotated[Tensor, Shape("S T batch 2", "float")]) -> Tensor:
         "Cross entropy (S,) in nats, for positions (S, T + 1, batch, 2) in m"
         activity = self.cells(positions)
         scores = model(activity[:, 0], positions.diff(dim=1))
@@ -215,11 +221,12 @@ class Navigation(Task):
         return {"error": position_error(self.cells.decode(scores), walk[:, 1:])}
 
 # %% ../../nbs/navigation.ipynb #7d8e1c4e
+@checked
 @torch.no_grad()
 def plot_paths(
     task: Navigation,
     model: PathIntegrator,
-    axes,  # matplotlib axes, one path each
+    axes: Any,  # one path each
 ) -> None:
     "True and decoded paths of the first seed"
     walk = task.test_paths()

@@ -1,0 +1,841 @@
+# ---
+# jupyter:
+#   kernelspec:
+#     display_name: python3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Arguments
+#
+# > What a function takes stands in its signature, and is asked of every call before anything is computed
+
+# %% [markdown]
+# After this chapter you can
+#
+# - say in a signature what a function takes: how large a number, which shape of a tensor, which of some names,
+# - read the message that a wrong call is answered with,
+# - tell where such a check belongs, and where it would cost more than it saves.
+#
+# The question: *`bias="no"` makes a layer that has biases, since every text but the empty one counts as true. Who should have noticed?*
+#
+# ```
+#                    what is allowed                 how it is said
+#  equal_pull(      +-------------------------+
+#    strength=-1,   | a number of at least 0  |  --> "strength is -1; give a finite number of at least 0"
+#    n="big",       | a whole number          |  --> "n is 'big'; give a whole number of at least 1"
+#    refrence=64)   | strength, n, reference  |  --> "no argument 'refrence'; did you mean 'reference'?"
+#                   +-------------------------+
+# ```
+
+# %%
+#| default_exp geometry.arguments
+
+# %%
+#| export
+import difflib
+import functools
+import inspect
+import math
+import os
+import types
+import typing
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
+from numbers import Integral, Real
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple, TypeVar
+
+import numpy
+import torch
+from torch import Tensor
+
+# %%
+#| hide
+import time
+
+from fastcore.test import test_eq, test_fail
+
+from modreg.book.exercises import exercise
+
+
+# %% [markdown]
+# Python tells nobody. A naive layer and what it makes of a wrong word:
+
+# %%
+def naive(hidden, bias=True):
+    return {"weights": hidden * hidden, "biases": hidden if bias else 0}
+
+
+naive(8, bias="no")
+
+# %% [markdown]
+# *Predict, before you read on:* what would `naive(8.5)` and `naive(True)` say? And which of the three is the worst?
+#
+# The worst are those that say nothing: a number comes out, and it is not the number that was asked for. A check by hand of each argument in each function is longer than most functions, and is forgotten in the next.
+# But most of what it would say stands in the signature already: `bias: bool`. What is missing is somebody who reads it.
+#
+# ## What a signature can say
+#
+# A type says a little: `int`. How large it may be is a mark beside it, in Python's own notation for that, `Annotated`. There are marks for numbers, for texts, for shapes of tensors, and for devices and dtypes; here are the first two.
+
+# %%
+#| export
+MANY = 10**8  # more neurons, steps or points than this are a slip of the pen
+
+
+@dataclass(frozen=True)
+class Within:
+    "Numbers between bounds; never NaN, and not infinite unless that is said"
+
+    least: float = -math.inf
+    most: float = math.inf
+    above: float = -math.inf  # as `least`, but not itself
+    below: float = math.inf  # as `most`, but not itself
+    finite: bool = True  # False: infinity will do, if it is within the bounds
+
+    def holds(self, value: float) -> bool:
+        "Whether a number is one of them"
+        inside = self.least <= value <= self.most and (self.above < value or self.above == -math.inf) and (value < self.below or self.below == math.inf)
+        return inside and (math.isfinite(value) or not self.finite)
+
+    def words(self, kind: str) -> str:
+        "Such as `a whole number from 1 to 9`"
+        low = "" if self.least == -math.inf else f"{self.least:,}"
+        if low and self.most < math.inf:
+            return f"{kind} from {low} to {self.most:,}" if self.most < MANY else f"{kind} of at least {low}, and at most {self.most:,}"
+        parts = [f"of at least {low}" if low else "", f"greater than {self.above:,}" if self.above > -math.inf else "",
+                 f"of at most {self.most:,}" if self.most < math.inf else "", f"less than {self.below:,}" if self.below < math.inf else ""]
+        said = " and ".join(filter(None, parts))
+        return f"{kind}{' ' if said else ''}{said}" + ("" if self.finite else ", or infinity")
+
+
+# %% [markdown]
+# And the names that a text may be:
+
+# %%
+#| export
+@dataclass(frozen=True)
+class OneOf:
+    "Texts that are names of something"
+
+    names: Collection[str]  # also of a registry that grows
+
+
+# %% [markdown]
+# Names that many signatures share:
+
+# %%
+#| export
+Count = Annotated[int, Within(1, MANY)]  # how many of something
+Whole = Annotated[int, Within(0, MANY)]  # how many, or none
+Positive = Annotated[float, Within(above=0)]
+NotNegative = Annotated[float, Within(0)]
+Share = Annotated[float, Within(0, 1)]
+
+# %%
+test_eq(Within(1, 9).words("a whole number"), "a whole number from 1 to 9")
+test_eq([Within(0, below=1).holds(x) for x in (-1, 0, 0.5, 1, math.nan)], [False, True, True, False, False])
+test_eq(Within(above=0).words("a number"), "a number greater than 0")
+
+
+# %% [markdown]
+# A shape is written as in formulas: a word for each dimension. A word that comes twice in a call stands for one number, so `weights` of shape `N N` and `distances` of shape `N N` must agree.
+
+# %%
+#| export
+@dataclass(frozen=True)
+class Shape:
+    "Tensors with so many dimensions"
+
+    sides: str = "..."  # a name or a number for each, with blanks between; `...` stands for any others
+    kind: str = "real"  # of numbers: "real", "float", "int", "bool", or "any", which may be complex, sparse or without memory too
+    finite: bool = False  # whether all entries are; looked at on the processor alone, since a GPU would have to wait
+    empty: bool = False  # whether there may be no entry
+    least: float = -math.inf  # of the entries; looked at as `finite` is
+    most: float = math.inf
+
+
+# %% [markdown]
+# Devices and dtypes have marks too.
+
+# %%
+#| export
+@dataclass(frozen=True)
+class OnDevice:
+    "Devices that can be used here"
+
+    meta: bool = False  # whether `meta` is one, on which tensors have no numbers
+
+
+@dataclass(frozen=True)
+class FloatingPoint:
+    "Types of floating-point numbers"
+
+
+Device = Annotated[torch.device | str, OnDevice()]
+FloatType = Annotated[torch.dtype, FloatingPoint()]
+
+
+# %% [markdown]
+# ## What is said of a wrong one
+#
+# A message has three parts: the argument's name, what it was, and what is allowed. What it was must be short, whatever it was.
+
+# %%
+#| export
+class Described(str):
+    "A text that says what was found, and is not itself what was found"
+
+
+def shown(value: Any) -> str:
+    "A value in a few words, for a message"
+    if isinstance(value, Tensor):
+        meta = " on meta" if value.is_meta else ""
+        return f"a tensor of shape {tuple(value.shape)} and {value.dtype}{meta}"
+    if isinstance(value, numpy.ndarray):
+        return f"an array of shape {value.shape} and {value.dtype}"
+    if inspect.isclass(value):
+        return f"the class {value.__name__}"
+    if isinstance(value, (list, tuple, dict, set)):
+        return f"a {type(value).__name__}" if len(value) > 9 or len(repr(value)) > 60 else f"the {type(value).__name__} {value!r}"
+    plain = isinstance(value, (bool, int, float, complex, str, type(None), Path, torch.dtype, torch.device))
+    text = repr(value)[:400] if plain else f"a {type(value).__name__}"
+    return text if len(text) < 80 else f"{text[:70]}…"
+
+
+# %% [markdown]
+# Who misspells a name is told the likeliest one.
+
+# %%
+#| export
+def nearest(
+    name: str,  # what was given
+    names: Iterable[str],  # what there is
+) -> str:  # with a blank behind it
+    "A question that names the likeliest of some names, to be put into an error message; nothing if none is like it"
+    found = difflib.get_close_matches(str(name), [str(one) for one in names], 1)
+    return f"did you mean {found[0]!r}? " if found else ""
+
+
+# %%
+test_eq(nearest("spere", ["torus", "sphere"]), "did you mean 'sphere'? ")
+test_eq(shown(torch.zeros(2, 3)), "a tensor of shape (2, 3) and torch.float32")
+
+
+# %% [markdown]
+# ## From a type to a test
+#
+# Each type is made into a small function once, which looks at a value and says nothing if it is right, and else what is wrong. Is `"no"` in place of `True` a wrong type or a wrong value? Python has an error for each, and nobody remembers which is raised where; so the error here is both.
+# It is handed the numbers that names of dimensions stand for in this call.
+
+# %%
+#| export
+class ArgumentError(ValueError, TypeError):
+    "A value that cannot be an argument: of a wrong type, or of a wrong size, shape or spelling; whoever waits for either error gets it"
+
+
+class Fault(NamedTuple):
+    "What is wrong with a value"
+
+    kind: bool  # whether it is of the right kind, and only its value is wrong
+    where: str  # of the value in the argument, such as `[2]`
+    found: Any
+    want: str  # what is allowed
+
+
+Test = Callable[[Any, dict[str, int]], Fault | None]
+
+
+# %% [markdown]
+# Numbers, first: `True` is no number here, though Python has it as 1.
+
+# %%
+#| export
+def _number(whole: bool, within: Within) -> Test:
+    "Of whole or of all real numbers"
+    kind, want = Integral if whole else Real, within.words("a whole number" if whole else "a number" if within.finite is False else "a finite number")
+    want = want.replace("a finite number greater than 0", "a positive finite number").replace("a finite number less than 0", "a negative finite number")
+
+    def test(value, sides):
+        if isinstance(value, bool) or not isinstance(value, kind):
+            return Fault(False, "", value, want)
+        return None if within.holds(value) else Fault(True, "", value, want)
+
+    return test
+
+
+def _kind(kind: type, want: str) -> Test:
+    "Of all things of a class"
+    return lambda value, sides: None if isinstance(value, kind) else Fault(False, "", value, want)
+
+
+def _named(mark: OneOf) -> Test:
+    "Of names"
+
+    def test(value, sides):
+        if not isinstance(value, str):
+            return Fault(False, "", value, f"one of {', '.join(map(repr, mark.names))}")
+        return None if value in mark.names else Fault(True, "", value, f"{nearest(value, mark.names)}It is one of {', '.join(map(repr, mark.names))}".removeprefix("It is "))
+
+    return test
+
+
+# %% [markdown]
+# Of a tensor, the kind of its numbers and its shape are asked for, which costs some millionths of a second; its entries only where the signature says so.
+
+# %%
+#| export
+KINDS: dict[str, Callable[[torch.dtype], bool]] = {
+    "real": lambda dtype: not dtype.is_complex,
+    "float": lambda dtype: dtype.is_floating_point,
+    "int": lambda dtype: not (dtype.is_floating_point or dtype.is_complex or dtype == torch.bool),
+    "bool": lambda dtype: dtype == torch.bool,
+}
+
+
+def readable(x: Tensor) -> bool:
+    "Whether looking at a tensor's entries costs no waiting, and is no part of what is being traced"
+    return x.device.type == "cpu" and not torch.compiler.is_compiling() and not torch._C._functorch.is_functorch_wrapped_tensor(x) and type(x) in (Tensor, torch.nn.Parameter)
+
+
+# %% [markdown]
+# A shape is compared side by side, from both ends if dots stand in it.
+
+# %%
+#| export
+def _sides(shape: tuple[int, ...], names: tuple[str, ...], known: dict[str, int]) -> bool:
+    "Whether a shape has these sides; what they stand for is noted in `known`"
+    if "..." in names:
+        at = names.index("...")
+        after = len(names) - at - 1
+        if len(shape) < len(names) - 1:
+            return False
+        pairs = [*zip(names[:at], shape, strict=False), *zip(names[at + 1 :], shape[len(shape) - after :], strict=True)]
+    elif len(shape) != len(names):
+        return False
+    else:
+        pairs = list(zip(names, shape, strict=True))
+    return all(int(name) == size if name.isdigit() else known.setdefault(name, size) == size for name, size in pairs)
+
+
+# %%
+#| export
+def _entries(x: Tensor, mark: Shape) -> str:
+    "What is wrong with the entries of a tensor; nothing if all are right"
+    if not x.numel():
+        return ""
+    if mark.finite and not x.isfinite().all():
+        return f"and {int((~x.isfinite()).sum())} entries that are not finite"
+    if mark.least > -math.inf and not (x >= mark.least).all():
+        return f"and entries down to {x.min().item():g}"
+    if mark.most < math.inf and not (x <= mark.most).all():
+        return f"and entries up to {x.max().item():g}"
+    return ""
+
+
+# %% [markdown]
+# The test of a tensor is these three.
+
+# %%
+#| export
+def _tensor(mark: Shape) -> Test:
+    "Of tensors"
+    names, right = tuple(mark.sides.split()), KINDS.get(mark.kind)
+    bounds = Within(mark.least, mark.most).words("") if mark.least > -math.inf or mark.most < math.inf else ""
+    kind = {"any": "tensor", "real": "tensor of real numbers", "float": "floating tensor", "int": "tensor of whole numbers", "bool": "tensor of True and False"}[mark.kind]
+    shape = "" if mark.sides == "..." else f" of shape ({', '.join(names)}{',' * (len(names) == 1)})"
+    want = f"a {kind}{shape}" + (", all finite" if mark.finite else "") + (f", entries{bounds}" if bounds else "")
+    want += "" if mark.empty else ", not empty"
+    looks = mark.finite or mark.least > -math.inf or mark.most < math.inf
+
+    def test(value, sides):
+        if not isinstance(value, Tensor):
+            return Fault(False, "", value, want)
+        if right is not None and not (right(value.dtype) and value.layout == torch.strided):
+            return Fault(False, "", value, want)
+        if right is not None and value.is_meta:
+            return Fault(True, "", value, f"{want}, with numbers in it")
+        before = dict(sides)
+        if not _sides(tuple(value.shape), names, sides) or not (mark.empty or value.numel()):
+            known = ", ".join(f"{name} = {before[name]}" for name in dict.fromkeys(names) if name in before)
+            return Fault(True, "", value, want + (f" ({known})" if known else ""))
+        found = looks and readable(value) and _entries(value, mark)
+        return Fault(True, "", Described(f"{shown(value)} {found}"), want) if found else None
+
+    return test
+
+
+# %% [markdown]
+# Devices and dtypes:
+
+# %%
+#| export
+def _device(mark: OnDevice) -> Test:
+    "Of devices"
+
+    def test(value, sides):
+        if not isinstance(value, (str, torch.device)):
+            return Fault(False, "", value, "a device, such as 'cpu' or 'cuda'")
+        try:
+            device = torch.device(value)
+            usable = device.type == "cpu" or torch.empty(0, device=device) is not None
+        except (RuntimeError, AssertionError, NotImplementedError):
+            return Fault(True, "", value, "'cpu', or the name of a device that this machine has")
+        if not usable or (device.type == "meta" and not mark.meta):
+            return Fault(True, "", value, "a device on which tensors have numbers, such as 'cpu'")
+        return None
+
+    return test
+
+
+def _float_type(value: Any, sides: dict) -> Fault | None:
+    "Of floating dtypes"
+    right = isinstance(value, torch.dtype) and value.is_floating_point
+    return None if right else Fault(False, "", value, "a floating type, such as torch.float32")
+
+
+MARKS: dict[type, Callable[[Any, Any], Test]] = {  # of a type and its mark
+    Within: lambda kind, mark: _number(kind is int, mark),
+    OneOf: lambda kind, mark: _named(mark),
+    Shape: lambda kind, mark: _tensor(mark),
+    OnDevice: lambda kind, mark: _device(mark),
+    FloatingPoint: lambda kind, mark: _float_type,
+}
+
+
+# %% [markdown]
+# Types that are made of types: one of several, a list of them, a dict.
+
+# %%
+#| export
+def _either(tests: list[Test]) -> Test:
+    "Of what passes one of several tests; else the fault of the one that came nearest"
+
+    def test(value, sides):
+        faults = []
+        for one in tests:
+            fault = one(value, sides)
+            if fault is None:
+                return None
+            faults.append(fault)
+        near = next((fault for fault in faults if fault.kind or fault.where), None)
+        return near or Fault(False, "", value, ", or ".join(dict.fromkeys(fault.want for fault in faults)))
+
+    return test
+
+
+# %% [markdown]
+# Of what collections hold:
+
+# %%
+#| export
+def _items(kind: type, words: str, item: Test | None, key: Test | None = None) -> Test:
+    "Of collections; what is in an iterator is not looked at, since it could be read but once"
+
+    def test(value, sides):
+        if not isinstance(value, kind) or (isinstance(value, (str, bytes)) and kind is not Iterable) or (isinstance(value, Tensor) and item is not None):
+            return Fault(False, "", value, words)
+        if isinstance(value, Mapping):
+            pairs = value.items() if kind in (dict, Mapping) else ()
+            for name, one in pairs:
+                if key is not None and (fault := key(name, sides)):
+                    return Fault(fault.kind, " has a key that", name, fault.want)
+                if item is not None and (fault := item(one, dict(sides))):
+                    return Fault(fault.kind, f"[{name!r}]{fault.where}", fault.found, fault.want)
+        elif item is not None and isinstance(value, (list, tuple, set, frozenset, str)):
+            for k, one in enumerate(value):
+                if fault := item(one, dict(sides)):
+                    return Fault(fault.kind, f"[{k}]{fault.where}", fault.found, fault.want)
+        return None
+
+    return test
+
+
+# %% [markdown]
+# And of tuples, each part of which has a type of its own:
+
+# %%
+#| export
+def _tuple(tests: list[Test | None]) -> Test:
+    "Of tuples of a length; a list will do"
+    words = f"a tuple of {len(tests)}"
+
+    def test(value, sides):
+        if not isinstance(value, (tuple, list)):
+            return Fault(False, "", value, words)
+        if len(value) != len(tests):
+            return Fault(True, "", value, words)
+        for k, (one, part) in enumerate(zip(tests, value, strict=True)):
+            if one is not None and (fault := one(part, sides)):
+                return Fault(fault.kind, f"[{k}]{fault.where}", fault.found, fault.want)
+        return None
+
+    return test
+
+
+# %% [markdown]
+# And the function that knows them all. A type that it does not know is not tested. A type that is known by name alone, since the library that has it is not loaded (a figure's axes), is recognized by its class's name.
+
+# %%
+#| export
+PLAIN = {bool: "True or False", str: "a text", torch.Generator: "a torch.Generator", torch.dtype: "a dtype, such as torch.float32", Path: "a Path", bytes: "bytes"}
+
+
+def test_of(
+    kind: Any,  # a type, as it stands in a signature
+    names: dict[str, Any] | None = None,  # in which types that are written as text are looked up
+) -> Test | None:
+    "The test that a type asks for; None if there is nothing to ask"
+    if isinstance(kind, str):
+        try:
+            return test_of(eval(kind, names or {}), names)  # noqa: S307 - an annotation of this package
+        except (NameError, AttributeError):
+            last = kind.rpartition(".")[2]
+            return lambda value, sides: None if any(one.__name__ == last for one in type(value).__mro__) else Fault(False, "", value, f"a {last}")
+    origin, parts = typing.get_origin(kind), typing.get_args(kind)
+    if origin is Annotated:
+        found = [MARKS[type(mark)](parts[0], mark) for mark in parts[1:] if type(mark) in MARKS]
+        return found[0] if found else test_of(parts[0], names)
+    if origin in (typing.Union, types.UnionType):
+        tests = [test_of(part, names) for part in parts]
+        return None if None in tests else _either([one for one in tests if one])
+    if origin is not None:
+        return _test_of_parts(origin, parts, names)
+    if kind in (None, types.NoneType):
+        return lambda value, sides: None if value is None else Fault(False, "", value, "None")
+    if kind in (int, float):
+        return _number(kind is int, Within())
+    if kind is Tensor:
+        return _tensor(Shape(empty=True))
+    if kind in (Callable, typing.Callable):
+        return lambda value, sides: None if callable(value) else Fault(False, "", value, "a function")
+    if not inspect.isclass(kind) or kind in (Any, object, inspect.Parameter.empty):
+        return None
+    article = "an" if kind.__name__[0] in "AEIOU" else "a"
+    return _kind(kind, PLAIN.get(kind, f"{article} {kind.__name__}"))
+
+
+# %% [markdown]
+# What stands in brackets behind a type is a type again:
+
+# %%
+#| export
+def _test_of_parts(origin: Any, parts: tuple, names: dict[str, Any] | None) -> Test | None:
+    "The test of a type with others in brackets"
+    tests = [test_of(part, names) for part in parts if part is not Ellipsis]
+    if origin is Callable or origin is typing.get_origin(Callable[[], None]):
+        return test_of(Callable)
+    if origin is type:
+        kind = parts[0] if inspect.isclass(parts[0]) else object
+        return lambda value, sides: None if inspect.isclass(value) and issubclass(value, kind) else Fault(False, "", value, f"a class, {kind.__name__} or a subclass")
+    if origin is typing.Literal:
+        return _named(OneOf(parts))
+    if origin is tuple and Ellipsis not in parts:
+        return _tuple(tests)
+    if origin in (dict, Mapping):
+        return _items(origin, "a dict", tests[1], tests[0])
+    if inspect.isclass(origin) and issubclass(origin, Iterable):
+        kind = (list, tuple) if origin in (list, tuple) else origin
+        return _items(kind, f"a {'tuple' if origin is tuple else origin.__name__.lower()}", tests[0] if tests else None)
+    return _kind(origin, f"a {origin.__name__}") if inspect.isclass(origin) else None
+
+
+# %%
+wrong = test_of(dict[str, Count])({"a": 1, "b": -2}, {})
+test_eq((wrong.kind, wrong.where, wrong.found), (True, "['b']", -2))
+assert test_of(int | None)(None, {}) is None and test_of(int | None)("x", {}) is not None
+
+
+# %% [markdown]
+# ## One line above a function
+#
+# `checked` stands above a function, or above a class, of which it checks the constructor and all public methods. A keyword that the function does not have is answered with the nearest that it has.
+# What is too large for the machine, though it is a number like any other, shows only when memory is asked for; then the error names the arguments too.
+
+# %%
+#| export
+def raise_fault(name: str, fault: Fault) -> None:
+    "The error of a fault in the argument `name`"
+    found = fault.found if isinstance(fault.found, Described) else shown(fault.found)
+    raise ArgumentError(f"{name}{fault.where} is {found}; give {fault.want}")
+
+
+def check(
+    name: str,  # of the argument
+    value: Any,
+    kind: Any,  # what it should be: a type as in a signature
+) -> None:
+    "ArgumentError unless a value is of a kind; for what a signature cannot say"
+    test = test_of(kind)
+    if test is not None and (fault := test(value, {})):
+        raise_fault(name, fault)
+
+
+# %% [markdown]
+# The tests of all arguments of a function are made at its first call, when all types are there.
+
+# %%
+#| export
+class _Signature:
+    "The tests of a function's arguments, and how to match them with a call"
+
+    def __init__(self, function: Callable):
+        self.given = list(inspect.signature(function).parameters.values())
+        self.owner = function.__qualname__.removesuffix(".__init__").rpartition("<locals>.")[2]
+        names = getattr(function, "__globals__", {})
+        self.tests = {p.name: test_of(p.annotation, names) for p in self.given}
+        self.place = [p for p in self.given if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+        self.rest = next((p for p in self.given if p.kind is p.VAR_POSITIONAL), None)
+        self.open = any(p.kind is p.VAR_KEYWORD for p in self.given)
+
+    def check(self, args: tuple, kwargs: dict) -> None:
+        "ArgumentError unless these can be the arguments"
+        sides: dict[str, int] = {}
+        if len(args) > len(self.place) and self.rest is None:
+            raise ArgumentError(f"{self.owner} takes {len(self.place)} arguments in order, and {len(args)} were given; it takes {', '.join(p.name for p in self.given)}")
+        for p, value in zip(self.place, args, strict=False):
+            self._one(p, value, sides)
+        if self.rest is not None:
+            for value in args[len(self.place) :]:
+                self._one(self.rest, value, sides)
+        for name, value in kwargs.items():
+            if name in self.tests:
+                self._one(name, value, sides)
+            elif not self.open:
+                known = [p.name for p in self.given if p.name != "self"]
+                raise ArgumentError(f"{self.owner} has no argument {name!r}; {nearest(name, known)}it takes {', '.join(known) or 'none'}")
+
+    def _one(self, p: Any, value: Any, sides: dict[str, int]) -> None:
+        name = p if isinstance(p, str) else p.name
+        test = self.tests[name]
+        if test is None or (value is None and not isinstance(p, str) and p.default is None):
+            return
+        if fault := test(value, sides):
+            raise_fault(name, fault)
+
+
+# %% [markdown]
+# An allocator's own error says how many bytes there were to be, and not whose fault it was.
+
+# %%
+#| export
+TOO_LARGE = ("allocate memory", "Storage size calculation", "overflow", "recursion depth", "too large", "numel: integer multiplication", "cannot fit 'int'")
+
+
+def _larger_than_can_be(error: Exception, owner: str, arguments: dict[str, Any]) -> str:
+    "What to say if something was too large for memory or for numbers; nothing if that is not what happened"
+    if not isinstance(error, (MemoryError, OverflowError, RecursionError)) and not any(part in str(error) for part in TOO_LARGE):
+        return ""
+    said = ", ".join(f"{name} is {shown(value)}" for name, value in arguments.items() if name != "self")
+    return f"{owner} asks for more than there is ({str(error).splitlines()[0][:120]}): {said}; give something smaller"
+
+
+# %% [markdown]
+# And `checked` itself:
+
+# %%
+#| export
+Anything = TypeVar("Anything")
+
+
+def _check_methods(kind: type) -> None:
+    "Check what a class defines itself: its constructor, and its public methods"
+    for name, member in list(vars(kind).items()):
+        inner = member.__func__ if isinstance(member, (classmethod, staticmethod)) else member
+        if (name in ("__init__", "__call__") or not name.startswith("_")) and inspect.isfunction(inner) and not hasattr(inner, "signature"):
+            setattr(kind, name, checked(inner) if inner is member else type(member)(checked(inner)))
+
+
+def checked(
+    thing: Anything,  # a function; or a class, for its constructor and its public methods
+    like: Callable | None = None,  # a function whose types count instead, such as the method that this one overrides
+) -> Anything:
+    "The same, with its arguments tested against their types at each call: ArgumentError with name, value, and what is allowed"
+    if inspect.isclass(thing):
+        _check_methods(thing)
+        return thing
+
+    @functools.wraps(thing)
+    def call(*args, **kwargs):
+        if torch.compiler.is_compiling():
+            return thing(*args, **kwargs)
+        if call.signature is None:
+            call.signature = _Signature(thing if like is None else like)
+        call.signature.check(args, kwargs)
+        try:
+            return thing(*args, **kwargs)
+        except (MemoryError, OverflowError, RuntimeError) as error:
+            said = _larger_than_can_be(error, call.signature.owner, inspect.signature(thing).bind(*args, **kwargs).arguments)
+            if not said:
+                raise
+            raise ArgumentError(said) from error
+
+    call.signature = None  # made at the first call, when all types are there
+    return call
+
+
+# %% [markdown]
+# The diagram at the top, run:
+
+# %%
+@checked
+def pull(strength: NotNegative, n: Count, reference: Count = 4096) -> float:
+    return strength * (n / reference) ** 2
+
+
+test_fail(lambda: pull(-1, 64), contains="strength is -1; give a finite number of at least 0")
+test_fail(lambda: pull(1, "big"), contains="n is 'big'; give a whole number of at least 1, and at most 100,000,000")
+test_fail(lambda: pull(1, 64, refrence=64), contains="did you mean 'reference'?")
+test_fail(lambda: pull(math.nan, 64), contains="strength is nan")
+test_fail(lambda: pull(1, True), contains="n is True")
+test_eq(pull(1, 4096), 1)
+
+
+# %% [markdown]
+# With tensors, and with names that must agree:
+
+# %%
+@checked
+def likeness(weights: Annotated[Tensor, Shape("N N", "float")], distances: Annotated[Tensor, Shape("N N")]) -> float:
+    return (weights * distances).sum().item()
+
+
+test_fail(lambda: likeness(torch.zeros(3, 3), torch.zeros(4, 4)), contains="distances is a tensor of shape (4, 4) and torch.float32; give a tensor of real numbers of shape (N, N), not empty (N = 3)")
+test_fail(lambda: likeness(torch.zeros(3, 3, dtype=torch.int64), torch.zeros(3, 3)), contains="weights is a tensor of shape (3, 3) and torch.int64; give a floating tensor")
+
+# %% [markdown]
+# What does it cost? Some millionths of a second a call. So it stands above what is called once, or once a step, and not above what is called for every neuron.
+
+# %%
+rounds, plain = 2000, pull.__wrapped__
+times = []
+for function in (plain, pull):
+    start = time.perf_counter()
+    for _ in range(rounds):
+        function(0.1, 64)
+    times.append((time.perf_counter() - start) / rounds)
+print(f"{1e6 * times[0]:.1f} µs unchecked, {1e6 * times[1]:.1f} µs checked")
+
+
+# %% [markdown]
+# ## More than the machine has
+#
+# A network of a million neurons is a number like any other, and 4 TB for each of its recurrent matrices.
+
+# %%
+#| export
+def memory() -> int:  # bytes
+    "What this process may use: the machine's memory, or less where a limit is set"
+    bounds = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+    try:
+        import resource
+
+        bounds += [limit for limit in resource.getrlimit(resource.RLIMIT_AS) if limit > 0]
+        text = Path("/sys/fs/cgroup/memory.max").read_text(encoding="utf-8").strip()
+        bounds += [int(text)] if text.isdigit() else []
+    except (ImportError, OSError):
+        pass
+    return min(bounds)
+
+
+# %% [markdown]
+# Sizes are said in the units that one buys them in.
+
+# %%
+#| export
+def in_bytes(number: float) -> str:
+    "As in `4 TB`"
+    for power, unit in ((12, "TB"), (9, "GB"), (6, "MB")):
+        if number >= 10**power:
+            return f"{number / 10**power:,.3g} {unit}" if number < 10 ** (power + 3) else f"{number / 10**power:,.0f} {unit}"
+    return f"{number:.0f} bytes"
+
+
+def check_memory(
+    wanted: float,  # bytes
+    **arguments: Any,  # that ask for it, by name
+) -> None:
+    "ArgumentError if the machine has not so much memory"
+    if wanted > (there := memory()):
+        said = ", ".join(f"{name} is {shown(value)}" for name, value in arguments.items())
+        raise ArgumentError(f"{said}, which asks for {in_bytes(wanted)} of memory, and there are {in_bytes(there)}; give less")
+
+
+# %%
+test_fail(lambda: check_memory(4e12 * 1000, hidden=1_000_000), contains="hidden is 1000000, which asks for 4,000 TB of memory")
+test_eq(in_bytes(4.2e9), "4.2 GB")
+
+
+# %% [markdown]
+# The answers to the prediction: `naive(8.5)` says 72.25 weights, and `naive(True)` one, of a network of one neuron. All three say something, so none is better than the others.
+#
+# ## Exercise 1: write the signature
+#
+# A schedule takes the number of an epoch, counted from 0, a share between 0 and 1, and a name, `"linear"` or `"cubic"`. Say so in its signature.
+
+# %%
+def share_at(epoch, target, schedule="linear"):
+    raise NotImplementedError("a type for each of the three")
+
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# ```python
+# @checked
+# def share_at(epoch: Whole, target: Share, schedule: Annotated[str, OneOf(("linear", "cubic"))] = "linear"):
+#     return target * epoch
+# ```
+#
+# `OneOf` takes any collection, also the dict of all schedules: a schedule that somebody adds is then allowed at once.
+#
+# </details>
+
+# %%
+with exercise("Whole, Share, and Annotated with OneOf"):
+    test_eq(share_at(0, 0.5), 0)
+    test_fail(lambda: share_at(-1, 0.5), contains="epoch is -1")
+    test_fail(lambda: share_at(0, 1.5), contains="target is 1.5")
+    test_fail(lambda: share_at(0, 0.5, "linaer"), contains="did you mean 'linear'?")
+
+
+# %% [markdown]
+# ## Exercise 2: the cost of a check
+#
+# A check takes 5 µs, and a step of training 2 ms. A function is checked that each step calls for each of `n` weight matrices. From how many matrices on do the checks take more than 1 % of a step?
+
+# %%
+def too_many():
+    raise NotImplementedError("a number of matrices")
+
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# ```python
+# def too_many():
+#     return 5
+# ```
+#
+# One percent of 2 ms is 20 µs, which is four checks; the fifth is too many.
+#
+# </details>
+
+# %%
+with exercise("how many times do 5 µs go into a hundredth of 2 ms?"):
+    test_eq(too_many(), 5)
+
+# %% [markdown]
+# ## What broke, and what the paper did
+#
+# - Whoever wrote a function here checked what seemed likely to go wrong. Somebody called all of them with wrong arguments, five thousand times: a quarter of the answers named the argument; the rest came from deep inside of torch, or were numbers.
+#   `train_embedding="no"` trained the embedding.
+# - Bounds that stand in two places differ after a while: a penalty's strength was at least 0 in one function, and anything in another.
+# - The authors' scripts check nothing: a misspelt name of a manifold leads to a variable that does not exist.
+#
+# ## References
+#
+# - P. Kidger and others, *jaxtyping*: shapes in signatures, from which the notation with names and dots is taken.
+# - Python Enhancement Proposal 593, *Flexible function and variable annotations* (2019): what `Annotated` is for.
