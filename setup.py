@@ -23,6 +23,7 @@ setup(
     packages=find_packages(include=[cfg["lib_path"], f"{cfg['lib_path']}.*"]),
     package_data={cfg["lib_path"]: ["data/*.json", "data/*.html", "data/*.mplstyle", "data/explore/*.js"]},
     entry_points={"console_scripts": cfg["console_scripts"].split()},
+    exclude_package_data={cfg["lib_path"]: ["data/explore.json"]},  # what only the book's figures need
     python_requires=f">={cfg['min_python']}",
     install_requires=cfg["requirements"].split(),
     extras_require={key.removesuffix("_requirements"): value.split()

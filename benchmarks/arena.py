@@ -22,7 +22,8 @@ from torch.nn.utils import prune
 
 from modreg.lab.training import Phase
 from modreg.layers.recurrent import RNN
-from modreg.layers.sparse import SparseRNN, fastest, use_sparse_products
+from modreg.geometry.manifolds import Torus
+from modreg.layers.sparse import SparseRNN, _waited, _ways, fastest, geometric_blocks, least_time, use_sparse_products
 from modreg.tasks.navigation import Navigation
 
 RIVALS = ("dense", "torch", "scipy", "MKL", "gathered", "pruned", "autograd")
@@ -339,6 +340,19 @@ def missed(result: dict) -> list[str]:
     words = [f"{least:g}× the best rival"] if most["best"][0] < least else []
     words += ["within a twentieth of dense"] if most["dense"][0] < 0.95 else []
     return words + (["within 2 of the bytes"] if small and result["kind"] == "product" and result["over"]["bytes"][0] > 2 else [])
+
+
+def on_gpu(neurons: int = 4096, zeros: float = 0.9, size: int = 16, batch: int = 200) -> str:
+    "In words: products along geometric blocks on a GPU, beside the dense one"
+    row = f"N={neurons}, {zeros:.0%} in blocks of {size}, batch {batch}, on a GPU"
+    if not torch.cuda.is_available():
+        return f"{row}: not measured here"
+    g = torch.Generator().manual_seed(0)
+    blocks = geometric_blocks(Torus().sample(neurons, g), size)
+    weight = torch.randn(neurons, neurons, generator=g) * (torch.rand(neurons // size, neurons // size, generator=g) >= zeros)[blocks[:, None], blocks]
+    ways, states = _ways(weight.cuda(), batch, blocks), torch.randn(neurons, batch, device="cuda")
+    times = least_time(*(partial(_waited, way, states, torch.zeros_like(states)) for way in ways.values()))
+    return f"{row}: " + ", ".join(f"{name} {1e3 * seconds:#.3g} ms" for name, seconds in zip(ways, times, strict=True))
 
 
 HEAD = ("what", "size", "mask", "cores", *RIVALS, "ours (ms)", "best ÷ ours", "ours ÷ bytes", "ours ÷ products", "missed")

@@ -105,6 +105,7 @@ def main(arguments: list[str]) -> None:
             if options.cores in (None, cell.threads):
                 rivals.append(arena.measure(cell))
                 print(line(arena.words(rivals[-1])), flush=True)
+        print(arena.on_gpu())
         for rival, reason in {name: reason for result in rivals for name, reason in result["missing"].items()}.items():
             print(f"{rival} is left out where it could not be had: {reason}")
     if "growth" in chosen:

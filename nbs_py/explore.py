@@ -345,10 +345,18 @@ embedding_training()
 
 # %%
 #| export
+def _numbers() -> dict[str, Any]:
+    "Weights and paths of the networks in the figures; they come with the project, and not with an installation of the package"
+    found: Any = load_results("explore")
+    if not found:
+        raise FileNotFoundError("the numbers of this figure are not installed, since they are half a megabyte that only the book needs: run it from a copy of the project, where modreg/data/explore.json is")
+    return found
+
+
 @checked
 def pruning_steps() -> Explorer:
     "The wiring that survives in a trained network, step by step, and its error"
-    data = load_results("explore")["pruned"]
+    data = _numbers()["pruned"]
 
     def picture(figure: "Figure") -> None:
         ax = figure.subplots()
@@ -383,7 +391,7 @@ def follow(
     path: Annotated[Tensor, Shape("T1 2", "float", finite=True)],  # positions (T + 1, 2) in m, in strides like those of training
 ) -> Tensor:  # where the network believes to be after each step (T, 2) in m
     "What the network of the figure `path_integration` makes of a path, computed here"
-    data = load_results("explore")["dense"]
+    data = _numbers()["dense"]
     config = NavigationConfig(scale="small", device="cpu", seeds=1, hidden=data["neurons"], place_cells=data["cells"])
     model, cells = PathIntegrator(config, torch.Generator()), PlaceCells(data["cells"], [torch.Generator()])
     cells.centres = _tensor(data["centres"], torch.float32, 1, data["cells"], 2)
@@ -394,7 +402,7 @@ def follow(
 
 def _loop(turns: float = 1.0) -> Tensor:
     "A round path of 0.35 m radius (T + 1, 2), in strides like those of training"
-    data = load_results("explore")["dense"]
+    data = _numbers()["dense"]
     stride = 1.25 * data["speed"] * data["dt"] / 0.35
     angle = torch.arange(0, turns * 2 * torch.pi, stride)
     return 0.35 * torch.stack([-angle.cos(), angle.sin()], -1)
@@ -413,7 +421,7 @@ def path_integration() -> Explorer:
         ax.set(xlim=(-1.1, 1.1), ylim=(-1.1, 1.1), aspect="equal", xlabel="east (m)", ylabel="north (m)")
         ax.legend(frameon=False)
 
-    data = load_results("explore")["dense"]
+    data = _numbers()["dense"]
     return Explorer("path_integration", "Draw a path in the box. How far does the network follow you before it is lost?", picture, data)
 
 

@@ -829,16 +829,23 @@ naive_keep(torch.tensor([1.0, 2, 2, 2, 3]), 2).logical_not().sum().item()
 SAMPLE = 2**15  # magnitudes that are drawn to bracket the threshold
 
 
+@functools.lru_cache(8)
+def _places(n: int) -> np.ndarray:
+    "Places of the sample among n weights, in order; the same each time"
+    return np.sort(torch.randint(n, (SAMPLE,), generator=torch.Generator().manual_seed(0)).numpy())
+
+
 def _bracket(parts: list[np.ndarray], zeros: int, first: np.ndarray | None) -> tuple:
     "Two values that enclose the `zeros`-th smallest, but for four standard deviations of bad luck"
     ends = np.cumsum([len(part) for part in parts])
-    places = np.sort(torch.randint(int(ends[-1]), (SAMPLE,), generator=torch.Generator().manual_seed(0)).numpy())
+    places = _places(int(ends[-1]))
     each = np.split(places, np.searchsorted(places, ends[:-1]))
     sample = np.concatenate([part[some - end] for part, some, end in zip(parts, each, ends, strict=True)])  # counted from the part's end
-    sample = np.sort(_keys(sample, None if first is None else first[places]))
     share = zeros / ends[-1]
     middle, margin = share * SAMPLE, 4 * math.sqrt(SAMPLE * share * (1 - share)) + 4
-    return sample[max(int(middle - margin), 0)], sample[min(int(middle + margin), SAMPLE - 1)]
+    low, high = max(int(middle - margin), 0), min(int(middle + margin), SAMPLE - 1)
+    sample = np.partition(_keys(sample, None if first is None else first[places]), (low, high))  # only these two stand where a sort would put them
+    return sample[low], sample[high]
 
 
 def _keys(integers: np.ndarray, first: np.ndarray | None) -> np.ndarray:
@@ -867,7 +874,7 @@ def _smallest(parts: list[np.ndarray], zeros: int, first: np.ndarray | None, pru
     if not 0 <= missing <= len(between):
         return _smallest(parts, zeros, first, pruned, True)
     if missing:
-        threshold = np.sort(close)[missing - 1]
+        threshold = np.partition(close, missing - 1)[missing - 1]
         below = close < threshold
         pruned[between[below]] = True
         pruned[between[close == threshold][: missing - np.count_nonzero(below)]] = True

@@ -119,14 +119,13 @@ test_close(naive_product(weight, states), weight @ states, eps=1e-12)
 #
 # 1. *States stand in columns*, (neurons, batch): a row is a neuron's state over the whole batch, in one piece, and eight of its numbers are multiplied at once.
 # 2. *Sums stay in registers* until all weights of a row are through. Where four rows have their weights in the same columns, a row of states is even read once for all four.
-# 3. *Panels*: the columns of $W$ are taken some at a time, so that the states which they want fit into one of the processor's caches, however wide the network. But each panel costs a row the way of its sums into registers and back, so the fewer weights there are, the wider are the panels.
+# 3. *Panels*: the columns of $W$ are taken some at a time, so that the states which they want fit into one of the processor's caches, however wide the network. But each panel costs a row the way of its sums into registers and back, so the fewer weights there are, the wider are the panels; and where a panel would hold hardly any of a row, there are none.
 #
 # So the weights are stored panel by panel, and row by row within a panel, as in the usual *compressed sparse rows*; or, in place of single rows, in *4×1 blocks*: sets of four rows that are as alike as can be, with a value in each for every column.
 
 # %%
 #| export
 STRIP = 104  # floats of the widest strip of a batch
-
 
 @checked
 @dataclass(frozen=True, eq=False)
@@ -222,6 +221,8 @@ def _panel(weights: int, sets: int, width: int, batch: int) -> int:
     "Columns of a panel, as few as hold enough weights of a row"
     narrow = STRIP / min(max(1, batch), STRIP)
     columns = ENOUGH * narrow**0.5 * sets * width / max(1, weights)
+    if columns > 5 * PANEL[1] * narrow:
+        return width  # four weights or fewer in the widest panel: there would be more panels to look into than weights
     return math.ceil(min(max(columns, PANEL[0] * narrow), PANEL[1] * narrow))
 
 
@@ -401,7 +402,7 @@ def _run_steps(matrix: "SparseMatrix", states: Tensor, nonlinearity: str) -> Ten
     kernels, batch = _kernels(), states.shape[-1]
     if kernels is None or not _is_light(matrix.pattern, batch) or len(states) < 2 or not states.numel():
         for before, out in pairwise(states):
-            _ACTIVATIONS[nonlinearity](matrix.add_(before, out), out)
+            _ACTIVATIONS[nonlinearity](_add_product(matrix, before, out), out)
         return states
     _check_product(matrix, states[0], states[1])
     filled = _filled(states, batch).contiguous()
@@ -416,7 +417,6 @@ def _run_steps(matrix: "SparseMatrix", states: Tensor, nonlinearity: str) -> Ten
 @dataclass(frozen=True, eq=False)
 class SparseMatrix:
     "A matrix of its surviving weights"
-
     pattern: Pattern
     values: Tensor  # (n, 1 or 4), in the pattern's order
 
@@ -486,7 +486,7 @@ for dtype, eps in ((torch.float32, 1e-3), (torch.float64, 1e-10)):
 # ## Which is quickest? Ask the machine
 #
 # With few zeros, another way may win: torch's own sparse rows, or the dense product. Where the lines cross depends on the processor. So nothing is decided by a constant: the ways that there are run three times or more each, and the
-# quickest is kept.
+# quickest is kept. Blocks of neighbours, of which this chapter tells below, are one way more: torch multiplies them as *block-sparse rows*, which gains nothing on a processor, and is there for a GPU.
 
 # %%
 #| export
@@ -517,9 +517,6 @@ def least_time(*calls: Callable[[], object]) -> list[float]:  # seconds
 
 # %%
 #| export
-DOUBT = 0.95  # of the dense time, which another way must beat, or be let go
-
-
 def _dense_product(weight: Tensor, states: Tensor, out: Tensor) -> Tensor:
     "Add the product with `states` to `out`, at one step or at some"
     if states.dim() == 3 and states.shape[2] == 1:  # steps are then a batch
@@ -529,26 +526,55 @@ def _dense_product(weight: Tensor, states: Tensor, out: Tensor) -> Tensor:
     return torch.addmm(out, weight, states, out=out)
 
 
-def _ways(weight: Tensor, batch: int) -> dict[str, Callable[[Tensor, Tensor], Tensor]]:
+def _by_rows(matrix: Tensor, states: Tensor, out: Tensor) -> Tensor:
+    "The same by sparse rows of torch, single or of blocks"
+    for state, sum_ in zip(states, out, strict=True) if states.dim() == 3 else [(states, out)]:
+        torch.addmm(sum_, matrix, state, out=sum_)
+    return out
+
+
+def _ways(weight: Tensor, batch: int, blocks: Tensor | None = None) -> dict[str, Callable[[Tensor, Tensor], Tensor]]:
     "The ways to multiply by a matrix here, by name: functions of states (columns, batch) and out (rows, batch), or of some steps of them"
-    matrix = SparseMatrix.of(weight, batch=batch)
+    matrix, device = SparseMatrix.of(weight, batch=batch), weight.device
     weight = matrix.dense()
-
-    def by_torch(states, out):
-        if states.dim() == 2:
-            return torch.addmm(out, matrix._torch, states, out=out)
-        for state, sum_ in zip(states, out, strict=True):
-            torch.addmm(sum_, matrix._torch, state, out=sum_)
-        return out
-
-    ways = {"dense": partial(_dense_product, weight), "torch": by_torch}
-    if _kernels() is not None:
-        ways |= {"rows": matrix.add_} | ({"4x1": SparseMatrix.of(weight, 4, batch).add_} if len(weight) % 4 == 0 else {})
-    return ways
+    ways = {"dense": partial(_dense_product, weight.to(device)), "torch": partial(_by_rows, matrix._torch.to(device))}
+    if _kernels() is not None and device.type == "cpu":
+        ways |= {"rows": partial(_add_product, matrix)} | ({"4x1": partial(_add_product, SparseMatrix.of(weight, 4, batch))} if len(weight) % 4 == 0 else {})
+    return ways | ({} if blocks is None else {"blocks": _block_product(weight.to(device), blocks)})
 
 
 # %%
 #| export
+def _block_product(weight: Tensor, blocks: Tensor) -> Callable[[Tensor, Tensor], Tensor]:
+    "The product by block-sparse rows of torch, of neurons that are put side by side with those of their block"
+    counts, order = blocks.bincount(), blocks.argsort(stable=True)
+    size, place = int(counts.max()), torch.empty_like(order)
+    place[order] = blocks[order] * size + torch.arange(len(order), device=order.device) - (counts.cumsum(0) - counts)[blocks[order]]
+    place, n = place.to(weight.device), len(counts) * size
+    with _beta():
+        matrix = weight.new_zeros(n, n).index_put_((place[:, None], place), weight).to_sparse_bsr((size, size))
+
+    def multiply(states, out):
+        for state, sum_ in zip(states, out, strict=True) if states.dim() == 3 else [(states, out)]:
+            moved = state.new_zeros(n, state.shape[1]).index_copy_(0, place, state)
+            sum_.add_(torch.addmm(torch.zeros_like(moved), matrix, moved)[place])
+        return out
+
+    return multiply
+
+
+def _waited(way: Callable, states: Tensor, out: Tensor) -> None:
+    "A product that is done when this returns"
+    way(states, out)
+    if out.is_cuda:
+        torch.cuda.synchronize()
+
+
+# %%
+#| export
+DOUBT = 0.95  # of the dense time, which another way must beat, or be let go
+
+
 def _first(times: list[float], names: Iterable[str]) -> str:
     "The name of the least time, where the dense way has the benefit of the doubt"
     return min(zip(times, names, strict=True), key=lambda pair: pair[0] * (DOUBT if pair[1] == "dense" else 1))[1]
@@ -558,11 +584,14 @@ def _first(times: list[float], names: Iterable[str]) -> str:
 def fastest(
     weight: Annotated[Tensor, Shape("rows columns", "any")],  # (rows, columns)
     batch: Count,  # states at once
+    blocks: Annotated[Tensor, Shape("N", "int", least=0, most=10**6)] | None = None,  # of a square matrix, the block of each neuron, as by `geometric_blocks`: then `blocks` is one way more
 ) -> tuple[str, Callable[[Tensor, Tensor], Tensor]]:  # its name, and a function of states (columns, batch) and out (rows, batch), or of some steps of them, which adds the product to out
-    "The fastest of the ways to multiply by a matrix here: `dense`, `torch` (its sparse rows), and this chapter's `rows` and, where their number allows it, blocks of `4x1`"
-    ways, values = _ways(weight, batch), weight.values() if weight.layout == torch.sparse_csr else weight
+    "The fastest of the ways to multiply by a matrix where it lies: `dense`, `torch` (its sparse rows), on a processor this chapter's `rows` and, where their number allows it, blocks of `4x1`; ValueError if there are not as many neurons as blocks say"
+    if blocks is not None and weight.shape != (len(blocks), len(blocks)):
+        raise ValueError(f"the weight has shape {tuple(weight.shape)}, and blocks are given for {len(blocks)} neurons; it is a square matrix of as many")
+    ways, values = _ways(weight, batch, blocks), weight.values() if weight.layout == torch.sparse_csr else weight
     states, out = values.new_ones(weight.shape[1], batch), values.new_zeros(weight.shape[0], batch)
-    name = _first(least_time(*(partial(way, states, out) for way in ways.values())), ways)
+    name = _first(least_time(*(partial(_waited, way, states, out) for way in ways.values())), ways)
     return name, ways[name]
 
 
@@ -613,7 +642,7 @@ def _bias(weights: dict[str, Tensor], end: str) -> Tensor:
 #| export
 def _run_by(product: Callable, states: Tensor, nonlinearity: str) -> Tensor:
     "Replace the drives of a recurrence by its states, by any product"
-    matrix = getattr(product, "__self__", None)
+    matrix = product.args[0]
     if isinstance(matrix, SparseMatrix):
         return _run_steps(matrix, states, nonlinearity)
     for before, out in pairwise(states):
@@ -628,7 +657,7 @@ def _fastest_layer(w_x: Tensor, w_h: Tensor, nonlinearity: str, batch: int) -> t
     "The fastest ways to project the inputs of some steps at once, and to run a recurrence: their names, and functions"
     chosen = []
     for weight, is_recurrent in ((w_x, False), (w_h, True)):
-        ways = _ways(weight, batch)
+        ways = _ways(weight.cpu(), batch)
         dense = ways["dense"].args[0]
         x, states = dense.new_ones(STEPS, dense.shape[1], batch), dense.new_zeros(STEPS + is_recurrent, len(dense), batch)
         runs = {name: partial(_run_by, way, nonlinearity=nonlinearity) if is_recurrent else partial(way, x) for name, way in ways.items()}
@@ -708,8 +737,6 @@ for options in (dict(nonlinearity="relu"), dict(layers=3, bias=False, dtype=torc
     for given in ((x,), (x, h0)):
         for ours, theirs in zip(runs(*given), layer(*given), strict=True):
             test_close(ours, theirs.detach(), eps=1e-4)
-
-# %%
 layer = pruned_rnn(4, 1024, zeros=0.98)
 runs, x = SparseRNN(layer.state_dict(), batch=100), torch.randn(10, 100, 4, generator=generator)
 with torch.no_grad():
@@ -892,7 +919,7 @@ class SparseElmanFunction(torch.autograd.Function):
         rows = _in_rows(states, replicas)
         rows[:, 0], rows[:, 1:] = h0, projected  # the drives stand where states will be
         for before, out in pairwise(states):
-            _ACTIVATIONS[nonlinearity](matrix.add_(before, out), out)
+            _ACTIVATIONS[nonlinearity](_add_product(matrix, before, out), out)
         handed_out = handed_out and any(ctx.needs_input_grad)
         if handed_out:  # as `ElmanFunction` does
             projected.copy_(rows[:, 1:])
@@ -915,7 +942,7 @@ class SparseElmanFunction(torch.autograd.Function):
             rows[:, -1] += grad_last
         for t in range(len(states) - 1, 0, -1):
             _SLOPES[ctx.nonlinearity](errors[t], states[t], errors[t])
-            back.add_(errors[t], errors[t - 1])
+            _add_product(back, errors[t], errors[t - 1])
         grad_weight = _gradient_of(weight, pattern, errors[1:], states[:-1]) if ctx.needs_input_grad[3] else None
         return None, rows[:, 1:], rows[:, 0], grad_weight, None, None
 

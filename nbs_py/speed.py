@@ -290,6 +290,52 @@ plt.show()
 # Replicas that are computed as one grow more slowly than their number as long as one alone leaves the processor idle.
 
 # %% [markdown]
+# ## Rivals
+#
+# Others multiply by few weights too: torch's and scipy's compressed rows, Intel's library, and *condensed fan-in*, which gathers the states that each row wants and multiplies them. `make bench` sets our products beside them, by batch, zeros and width, for random masks and such as training left, for one product, a recurrence of 50 steps, and its training.
+#
+# *Predict:* with a batch of 200 a row of states is read in one piece. With one state each weight fetches a single number. Where is there more to gain?
+
+# %%
+def plot_rivals(cells, axes):
+    "How many times as fast ours is as the best rival and as the dense product, by batch; one line for each share of zeros"
+    for ax, neurons in zip(axes, sorted({cell["neurons"] for cell in cells}), strict=False):
+        for k, zeros in enumerate(sorted({cell["zeros"] for cell in cells})):
+            row = sorted((cell for cell in cells if (cell["neurons"], cell["zeros"]) == (neurons, zeros)), key=lambda cell: cell["batch"])
+            for name, style in (("best", "o-"), ("dense", ":")):
+                ax.plot([cell["batch"] for cell in row], [cell["ratios"][name][0] for cell in row], style, color=f"C{k}", markersize=4, label=f"{zeros:.0%} zeros" if name == "best" else None)
+        ax.axhline(1, color="0.6", linewidth=1)
+        ax.set(xscale="log", yscale="log", title=f"{neurons} neurons", xlabel="batch", xticks=[cell["batch"] for cell in row])
+        ax.set_xticklabels([cell["batch"] for cell in row])
+        ax.minorticks_off()
+    axes[0].set(ylabel="times as fast")
+    axes[0].legend(frameon=False, fontsize="small")
+
+
+chosen = [cell for cell in bench.get("arena", []) if (cell["kind"], cell["mask"], cell["threads"]) == ("product", "random", 1)]
+if chosen:
+    fig, axes = plt.subplots(1, len({cell["neurons"] for cell in chosen}), figsize=(8.5, 2.8), layout="constrained", sharey=True)
+    plot_rivals(chosen, axes)
+    plt.show()
+else:
+    print("The stored results have none of this yet: `make bench ARGS=arena` measures it here")
+
+# %% [markdown]
+# Solid: as the best rival; dotted: as the dense product. And how far each cell is from its floors, one read of all that a product wants, and a dense product with as many multiplications:
+
+# %%
+#| echo: false
+lines = ["| what | size | mask | cores | best rival | best ÷ ours | dense ÷ ours | ours ÷ bytes | ours ÷ products |", "|---|---|---|---|---|---|---|---|---|"]
+for cell in bench.get("arena", []):
+    ratios = [cell["ratios"]["best"][0], cell["ratios"]["dense"][0], *(cell["over"][name][0] for name in ("bytes", "products"))]
+    lines.append(f"| {cell['kind']} | N={cell['neurons']}, {cell['zeros']:.0%}, batch {cell['batch']} | {cell['mask']} | {cell['threads']} | {cell['best']} | {' | '.join(f'{ratio:.2f}' for ratio in ratios)} |")
+display(Markdown("\n".join(lines) if bench.get("arena") else ""))
+
+
+# %% [markdown]
+# The floor of bytes is a stern one: it reads from one end to the other, while a product fetches each state from wherever it lies. A processor fetches two or three numbers at a tick, so a weight that wants a single state takes half a tick at least, however near that state is.
+
+# %% [markdown]
 # ## The table
 #
 # Medians over interleaved rounds, with quartiles in brackets; ratios are taken within a round.

@@ -24,6 +24,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+import torch._dynamo  # what is on meta loads it when it is first touched
 from torch import Tensor, nn
 
 import modreg

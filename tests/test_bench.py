@@ -227,6 +227,11 @@ def test_a_cell_of_each_kind_is_measured(cell):
     assert len(arena.words(result)) == len(arena.HEAD)
 
 
+def test_blocks_on_a_gpu_are_said_not_to_be_measured_without_one():
+    words = arena.on_gpu(64, 0.9, 16, 8)
+    assert words.endswith("not measured here") or "blocks" in words
+
+
 def test_a_miss_is_said():
     result = {"kind": "product", "batch": 1, "ratios": {"best": [0.9], "dense": [0.9]}, "over": {"bytes": [3.0]}}
     assert arena.missed(result) == ["1× the best rival", "within a twentieth of dense", "within 2 of the bytes"]

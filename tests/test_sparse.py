@@ -664,3 +664,37 @@ def test_numbers_that_are_none_stay_so():
 def test_without_a_clear_gain_the_product_stays_dense(monkeypatch):
     monkeypatch.setattr(sparse, "least_time", lambda *calls: [1.0, 0.97, 0.96, 0.96])
     assert fastest(draw(8, 8), 1)[0] == "dense"
+
+
+@pytest.mark.parametrize("rows_per_set", [1, 4])
+def test_threads_share_the_rows_and_say_the_same(rows_per_set, monkeypatch):
+    "Bit for bit, so that a run may go on elsewhere"
+    batch, dtype = 8, torch.float32
+    weight, x = draw(44, 300, zeros=0.6, dtype=dtype), draw(2, 300, batch, zeros=0, dtype=dtype, seed=1)
+    matrix, found, before = SparseMatrix.of(weight, rows_per_set, batch), [], torch.get_num_threads()
+    for threads in (1, 2):
+        monkeypatch.setattr(sparse, "ALONE", 0)
+        torch.set_num_threads(threads)
+        try:
+            found.append((matrix.add_(x, x.new_zeros(2, 44, batch)), sparse._gradient_of(weight, Pattern.of(weight != 0, batch=batch), x[:, :44].contiguous(), x)))
+        finally:
+            torch.set_num_threads(before)
+    assert all(torch.equal(*pair) for pair in zip(*found, strict=True))
+    torch.testing.assert_close(found[1][0], weight @ x, rtol=0, atol=DTYPES[dtype] * 100)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("n", [16, 30, 48])
+def test_products_along_blocks(n, dtype, monkeypatch):
+    "Where the last block is full, and where it is not; for one step and for some"
+    g = torch.Generator().manual_seed(n)
+    blocks = geometric_blocks(torch.rand(n, 2, generator=g), 8)
+    weight = draw(n, n, zeros=0, dtype=dtype) * (torch.rand(8, 8, generator=g) < 0.4)[blocks[:, None], blocks]
+    monkeypatch.setattr(sparse, "least_time", lambda *calls: [float(k != len(calls) - 1) for k in range(len(calls))])
+    name, multiply = fastest(weight, 3, blocks)
+    x = draw(2, n, 3, zeros=0, dtype=dtype, seed=1)
+    assert name == "blocks"
+    torch.testing.assert_close(multiply(x, x.new_ones(2, n, 3)), 1 + weight @ x, rtol=0, atol=DTYPES[dtype])
+    torch.testing.assert_close(multiply(x[0], x.new_ones(n, 3)), 1 + weight @ x[0], rtol=0, atol=DTYPES[dtype])
+    with pytest.raises(ValueError, match="square matrix"):
+        fastest(weight, 3, blocks[1:])
