@@ -553,11 +553,11 @@ def compute_on(client: Any, jobs: Iterable[Job], watch: Watch, line: Line, noteb
                     line.say(outcome.error)
                     later[outcome.job] = time.monotonic() + PATIENCE
                 elif outcome is not None:
-                    looked = -math.inf
+                    looked = time.monotonic() - 0.7  # soon, when the next has begun
                     yield outcome
             if client.status not in ("running", "connecting"):
                 raise ConnectionError(f"the scheduler is gone ({client.status}); what was computed is kept")
-            if time.monotonic() - looked > 1:
+            if watch.left and time.monotonic() - looked > 1:
                 running, looked = flight.running(), time.monotonic()
                 line.show(line.total - len(watch.left), watch.text(running, max(1, flight.workers)))
             time.sleep(0.05)
