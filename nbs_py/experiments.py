@@ -120,6 +120,15 @@ def result_names(config: Config) -> dict[str, str]:
     return {"plain": "dense, no penalty", "dense": "dense, with the penalty", "train": zeros, "lottery": f"{zeros}, lottery ticket"}
 
 
+@checked
+def diverged_seeds(
+    runs: dict[str, Run],
+) -> list[str]:
+    "A sentence for each seed that diverged: of which run, where and why"
+    return [f"{name}: seed {run.config.seed + k} diverged in epoch {one['epoch']}, step {one['step']} of {one['phase']}; {one['cause']}"
+            for name, run in runs.items() for k, one in enumerate((run.result or {}).get("diverged", [])) if one]
+
+
 # %% [markdown]
 # ## Learning while being pruned
 #
@@ -176,12 +185,13 @@ def load_model(
     run: Run,
     phase: Annotated[str, OneOf(("train", "lottery"))] = "train",  # "train" or "lottery"
 ) -> nn.Module:
-    "The networks of all seeds as one module, with the weights at the end of a phase; a warning names seeds that diverged, whose networks mean nothing"
+    "The networks of all seeds as one module, with the weights at the end of a phase; a warning names seeds that diverged, whose networks mean nothing, and `diverged` says for each whether it did"
     for said in diverged_seeds({run.path.name: run}):
         warnings.warn(f"{said}; what this seed's network says means nothing", stacklevel=2)
     model = task.model(task.generators("weights", phase)).to(task.config.device)
     weights = run.weights(phase)
     model.load_state_dict({name: weights[name] for name in model.state_dict()})
+    model.diverged = [one is not None for one in (run.result or {}).get("diverged", [None] * task.config.seeds)]
     return model.eval()
 
 
@@ -223,6 +233,7 @@ def summary(
     "Mean ± standard deviation, and each value; a seed that diverged is named; ValueError if there are no seeds"
     if not values:
         raise ValueError("values are of no seeds, so they have no mean; give a number, or None, for each of at least one")
+    values = [v if v is not None and math.isfinite(v) else None for v in values]
     finite = torch.tensor([v for v in values if v is not None], dtype=torch.float64)
     spread = f" ± {finite.std():.{digits}f}" if len(finite) > 1 else ""
     mean = f"{finite.mean():.{digits}f}{spread}" if len(finite) else "–"
@@ -270,15 +281,6 @@ def costs(
     if "inference" not in last:
         return "not known"
     return f"{large(_mean(last['inference']))}, {large(_mean(last['training']))}"
-
-
-@checked
-def diverged_seeds(
-    runs: dict[str, Run],
-) -> list[str]:
-    "A sentence for each seed that diverged: of which run, where and why"
-    return [f"{name}: seed {run.config.seed + k} diverged in epoch {one['epoch']}, step {one['step']} of {one['phase']}; {one['cause']}"
-            for name, run in runs.items() for k, one in enumerate((run.result or {}).get("diverged", [])) if one]
 
 
 # %%

@@ -316,10 +316,10 @@ class Manifold(ABC):
     trainable = True  # points can move by small steps; False where they are indices, of dtype int64
 
     def __init_subclass__(cls):
-        if "pairwise" in vars(cls) and "distance_vjp" not in vars(cls):  # a parent's would be that of another distance
-            cls.distance_vjp = Manifold.distance_vjp
         for name in {"sample", "scaled", *_OF_POINTS} & vars(cls).keys():
             setattr(cls, name, _on_points(vars(cls)[name], name) if name in _OF_POINTS else checked(vars(cls)[name], like=getattr(Manifold, name)))
+        if "pairwise" in vars(cls) and "distance_vjp" not in vars(cls):  # a parent's would be that of another distance
+            cls.distance_vjp = Manifold.distance_vjp
 
     @property
     def name(self) -> str:

@@ -161,14 +161,22 @@ class Task(ABC):
         return run_of(self)
 
 
+# %% [markdown]
+# A chapter that trains its own task defines the class anew, in `__main__`; its runs are those of the module that is made from it. A class of yours that derives from one of the same name is another.
+
 # %%
 #| export
+def class_name(kind: type[Task]) -> str:
+    "What a run calls a task's class"
+    own = kind.__module__ == "__main__" and all(base.__qualname__ != kind.__qualname__ for base in kind.__mro__[1:])
+    return kind.__qualname__ if own or kind.__module__.startswith("modreg.") else f"{kind.__module__}.{kind.__qualname__}"
+
+
 def run_of(task: Task) -> Run:
     "The run that a task's settings, class and data name; what is read through a setting, a mesh or another run's shares, is data"
-    kind, shares = type(task), shares_of(task.config)
-    name = kind.__qualname__ if kind.__module__.startswith("modreg.") else f"{kind.__module__}.{kind.__qualname__}"
+    shares = shares_of(task.config)
     parts = [*named_files(task.config.manifold), *([json.dumps(shares)] if isinstance(shares, dict) else [])]
-    return Run(task.config, name, task.fingerprint() + (fingerprint(*parts) if parts else ""))
+    return Run(task.config, class_name(type(task)), task.fingerprint() + (fingerprint(*parts) if parts else ""))
 
 
 # %% [markdown]

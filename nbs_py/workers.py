@@ -38,6 +38,7 @@ import logging
 import math
 import os
 import shlex
+import shutil
 import socket
 import sys
 import threading
@@ -293,7 +294,7 @@ class Outcome:
     record: Record | None = None  # None if it failed
     error: str = ""  # what went wrong, in a line
     details: str = ""  # where it went wrong
-    in_use: bool = False  # another process works on it
+    again: bool = False  # it is to be tried again later: another process works on it, or its workers died
     notebook: str = ""  # that was executed
     computed: bool = True  # not so if it was complete before
 
@@ -324,9 +325,9 @@ def compute(
                 _execute(notebook, copy, parameters_of(task.config))
             return Outcome(job, folder, record(task.run), notebook=copy, computed=not before)
         except (Exception, SystemExit) as error:
-            in_use = isinstance(error, RunInUse) or getattr(error, "ename", "") == "RunInUse"
+            again = isinstance(error, RunInUse) or getattr(error, "ename", "") == "RunInUse"
             said = f"{getattr(error, 'ename', type(error).__name__)}: {getattr(error, 'evalue', error)}"
-            return Outcome(job, folder, error=said, details="".join(traceback.format_exception(error)[-6:]), in_use=in_use, notebook=copy)
+            return Outcome(job, folder, error=said, details="".join(traceback.format_exception(error)[-6:]), again=again, notebook=copy)
 
 
 # %% [markdown]
@@ -335,8 +336,9 @@ def compute(
 # %%
 #| export
 def parameters_of(config: Config) -> dict[str, Any]:
-    "What papermill is to be told"
-    return {one.name: getattr(config, one.name) for one in fields(config) if getattr(config, one.name) not in (None, one.default) or one.name in ("scale", "out")}
+    "What papermill is to be told: the scale, and what differs from it"
+    usual = type(config)(scale=config.scale)
+    return {one.name: getattr(config, one.name) for one in fields(config) if one.name in ("scale", "out") or getattr(config, one.name) != getattr(usual, one.name)}
 
 
 def notebook_of(job: Job) -> str:
@@ -358,10 +360,14 @@ def papermill_line(job: Job) -> str:  # "" if there is no such chapter
     return shlex.join(["papermill", f"nbs/{job.config.task}.ipynb", "out.ipynb", *words])
 
 
+# %%
+#| export
 def _execute(notebook: str, copy: str, parameters: dict[str, Any]) -> None:
     import papermill
+    Path(copy).parent.mkdir(parents=True, exist_ok=True)
+    logging.getLogger("papermill").setLevel(logging.ERROR)  # it warns of settings that the parameters' cell does not show
     with warnings.catch_warnings(action="ignore"):  # of the notebook tools
-        papermill.execute_notebook(notebook, copy, parameters, progress_bar=False, kernel_name="python3")
+        papermill.execute_notebook(notebook, copy, parameters, progress_bar=False, kernel_name="python3", extra_arguments=["--log-level=ERROR"])
 
 
 # %%
@@ -390,13 +396,13 @@ class Line:
         every: float = 30.0,  # s between lines where there is no terminal
     ):
         self.stream, self.every, self.said = stream or sys.stderr, every, time.monotonic()
-        self.bar = tqdm(total=total, file=self.stream, bar_format="{n}/{total} runs |{bar:10}| {desc}", dynamic_ncols=True) if self.stream.isatty() else None
+        self.bar = tqdm(total=total, file=self.stream, bar_format="{n}/{total} runs |{bar:10}| {desc}") if self.stream.isatty() else None
         self.total = total
 
     def show(self, done: int, text: str) -> None:
         "Say how many runs are done, and what else there is to say"
         if self.bar is not None:
-            self.bar.n = done
+            self.bar.n, self.bar.ncols = done, shutil.get_terminal_size((100, 24)).columns - 1
             self.bar.set_description_str(text)
         elif time.monotonic() - self.said >= self.every:
             self.said = time.monotonic()
@@ -494,7 +500,7 @@ def compute_here(jobs: Iterable[Job], watch: Watch, line: Line, notebooks: bool 
 
         tell()
         outcome = compute(job, notebook_of(job) if notebooks else None, callbacks=[_Tell(tell)])
-        if outcome.in_use:
+        if outcome.again:
             line.say(outcome.error)
             jobs, refused = [*jobs, job], refused + 1
             time.sleep(PATIENCE if refused >= len(jobs) else 0)
@@ -506,17 +512,19 @@ def compute_here(jobs: Iterable[Job], watch: Watch, line: Line, notebooks: bool 
 # %% [markdown]
 # With dask, each worker is a process of its own with one thread, or one for each GPU, and a nanny that starts another when it dies. *Predict:* a worker is killed in the twelfth epoch of a run. Who notices, and what does the worker that gets the run next find?
 #
-# The operating system lets go of the dead worker's lock, the scheduler gives the run to another, and that finds a checkpoint of eleven epochs. A worker whose memory runs out dies in the same way: again and again, if the run is too large. So a run whose worker has died ten times without an epoch more is a failure.
+# The operating system lets go of the dead worker's lock, the scheduler gives the run to another, and that finds a checkpoint of eleven epochs. A worker whose memory runs out dies in the same way: again and again, if the run is too large. So a run whose workers have died ten times without an epoch more is put behind all others, and is a failure if that has happened four times.
 
 # %%
 #| export
 PATIENCE = 5.0  # s between looks at a folder that another process uses
-DEATHS = 10  # of workers, without an epoch more, until a run is a failure
+DEATHS = 10  # of workers, without an epoch more, until a run has to wait for all others
+ROUNDS = 4  # of so many deaths, until it is a failure
 DASK = {
     "distributed.scheduler.allowed-failures": DEATHS - 1,
     "distributed.worker.memory.target": False, "distributed.worker.memory.spill": False, "distributed.worker.memory.pause": False,  # a run's memory is its own
     "distributed.worker.memory.terminate": 0.95,
     "distributed.worker.profile.enabled": False,
+    "distributed.deploy.lost-worker-timeout": "1 day",  # a nanny is not sent away because its worker takes long to start again
     "logging.distributed": "critical",
 }
 
@@ -657,7 +665,7 @@ class Flight:
         self.client, self.watch, self.notebooks = client, watch, notebooks
         self.flying: dict[Any, Job] = {}
         self.workers = 0  # that there were at the last look
-        self.epochs: dict[Job, int] = {}  # done when a run's workers had last died too often
+        self.deaths: dict[Job, tuple[int, int]] = {}  # of runs whose workers died too often: epochs that were done by then, and how often since
 
     def start(self, job: Job) -> None:
         "Hand a job to the cluster"
@@ -667,7 +675,7 @@ class Flight:
         self.flying[future] = job
 
     def land(self, future: Any) -> Outcome | None:
-        "What has become of a job; None if it flies again"
+        "What has become of a job; None if that cannot be told now"
         from distributed import KilledWorker
         job = self.flying[future]
         try:
@@ -675,19 +683,18 @@ class Flight:
         except TimeoutError:  # the result died with its worker, and is looked for again
             return None
         except KilledWorker:
-            done = epochs_done(self.watch.left[job])
-            if done > self.epochs.get(job, 0):
-                self.epochs[job] = done
-                self.start(job)
-                return self._gone(future)
-            outcome = Outcome(job, str(self.watch.left[job]), error=f"KilledWorker: {DEATHS} workers died of it without an epoch more; has it too little memory?")
+            outcome = self._killed(job)
         except Exception as error:  # such as a worker that cannot import the task
             outcome = Outcome(job, str(self.watch.left[job]), error=f"{type(error).__name__}: {error}")
-        self._gone(future)
+        del self.flying[future]
         return outcome
 
-    def _gone(self, future: Any) -> None:
-        del self.flying[future]
+    def _killed(self, job: Job) -> Outcome:
+        "What to do with a run whose workers died too often: again if it has got on, or for the first few times"
+        done, (before, rounds) = epochs_done(self.watch.left[job]), self.deaths.get(job, (0, 0))
+        self.deaths[job] = (done, 1 if done > before else rounds + 1)
+        said = f"KilledWorker: {DEATHS * self.deaths[job][1]} workers died without an epoch more; has it too little memory?"
+        return Outcome(job, str(self.watch.left[job]), error=said, again=self.deaths[job][1] < ROUNDS)
 
     def running(self) -> list[Job]:
         "Those that a worker has"
@@ -709,7 +716,7 @@ def compute_on(client: Any, jobs: Iterable[Job], watch: Watch, line: Line, noteb
                 flight.start(job)
             for future in [future for future in flight.flying if future.done()]:
                 outcome = flight.land(future)
-                if outcome is not None and outcome.in_use:
+                if outcome is not None and outcome.again:
                     line.say(outcome.error)
                     later[outcome.job] = time.monotonic() + PATIENCE
                 elif outcome is not None:
@@ -849,7 +856,7 @@ with exercise("how much work is thrown away, and how long does nobody work?"):
 # ## What broke, and what the paper did
 #
 # - dask hands all runs to the workers at once. When a worker dies, all that lay there are suspected of having killed it, and after ten deaths of different workers a run that was never begun was a failure. Here no more are handed out than there are workers.
-# - A worker that was killed while it started for the first time took the whole cluster with it: dask's nanny is patient with later starts only.
+# - A worker that was killed while it started for the first time took the whole cluster with it: dask's nanny is patient with later starts only. And a nanny whose worker was not back within 15 seconds was sent away; on a busy machine all of them were, and the sweep stood still.
 # - A worker whose result has not been fetched takes it along when it dies. The scheduler has it computed again, and the run's folder says that it is complete: nothing is computed twice.
 # - Two workers may believe that a run is theirs, if the network was away for a while. The folder's lock lets one of them in; the other's word, *in use*, means: ask again later.
 #

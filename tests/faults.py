@@ -163,19 +163,21 @@ def refusals(name: str, folder: Path) -> Iterator[dict]:
                         TRAP["folder"] = None
                         note.write_text(str(error))
                         os._exit(7)
+                    if TRAP["left"] > 0:
+                        os._exit(8)  # there are not so many operations
 
                 code, problems = forked(doomed), []
                 said = note.read_text() if note.exists() else ""
                 if code == 7 and not (one.config.out in said and any(word in said for word in ("no room", "no right", "only be read", "quota"))):
                     problems.append(f"said {said!r}")
-                if code not in (0, 7):
+                if code not in (0, 7, 8):
                     problems.append(f"ended with {code}")
                 if one.run.path.exists() and not ever and any(file.name.count(".") > 2 for file in one.run.path.iterdir()):
                     problems.append("something half written is left")
                 finish(one)
                 yield {"at": at, "wrong": problems + wrong(one, reference)}
                 shutil.rmtree(one.config.out)
-                done = code == 0 and not ever
+                done = code == 8
 
 
 def reference_of(name: str, folder: Path, **options) -> Path:

@@ -7,9 +7,11 @@ import torch
 from faults import TASKS, task
 from headless import break_off
 
-from modreg.lab.experiments import report, summary, train_three
+from modreg.lab.experiments import load_model, report, summary, train_three
 from modreg.lab.trainer import StopDiverged, Trainer
 from modreg.lab.training import Callback, fit
+from modreg.tasks.navigation import Navigation, NavigationConfig, paths
+from modreg.tasks.rats import errors_along
 
 SEEDS = dict(seeds=3, batches=4, epochs=3)
 
@@ -122,6 +124,17 @@ def test_a_learning_rate_that_is_absurd(tmp_path, monkeypatch, name):
     assert zeros == pytest.approx([0.8] * 3, abs=0.02)
     table = report(one, runs)
     assert table.count("seed 1 diverged in epoch 0") == 3 and summary([None] * 3) == "– (diverged, diverged, diverged)"
+
+
+def test_a_network_that_diverged_is_named_where_it_is_loaded_and_has_no_score_there(tmp_path):
+    config = dict(epochs=2, batches=3, seeds=2, out=str(tmp_path), scale="tiny", device="cpu", lottery=False)
+    one = Navigation(NavigationConfig(**config))
+    run = fit(one, progress=False, callbacks=[Poison("gradient", 1)])
+    with pytest.warns(UserWarning, match=r"seed 1 diverged in epoch 0, step 1 of train; .* means nothing"):
+        model = load_model(one, run)
+    errors = errors_along(one, model, paths(20, 5, torch.Generator().manual_seed(0)))
+    assert model.diverged == [False, True] and errors[0].isfinite().all() and errors[1].isnan().all()
+    assert summary(errors.mean(1).tolist()).endswith(", diverged)")
 
 
 def test_one_model_of_ones_own_says_it_by_an_error():

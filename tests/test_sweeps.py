@@ -18,7 +18,7 @@ from typing import ClassVar
 
 import pytest
 
-from modreg.lab import sweeps, workers
+from modreg.lab import statistics, sweeps, workers
 from modreg.lab.experiments import study
 from modreg.lab.files import locked
 from modreg.lab.paper import paper_tables
@@ -105,6 +105,16 @@ def test_a_run_with_more_answers_for_less(tmp_path):
     assert other.computed
 
 
+def test_a_notebook_and_a_module_name_the_same_run(tmp_path):
+    "The class that a chapter defines in `__main__` is the module's; one that derives from it, under its name, is not"
+    from modreg.lab.training import Task
+
+    chapter = type("Remember", (Task,), {**vars(Remember), "__module__": "__main__"})
+    derived = type("Remember", (Remember,), {"__module__": "__main__"})
+    names = [kind(RememberConfig(scale="tiny", device="cpu", out=str(tmp_path))).run.path.name for kind in (Remember, chapter, derived, Counted)]
+    assert names[0] == names[1] and len(set(names)) == 3
+
+
 # --- deaths ------------------------------------------------------------------------------------------------------------
 
 
@@ -161,7 +171,19 @@ def test_workers_may_be_killed(tmp_path):
 
 @pytest.mark.slow
 def test_two_hundred_runs_whose_workers_are_killed(tmp_path):
-    survive(tmp_path, runs=200, epochs=5, kills=60, pause=(0.2, 5.0))
+    survive(tmp_path, runs=200, epochs=5, kills=60, pause=(0.5, 8.0))
+
+
+def test_a_run_that_kills_its_workers_is_given_up(tmp_path):
+    "Four rounds of deaths without an epoch more; an epoch makes it young again"
+    job = Job(Quick, quick(tmp_path))
+    flight = workers.Flight(None, workers.Watch([job], Pace()), False)
+    assert [flight._killed(job).again for _ in range(4)] == [True, True, True, False]
+    folder = workers.prepared(job)[1]
+    folder.mkdir()
+    (folder / "metrics.jsonl").write_text("{}\n")
+    assert [flight._killed(job).again for _ in range(4)] == [True, True, True, False]
+    assert "50 workers died" in flight._killed(job).error
 
 
 @pytest.mark.slow
@@ -365,6 +387,18 @@ def test_a_choice_at_the_end_makes_the_grid_longer(tmp_path, best, chosen):
     assert len(asked) <= 1 + sweeps.EXTENSIONS
 
 
+def test_the_seed_of_the_choice_is_that_of_the_statistics():
+    assert sweeps.SELECTION == statistics.SELECTION
+
+
+def test_verdicts_know_the_settings_of_a_sweep():
+    "What all runs share, a given strength too, is handed on; what a table gives, or the scale, is not"
+    jobs = jobs_of("8", seeds=6, epochs=20, strength=0.03)
+    assert sweeps._shared("8", jobs) == {"epochs": 20, "strength": 0.03}
+    assert sweeps._shared("8", jobs_of("8")) == {}
+    assert not any("not run" in one["why"] for one in sweeps.verdicts_of("8", pretended(jobs)))
+
+
 def test_no_strength_is_chosen_on_what_is_reported(tmp_path):
     with pytest.raises(ValueError, match="selection=100 is one of the reported seeds"):
         choose([Job(Quick, quick(tmp_path, seed=99, seeds=2))], (0.1, 1, 10), lambda jobs: [])
@@ -407,7 +441,10 @@ def test_every_number_leads_to_its_run():
     page = Page(text)
     assert all(link.startswith("#") and link[1:] in page.ids for link in page.links) and len(page.ids) == len(set(page.ids))
     cells = sum(len(outcome.job.cells) for outcome in outcomes)
-    assert len([link for link in page.links if link.startswith("#run-")]) == cells == 4 * 5 - 0
+    mine = [claim for claim in statistics.claims() if claim.table == "8"]
+    assert cells == 4 * 5 and len([link for link in page.links if link.startswith("#run-")]) == cells + 2 * len(mine)
+    assert all(claim.sentence in text for claim in mine) and text.count("undecided") == len(mine) and "fewer than 5 pairs" in text
+    assert "2 of 3 learned" in text
     assert not page.tags.keys() & {"script", "link", "img", "iframe"} and "http" not in text
     assert "95% Lottery, rescaled" in text and "seed 1: the loss is not finite, epoch 3" in text and "diverged" in text
     paper = [f"{cell.mean} ± {cell.std}" for cell in paper_tables()["8"].cells]

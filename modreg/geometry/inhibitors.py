@@ -58,10 +58,10 @@ class Inhibitor(ABC):
 
     def __init_subclass__(cls, **options):
         super().__init_subclass__(**options)
-        if "evaluate" in vars(cls) and "value_and_grad" not in vars(cls):  # a parent's would be that of another formula
-            cls.value_and_grad = Inhibitor.value_and_grad
         for name, hook in [(name, hook) for name, hook in vars(cls).items() if name in ("evaluate", "value_and_grad")]:
             setattr(cls, name, checked(hook, like=Inhibitor.evaluate))
+        if "evaluate" in vars(cls) and "value_and_grad" not in vars(cls):  # a parent's would be that of another formula
+            cls.value_and_grad = Inhibitor.value_and_grad
 
     def __repr__(self):
         return f"{type(self).__name__}()"

@@ -10,7 +10,6 @@ __all__ = ['SENSITIVITY', 'SELECTION', 'GRID', 'EXTENSIONS', 'config_of', 'cells
 # %% ../../nbs/sweeps.ipynb #538c565e
 import argparse
 import importlib
-import importlib.util
 import json
 import math
 import shlex
@@ -30,7 +29,8 @@ from ..geometry.arguments import nearest
 from .experiments import CONDITIONS, DENSE, PLAIN, costs, summary, tiny_note
 from .files import write_whole
 from .paper import Cell, Table, paper_cell, paper_tables
-from .settings import Config, decisive
+from .results import learned_below
+from .settings import Config, about, decisive
 from .studies import find_task, found, value
 from .training import Task
 from .workers import Crew, Job, Outcome, Pace, done_before, duration, epochs_done, label_of, merged, papermill_line, prepared, records_beside, sweep
@@ -170,10 +170,13 @@ def choose(
     grid, jobs, outcomes = sorted(set(strengths)), list(jobs), []
     if len(grid) < 3 or grid[0] <= 0:
         raise ValueError(f"strengths={grid}; a choice needs 3 or more, all above 0")
+    wanted: dict[str, dict[float, Job]] = {}
+    score: dict[tuple[str, float], float] = {}
     new = grid
     for extension in range(EXTENSIONS + 1):
-        wanted = selection_jobs(jobs, grid, seed)
-        outcomes = run([job for by in wanted.values() for job in by.values()])
+        more = selection_jobs(jobs, new, seed)
+        wanted = {condition: wanted.get(condition, {}) | by for condition, by in more.items()}
+        outcomes += run([job for by in more.values() for job in by.values()])
         score = {(condition_of(one.job), one.job.config.strength): _score(one) for one in outcomes}
         choices = {condition: Choice(label_of(next(iter(by.values())).config), {s: score[condition, s] for s in by}, _metric(next(iter(by.values())))) for condition, by in wanted.items()}
         new = _longer(grid, choices.values())
@@ -215,11 +218,13 @@ def _printed(cell: Cell | None) -> str:
 def _entry(cell: Cell, outcome: Outcome | None) -> dict[str, str]:
     "A field of a table: our number, the run that it came from, and the paper's number if the paper has tried that"
     if outcome is None:  # the paper's, of which nobody knows how to make it
-        return {"ours": "", "run": "", "paper": _printed(cell)}
+        return {"ours": "", "learned": "", "run": "", "paper": _printed(cell)}
     job, one = outcome.job, outcome.record
     tried = paper_cell(replace(job.config, strength=None if job.config.penalty != "none" else 0.0), cell.result) is not None
-    ours = three_digits(one["phases"][cell.result][job.task.metric]) if one else "failed"
-    return {"ours": ours, "run": one["run"] if one else Path(outcome.folder).name, "paper": _printed(cell) if tried else ""}
+    values = one["phases"][cell.result][job.task.metric] if one else []
+    enough = learned_below(prepared(replace(job, device=None))[0])
+    learned = "" if enough is None or not one else f"{sum(v is not None and v < enough for v in values)} of {len(values)} learned"
+    return {"ours": three_digits(values) if one else "failed", "learned": learned, "run": one["run"] if one else Path(outcome.folder).name, "paper": _printed(cell) if tried else ""}
 
 
 def table_of(
@@ -247,17 +252,32 @@ def run_facts(outcome: Outcome) -> dict[str, Any]:  # name, label, settings, fac
     return {"name": one["run"], "label": label_of(job.config), "settings": asdict(job.config), "facts": facts, "phases": shown}
 
 
-def verdicts_of(number: str, outcomes: Iterable[Outcome]) -> list[dict[str, str]]:
-    "What our runs say of a table's claims; none before there is a chapter on statistics"
-    name = "modreg.lab.statistics"
-    if importlib.util.find_spec(name) is None:
-        return []
+def _shared(number: str, jobs: list[Job]) -> dict[str, Any]:
+    "Settings of a table's sparse networks that all have in common, that no cell gives, and that are not the scale's"
+    mine = [job for job in jobs if job.config.sparsity and job.config.penalty != "none" and any(cell.table == number for cell in job.cells)]
+    given = {name for job in mine for cell in job.cells for name in cell.settings} | {"seed", "seeds", "lottery", "sparsity"}
+    usual = {job.task.Config: job.task.Config(scale=job.config.scale, device="cpu") for job in mine}
+    values = {one.name: {getattr(job.config, one.name) for job in mine} for job in mine[:1] for one in fields(job.config) if about(one, "decides") and one.name not in given}
+    return {name: value for name, (value, *others) in values.items() if not others and any(getattr(one, name) != value for one in usual.values())}
+
+# %% ../../nbs/sweeps.ipynb #9290eb90
+def verdicts_of(
+    number: str,
+    outcomes: Iterable[Outcome],
+) -> list[dict[str, Any]]:
+    "What our runs say of a table's claims; none without the chapter on statistics, or what that needs"
     done = [one for one in outcomes if one.record is not None]
     job = next((one.job for one in done if any(cell.table == number for cell in one.job.cells)), None)
+    try:
+        statistics = importlib.import_module("modreg.lab.statistics")
+    except ModuleNotFoundError:  # it, or scipy
+        return []
     if job is None:
         return []
-    said = importlib.import_module(name).verdicts(number, [one.record for one in done], job.task.Config, job.task.metric, job.config.scale)
-    return [{"sentence": one.claim.sentence, "place": one.claim.place, "word": one.word, "why": one.why} for one in said]
+    records = [one.record | {"learned_below": learned_below(prepared(replace(one.job, device=None))[0])} for one in done]
+    said = statistics.verdicts(number, records, job.task.Config, job.task.metric, job.config.scale, **_shared(number, [one.job for one in done]))
+    return [{"sentence": one.claim.sentence, "place": one.claim.place, "word": one.word, "why": one.why, "runs": one.runs,
+             "rows": [f"{row}: {d.mean:.3g} ({d.low:.3g} to {d.high:.3g}), p = {one.corrected[row]:.2g}" for row, d in one.differences.items()]} for one in said]
 
 # %% ../../nbs/sweeps.ipynb #a6898ed3
 def report(

@@ -92,7 +92,7 @@ def check_numbers(rat: "Recording") -> None:
     if (k := first_bad(~np.isfinite(rat.position).all(1))) is not None:
         raise ValueError(f"{rat.name} holds pos[{k}]={rat.position[k].tolist()}; {wanted}: leave frames out in which the tracker lost the rat")
 
-# %% ../../nbs/rats.ipynb #b9f0dfe5
+# %% ../../nbs/rats.ipynb #2589a7ef
 @checked
 def check_movement(rat: "Recording") -> None:
     "ValueError if a clock, a unit or a rat is implausible"
@@ -108,7 +108,7 @@ def check_movement(rat: "Recording") -> None:
     if not 1e-3 <= speeds.mean() <= 2:
         raise ValueError(f"{rat.name} is of a rat that runs {speeds.mean():.3g} m/s on average; between 1 mm/s and 2 m/s is plausible. Are its times in s and its positions in m?")
 
-# %% ../../nbs/rats.ipynb #a2ae2fbb
+# %% ../../nbs/rats.ipynb #e684957d
 @checked
 def load_recording(
     name: Annotated[str, OneOf(RATS)],  # "sargolini" or "tanni"
@@ -212,10 +212,12 @@ def errors_along(
     model: PathIntegrator,
     walk: Annotated[Tensor, Shape("T1 n 2", "float", finite=True)],  # positions (T + 1, n, 2) in m
 ) -> Tensor:  # mean distance (S, T) in cm after each step, for each seed
-    "How far off a network is along given paths"
+    "How far off a network is along given paths; NaN for a seed that diverged, as `load_model` has said"
     walk = walk.to(task.config.device).expand(task.config.seeds, *walk.shape)
     scores = model(task.cells(walk[:, 0]), walk.diff(dim=1))
-    return 100 * (task.cells.decode(scores) - walk[:, 1:]).norm(dim=-1).mean(-1)
+    errors = 100 * (task.cells.decode(scores) - walk[:, 1:]).norm(dim=-1).mean(-1)
+    errors[[k for k, diverged in enumerate(getattr(model, "diverged", ())) if diverged]] = math.nan
+    return errors
 
 
 @checked

@@ -354,7 +354,6 @@ def vary(
 @checked
 class Speech(Task):
     "Speech recognition with CTC (section 4.4 and appendix A.4)"
-
     Config = SpeechConfig
     metric, label, clip = "cer", "character error rate (%)", 5.0
     learned = ("says nothing", 0.75)
