@@ -16,7 +16,8 @@
 #
 # - tell from one picture whether a network's wiring follows a geometry,
 # - see one neuron's connections on the manifold (the paper's figure 7),
-# - read the spectrum of a recurrent matrix.
+# - read the spectrum of a recurrent matrix,
+# - measure a wiring as a graph, beside graphs of equal degrees, and say what the geometry did to it.
 #
 # The question: *a sparse matrix is a cloud of dots. What must be drawn so that its shape shows?*
 
@@ -25,12 +26,14 @@
 
 # %%
 #| export
+import math
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated
 
 import torch
 from torch import Tensor
 
-from modreg.geometry.arguments import Shape, Whole, Within, checked
+from modreg.geometry.arguments import Count, Shape, Whole, Within, check, checked
 from modreg.geometry.manifolds import Manifold, manifolds_of
 from modreg.lab.experiments import recurrent_weights
 from modreg.lab.runs import Run
@@ -43,6 +46,7 @@ if TYPE_CHECKING:
 # %%
 #| hide
 import matplotlib.pyplot as plt
+import networkx
 from fastcore.test import test_close, test_eq
 
 from modreg.book.exercises import exercise
@@ -77,6 +81,19 @@ plt.show()
 
 # %% [markdown]
 # *Predict:* can you see which matrix has a shape? The eye finds nothing, since the neurons are numbered in no order. Distance brings it out.
+
+# %%
+#| export
+def _square(weights: Tensor) -> Tensor:
+    "A detached weight matrix on the CPU; TypeError or ValueError unless it is one, square and finite"
+    if not isinstance(weights, Tensor) or not weights.is_floating_point():
+        raise TypeError(f"weights is {f'a tensor of {weights.dtype}' if isinstance(weights, Tensor) else f'a {type(weights).__name__}'}; give a floating tensor (N, N)")
+    if weights.ndim != 2 or weights.shape[0] != weights.shape[1] or len(weights) < 2:
+        raise ValueError(f"weights has shape {tuple(weights.shape)}; give a square matrix (N, N) of 2 neurons or more")
+    if not weights.isfinite().all():
+        raise ValueError(f"weights has {int((~weights.isfinite()).sum())} entries that are not finite; a network that diverged has no wiring to measure")
+    return weights.detach().cpu()
+
 
 # %% [markdown]
 # ## Weight against distance
@@ -238,6 +255,273 @@ def plot_wiring(
 
 
 # %% [markdown]
+# ## What would any network with these degrees have?
+#
+# A measure of a graph means little alone: where a few neurons have most of the connections, much follows from that. So each measure is put beside *nulls of equal degrees*: take two connections, $a \to b$ and $c \to d$,
+# and swap their ends, if $a \to d$ and $c \to b$ are not there yet. Every neuron keeps its number of connections in and out; who is joined to whom becomes chance.
+
+# %%
+#| export
+def _swapped(edges: Tensor, n: int, undirected: bool, rounds: int, generator: torch.Generator | None) -> Tensor:
+    "Edges (2, E) after swaps of their ends, all that are possible at once in each round"
+    edges, half = edges.clone(), edges.shape[1] // 2
+    taken = torch.eye(n, dtype=torch.bool)
+
+    def mark(ends: Tensor, there: bool) -> None:
+        taken[ends[0], ends[1]] = there
+        if undirected:
+            taken[ends[1], ends[0]] = there
+
+    mark(edges, True)
+    for _ in range(rounds):
+        a, c = torch.randperm(edges.shape[1], generator=generator)[: 2 * half].view(2, half)
+        first, second = edges[:, a], edges[:, c]
+        if undirected:  # either end may come first
+            second = torch.where(torch.rand(half, generator=generator) < 0.5, second, second.flip(0))
+        new = torch.stack([torch.stack([first[0], second[1]]), torch.stack([second[0], first[1]])])  # (2 edges, 2 ends, pairs)
+        low, high = (new.amin(1), new.amax(1)) if undirected else new.unbind(1)
+        _, inverse, count = (low * n + high).unique(return_inverse=True, return_counts=True)
+        right = (~taken[new[:, 0], new[:, 1]] & (count[inverse] == 1)).all(0)
+        mark(torch.cat([first, second], 1)[:, right.repeat(2)], False)
+        mark(torch.cat([*new], 1)[:, right.repeat(2)], True)
+        edges[:, a[right]], edges[:, c[right]] = new[0][:, right], new[1][:, right]
+    return edges.sort(0).values if undirected else edges
+
+
+# %%
+#| export
+def rewired(
+    weights: Tensor,  # (N, N); if it is symmetric, so is what is returned
+    generator: torch.Generator | None = None,
+    rounds: int = 20,  # how often each connection is offered a swap
+) -> Tensor:  # (N, N)
+    "The same magnitudes between other neurons, chosen at random among all wirings in which each neuron has as many connections in, and out, as before; the diagonal stays"
+    weights = _square(weights)
+    n, undirected = len(weights), torch.equal(weights, weights.mT)
+    off = ~torch.eye(n, dtype=torch.bool)
+    pairs = off.triu() if undirected else off
+    present = (weights != 0) & off
+    full = present.sum() > off.sum() / 2  # then it is quicker to rewire the zeros
+    edges = _swapped(((~present if full else present) & pairs).nonzero().T, n, undirected, rounds, generator)
+    pattern = torch.zeros(n, n, dtype=torch.bool)
+    pattern[edges[0], edges[1]] = True
+    if full:
+        pattern = ~pattern & pairs
+    values, found = weights[present & pairs], torch.zeros_like(weights)
+    found[pattern] = values[torch.randperm(len(values), generator=generator)]
+    return (found + found.mT if undirected else found) + weights.diagonal().diag()
+
+
+# %%
+again = rewired(local, generator)
+for dim in (0, 1):
+    test_eq((again != 0).sum(dim).tolist(), (local != 0).sum(dim).tolist())
+test_eq(again.flatten().sort().values.tolist(), local.flatten().sort().values.tolist())
+fig, ax = plt.subplots(figsize=(5, 3), layout="constrained")
+for matrix, label in ((local, "kept by geometry"), (again, "rewired")):
+    plot_weight_by_distance(matrix, distances, ax, label)
+ax.legend(frameon=False)
+plt.show()
+
+
+# %% [markdown]
+# ## Measures of a graph
+#
+# What a geometry does to a graph has names. *Clustering*: a neuron's partners are partners of each other. *Small world*: clustered, and yet nobody is many steps away. *Modularity*: groups that keep to themselves. *Rich club*: hubs that are joined to hubs.
+# *Communicability*: how much goes from one neuron to another over ways of all lengths, long ways counting less. *Wiring length*: the mean geodesic distance of what is joined, where an embedding is given.
+#
+# *Predict:* which of them does a torus raise, against the same degrees at random?
+
+# %%
+#| export
+def _graph(weights: Tensor) -> tuple[Tensor, Tensor, int]:
+    "Whether each two neurons are joined, either way (N, N) float, the greatest magnitude of both ways (N, N), and the number of neurons that are joined to any"
+    size = torch.maximum(weights.abs(), weights.abs().mT).double().fill_diagonal_(0)
+    joined = (size > 0).double()
+    return joined, size, int((joined.sum(0) > 0).sum())
+
+
+def _clustering(joined: Tensor) -> float:
+    "Mean share of a neuron's pairs of partners that are joined; 0 of a neuron with fewer than two"
+    degree = joined.sum(0)
+    triangles = ((joined.float() @ joined.float()) * joined).sum(0)  # whole numbers: exact
+    return (triangles / (degree * (degree - 1)).clamp(min=1)).mean().item()
+
+
+def _path_length(joined: Tensor, generator: torch.Generator | None, sources: int = 200) -> float:
+    "Mean number of steps between neurons that can reach each other, from all or from so many"
+    seen = torch.eye(len(joined), dtype=torch.float32)[torch.randperm(len(joined), generator=generator)[:sources]]
+    edges, front, steps, pairs, step = joined.float(), seen, 0.0, 0.0, 0
+    while front.any():
+        step += 1
+        front = ((front @ edges) > 0).float() * (1 - seen)
+        seen = seen + front
+        steps, pairs = steps + step * front.sum().item(), pairs + front.sum().item()
+    return steps / pairs if pairs else math.nan
+
+
+# %%
+#| export
+def _modularity(size: Tensor, generator: torch.Generator | None) -> float:
+    "Modularity of the groups that Louvain's method finds, by magnitudes"
+    import networkx
+
+    graph = networkx.Graph()
+    graph.add_nodes_from(range(len(size)))
+    pairs = size.triu(1).nonzero()
+    graph.add_weighted_edges_from((*pair, weight) for pair, weight in zip(pairs.tolist(), size[pairs[:, 0], pairs[:, 1]].tolist(), strict=True))
+    if not len(pairs):
+        return math.nan
+    seed = int(torch.randint(2**31 - 1, (), generator=generator))
+    return networkx.community.modularity(graph, networkx.community.louvain_communities(graph, seed=seed))
+
+
+def _rich_club(joined: Tensor) -> float:
+    "Share of pairs among the tenth of neurons with the most partners that are joined"
+    hubs = joined.sum(0).argsort(descending=True, stable=True)[: max(2, len(joined) // 10)]
+    return (joined[hubs][:, hubs].sum() / (len(hubs) * (len(hubs) - 1))).item()
+
+
+def _communicability(size: Tensor) -> float:
+    "Mean of the exponential of D^-1/2 A D^-1/2 over all pairs of different neurons (Estrada and Hatano, for weights); a series of products with a vector, as all eigenvalues are at most 1, less the trace"
+    n, strength = len(size), size.sum(0).sqrt()
+    strength = torch.where(strength > 0, strength, 1)
+    step = size / (strength * strength[:, None])
+    ones, total = torch.ones(n, dtype=step.dtype), float(n)
+    for k in range(1, 20):
+        ones = step @ ones / k
+        total += ones.sum().item()
+    return (total - torch.linalg.eigvalsh(step).exp().sum().item()) / (n * (n - 1))
+
+
+# %%
+#| export
+MEASURES = ("connections", "degree_spread", "clustering", "path_length", "small_world", "modularity", "rich_club", "communicability", "wiring_length")
+
+
+def graph_measures(
+    weights: Tensor,  # recurrent matrix (N, N); what is not 0 is a connection, in whichever direction; the diagonal is left out
+    distances: Tensor | None = None,  # geodesic distances between the neurons (N, N), for the wiring length
+    generator: torch.Generator | None = None,  # for Louvain's method, and for sampling paths of more than 200 neurons
+) -> dict[str, float]:  # by the names in MEASURES; nan where there is none
+    "Measures of a wiring as a graph: mean number of partners, the spread of these (standard deviation over mean), clustering, path length, clustering over path length against chance of this density, modularity, rich club, communicability, mean length"
+    weights = _square(weights)
+    if distances is not None and distances.shape != weights.shape:
+        raise ValueError(f"weights {tuple(weights.shape)} and distances {tuple(distances.shape)} differ in shape; both are (N, N)")
+    joined, size, connected = _graph(weights)
+    n, degree = len(weights), joined.sum(0)
+    if not connected:
+        return {name: 0.0 if name in ("connections", "clustering", "rich_club") else math.nan for name in MEASURES}
+    clustering, steps = _clustering(joined), _path_length(joined, generator)
+    mean = degree.mean().item()
+    chance = mean / (n - 1), (math.log(n) / math.log(mean) if mean > 1 else math.nan)  # of a random graph (Watts and Strogatz)
+    there = joined.bool() & (distances.isfinite() if distances is not None else True)
+    return {"connections": mean, "degree_spread": (degree.std(correction=0) / mean).item(), "clustering": clustering, "path_length": steps,
+            "small_world": (clustering / chance[0]) / (steps / chance[1]), "modularity": _modularity(size, generator), "rich_club": _rich_club(joined),
+            "communicability": _communicability(size), "wiring_length": distances.cpu()[there].double().mean().item() if distances is not None else math.nan}
+
+
+# %%
+ring_of_cliques = torch.from_numpy(networkx.to_numpy_array(networkx.ring_of_cliques(6, 5), dtype="float32"))
+whole = graph_measures(torch.ones(10, 10))
+test_close([whole[name] for name in ("connections", "degree_spread", "clustering", "path_length", "rich_club")], [9, 0, 1, 1, 1])
+found = graph_measures(ring_of_cliques, generator=generator)
+test_close(found["clustering"], networkx.average_clustering(networkx.ring_of_cliques(6, 5)), eps=1e-9)
+test_close(found["path_length"], networkx.average_shortest_path_length(networkx.ring_of_cliques(6, 5)), eps=1e-6)
+test_close(found["modularity"], networkx.community.modularity(networkx.ring_of_cliques(6, 5), [range(5 * k, 5 * k + 5) for k in range(6)]), eps=1e-9)
+
+
+# %%
+#| export
+def against_chance(
+    weights: Tensor,  # (N, N)
+    distances: Tensor | None = None,  # (N, N)
+    nulls: int = 5,  # number of rewired graphs
+    generator: torch.Generator | None = None,
+) -> dict[str, tuple[float, float, float]]:  # by measure: its value, and mean and standard deviation of those of equal degrees
+    "Measures of a wiring beside those of wirings in which each neuron has as many partners"
+    check("nulls", nulls, Count)
+    found, weights = graph_measures(weights, distances, generator), _square(weights)
+    both = torch.maximum(weights.abs(), weights.abs().mT)
+    chance = [graph_measures(rewired(both, generator), distances, generator) for _ in range(nulls)]
+    values = {name: torch.tensor([one[name] for one in chance], dtype=torch.float64) for name in found}
+    return {name: (found[name], values[name].mean().item(), values[name].std(correction=0).item()) for name in found}
+
+
+# %%
+#| export
+def plot_against_chance(
+    measured: dict[str, dict[str, tuple[float, float, float]]],  # by a network's name: what `against_chance` returns
+    ax: "Axes",
+) -> None:
+    "How many times as large as at equal degrees each measure is; the bar is two standard deviations of chance"
+    names = [name for name in MEASURES if name not in ("connections", "degree_spread") and any(math.isfinite(one[name][0]) for one in measured.values())]
+    for k, (label, one) in enumerate(measured.items()):
+        ratio = [one[name][0] / one[name][1] if one[name][1] else math.nan for name in names]
+        spread = [2 * one[name][2] / one[name][1] if one[name][1] else math.nan for name in names]
+        ax.errorbar([x + 0.15 * k for x in range(len(names))], ratio, spread, fmt="o", label=label, capsize=3)
+    ax.axhline(1, color="0.7", linewidth=0.8)
+    ax.set(xticks=range(len(names)), ylabel="times that of equal degrees", yscale="log")
+    ax.set_xticklabels([name.replace("_", " ") for name in names], rotation=30, ha="right")
+    ax.legend(frameon=False)
+
+
+# %%
+measured = {title: against_chance(matrix, distances, 3, generator) for title, matrix in {"kept at random": chance, "kept by geometry": local}.items()}
+fig, ax = plt.subplots(figsize=(6.5, 3.4), layout="constrained")
+plot_against_chance(measured, ax)
+plt.show()
+for name, (value, mean, spread) in measured["kept by geometry"].items():
+    print(f"{name.replace('_', ' '):<16} {value:8.3f}   equal degrees {mean:8.3f} ± {spread:.3f}")
+assert measured["kept by geometry"]["clustering"][0] > 2 * measured["kept by geometry"]["clustering"][1]
+assert abs(measured["kept at random"]["clustering"][0] / measured["kept at random"]["clustering"][1] - 1) < 0.1
+
+
+# %% [markdown]
+# Geometry makes cliques of neighbours, so clustering and modularity rise; it forbids shortcuts, so paths grow longer and less is communicated; wiring gets short, as it must.
+#
+# ## In the course of training
+#
+# Give the weights of several moments, or of several sparsities, and see the measures change.
+
+# %%
+#| export
+def measures_over_time(
+    weights: Iterable[Tensor],  # recurrent matrices (N, N), or masks, in order
+    distances: Tensor | None = None,  # (N, N)
+    nulls: int = 0,  # number of rewired graphs beside each; 0 for the measures alone
+    generator: torch.Generator | None = None,
+) -> dict[str, Tensor]:  # by measure (moments,); with nulls (moments, 3): value, mean and deviation at equal degrees
+    "Measures of a wiring at several moments"
+    found = []
+    for matrix in weights:
+        matrix = matrix.float() if isinstance(matrix, Tensor) and matrix.dtype == torch.bool else matrix
+        found.append(against_chance(matrix, distances, nulls, generator) if nulls else graph_measures(matrix, distances, generator))
+    if not found:
+        raise ValueError("weights is empty; give one matrix or more, in order")
+    return {name: torch.tensor([one[name] for one in found], dtype=torch.float64) for name in found[0]}
+
+
+# %%
+#| code-fold: true
+spaces = {}
+place = torus.sample(200, generator)
+for name, price in {"torus": DifferenceOfGaussians()(torus.distance(place)), "uniform": torch.full((200, 200), 60.0)}.items():
+    weight, moments = torch.randn(200, 200, generator=generator), []
+    for _ in range(30):  # shrink by the price, as the penalty does, and let noise stand for the loss
+        weight = (weight.abs() - 0.0015 * price).clamp(min=0) * weight.sign() + 0.02 * torch.randn(200, 200, generator=generator) * (weight != 0)
+        moments.append(weight * (weight.abs() > 0.5))
+    spaces[name] = measures_over_time(moments[::6], torus.distance(place), generator=generator)
+fig, axes = plt.subplots(1, 3, figsize=(9, 2.8), layout="constrained")
+for ax, measure in zip(axes, ("connections", "clustering", "wiring_length"), strict=True):
+    for name, curves in spaces.items():
+        ax.plot(curves[measure], "o-", label=name)
+    ax.set(xlabel="moment", ylabel=measure.replace("_", " "))
+axes[0].legend(frameon=False)
+plt.show()
+
+
+# %% [markdown]
 # ## Exercise 1
 #
 # The share that survives is a curve. Give it one number: the mean distance of surviving pairs, divided by the mean distance of all pairs.
@@ -296,4 +580,5 @@ with exercise("count a row's nonzeros, then take the neuron's weight to itself a
 #
 # Appendix F shows one neuron of a navigation network on the circle. The picture here works on every manifold that has a chart.
 #
-# **References.** Appendix F and figure 7 of the paper. Sussillo and Barak, *Opening the black box* (2013), on spectra and slow points.
+# **References.** Appendix F and figure 7 of the paper. Sussillo and Barak, *Opening the black box* (2013), on spectra and slow points. Maslov and Sneppen, *Specificity and stability in topology of protein networks* (2002).
+# Watts and Strogatz, *Collective dynamics of 'small-world' networks* (1998). Colizza et al., *Detecting rich-club ordering in complex networks* (2006). Blondel et al., *Fast unfolding of communities in large networks* (2008). Estrada and Hatano, *Communicability in complex networks* (2008).
