@@ -42,7 +42,7 @@ def planted_activity(
 ) -> tuple[Tensor, Tensor]:  # activity (T, N), and the points (T, c) that the states stand for
     "Activity of neurons that each fire round a place on a manifold"
     space = manifold(space) if isinstance(space, str) else space
-    check(Count, neurons=neurons)
+    check("neurons", neurons, Count)
     if not (isinstance(noise, (int, float)) and 0 <= noise < math.inf):
         raise ValueError(f"noise is {noise!r}; give a finite number of 0 or more")
     points = states if isinstance(states, Tensor) else space.sample(states, generator)
@@ -105,7 +105,8 @@ def activity_cloud(
     most: int = 4000,  # states to keep, evenly spaced in time
 ) -> Cloud:
     "A cloud of states with little noise"
-    check(Count, components=components, most=most)
+    check("components", components, Count)
+    check("most", most, Count)
     states = checked_activity(activity)
     states = states[torch.linspace(0, len(states) - 1, min(most, len(states))).round().long()]
     mean = states.mean(0)
@@ -169,7 +170,7 @@ def activity_shape(
     generator: torch.Generator | None = None,  # source of randomness
 ) -> Shape:
     "The shape of activity, told by its loops and hollows over two fields, against shuffled activity"
-    check(Count, shuffles=shuffles)
+    check("shuffles", shuffles, Count)
     states = checked_activity(activity)
 
     def homology(states: Tensor, field: int) -> Homology:
@@ -285,7 +286,7 @@ def circular_coordinates(
     field: int = 47,  # a prime p for the cocycles; one that does not divide the order of a twisted loop
 ) -> Coordinates:
     "Coordinates along the longest loops of activity, as unmixed as they get; ValueError if there are fewer loops at a common scale"
-    check(Count, loops=loops)
+    check("loops", loops, Count)
     cloud = activity_cloud(activity, components=components, most=most)
     chosen, between, cover = farthest_landmarks(cloud.clean, n=landmarks)
     bars, cocycles = bars_with_cocycles(between, field, between.amax(1).min().item())
@@ -331,7 +332,8 @@ def decoding_score(
     ridge: float = 1e-3,  # of the fit, times the number of states
 ) -> float:  # share of the target's variance that is told; 0 or less if nothing is
     "How well angles tell a target on held-out stretches of time"
-    check(Count, folds=folds, harmonics=harmonics)
+    check("folds", folds, Count)
+    check("harmonics", harmonics, Count)
     if angles.ndim != 2 or target.ndim != 2 or len(angles) != len(target):
         raise ValueError(f"angles are {tuple(angles.shape)} and the target is {tuple(target.shape)}; give (T, k) and (T, c)")
     known = angles.isfinite().all(1) & target.isfinite().all(1)
