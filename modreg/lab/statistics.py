@@ -66,7 +66,7 @@ class Difference:
     effect: float | None  # mean difference in standard deviations of the differences; None if all are equal
     improvement: float  # probability that a network of the first is better than one of the second; equal ones count half
 
-
+# %% ../../nbs/statistics.ipynb #805545fe
 def difference(
     first: Sequence[float | None],  # the metric of each seed, None for one that diverged; lower is better
     second: Sequence[float | None],  # the same seeds under another condition
@@ -213,6 +213,16 @@ def _word(claim: Claim, found: dict[str, tuple[Difference, float]], sizes: dict[
     return ("holds", "in every row") if all(inside) else ("undecided", "a difference as large may be chance" if claim.same is None else "the interval is too wide")
 
 # %% ../../nbs/statistics.ipynb #24d02109
+def _chance(records: Iterable[Record]) -> float:
+    "What a diverged network counts as: the larger of what counts as learned and of all that was measured"
+    found = [v for one in records for phase in one["phases"].values() for v in next(iter(_metrics(phase))) if v is not None]
+    return max([*found, *(one.get("learned_below") or 0.0 for one in records)])
+
+
+def _metrics(phase: dict[str, Any]) -> Iterable[list]:
+    return (values for name, values in phase.items() if isinstance(values, list) and name in ("error", "rmse", "perplexity", "cer"))
+
+# %% ../../nbs/statistics.ipynb #ca4a6977
 def verdicts(
     table: str,  # its number
     records: Sequence[Record],
@@ -239,13 +249,3 @@ def verdicts(
     sizes = {claim: {row: size for c, row, _, size in compared if c == claim} for claim in mine}
     return [Verdict(claim, *_word(claim, found[claim], sizes[claim]), {row: d for row, (d, _) in found[claim].items()},
                     {row: p for row, (_, p) in found[claim].items()}, tuple(dict.fromkeys(run for c, names in runs if c == claim for run in names))) for claim in mine]
-
-
-def _chance(records: Iterable[Record]) -> float:
-    "What a diverged network counts as: the larger of what counts as learned and of all that was measured"
-    found = [v for one in records for phase in one["phases"].values() for v in next(iter(_metrics(phase))) if v is not None]
-    return max([*found, *(one.get("learned_below") or 0.0 for one in records)])
-
-
-def _metrics(phase: dict[str, Any]) -> Iterable[list]:
-    return (values for name, values in phase.items() if isinstance(values, list) and name in ("error", "rmse", "perplexity", "cer"))
