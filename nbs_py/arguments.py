@@ -320,8 +320,6 @@ def _sides(shape: tuple[int, ...], names: tuple[str, ...], known: dict[str, int]
     return all(int(name) == size if name.isdigit() else known.setdefault(name, size) == size for name, size in pairs)
 
 
-# %%
-#| export
 def _entries(x: Tensor, mark: Shape) -> str:
     "What is wrong with the entries of a tensor; nothing if all are right"
     if not x.numel():
@@ -390,6 +388,8 @@ def _device(mark: OnDevice) -> Test:
     return test
 
 
+# %%
+#| export
 def _float_type(value: Any, sides: dict) -> Fault | None:
     "Of floating dtypes"
     right = isinstance(value, torch.dtype) and value.is_floating_point
@@ -648,6 +648,8 @@ def _check_methods(kind: type) -> None:
             setattr(kind, name, checked(inner) if inner is member else type(member)(checked(inner)))
 
 
+# %%
+#| export
 def checked(
     thing: Anything,  # a function; or a class, for its constructor and its public methods
     like: Callable | None = None,  # a function whose types count instead, such as the method that this one overrides

@@ -162,6 +162,8 @@ def plot_learning(
     ax.legend(frameon=False)
 
 
+# %%
+#| export
 def _plot_limits(limits: dict[str, float], ax: "Axes") -> None:
     for name, value in limits.items():
         ax.axhline(value, color="0.6", linestyle=":", linewidth=1)

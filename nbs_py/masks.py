@@ -280,8 +280,7 @@ class MaskedModule:
 
     def watch(self, name: str) -> None:
         "Hooks on a weight, in place of those on an earlier one"
-        for handle in self.tensor_handles.pop(name, ()):
-            handle.remove()
+        _let_go(self.tensor_handles.pop(name, ()))
         self.tensor_handles[name], self.tensors[name] = watch_gradient(self, name), self.weights[name]._cdata
 
     def refresh(self) -> None:
@@ -316,6 +315,12 @@ class MaskedModule:
 # %%
 #| export
 PROBE = 2**12  # places that are looked at
+
+
+def _let_go(handles: Iterable) -> None:
+    "Remove hooks"
+    for handle in handles:
+        handle.remove()
 
 
 def _stamp(weight: Tensor) -> tuple[int, int]:
@@ -448,6 +453,8 @@ def _is_traced() -> bool:
     return torch.compiler.is_compiling() or torch.jit.is_tracing()
 
 
+# %%
+#| export
 @checked
 def give_back(
     guard: "Guard",
@@ -545,8 +552,7 @@ class Guard(PrunedModule):
     def remove(self) -> None:
         "Let go"
         GUARDS.discard(self)
-        for handle in sum(self.tensor_handles.values(), self.handles):
-            handle.remove()
+        _let_go(sum(self.tensor_handles.values(), self.handles))
         self.tensor_handles.clear()
 
 
@@ -746,8 +752,7 @@ class Masks(_ByName):
 
     def remove(self) -> None:
         "Let go; the zeros stay zeros until something trains them"
-        for handle in self.handles:
-            handle.remove()
+        _let_go(self.handles)
         for guard in self.guards:
             guard.remove()
             use_dense_products(guard.module)

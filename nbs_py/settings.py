@@ -181,7 +181,7 @@ def fill(config: Config) -> None:
         if getattr(config, name) is None:
             object.__setattr__(config, name, value)
     for one in fields(config):
-        if getattr(config, one.name) is None and not about(one, "optional"):
+        if getattr(config, one.name) is None and one.default is None and not about(one, "optional"):
             object.__setattr__(config, one.name, about(one, "neutral"))
     if config.block is not None and config.order is None:
         object.__setattr__(config, "order", ORDERS[0])

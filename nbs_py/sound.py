@@ -229,6 +229,9 @@ def manifest(table: Path) -> dict[str, str]:  # by utterance
     return found
 
 
+# %%
+#| export
+#| fold Decoded files
 @checked
 def decoded(path: Path) -> str:
     "A file's text; ValueError names the line that is none"

@@ -120,7 +120,7 @@ test_close(affinity(scaled @ (weights + weights.T).double() @ scaled).sum(1).std
 # %% [markdown]
 # ## The naive way, and why it fails
 #
-# Eigenvectors of a matrix of nearness are waves over the space, the longest first: for neurons on a circle the first two should be $\\cos$ and $\\sin$ of the angle. They are, if near neurons are joined by degrees. But where a tenth of all pairs is joined and the others are not,
+# Eigenvectors of a matrix of nearness are waves over the space, the longest first: for neurons on a circle the first two should be $\cos$ and $\sin$ of the angle. They are, if near neurons are joined by degrees. But where a tenth of all pairs is joined and the others are not,
 # waves of all lengths have nearly the same eigenvalue, and the first two vectors are any mixture of many.
 #
 # Distances do not have this fault. Join each neuron to the few whose *rows* are most like its own, so that a stray connection counts little, and measure the shortest way along these joints: far pairs then differ from very far ones.
@@ -149,6 +149,9 @@ def _graph_distances(known: Tensor, near: int = 8) -> Tensor:
         near = min(2 * near, len(known) - 1)  # some neurons were out of reach
 
 
+# %% [markdown]
+# Both matrices have eigenvectors, and both sets are kept. Distances count by their ranks, so that one stray shortcut does not stretch the rest.
+
 # %%
 #| export
 def _coordinates(known: Tensor) -> list[Tensor]:
@@ -158,6 +161,9 @@ def _coordinates(known: Tensor) -> list[Tensor]:
     nearness = (-distance).masked_fill(~pairs, -distance.min().item())
     return [torch.linalg.eigh(_centred(matrix))[1].flip(1) * math.sqrt(len(known)) for matrix in (known, nearness)]
 
+
+# %% [markdown]
+# *Predict:* neurons of a ring, coloured by where they are on it. Which of the two pictures will be a ring?
 
 # %%
 both = _coordinates(values)
@@ -239,6 +245,8 @@ def _turn(coordinates: Tensor, marks: list, turn: Tensor, steps: int = 20) -> tu
     return turn, _nearest(coordinates @ turn, marks)[0]
 
 
+# %%
+#| export
 def _align(coordinates: Tensor, marks: list, generator: torch.Generator | None, tries: int = 2) -> tuple[Tensor, Tensor]:
     "A turn (K, k) found for one factor after another and then for all at once, and how near it brings the coordinates to the landmarks"
     free, turns = torch.eye(coordinates.shape[1]), {}
@@ -284,6 +292,9 @@ def _read(distance: Tensor, curve: tuple[Tensor, Tensor, float]) -> tuple[Tensor
     return level[cell] + slope * distance, slope
 
 
+# %% [markdown]
+# Each step looks at a third of the neurons, drawn anew, and the gradient comes by the manifold's own `distance_vjp`; `project` brings the points back onto it.
+
 # %%
 #| export
 def _settle(space: Manifold, points: Tensor, values: Tensor, known: Tensor, steps: int, rate: float, generator: torch.Generator | None) -> Tensor:
@@ -311,6 +322,9 @@ def _explained(space: Manifold, points: Tensor, values: Tensor, known: Tensor) -
     distance = space.distance(points)
     return _read(distance, _curve(distance, values, known))[0]
 
+
+# %% [markdown]
+# Together: coordinates, turns, points, descent; from several starts, and the best goes on for longer.
 
 # %%
 #| export
@@ -436,6 +450,9 @@ def _controls(data: Tensor, recorded: bool, generator: torch.Generator | None) -
     permuted[pairs] = values[torch.randperm(len(values), generator=generator)]
     return {"rewired": rewired(both, generator), "permuted": permuted + permuted.mT}
 
+
+# %% [markdown]
+# What is looked at and what is told must not be the same noise. Pairs of a network are held back one by one; a recording is cut into tenths, and one half tells what the other was placed by.
 
 # %%
 #| export
@@ -634,6 +651,9 @@ def which_manifold(
                    {kind: torch.tensor(found) for kind, found in chance.items()}, kept, {spaces[k].name: points[k] for k in order})
 
 
+# %% [markdown]
+# To know whether an answer is right, one needs networks whose space is known: wiring between near neurons, some of it moved elsewhere.
+
 # %%
 #| export
 def planted(
@@ -663,6 +683,9 @@ test_eq(ranking.answer, "circle")
 test_eq(which_manifold(random, spaces=["circle", "torus"], controls=1, generator=generator).answer, "none of these")
 
 
+# %% [markdown]
+# A picture of the ranking: each candidate with its error, and the controls of the winner.
+
 # %%
 #| export
 def plot_ranking(
@@ -690,6 +713,9 @@ recording = which_manifold(activity=rates, spaces=["circle", "sphere", "torus"],
 plot_ranking(recording, ax)
 plt.show()
 test_eq(recording.answer, "circle")
+
+# %% [markdown]
+# And what has no answer is told why:
 
 # %%
 test_fail(lambda: which_manifold(rates), contains="activity=")

@@ -44,7 +44,7 @@ def test_missing_data_say_what_to_do(tmp_path, monkeypatch):
     monkeypatch.setenv("MODREG_DATA", str(tmp_path))
     with pytest.raises(FileNotFoundError, match=r"no sargolini\.npz in"):
         load_recording("sargolini")
-    with pytest.raises(ValueError, match="sargolini, tanni"):
+    with pytest.raises(ValueError, match="'sargolini', 'tanni'"):
         load_recording("mickey")
 
 
@@ -129,7 +129,7 @@ def test_count_thins_evenly():
 
 
 def test_wrong_mapping_is_refused():
-    with pytest.raises(ValueError, match="'centre' or 'stretch'"):
+    with pytest.raises(ValueError, match="'centre', 'stretch'"):
         real_paths(circling(), 5, mapping="crop")
     with pytest.raises(ValueError, match="fewer steps"):
         real_paths(circling(), 5000)

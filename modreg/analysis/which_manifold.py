@@ -129,7 +129,7 @@ def _turn(coordinates: Tensor, marks: list, turn: Tensor, steps: int = 20) -> tu
         turn = left @ right
     return turn, _nearest(coordinates @ turn, marks)[0]
 
-
+# %% ../../nbs/which_manifold.ipynb #8906c00f
 def _align(coordinates: Tensor, marks: list, generator: torch.Generator | None, tries: int = 2) -> tuple[Tensor, Tensor]:
     "A turn (K, k) found for one factor after another and then for all at once, and how near it brings the coordinates to the landmarks"
     free, turns = torch.eye(coordinates.shape[1]), {}

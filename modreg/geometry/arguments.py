@@ -199,7 +199,7 @@ def _sides(shape: tuple[int, ...], names: tuple[str, ...], known: dict[str, int]
         pairs = list(zip(names, shape, strict=True))
     return all(int(name) == size if name.isdigit() else known.setdefault(name, size) == size for name, size in pairs)
 
-# %% ../../nbs/arguments.ipynb #9b96d665
+
 def _entries(x: Tensor, mark: Shape) -> str:
     "What is wrong with the entries of a tensor; nothing if all are right"
     if not x.numel():
@@ -257,7 +257,7 @@ def _device(mark: OnDevice) -> Test:
 
     return test
 
-
+# %% ../../nbs/arguments.ipynb #bfe22d2f
 def _float_type(value: Any, sides: dict) -> Fault | None:
     "Of floating dtypes"
     right = isinstance(value, torch.dtype) and value.is_floating_point
@@ -461,7 +461,7 @@ def _check_methods(kind: type) -> None:
         if (name in ("__init__", "__call__") or not name.startswith("_")) and inspect.isfunction(inner) and not hasattr(inner, "signature"):
             setattr(kind, name, checked(inner) if inner is member else type(member)(checked(inner)))
 
-
+# %% ../../nbs/arguments.ipynb #d854cac2
 def checked(
     thing: Anything,  # a function; or a class, for its constructor and its public methods
     like: Callable | None = None,  # a function whose types count instead, such as the method that this one overrides

@@ -90,7 +90,7 @@ def plot_learning(
     ax.set(xlabel="epoch (right of the line: the lottery ticket)" if task.config.lottery else "epoch", ylabel=task.label, ylim=(0, None))
     ax.legend(frameon=False)
 
-
+# %% ../../nbs/experiments.ipynb #beac9104
 def _plot_limits(limits: dict[str, float], ax: "Axes") -> None:
     for name, value in limits.items():
         ax.axhline(value, color="0.6", linestyle=":", linewidth=1)

@@ -142,8 +142,7 @@ class MaskedModule:
 
     def watch(self, name: str) -> None:
         "Hooks on a weight, in place of those on an earlier one"
-        for handle in self.tensor_handles.pop(name, ()):
-            handle.remove()
+        _let_go(self.tensor_handles.pop(name, ()))
         self.tensor_handles[name], self.tensors[name] = watch_gradient(self, name), self.weights[name]._cdata
 
     def refresh(self) -> None:
@@ -172,6 +171,12 @@ class MaskedModule:
 
 # %% ../../nbs/masks.ipynb #b65a1042
 PROBE = 2**12  # places that are looked at
+
+
+def _let_go(handles: Iterable) -> None:
+    "Remove hooks"
+    for handle in handles:
+        handle.remove()
 
 
 def _stamp(weight: Tensor) -> tuple[int, int]:
@@ -292,7 +297,7 @@ def _is_traced() -> bool:
     "Whether a pass is compiled, exported or traced, and not run"
     return torch.compiler.is_compiling() or torch.jit.is_tracing()
 
-
+# %% ../../nbs/masks.ipynb #d9726b61
 @checked
 def give_back(
     guard: "Guard",
@@ -378,8 +383,7 @@ class Guard(PrunedModule):
     def remove(self) -> None:
         "Let go"
         GUARDS.discard(self)
-        for handle in sum(self.tensor_handles.values(), self.handles):
-            handle.remove()
+        _let_go(sum(self.tensor_handles.values(), self.handles))
         self.tensor_handles.clear()
 
 # %% ../../nbs/masks.ipynb #4f5f606e
@@ -555,8 +559,7 @@ class Masks(_ByName):
 
     def remove(self) -> None:
         "Let go; the zeros stay zeros until something trains them"
-        for handle in self.handles:
-            handle.remove()
+        _let_go(self.handles)
         for guard in self.guards:
             guard.remove()
             use_dense_products(guard.module)

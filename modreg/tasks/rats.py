@@ -13,6 +13,7 @@ import os
 import typing
 import zipfile
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
@@ -26,7 +27,7 @@ from ..lab import experiments
 from ..lab.runs import Run
 from ..lab.settings import setting
 from . import navigation
-from .navigation import Navigation, NavigationConfig, PathIntegrator, paths
+from .navigation import Navigation, NavigationConfig, paths
 
 if typing.TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -209,7 +210,7 @@ def walks_of(
 @torch.no_grad()
 def errors_along(
     task: Navigation,
-    model: PathIntegrator,
+    model: Callable[[Tensor, Tensor], Tensor],  # such as a PathIntegrator: scores from activity at the start and displacements
     walk: Annotated[Tensor, Shape("T1 n 2", "float", finite=True)],  # positions (T + 1, n, 2) in m
 ) -> Tensor:  # mean distance (S, T) in cm after each step, for each seed
     "How far off a network is along given paths; NaN for a seed that diverged, as `load_model` has said"

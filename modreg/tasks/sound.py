@@ -161,7 +161,7 @@ def manifest(table: Path) -> dict[str, str]:  # by utterance
         found[row["id"]] = row["text"]
     return found
 
-
+# %% ../../nbs/sound.ipynb #bd732891
 @checked
 def decoded(path: Path) -> str:
     "A file's text; ValueError names the line that is none"

@@ -355,8 +355,7 @@ def vary(
 class Speech(Task):
     "Speech recognition with CTC (section 4.4 and appendix A.4)"
     Config = SpeechConfig
-    metric, label, clip = "cer", "character error rate (%)", 5.0
-    learned = ("says nothing", 0.75)
+    metric, label, clip, learned = "cer", "character error rate (%)", 5.0, ("says nothing", 0.75)
 
     def __init__(self, config: SpeechConfig):
         super().__init__(config)
