@@ -149,6 +149,9 @@ def _graph_distances(known: Tensor, near: int = 8) -> Tensor:
         near = min(2 * near, len(known) - 1)  # some neurons were out of reach
 
 
+# %% [markdown]
+# The leading eigenvectors of both kinds of nearness, so scaled that their mean square is 1:
+
 # %%
 #| export
 def _coordinates(known: Tensor) -> list[Tensor]:
@@ -230,6 +233,8 @@ def _nearest(turned: Tensor, marks: list[tuple[Tensor, Tensor]]) -> tuple[Tensor
     return fit, numbers, torch.cat(harmonics, -1)
 
 
+# %%
+#| export
 def _turn(coordinates: Tensor, marks: list, turn: Tensor, steps: int = 20) -> tuple[Tensor, Tensor]:
     "Turns (..., K, k) of coordinates (N, K) that bring them near the landmarks, from given ones on, and how near (...)"
     for _ in range(steps):
@@ -284,6 +289,9 @@ def _read(distance: Tensor, curve: tuple[Tensor, Tensor, float]) -> tuple[Tensor
     return level[cell] + slope * distance, slope
 
 
+# %% [markdown]
+# A step of descent looks at the pairs of all neurons with a third of them, another third each time, which is as good and three times as fast.
+
 # %%
 #| export
 def _settle(space: Manifold, points: Tensor, values: Tensor, known: Tensor, steps: int, rate: float, generator: torch.Generator | None) -> Tensor:
@@ -311,6 +319,9 @@ def _explained(space: Manifold, points: Tensor, values: Tensor, known: Tensor) -
     distance = space.distance(points)
     return _read(distance, _curve(distance, values, known))[0]
 
+
+# %% [markdown]
+# All of it together: from both kinds of coordinates, some turns each, settled for a short while; the one that errs least goes on.
 
 # %%
 #| export
@@ -504,6 +515,9 @@ def _array(name: str, values: Any, shape: str) -> Tensor:
     return found.double()
 
 
+# %% [markdown]
+# A gated layer has several weights between the same two neurons; what counts is the root of their squares' sum.
+
 # %%
 #| export
 def _layers(network: nn.Module) -> list[nn.Module]:
@@ -528,6 +542,9 @@ def _recurrent_weight(network: nn.Module, layer: int) -> Tensor:
     gates = len(weight) // weight.shape[1]
     return weight if gates == 1 else weight.unflatten(0, (gates, -1)).square().sum(0).sqrt()
 
+
+# %% [markdown]
+# Neurons without any connection have no place, and are left out; of very large networks some neurons are drawn.
 
 # %%
 #| export
@@ -555,6 +572,9 @@ def _wiring(network: Any, layer: int, neurons: int, generator: torch.Generator |
         raise ValueError("all weights between neurons have the same magnitude, so that nothing tells near neurons from far ones")
     return weight[kept][:, kept], kept
 
+
+# %% [markdown]
+# Of a recording, neurons that never change in one of its halves are left out.
 
 # %%
 #| export
@@ -634,6 +654,9 @@ def which_manifold(
                    {kind: torch.tensor(found) for kind, found in chance.items()}, kept, {spaces[k].name: points[k] for k in order})
 
 
+# %% [markdown]
+# To try it on, wiring whose space is known:
+
 # %%
 #| export
 def planted(
@@ -705,17 +728,18 @@ test_fail(lambda: which_manifold(nn.LSTM(3, 64, proj_size=32)), contains="proj_s
 # Wiring was planted on each space, with a number of weights moved to pairs at random, and asked for. A row is what was planted, a column the answer; twenty trials each, by
 #
 # ```
-# python -m modreg.analysis.which_manifold
+# python -m modreg.analysis.which_manifold --sparsities 0.7 --noises 0 0.3 --neurons 200
+# python -m modreg.analysis.which_manifold --sparsities 0.9 --noises 0 --neurons 300
 # ```
 
 # %%
 #| export
 def confusion(
-    sparsities: Iterable[float] = (0.8, 0.9),
+    sparsities: Iterable[float] = (0.7, 0.9),
     noises: Iterable[float] = (0.0, 0.3),
     spaces: Iterable[str | None] = (*SPACES, None),  # None: random wiring
     trials: int = 20,
-    neurons: int = 240,
+    neurons: int = 300,
     controls: int = 1,
 ) -> None:
     "What `which_manifold` says of planted and of random wiring; rows go to the results `which_manifold`"

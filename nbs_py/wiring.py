@@ -382,6 +382,8 @@ def _rich_club(joined: Tensor) -> float:
     return (joined[hubs][:, hubs].sum() / (len(hubs) * (len(hubs) - 1))).item()
 
 
+# %%
+#| export
 def _communicability(size: Tensor) -> float:
     "Mean of the exponential of D^-1/2 A D^-1/2 over all pairs of different neurons (Estrada and Hatano, for weights); a series of products with a vector, as all eigenvalues are at most 1, less the trace"
     n, strength = len(size), size.sum(0).sqrt()

@@ -218,7 +218,7 @@ def _rich_club(joined: Tensor) -> float:
     hubs = joined.sum(0).argsort(descending=True, stable=True)[: max(2, len(joined) // 10)]
     return (joined[hubs][:, hubs].sum() / (len(hubs) * (len(hubs) - 1))).item()
 
-
+# %% ../../nbs/wiring.ipynb #666f5411
 def _communicability(size: Tensor) -> float:
     "Mean of the exponential of D^-1/2 A D^-1/2 over all pairs of different neurons (Estrada and Hatano, for weights); a series of products with a vector, as all eigenvalues are at most 1, less the trace"
     n, strength = len(size), size.sum(0).sqrt()
