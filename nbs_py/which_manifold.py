@@ -150,7 +150,7 @@ def _graph_distances(known: Tensor, near: int = 8) -> Tensor:
 
 
 # %% [markdown]
-# Both matrices have eigenvectors, and both sets are kept. Distances count by their ranks, so that one stray shortcut does not stretch the rest.
+# The leading eigenvectors of both kinds of nearness, so scaled that their mean square is 1:
 
 # %%
 #| export
@@ -161,9 +161,6 @@ def _coordinates(known: Tensor) -> list[Tensor]:
     nearness = (-distance).masked_fill(~pairs, -distance.min().item())
     return [torch.linalg.eigh(_centred(matrix))[1].flip(1) * math.sqrt(len(known)) for matrix in (known, nearness)]
 
-
-# %% [markdown]
-# *Predict:* neurons of a ring, coloured by where they are on it. Which of the two pictures will be a ring?
 
 # %%
 both = _coordinates(values)
@@ -236,6 +233,8 @@ def _nearest(turned: Tensor, marks: list[tuple[Tensor, Tensor]]) -> tuple[Tensor
     return fit, numbers, torch.cat(harmonics, -1)
 
 
+# %%
+#| export
 def _turn(coordinates: Tensor, marks: list, turn: Tensor, steps: int = 20) -> tuple[Tensor, Tensor]:
     "Turns (..., K, k) of coordinates (N, K) that bring them near the landmarks, from given ones on, and how near (...)"
     for _ in range(steps):
@@ -245,8 +244,6 @@ def _turn(coordinates: Tensor, marks: list, turn: Tensor, steps: int = 20) -> tu
     return turn, _nearest(coordinates @ turn, marks)[0]
 
 
-# %%
-#| export
 def _align(coordinates: Tensor, marks: list, generator: torch.Generator | None, tries: int = 2) -> tuple[Tensor, Tensor]:
     "A turn (K, k) found for one factor after another and then for all at once, and how near it brings the coordinates to the landmarks"
     free, turns = torch.eye(coordinates.shape[1]), {}
@@ -293,7 +290,7 @@ def _read(distance: Tensor, curve: tuple[Tensor, Tensor, float]) -> tuple[Tensor
 
 
 # %% [markdown]
-# Each step looks at a third of the neurons, drawn anew, and the gradient comes by the manifold's own `distance_vjp`; `project` brings the points back onto it.
+# A step of descent looks at the pairs of all neurons with a third of them, another third each time, which is as good and three times as fast.
 
 # %%
 #| export
@@ -324,7 +321,7 @@ def _explained(space: Manifold, points: Tensor, values: Tensor, known: Tensor) -
 
 
 # %% [markdown]
-# Together: coordinates, turns, points, descent; from several starts, and the best goes on for longer.
+# All of it together: from both kinds of coordinates, some turns each, settled for a short while; the one that errs least goes on.
 
 # %%
 #| export
@@ -451,9 +448,6 @@ def _controls(data: Tensor, recorded: bool, generator: torch.Generator | None) -
     return {"rewired": rewired(both, generator), "permuted": permuted + permuted.mT}
 
 
-# %% [markdown]
-# What is looked at and what is told must not be the same noise. Pairs of a network are held back one by one; a recording is cut into tenths, and one half tells what the other was placed by.
-
 # %%
 #| export
 def _wiring_values(weights: Tensor) -> tuple[Tensor, Tensor]:
@@ -521,6 +515,9 @@ def _array(name: str, values: Any, shape: str) -> Tensor:
     return found.double()
 
 
+# %% [markdown]
+# A gated layer has several weights between the same two neurons; what counts is the root of their squares' sum.
+
 # %%
 #| export
 def _layers(network: nn.Module) -> list[nn.Module]:
@@ -545,6 +542,9 @@ def _recurrent_weight(network: nn.Module, layer: int) -> Tensor:
     gates = len(weight) // weight.shape[1]
     return weight if gates == 1 else weight.unflatten(0, (gates, -1)).square().sum(0).sqrt()
 
+
+# %% [markdown]
+# Neurons without any connection have no place, and are left out; of very large networks some neurons are drawn.
 
 # %%
 #| export
@@ -572,6 +572,9 @@ def _wiring(network: Any, layer: int, neurons: int, generator: torch.Generator |
         raise ValueError("all weights between neurons have the same magnitude, so that nothing tells near neurons from far ones")
     return weight[kept][:, kept], kept
 
+
+# %% [markdown]
+# Of a recording, neurons that never change in one of its halves are left out.
 
 # %%
 #| export
@@ -652,7 +655,7 @@ def which_manifold(
 
 
 # %% [markdown]
-# To know whether an answer is right, one needs networks whose space is known: wiring between near neurons, some of it moved elsewhere.
+# To try it on, wiring whose space is known:
 
 # %%
 #| export
@@ -683,9 +686,6 @@ test_eq(ranking.answer, "circle")
 test_eq(which_manifold(random, spaces=["circle", "torus"], controls=1, generator=generator).answer, "none of these")
 
 
-# %% [markdown]
-# A picture of the ranking: each candidate with its error, and the controls of the winner.
-
 # %%
 #| export
 def plot_ranking(
@@ -714,9 +714,6 @@ plot_ranking(recording, ax)
 plt.show()
 test_eq(recording.answer, "circle")
 
-# %% [markdown]
-# And what has no answer is told why:
-
 # %%
 test_fail(lambda: which_manifold(rates), contains="activity=")
 test_fail(lambda: which_manifold(torch.randn(9, 9)), contains="30 are the fewest")
@@ -731,17 +728,18 @@ test_fail(lambda: which_manifold(nn.LSTM(3, 64, proj_size=32)), contains="proj_s
 # Wiring was planted on each space, with a number of weights moved to pairs at random, and asked for. A row is what was planted, a column the answer; twenty trials each, by
 #
 # ```
-# python -m modreg.analysis.which_manifold
+# python -m modreg.analysis.which_manifold --sparsities 0.7 --noises 0 0.3 --neurons 200
+# python -m modreg.analysis.which_manifold --sparsities 0.9 --noises 0 --neurons 300
 # ```
 
 # %%
 #| export
 def confusion(
-    sparsities: Iterable[float] = (0.8, 0.9),
+    sparsities: Iterable[float] = (0.7, 0.9),
     noises: Iterable[float] = (0.0, 0.3),
     spaces: Iterable[str | None] = (*SPACES, None),  # None: random wiring
     trials: int = 20,
-    neurons: int = 240,
+    neurons: int = 300,
     controls: int = 1,
 ) -> None:
     "What `which_manifold` says of planted and of random wiring; rows go to the results `which_manifold`"
