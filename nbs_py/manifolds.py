@@ -164,7 +164,7 @@ naive_sphere(close, close).sum().backward()
 print(f"{(~close.grad.isfinite()).any(-1).float().mean():.0%} of gradients are not finite")
 assert not close.grad.isfinite().all()
 
-# %%
+
 angles = torch.logspace(-7, 0, 200, dtype=torch.float64)
 north = torch.tensor([[0.0, 1.0]])
 tilted = torch.stack([angles.sin(), angles.cos()], -1).float()
@@ -282,8 +282,7 @@ def _flattened(x: Tensor) -> Tensor:
 # `check` doesn't raise: it answers whether points lie on the manifold, and if not, why. `scaled` makes a larger or smaller copy, for
 # comparing spaces at equal size; `chart` flattens points for a picture; and `distance_vjp` hands out distances together with their
 # backward pass, for loops that know the gradient by heart.
-
-# %% [markdown]
+#
 # What a subclass writes is asked of the same things as every other: its points are looked at before its formula is. `distance` and `chart`, which people call, also refuse numbers that are none;
 # `pairwise` and `distance_vjp`, which loops call, hand them on.
 

@@ -274,15 +274,27 @@ def chosen_strength(
 
 # %%
 #| export
+def _sparsest(cell: Cell) -> Cell:
+    "The cell of the same column whose network has most zeros: where strengths are chosen"
+    others = [one for one in paper_tables()[cell.table].cells if one.result == "train" and "sparsity" in one.settings]
+    most = max((one.settings["sparsity"] for one in others), default=cell.settings["sparsity"])
+    return replace(cell, settings=cell.settings | {"sparsity": most}, result="train")
+
+
+# %%
+#| export
 def record_of_cell(
     records: Sequence[Record],
     cell: Cell,
-    config: Config,  # `config_of` the cell
-    metric: str,
+    kind: type[Config],  # of the table's task
+    metric: str,  # its name in the records
+    scale: str = "small",
+    **settings: Any,  # that differ from the scale's
 ) -> Record | None:  # the one with most seeds; None if nobody ran it
-    "Our record for a cell, at the strength that was chosen"
+    "Our record for a cell, at the strength that was chosen at the table's sparsest row"
+    config = config_of(cell, kind, scale, **settings)
     if config.penalty != "none":
-        config = replace(config, strength=chosen_strength(records, config, metric))
+        config = replace(config, strength=chosen_strength(records, config_of(_sparsest(cell), kind, scale, **settings), metric))
     found = matching(records, config, cell.result, free=("seeds",))
     return max(found, key=lambda one: len(one["phases"][cell.result][metric]), default=None)
 
@@ -302,8 +314,8 @@ def made(column: str, values: list, **settings) -> dict:
 
 records = [made("torus", [0.1] * 5 + [0.12] * 3), made("torus", [0.3], seed=SELECTION), made("torus", [0.2], seed=SELECTION, strength=1.0), made("torus", [0.09, 0.1, 0.11, 0.12, 0.1], strength=1.0)]
 test_eq(chosen_strength(records, config, "rmse"), 1.0)
-test_eq(len(record_of_cell(records, cells.cell("95% Sparse", "torus"), config, "rmse")["phases"]["train"]["rmse"]), 5)
-test_eq(record_of_cell(records, cells.cell("95% Sparse", "l1"), config_of(cells.cell("95% Sparse", "l1"), kind), "rmse"), None)
+test_eq(len(record_of_cell(records, cells.cell("95% Sparse", "torus"), kind, "rmse")["phases"]["train"]["rmse"]), 5)
+test_eq(record_of_cell(records, cells.cell("95% Sparse", "l1"), kind, "rmse"), None)
 
 
 # %% [markdown]
@@ -369,7 +381,7 @@ def verdicts(
     for claim in mine:
         for row in claim.rows:
             cells = [paper_tables()[table].cell(row, column) for column in (claim.first, claim.second)]
-            pair = [record_of_cell(records, cell, config_of(cell, kind, scale, **settings), metric) for cell in cells]
+            pair = [record_of_cell(records, cell, kind, metric, scale, **settings) for cell in cells]
             if None in pair:
                 continue
             values = _pair(*pair, cells[0].result, metric)

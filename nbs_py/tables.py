@@ -111,7 +111,7 @@ def table_markdown(
     lines = [f"**Table {table.number}**, {table.task}, {table.metric}: {table.caption}", "", "| | " + " | ".join(table.columns) + " |", "|---" * (len(table.columns) + 1) + "|"]
     for row in table.rows:
         cells = [table.cell(row, column) for column in table.columns]
-        texts = [f"{theirs(cell, digits)}<br>{ours(record_of_cell(records, cell, config_of(cell, kind, scale, **settings), metric), cell, metric, digits)}" for cell in cells]
+        texts = [f"{theirs(cell, digits)}<br>{ours(record_of_cell(records, cell, kind, metric, scale, **settings), cell, metric, digits)}" for cell in cells]
         lines.append(f"| {row} | " + " | ".join(texts) + " |")
     return "\n".join([*lines, *(["", table.note] if table.note else []), ""])
 
@@ -271,13 +271,13 @@ def missing(table, records, kind, metric, scale):
 #
 # ```python
 # def missing(table, records, kind, metric, scale):
-#     return [cell for cell in table.cells if record_of_cell(records, cell, config_of(cell, kind, scale), metric) is None]
+#     return [cell for cell in table.cells if record_of_cell(records, cell, kind, metric, scale) is None]
 # ```
 #
 # </details>
 
 # %%
-with exercise("config_of says which run a cell asks for"):
+with exercise("record_of_cell(records, cell, kind, metric, scale) is None for a cell that nobody ran"):
     test_eq(len(missing(paper_tables()["8"], [], AddingConfig, "rmse", "script")), 12)
     print(sum(len(missing(t, kept[t.task], kinds[t.task], metrics[t.task], scales[t.task])) for n, t in paper_tables().items() if int(n) < 17), "cells are not run yet")
 

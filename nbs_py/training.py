@@ -291,7 +291,7 @@ class Phase(Trainer):
         self.task, self.name, self.uses, self.stop = task, name, None, StopDiverged(config.seeds)
         model = task.model(task.generators("weights", "train" if config.ticket == "original" else name)).to(config.device)
         where = checked_recurrent(task, model)
-        spaces = manifolds_of(config.manifold, len(where))
+        spaces = manifolds_of(config.manifold, len(where)) if where else []
         left = [named(tickets or {}, f"regularizer.{k}.").get("embedding") for k in range(len(where))]
         self.penalties = nn.ModuleList(penalty_of(task, k, *where[k], spaces[k], left[k]) for k in range(len(where)))
         self.sparsifier = sparsifier_of(task, model, self.penalties) if tickets is None else redrawn(task, model, tickets)

@@ -720,10 +720,11 @@ def compute_on(client: Any, jobs: Iterable[Job], watch: Watch, line: Line, noteb
                     line.say(outcome.error)
                     later[outcome.job] = time.monotonic() + PATIENCE
                 elif outcome is not None:
+                    looked = time.monotonic() - 0.7  # soon, when the next has begun
                     yield outcome
             if client.status not in ("running", "connecting"):
                 raise ConnectionError(f"the scheduler is gone ({client.status}); what was computed is kept")
-            if time.monotonic() - looked > 1:
+            if watch.left and time.monotonic() - looked > 1:
                 running, looked = flight.running(), time.monotonic()
                 line.show(line.total - len(watch.left), watch.text(running, max(1, flight.workers)))
             time.sleep(0.05)
@@ -763,7 +764,8 @@ def sweep(
             for outcome in compute_here(todo, watch, line, notebooks) if client is None else compute_on(client, todo, watch, line, notebooks):
                 outcomes[outcome.job] = outcome
                 watch.finish(outcome)
-                line.show(len(outcomes), watch.text([], 1) if watch.left else "")
+                if not watch.left:
+                    line.show(len(outcomes), "")
     finally:
         line.close()
     return [outcomes[job] for job in jobs]

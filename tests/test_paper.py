@@ -139,3 +139,10 @@ def test_records_survive_a_round_and_name_a_broken_line(tmp_path):
     with pytest.raises(ValueError, match=r"x\.jsonl, line 1"):
         read_records(tmp_path / "x.jsonl")
     assert math.isfinite(rows[0]["seconds"])
+
+
+def test_a_strength_that_was_chosen_at_the_sparsest_row_holds_for_all_rows():
+    rows = [record("1", "75% Sparse", "torus", [4.0] * 5, strength=0.1), record("1", "0% Sparse", "torus", [3.0] * 5, strength=0.1),
+            record("1", "90% Sparse", "torus", [6.0], strength=0.1, seed=SELECTION), record("1", "90% Sparse", "torus", [7.0], strength=0.2, seed=SELECTION)]
+    text = table_markdown(paper_tables()["1"], rows, KINDS["navigation"], "error")
+    assert "**4.0**, 5 of 5 learned" in text and "**3.0**, 5 of 5 learned" in text

@@ -151,15 +151,25 @@ def chosen_strength(
     return min(mean, key=mean.__getitem__, default=config.strength)
 
 # %% ../../nbs/statistics.ipynb #216b11a5
+def _sparsest(cell: Cell) -> Cell:
+    "The cell of the same column whose network has most zeros: where strengths are chosen"
+    others = [one for one in paper_tables()[cell.table].cells if one.result == "train" and "sparsity" in one.settings]
+    most = max((one.settings["sparsity"] for one in others), default=cell.settings["sparsity"])
+    return replace(cell, settings=cell.settings | {"sparsity": most}, result="train")
+
+# %% ../../nbs/statistics.ipynb #fbd4f167
 def record_of_cell(
     records: Sequence[Record],
     cell: Cell,
-    config: Config,  # `config_of` the cell
-    metric: str,
+    kind: type[Config],  # of the table's task
+    metric: str,  # its name in the records
+    scale: str = "small",
+    **settings: Any,  # that differ from the scale's
 ) -> Record | None:  # the one with most seeds; None if nobody ran it
-    "Our record for a cell, at the strength that was chosen"
+    "Our record for a cell, at the strength that was chosen at the table's sparsest row"
+    config = config_of(cell, kind, scale, **settings)
     if config.penalty != "none":
-        config = replace(config, strength=chosen_strength(records, config, metric))
+        config = replace(config, strength=chosen_strength(records, config_of(_sparsest(cell), kind, scale, **settings), metric))
     found = matching(records, config, cell.result, free=("seeds",))
     return max(found, key=lambda one: len(one["phases"][cell.result][metric]), default=None)
 
@@ -216,7 +226,7 @@ def verdicts(
     for claim in mine:
         for row in claim.rows:
             cells = [paper_tables()[table].cell(row, column) for column in (claim.first, claim.second)]
-            pair = [record_of_cell(records, cell, config_of(cell, kind, scale, **settings), metric) for cell in cells]
+            pair = [record_of_cell(records, cell, kind, metric, scale, **settings) for cell in cells]
             if None in pair:
                 continue
             values = _pair(*pair, cells[0].result, metric)

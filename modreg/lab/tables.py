@@ -52,7 +52,7 @@ def table_markdown(
     lines = [f"**Table {table.number}**, {table.task}, {table.metric}: {table.caption}", "", "| | " + " | ".join(table.columns) + " |", "|---" * (len(table.columns) + 1) + "|"]
     for row in table.rows:
         cells = [table.cell(row, column) for column in table.columns]
-        texts = [f"{theirs(cell, digits)}<br>{ours(record_of_cell(records, cell, config_of(cell, kind, scale, **settings), metric), cell, metric, digits)}" for cell in cells]
+        texts = [f"{theirs(cell, digits)}<br>{ours(record_of_cell(records, cell, kind, metric, scale, **settings), cell, metric, digits)}" for cell in cells]
         lines.append(f"| {row} | " + " | ".join(texts) + " |")
     return "\n".join([*lines, *(["", table.note] if table.note else []), ""])
 
