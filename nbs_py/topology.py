@@ -639,10 +639,6 @@ def misread(
     return embedding.reshape(*embedding.shape[:-2], embedding.shape[-1], embedding.shape[-2]).mT.contiguous()
 
 
-# %%
-test_eq(misread(torch.tensor([[1, 2], [3, 4], [5, 6]])).tolist(), [[1, 4], [2, 5], [3, 6]])
-
-
 # %% [markdown]
 # At the weights' own learning rate the points hardly move, and a diagram of them is one of the uniform points that they started as. `embedding_lr` gives them a rate of their own. Here is a course of training, with the places of the neurons at chosen moments:
 
@@ -718,6 +714,9 @@ def embedding_rows(
 
 
 # %%
+test_eq(misread(torch.tensor([[1, 2], [3, 4], [5, 6]])).tolist(), [[1, 4], [2, 5], [3, 6]])
+
+
 def small(space, rate, **others):
     "A training in which points have time to settle"
     setting = dict(device="cpu", manifold=space, train_embedding=True, embedding_lr=rate, sparsity=0.0, lottery=False) | others
