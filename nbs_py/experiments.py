@@ -162,6 +162,9 @@ def plot_learning(
     ax.legend(frameon=False)
 
 
+# %% [markdown]
+# What a guess reaches that never looks, and what the task allows, are dotted lines with their names.
+
 # %%
 #| export
 def _plot_limits(limits: dict[str, float], ax: "Axes") -> None:

@@ -120,7 +120,7 @@ def _nearest(turned: Tensor, marks: list[tuple[Tensor, Tensor]]) -> tuple[Tensor
         fit = fit + (best.values - (part**2).sum(-1) / 2).sum(-1)
     return fit, numbers, torch.cat(harmonics, -1)
 
-
+# %% ../../nbs/which_manifold.ipynb #8906c00f
 def _turn(coordinates: Tensor, marks: list, turn: Tensor, steps: int = 20) -> tuple[Tensor, Tensor]:
     "Turns (..., K, k) of coordinates (N, K) that bring them near the landmarks, from given ones on, and how near (...)"
     for _ in range(steps):
@@ -129,7 +129,7 @@ def _turn(coordinates: Tensor, marks: list, turn: Tensor, steps: int = 20) -> tu
         turn = left @ right
     return turn, _nearest(coordinates @ turn, marks)[0]
 
-# %% ../../nbs/which_manifold.ipynb #8906c00f
+
 def _align(coordinates: Tensor, marks: list, generator: torch.Generator | None, tries: int = 2) -> tuple[Tensor, Tensor]:
     "A turn (K, k) found for one factor after another and then for all at once, and how near it brings the coordinates to the landmarks"
     free, turns = torch.eye(coordinates.shape[1]), {}
@@ -462,11 +462,11 @@ def plot_ranking(
 
 # %% ../../nbs/which_manifold.ipynb #03d873a0
 def confusion(
-    sparsities: Iterable[float] = (0.8, 0.9),
+    sparsities: Iterable[float] = (0.7, 0.9),
     noises: Iterable[float] = (0.0, 0.3),
     spaces: Iterable[str | None] = (*SPACES, None),  # None: random wiring
     trials: int = 20,
-    neurons: int = 240,
+    neurons: int = 300,
     controls: int = 1,
 ) -> None:
     "What `which_manifold` says of planted and of random wiring; rows go to the results `which_manifold`"
