@@ -449,7 +449,7 @@ if results:
 
 # %%
 def two_neurons():
-    model = Adder(AddingConfig(scale="tiny", hidden=2, seeds=1), None)
+    model = Adder(AddingConfig(scale="tiny", hidden=2, sparsity=0.0, seeds=1), None)
     raise NotImplementedError("for a number x in (0, 1) and a mark m, what is relu(x + m - 1)?")
 
 
@@ -458,7 +458,7 @@ def two_neurons():
 #
 # ```python
 # def two_neurons():
-#     model = Adder(AddingConfig(scale="tiny", hidden=2, seeds=1), None)
+#     model = Adder(AddingConfig(scale="tiny", hidden=2, sparsity=0.0, seeds=1), None)
 #     with torch.no_grad():
 #         for parameter in model.parameters():
 #             parameter.zero_()

@@ -214,7 +214,7 @@ def as_masks(
 @checked
 def masked(
     gradient: Annotated[Tensor, Shape("...", "any", empty=True)],
-    mask: Annotated[Tensor, Shape("...", "bool", empty=True)],  # True where a value stays; same shape
+    mask: Annotated[Tensor, Shape("...", "any", empty=True)],  # True where a value stays; same shape
 ) -> Tensor:
     "A copy with zeros outside of the mask, also of a sparse gradient, and of one that is differentiated again"
     if gradient.is_sparse:

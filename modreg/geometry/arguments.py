@@ -167,7 +167,8 @@ def _named(mark: OneOf) -> Test:
     def test(value, sides):
         if not isinstance(value, str):
             return Fault(False, "", value, f"one of {', '.join(map(repr, mark.names))}")
-        return None if value in mark.names else Fault(True, "", value, f"{nearest(value, mark.names)}It is one of {', '.join(map(repr, mark.names))}".removeprefix("It is "))
+        near = nearest(value, mark.names).rstrip()
+        return None if value in mark.names else Fault(True, "", value, f"one of {', '.join(map(repr, mark.names))}" + (f" ({near})" if near else ""))
 
     return test
 
