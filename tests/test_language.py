@@ -62,14 +62,14 @@ def task(config, seeds):
 
 @pytest.mark.parametrize("layout", ["wikitext-2/{}.txt", "wikitext-2/wiki.{}.tokens", "wikitext-2-v1/wiki.{}.tokens"])
 def test_publishers_layouts_are_read_alike(tmp_path, monkeypatch, layout):
-    text = " \n = Title = \n \n the rat <unk> . \n"
+    text = " \n = Title = \n \n the rat <unk> . \n" * 8
     for split in SPLITS:
         path = tmp_path / layout.format(split)
         path.parent.mkdir(exist_ok=True)
         path.write_text(text, encoding="utf-8")
     monkeypatch.setenv("MODREG_DATA", str(tmp_path))
     corpus = load_corpus(LanguageConfig(scale="tiny", device="cpu"))
-    assert [corpus.words[k] for k in corpus.test] == "<eos> = Title = <eos> <eos> the rat <unk> . <eos>".split()
+    assert [corpus.words[k] for k in corpus.test] == "<eos> = Title = <eos> <eos> the rat <unk> . <eos>".split() * 8
 
 
 @real
