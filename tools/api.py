@@ -41,6 +41,23 @@ def _says(function: Any) -> bool:
     return bool(function.__doc__) or any(p["docment"] for p in docments(function, full=True).values())
 
 
+def _line(function: Any) -> int:
+    "Where a definition begins; 1 for what Python cannot find, such as a class that a call has made"
+    try:
+        return inspect.getsourcelines(function)[1]
+    except OSError:
+        return 1
+
+
+def _has_signature(function: Any) -> bool:
+    "Whether it takes something of its own: an exception without a constructor takes a message, as all do"
+    try:
+        inspect.signature(function)
+    except ValueError:
+        return False
+    return True
+
+
 def page(
     module: str,  # name of its chapter
     source: str,  # address of its source
@@ -53,7 +70,7 @@ def page(
     for name, value in members(module):
         function = getattr(value, "fget", getattr(value, "__func__", value))
         if inspect.isclass(function) or inspect.isfunction(function):
-            line = inspect.getsourcelines(function)[1]
+            line = _line(function)
             blocks += [f"{'###' if '.' in name else '##'} [`{name}`]{{#{anchor(module, name, value)}}}", _signature(name, value, function),
                        f"{_doc(function)} [source]({source}#L{line})".strip(), _rows("| | type | default | meaning, shape, unit |", list(_parameters(function)))]
         else:
@@ -103,7 +120,7 @@ def _comments(source: str) -> dict[str, str]:
 def _signature(name: str, value: Any, function: Any) -> str:
     if isinstance(value, property):
         return f"*property* `{name}`"
-    given = [p for p in inspect.signature(function).parameters.values() if p.name != "self"]
+    given = [p for p in inspect.signature(function).parameters.values() if p.name != "self"] if _has_signature(function) else []
     shown, star = [], False
     for p in given:
         if p.kind is p.KEYWORD_ONLY and not star:
@@ -124,6 +141,8 @@ def _default(value: Any) -> str:
 
 def _parameters(function: Any) -> Iterator[list[str]]:
     "Parameters and what is returned: name, type, default, and the comment with shape and unit"
+    if not _has_signature(function):
+        return
     bases = inspect.getmro(function)[1:] if dataclasses.is_dataclass(function) else ()
     inherited = {n: p["docment"] for base in bases if dataclasses.is_dataclass(base) for n, p in docments(base, full=True).items()}
     empty = inspect.Parameter.empty
