@@ -36,7 +36,7 @@ from typing import Annotated, Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from modreg.geometry.arguments import Count, Device, Shape, Within, checked
+from modreg.geometry.arguments import Count, Shape, Within, checked
 from modreg.layers.recurrent import RNN, Generators, Linear, near_identity_
 from modreg.lab.settings import Config, setting
 from modreg.lab.training import Task
@@ -158,7 +158,7 @@ def paths(
     n: Count,  # number of paths
     steps: Annotated[int, Within(1, 10**6)],  # steps of each path T
     generator: torch.Generator | None = None,
-    device: Device = "cpu",  # where the rats run
+    device: str = "cpu",  # where the rats run
 ) -> Tensor:  # positions (T + 1, n, 2) in m, the box's centre at 0
     "Random walks like a rat's in a box, from uniform starts"
     start, first, speed = (torch.rand(shape, generator=generator).to(device) for shape in ((n, 2), (n,), (steps, n)))
@@ -238,7 +238,7 @@ class PlaceCells(nn.Module):
 
     def forward(
         self,
-        position: Annotated[Tensor, Shape("S ... 2", "float")],  # (S, ..., 2) in m
+        position: Annotated[Tensor, Shape("S ... 2", "float", empty=True)],  # (S, ..., 2) in m
     ) -> Tensor:  # activity (S, ..., P), at least 0, with sum 1
         flat, centres = position.flatten(1, -2), self.centres / (2 * SIGMA**2)
         activity = flat.new_empty(*flat.shape[:2], self.centres.shape[1])

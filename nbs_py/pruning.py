@@ -151,7 +151,7 @@ test_close(scheduled_sparsity(1, 0.9, 31), 0.03)
 #| export
 @checked
 def erk_shares(
-    weights: dict[str, Annotated[Tensor, Shape("rows columns ...")]],  # by name, (rows, columns, ...) each
+    weights: dict[str, Annotated[Tensor, Shape("rows columns ...", "any")]],  # by name, (rows, columns, ...) each
     target: Sparse,  # share of zeros of all of them together
 ) -> dict[str, float]:  # share of zeros of each
     "Erdős–Rényi-kernel shares: the density of a matrix is proportional to the sum of its sides over their product, at most 1 (Evci et al., 2020)"
@@ -203,7 +203,7 @@ def check_blocks(blocks: dict[str, Tensor], weights: dict[str, Tensor]) -> dict[
 @checked
 def shares_by_threshold(
     shares: str | dict[str, Share],  # "global", "layer", "erk", or by name
-    weights: dict[str, Tensor],  # by name
+    weights: dict[str, Annotated[Tensor, Shape("...", "any", empty=True)]],  # by name
     target: Sparse,  # share of zeros of all of them together
     replicas: Count | None = None,  # S if dimension 0 is that of replicas
 ) -> dict[tuple[str, ...], float]:  # by the names of the matrices that have a threshold in common
