@@ -79,7 +79,7 @@ SHARES = ("global", "layer", "erk")
 
 
 @checked
-def check_blocks(blocks: dict[str, Tensor], weights: dict[str, Tensor]) -> dict[str, Tensor]:
+def check_blocks(blocks: dict[str, Tensor], weights: dict[str, Annotated[Tensor, Shape("...", "any", empty=True)]]) -> dict[str, Tensor]:
     "Blocks of neurons for some weights; ValueError if they are not groups of a weight's own neurons"
     check_names(blocks, weights, "blocks are given")
     for name, groups in blocks.items():
