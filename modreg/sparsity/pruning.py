@@ -205,7 +205,7 @@ def _parts(values: Tensor, like: Collection[Tensor]) -> list[Tensor]:
 @checked
 def cut(
     sparsifier: "Sparsifier",
-    sizes: dict[str, Tensor],  # by name, shaped like the weights; of these the smallest magnitudes go
+    sizes: dict[str, Annotated[Tensor, Shape("...", "any", empty=True)]],  # by name, shaped like the weights; of these the smallest magnitudes go
     epoch: Whole,  # 0-based
 ) -> dict[str, Tensor]:  # by name; those that need no cut are left out
     "Masks with as many zeros as the shares want in an epoch: what is pruned stays so, and the smallest go with it"
