@@ -38,7 +38,7 @@ from torch import Tensor, nn
 
 from modreg.geometry.arguments import NotNegative, OneOf, Whole, Within, checked, nearest
 from modreg.lab.files import write_whole
-from modreg.lab.paper import Cell, paper_cell
+from modreg.lab.paper import paper_cell, printed
 from modreg.lab.runs import Run
 from modreg.lab.settings import Config
 from modreg.lab.training import Task, fit
@@ -262,14 +262,6 @@ def _mean(values: list[float | None]) -> float:
     return math.inf if None in values else sum(values) / len(values)
 
 
-def _printed(cell: Cell | None) -> str:
-    "A cell of the paper's tables; some have no deviation"
-    if cell is None:
-        return "–"
-    return f"{cell.mean}" if cell.std is None else f"{cell.mean} ± {cell.std}"
-
-
-@checked
 def large(number: float) -> str:
     "As in `4.3 M`"
     for power, prefix in ((12, "T"), (9, "G"), (6, "M"), (3, "k")):
@@ -346,7 +338,7 @@ def report(
     settings = ", ".join(filter(None, [method, sparsifier, f"N={config.hidden}", f"λ={config.strength:g}", note]))
     lines = [f"{task.label}: {settings}", "", "| | ours: mean ± sd (each seed) | paper: mean ± sd | multiplications: an example, training |", "|---|---|---|---|"]
     for name, last in results.items():
-        lines.append(f"| {names[name]} | {summary(last[task.metric], digits)} | {_printed(paper.get(name))} | {costs(last)} |")
+        lines.append(f"| {names[name]} | {summary(last[task.metric], digits)} | {printed(paper.get(name)) or '–'} | {costs(last)} |")
     limits = ", ".join(f"{name}: {value:.{digits}f}" for name, value in task.limits().items())
     parts = [tiny_note(config).rstrip()] if config.scale == "tiny" else ["\n".join(lines), limits, finding(task, runs, digits)]
     text = "\n\n".join(filter(None, [*parts, *diverged_seeds(runs)])) + "\n"

@@ -78,6 +78,16 @@ class Cell:
     std: float | None  # standard deviation over trials; None if there is none
 
 
+def printed(
+    cell: Cell | None,
+    digits: int | None = None,  # after the decimal point; None: as many as there are
+) -> str:  # empty where there is no number
+    "Mean and standard deviation as a table shows them; some have no deviation"
+    if cell is None or cell.mean is None:
+        return ""
+    return " ± ".join(f"{value}" if digits is None else f"{value:.{digits}f}" for value in (cell.mean, cell.std) if value is not None)
+
+
 # %%
 #| export
 @dataclass(frozen=True)
@@ -90,6 +100,11 @@ class Table:
     caption: str
     cells: tuple[Cell, ...]  # row by row
     note: str = ""  # what a reader must know
+
+    @property
+    def is_sensitivity(self) -> bool:
+        "Whether λ varies over its columns"
+        return self.caption.startswith("sensitivity")
 
     @property
     def rows(self) -> list[str]:
@@ -219,7 +234,7 @@ def paper_cell(
     result: str = "train",  # or "lottery"
 ) -> Cell | None:  # None for what the paper has not tried
     "The paper's cell for a setting"
-    found = [cell for table in paper_tables().values() if table.task == config.task and not table.caption.startswith("sensitivity")
+    found = [cell for table in paper_tables().values() if table.task == config.task and not table.is_sensitivity
              for cell in table.cells if cell.mean is not None and _is_made_by(cell, config, result)]
     return found[0] if found else None
 

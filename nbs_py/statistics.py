@@ -35,9 +35,11 @@ from typing import Any
 
 import numpy as np
 
+from modreg.lab.experiments import DENSE, PLAIN
 from modreg.lab.paper import Cell, paper_tables
 from modreg.lab.results import Record, matching
 from modreg.lab.settings import Config
+from modreg.lab.training import Task
 
 # %%
 #| hide
@@ -45,7 +47,7 @@ import matplotlib.pyplot as plt
 from fastcore.test import test_close, test_eq, test_fail
 
 from modreg.book.exercises import exercise
-from modreg.tasks.adding import AddingConfig
+from modreg.tasks.adding import Adding
 
 plt.style.use("modreg.data.book")
 
@@ -249,17 +251,15 @@ SELECTION = 100  # the first seed of the runs by which strengths are chosen
 
 def config_of(
     cell: Cell,
-    kind: type[Config],  # of the table's task
+    task: type[Task],  # of the table, or one of your own
     scale: str = "small",
-    **settings: Any,  # that differ from the scale's, such as `schedule`
+    **settings: Any,  # that differ from the scale's, such as `schedule` and `seeds`
 ) -> Config:
-    "The config that makes a cell of ours, without the choice of its strength and seeds"
-    made = dict(device="cpu", scale=scale) | settings | cell.settings
-    if made.get("penalty") == "none":
-        made["strength"] = 0.0
-    if not made.get("sparsity", 1):
-        made |= dict(lottery=False, schedule="linear", heal=0, ticket="redraw")
-    return kind(**made)
+    "The config of the run that a cell asks for, without the choice of its strength"
+    config = task.Config(**{"device": "cpu", "scale": scale, "lottery": cell.result == "lottery"} | settings | cell.settings)
+    if not config.sparsity:
+        config = replace(config, **DENSE)
+    return replace(config, **PLAIN) if config.penalty == "none" else config
 
 
 def chosen_strength(
@@ -288,36 +288,35 @@ def _sparsest(cell: Cell) -> Cell:
 def record_of_cell(
     records: Sequence[Record],
     cell: Cell,
-    kind: type[Config],  # of the table's task
-    metric: str,  # its name in the records
+    task: type[Task],  # of the table
     scale: str = "small",
     **settings: Any,  # that differ from the scale's
 ) -> Record | None:  # the one with most seeds; None if nobody ran it
     "Our record for a cell, at the strength that was chosen at the table's sparsest row"
-    config = config_of(cell, kind, scale, **settings)
+    config = config_of(cell, task, scale, **settings)
     if config.penalty != "none":
-        config = replace(config, strength=chosen_strength(records, config_of(_sparsest(cell), kind, scale, **settings), metric))
+        config = replace(config, strength=chosen_strength(records, config_of(_sparsest(cell), task, scale, **settings), task.chosen_by or task.metric))
     found = matching(records, config, cell.result, free=("seeds",))
-    return max(found, key=lambda one: len(one["phases"][cell.result][metric]), default=None)
+    return max(found, key=lambda one: len(one["phases"][cell.result][task.metric]), default=None)
 
 
 # %%
-kind, cells = AddingConfig, paper_tables()["8"]
-config = config_of(cells.cell("95% Sparse", "torus"), kind)
+cells = paper_tables()["8"]
+config = config_of(cells.cell("95% Sparse", "torus"), Adding)
 
 
 def made(column: str, values: list, **settings) -> dict:
     "A record as a run leaves it, with values that were made up to try the statistics on"
     from modreg.lab.settings import decisive
 
-    one = config_of(cells.cell("95% Sparse", column), kind, seeds=len(values), **settings)
+    one = config_of(cells.cell("95% Sparse", column), Adding, seeds=len(values), **settings)
     return {"run": f"adding-{column}-{settings}", "task": "adding", "settings": decisive(one), "learned_below": 0.2, "phases": {"train": {"rmse": values}}}
 
 
 records = [made("torus", [0.1] * 5 + [0.12] * 3), made("torus", [0.3], seed=SELECTION), made("torus", [0.2], seed=SELECTION, strength=1.0), made("torus", [0.09, 0.1, 0.11, 0.12, 0.1], strength=1.0)]
 test_eq(chosen_strength(records, config, "rmse"), 1.0)
-test_eq(len(record_of_cell(records, cells.cell("95% Sparse", "torus"), kind, "rmse")["phases"]["train"]["rmse"]), 5)
-test_eq(record_of_cell(records, cells.cell("95% Sparse", "l1"), kind, "rmse"), None)
+test_eq(len(record_of_cell(records, cells.cell("95% Sparse", "torus"), Adding)["phases"]["train"]["rmse"]), 5)
+test_eq(record_of_cell(records, cells.cell("95% Sparse", "l1"), Adding), None)
 
 
 # %% [markdown]
@@ -370,14 +369,10 @@ def _word(claim: Claim, found: dict[str, tuple[Difference, float]], sizes: dict[
 
 # %%
 #| export
-def _chance(records: Iterable[Record]) -> float:
+def _chance(records: Iterable[Record], metric: str) -> float:
     "What a diverged network counts as: the larger of what counts as learned and of all that was measured"
-    found = [v for one in records for phase in one["phases"].values() for v in next(iter(_metrics(phase))) if v is not None]
+    found = [v for one in records for phase in one["phases"].values() for v in phase[metric] if v is not None]
     return max([*found, *(one.get("learned_below") or 0.0 for one in records)])
-
-
-def _metrics(phase: dict[str, Any]) -> Iterable[list]:
-    return (values for name, values in phase.items() if isinstance(values, list) and name in ("error", "rmse", "perplexity", "cer"))
 
 
 # %%
@@ -385,8 +380,7 @@ def _metrics(phase: dict[str, Any]) -> Iterable[list]:
 def verdicts(
     table: str,  # its number
     records: Sequence[Record],
-    kind: type[Config],  # of the table's task
-    metric: str,  # its name in the records
+    task: type[Task],  # of the table
     scale: str = "small",
     **settings: Any,  # that differ from the scale's
 ) -> list[Verdict]:  # of every claim on the table
@@ -395,13 +389,13 @@ def verdicts(
     for claim in mine:
         for row in claim.rows:
             cells = [paper_tables()[table].cell(row, column) for column in (claim.first, claim.second)]
-            pair = [record_of_cell(records, cell, kind, metric, scale, **settings) for cell in cells]
+            pair = [record_of_cell(records, cell, task, scale, **settings) for cell in cells]
             if None in pair:
                 continue
-            values = _pair(*pair, cells[0].result, metric)
+            values = _pair(*pair, cells[0].result, task.metric)
             if len(values[0]) > 1:
                 size = float(np.mean([v for v in values[1] if v is not None] or [math.inf]))
-                compared.append((claim, row, difference(*values, chance=_chance(pair)), size))
+                compared.append((claim, row, difference(*values, chance=_chance(pair, task.metric)), size))
                 runs.append((claim, [one["run"] for one in pair]))
     corrected = holm([d.p for _, _, d, _ in compared])
     found = {claim: {row: (d, p) for (c, row, d, _), p in zip(compared, corrected, strict=True) if c == claim} for claim in mine}
@@ -412,11 +406,11 @@ def verdicts(
 
 # %%
 good, bad, same = [0.1, 0.11, 0.12, 0.1, 0.09], [0.3, 0.31, 0.29, 0.33, None], [0.11, 0.1, 0.11, 0.12, 0.09]
-words = {v.claim.second: v.word for v in verdicts("8", [made("torus", good), made("none", bad), made("shuffled", same)], kind, "rmse")}
+words = {v.claim.second: v.word for v in verdicts("8", [made("torus", good), made("none", bad), made("shuffled", same)], Adding)}
 test_eq(words, {"l1": "undecided", "shuffled": "undecided", "none": "holds"})
-test_eq(verdicts("8", [made("torus", bad), made("none", good)], kind, "rmse")[-1].word, "fails")
-test_eq(verdicts("8", [made("torus", good[:3]), made("none", bad[:3])], kind, "rmse")[-1].word, "undecided")  # three seeds decide nothing
-test_eq(verdicts("8", [], kind, "rmse")[0].why, "not run: 95% Sparse")
+test_eq(verdicts("8", [made("torus", bad), made("none", good)], Adding)[-1].word, "fails")
+test_eq(verdicts("8", [made("torus", good[:3]), made("none", bad[:3])], Adding)[-1].word, "undecided")  # three seeds decide nothing
+test_eq(verdicts("8", [], Adding)[0].why, "not run: 95% Sparse")
 
 
 # %% [markdown]

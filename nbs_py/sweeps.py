@@ -50,11 +50,12 @@ import torch
 
 import modreg
 from modreg.geometry.arguments import nearest
-from modreg.lab.experiments import CONDITIONS, DENSE, PLAIN, costs, summary, tiny_note
+from modreg.lab.experiments import CONDITIONS, DENSE, costs, summary, tiny_note
 from modreg.lab.files import write_whole
-from modreg.lab.paper import Cell, Table, paper_cell, paper_tables
+from modreg.lab.paper import Cell, Table, paper_cell, paper_tables, printed
 from modreg.lab.results import learned_below
-from modreg.lab.settings import Config, about, decisive
+from modreg.lab.settings import about, decisive
+from modreg.lab.statistics import SELECTION, config_of, verdicts
 from modreg.lab.studies import find_task, found, value
 from modreg.lab.training import Task
 from modreg.lab.workers import Crew, Job, Outcome, Pace, done_before, duration, epochs_done, label_of, merged, papermill_line, prepared, records_beside, sweep
@@ -81,18 +82,6 @@ plt.style.use("modreg.data.book")
 
 # %%
 #| export
-def config_of(
-    cell: Cell,
-    task: type[Task],
-    setting: Mapping[str, Any],  # scale, seeds, …, that all cells share
-) -> Config:
-    "The config of the run that a cell asks for"
-    config = task.Config(**{"lottery": cell.result == "lottery"} | dict(setting) | cell.settings)
-    if not config.sparsity:
-        config = replace(config, **DENSE)
-    return replace(config, **PLAIN) if config.penalty == "none" else config
-
-
 def cells_of(
     table: Table,
     also: Iterable[str] = (),  # columns that the paper lacks: names in CONDITIONS
@@ -102,7 +91,7 @@ def cells_of(
     "The cells of a table that can be run, and more of their kind"
     rows = {row: [cell for cell in table.cells if cell.row == row] for row in table.rows}
     shared = {row: dict(set.intersection(*(set(cell.settings.items()) for cell in cells))) for row, cells in rows.items()}
-    if is_sensitivity(table):
+    if table.is_sensitivity:
         return [Cell(table.number, row, f"λ = {s:g}", shared[row] | {"strength": s}, cells[0].result, None, None) for row, cells in rows.items() for s in strengths or SENSITIVITY]
     plain = [cell for row, cells in rows.items()
              for cell in (*cells, *(Cell(table.number, row, name, CONDITIONS[name] | shared[row], cells[0].result, None, None) for name in also))]
@@ -115,11 +104,6 @@ def cells_of(
 # %%
 #| export
 SENSITIVITY = tuple(float(f"{10 ** (k / 2):.3g}") for k in range(-8, 2))
-
-
-def is_sensitivity(table: Table) -> bool:
-    "Whether λ varies over its columns"
-    return table.caption.startswith("sensitivity")
 
 
 def _with_tickets(cell: Cell, tickets: Iterable[str]) -> list[Cell]:
@@ -148,7 +132,7 @@ def jobs_of(
     if table not in tables:
         raise ValueError(f"table {table!r}; the paper's tables of results are {', '.join(tables)}. {nearest(table, tables)}")
     for name in also:
-        if name not in CONDITIONS or is_sensitivity(tables[table]):
+        if name not in CONDITIONS or tables[table].is_sensitivity:
             raise ValueError(f"also={name!r}; table {table} may have a column more for {'none' if name in CONDITIONS else ', '.join(CONDITIONS)}. {nearest(name, CONDITIONS)}")
     task, cells = task or find_task(tables[table].task), cells_of(tables[table], also, tuple(tickets), tuple(strengths))
     if given := sorted(setting.keys() & {name for cell in cells for name in cell.settings}):
@@ -157,7 +141,7 @@ def jobs_of(
     if unknown := sorted(setting.keys() - known):
         raise ValueError(f"no such setting: {', '.join(unknown)}. {nearest(unknown[0], known)}")
     local = "cpu" if device == "auto" else device or "auto"  # for the config, which is made here and computed elsewhere
-    return merged(Job(task, config_of(cell, task, {"scale": scale, "seeds": seeds, "device": local} | setting), (cell,), device) for cell in cells)
+    return merged(Job(task, config_of(cell, task, scale, **{"seeds": seeds, "device": local} | setting), (cell,), device) for cell in cells)
 
 
 # %%
@@ -184,7 +168,6 @@ test_fail(lambda: jobs_of("8", sparsity=0.5), contains="the cells of table 8 dif
 
 # %%
 #| export
-SELECTION = 100  # the seed on which strengths are chosen
 GRID = (1e-3, 1e-2, 1e-1)  # of strengths, to begin with
 EXTENSIONS = 6  # how often a grid may grow
 
@@ -320,24 +303,18 @@ def three_digits(values: list[float | None]) -> str:
     return summary(values, max(0, 2 - math.floor(math.log10(mean))) if mean else 3)
 
 
-def _printed(cell: Cell | None) -> str:
-    if cell is None or cell.mean is None:
-        return ""
-    return f"{cell.mean}" if cell.std is None else f"{cell.mean} ± {cell.std}"
-
-
 # %%
 #| export
 def _entry(cell: Cell, outcome: Outcome | None) -> dict[str, str]:
     "A field of a table: our number, the run that it came from, and the paper's number if the paper has tried that"
     if outcome is None:  # the paper's, of which nobody knows how to make it
-        return {"ours": "", "learned": "", "run": "", "paper": _printed(cell)}
+        return {"ours": "", "learned": "", "run": "", "paper": printed(cell)}
     job, one = outcome.job, outcome.record
     tried = paper_cell(replace(job.config, strength=None if job.config.penalty != "none" else 0.0), cell.result) is not None
     values = one["phases"][cell.result][job.task.metric] if one else []
     enough = learned_below(prepared(replace(job, device=None))[0])
     learned = "" if enough is None or not one else f"{sum(v is not None and v < enough for v in values)} of {len(values)} learned"
-    return {"ours": three_digits(values) if one else "failed", "learned": learned, "run": one["run"] if one else Path(outcome.folder).name, "paper": _printed(cell) if tried else ""}
+    return {"ours": three_digits(values) if one else "failed", "learned": learned, "run": one["run"] if one else Path(outcome.folder).name, "paper": printed(cell) if tried else ""}
 
 
 def table_of(
@@ -346,7 +323,7 @@ def table_of(
 ) -> dict[str, Any]:  # caption, metric, note, columns, rows of fields
     "A table of the paper, with our numbers beside its own"
     table, mine = paper_tables()[number], {(cell.row, cell.column): (cell, one) for one in outcomes for cell in one.job.cells if cell.table == number}
-    theirs = {(cell.row, cell.column): (cell, None) for cell in table.cells if is_sensitivity(table)}
+    theirs = {(cell.row, cell.column): (cell, None) for cell in table.cells if table.is_sensitivity}
     fields_ = theirs | mine
     order = {row: k for k, row in enumerate(table.rows)}
     rows = sorted({row for row, _ in fields_}, key=lambda row: (order.get(row, order.get(row.split(", ")[0], 99)), row))
@@ -385,17 +362,16 @@ def verdicts_of(
     number: str,
     outcomes: Iterable[Outcome],
 ) -> list[dict[str, Any]]:
-    "What our runs say of a table's claims; none without the chapter on statistics, or what that needs"
+    "What our runs say of a table's claims; none without what statistics need"
     done = [one for one in outcomes if one.record is not None]
     job = next((one.job for one in done if any(cell.table == number for cell in one.job.cells)), None)
-    try:
-        statistics = importlib.import_module("modreg.lab.statistics")
-    except ModuleNotFoundError:  # it, or scipy
-        return []
     if job is None:
         return []
     records = [one.record | {"learned_below": learned_below(prepared(replace(one.job, device=None))[0])} for one in done]
-    said = statistics.verdicts(number, records, job.task.Config, job.task.metric, job.config.scale, **_shared(number, [one.job for one in done]))
+    try:
+        said = verdicts(number, records, job.task, job.config.scale, **_shared(number, [one.job for one in done]))
+    except ModuleNotFoundError:  # scipy
+        return []
     return [{"sentence": one.claim.sentence, "place": one.claim.place, "word": one.word, "why": one.why, "runs": one.runs,
              "rows": [f"{row}: {d.mean:.3g} ({d.low:.3g} to {d.high:.3g}), p = {one.corrected[row]:.2g}" for row, d in one.differences.items()]} for one in said]
 
@@ -481,7 +457,7 @@ def parser() -> argparse.ArgumentParser:
 def asked_jobs(given: argparse.Namespace) -> list[Job]:
     "The runs that a command line asks for"
     setting = {name: value(text) for name, text in given.p} | {"out": given.out}
-    sensitive = {name for name in given.tables if (table := paper_tables().get(name.removeprefix("table"))) and is_sensitivity(table)}
+    sensitive = {name for name in given.tables if (table := paper_tables().get(name.removeprefix("table"))) and table.is_sensitivity}
     if given.select and sensitive:
         raise ValueError(f"--select with {', '.join(sorted(sensitive))}: there λ varies over the columns, and none is chosen")
     if not given.select and len(given.strengths) > 1 and sensitive != set(given.tables):

@@ -28,10 +28,10 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from modreg.lab.paper import Cell, Table
+from modreg.lab.paper import Cell, Table, printed
 from modreg.lab.results import Record, matching
-from modreg.lab.settings import Config
 from modreg.lab.statistics import Verdict, config_of, outcome, record_of_cell
+from modreg.lab.training import Task
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -47,10 +47,10 @@ from modreg.lab.experiments import large
 from modreg.lab.paper import hyperparameter_table, paper_figures, paper_tables
 from modreg.lab.results import all_records
 from modreg.lab.statistics import verdicts
-from modreg.tasks.adding import AddingConfig
-from modreg.tasks.language import LanguageConfig
-from modreg.tasks.navigation import NavigationConfig
-from modreg.tasks.speech import SpeechConfig
+from modreg.tasks.adding import Adding
+from modreg.tasks.language import Language
+from modreg.tasks.navigation import Navigation
+from modreg.tasks.speech import Speech
 
 plt.style.use("modreg.data.book")
 
@@ -89,20 +89,12 @@ def ours(
     return f"**{found.median:.{digits}f}**, {share}" if found.median is not None else f"**none learned** ({share})"
 
 
-def theirs(cell: Cell, digits: int = 1) -> str:
-    "The paper's side of a cell"
-    if cell.mean is None:
-        return "–"
-    return f"{cell.mean:.{digits}f}" + ("" if cell.std is None else f" ± {cell.std:.{digits}f}")
-
-
 # %%
 #| export
 def table_markdown(
     table: Table,
     records: Sequence[Record],
-    kind: type[Config],  # of the table's task
-    metric: str,  # its name in the records
+    task: type[Task],  # of the table
     scale: str = "small",
     digits: int = 1,  # after the decimal point
     **settings: object,  # that differ from the scale's
@@ -111,21 +103,21 @@ def table_markdown(
     lines = [f"**Table {table.number}**, {table.task}, {table.metric}: {table.caption}", "", "| | " + " | ".join(table.columns) + " |", "|---" * (len(table.columns) + 1) + "|"]
     for row in table.rows:
         cells = [table.cell(row, column) for column in table.columns]
-        texts = [f"{theirs(cell, digits)}<br>{ours(record_of_cell(records, cell, kind, metric, scale, **settings), cell, metric, digits)}" for cell in cells]
+        texts = [f"{printed(cell, digits) or '–'}<br>{ours(record_of_cell(records, cell, task, scale, **settings), cell, task.metric, digits)}" for cell in cells]
         lines.append(f"| {row} | " + " | ".join(texts) + " |")
     return "\n".join([*lines, *(["", table.note] if table.note else []), ""])
 
 
 # %%
-kept = {kind.task: all_records(kind) for kind in (NavigationConfig, AddingConfig, LanguageConfig)}
-kinds, metrics = {kind.task: kind for kind in (NavigationConfig, AddingConfig, LanguageConfig)}, {"navigation": "error", "adding": "rmse", "language": "perplexity"}
+tasks = {task.Config.task: task for task in (Navigation, Adding, Language)}
+kept = {name: all_records(task.Config) for name, task in tasks.items()}
 places, scales = {"navigation": 1, "adding": 3, "language": 1}, {"navigation": "small", "adding": "script", "language": "small"}
 
 
 def show(number: str) -> None:
     "A table beside ours, at the scale that is run in the background of this book"
     table = paper_tables()[number]
-    display(Markdown(table_markdown(table, kept[table.task], kinds[table.task], metrics[table.task], scales[table.task], places[table.task])))
+    display(Markdown(table_markdown(table, kept[table.task], tasks[table.task], scales[table.task], places[table.task])))
 
 
 for number in ("1", "2", "3", "15"):
@@ -171,7 +163,7 @@ def verdict_markdown(
 
 # %%
 found = [v for number, table in paper_tables().items() if table.task in kept
-         for v in verdicts(number, kept[table.task], kinds[table.task], metrics[table.task], scales[table.task])]
+         for v in verdicts(number, kept[table.task], tasks[table.task], scales[table.task])]
 display(Markdown(verdict_markdown(found, 2)))
 words = [v.word for v in found]
 print(", ".join(f"{words.count(word)} {word}" for word in ("holds", "fails", "undecided")))
@@ -186,8 +178,7 @@ print(", ".join(f"{words.count(word)} {word}" for word in ("holds", "fails", "un
 #| export
 def plot_sensitivity(
     records: Sequence[Record],
-    kind: type[Config],
-    metric: str,
+    task: type[Task],
     ax: "Axes",
     scale: str = "small",
     **settings: object,  # that differ from the scale's
@@ -196,20 +187,20 @@ def plot_sensitivity(
     drawn = 0
     for k, column in enumerate(({}, {"penalty": "shuffled"}, {"penalty": "l1"})):
         cell = Cell("17", "", "", {"sparsity": 0.9} | column, "train", None, None)
-        config, label = config_of(cell, kind, scale, **settings), column.get("penalty", "torus")
+        config, label = config_of(cell, task, scale, **settings), column.get("penalty", "torus")
         same = matching(records, config, free=("strength", "seeds", "seed"))
-        dots = [(one["settings"].get("strength", config.strength), v) for one in same for v in one["phases"]["train"][metric] if v is not None]
+        dots = [(one["settings"].get("strength", config.strength), v) for one in same for v in one["phases"]["train"][task.metric] if v is not None]
         ax.plot([x for x, _ in dots], [y for _, y in dots], "o^s"[k], color=f"C{k}", label=label, markersize=4)
         drawn += len(same)
-    ax.set(xscale="log", xlabel="λ", ylabel=metric)
+    ax.set(xscale="log", xlabel="λ", ylabel=task.label)
     ax.legend(frameon=False)
     return drawn
 
 
 # %%
 fig, ax = plt.subplots(figsize=(5, 3), layout="constrained")
-count = plot_sensitivity(kept["navigation"], NavigationConfig, "error", ax)
-ax.set(ylabel="position error (cm)", xlim=(1e-4, 10), ylim=(0, None))
+count = plot_sensitivity(kept["navigation"], Navigation, ax)
+ax.set(xlim=(1e-4, 10), ylim=(0, None))
 plt.show()
 print(f"{count} runs so far")
 
@@ -219,8 +210,8 @@ print(f"{count} runs so far")
 # Tables 11 to 14, beside those of our scales.
 
 # %%
-for kind in (NavigationConfig, LanguageConfig, AddingConfig, SpeechConfig):
-    display(Markdown(f"**{kind.task}**\n\n" + hyperparameter_table(kind)))
+for task in (Navigation, Language, Adding, Speech):
+    display(Markdown(f"**{task.Config.task}**\n\n" + hyperparameter_table(task.Config)))
 
 # %% [markdown]
 # ## Figures
@@ -248,12 +239,12 @@ def cost_of(
 
 
 # %%
-for task, records in kept.items():
+for name, records in kept.items():
     hours, rate = cost_of(records)
     if records:
-        print(f"{task}: {len(records)} runs, {hours:.1f} hours on one thread, {large(rate)} multiplications by weights a second")
+        print(f"{name}: {len(records)} runs, {hours:.1f} hours on one thread, {large(rate)} multiplications by weights a second")
     else:
-        print(f"{task}: no runs yet")
+        print(f"{name}: no runs yet")
 
 
 # %% [markdown]
@@ -262,7 +253,7 @@ for task, records in kept.items():
 # ## Exercise 1: which cells are missing?
 
 # %%
-def missing(table, records, kind, metric, scale):
+def missing(table, records, task, scale):
     raise NotImplementedError("the cells for which record_of_cell finds nothing")
 
 
@@ -270,16 +261,16 @@ def missing(table, records, kind, metric, scale):
 # <details><summary>Solution</summary>
 #
 # ```python
-# def missing(table, records, kind, metric, scale):
-#     return [cell for cell in table.cells if record_of_cell(records, cell, kind, metric, scale) is None]
+# def missing(table, records, task, scale):
+#     return [cell for cell in table.cells if record_of_cell(records, cell, task, scale) is None]
 # ```
 #
 # </details>
 
 # %%
-with exercise("record_of_cell(records, cell, kind, metric, scale) is None for a cell that nobody ran"):
-    test_eq(len(missing(paper_tables()["8"], [], AddingConfig, "rmse", "script")), 12)
-    print(sum(len(missing(t, kept[t.task], kinds[t.task], metrics[t.task], scales[t.task])) for n, t in paper_tables().items() if int(n) < 17), "cells are not run yet")
+with exercise("record_of_cell(records, cell, task, scale) is None for a cell that nobody ran"):
+    test_eq(len(missing(paper_tables()["8"], [], Adding, "script")), 12)
+    print(sum(len(missing(t, kept[t.task], tasks[t.task], scales[t.task])) for n, t in paper_tables().items() if int(n) < 17), "cells are not run yet")
 
 
 # %% [markdown]

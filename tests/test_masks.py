@@ -662,7 +662,7 @@ def test_masks_of_zeros_and_ones(dtype):
 
 @pytest.mark.parametrize(("name", "mask", "error", "message"), [
     ("0.wieght", torch.ones(16, 8), ValueError, "0.weight"), ("0.weight", torch.full((16, 8), 0.5), ValueError, "other than 0 and 1"),
-    ("0.weight", torch.ones(8), ValueError, "has shape"), ("0.weight", [[1] * 8] * 16, TypeError, "give a tensor"),
+    ("0.weight", torch.ones(8), ValueError, "has shape"), ("0.weight", [[1] * 8] * 16, TypeError, r"masks\['0.weight'\] is a list; give a tensor"),
     ("0.weight", torch.full((16, 8), float("nan")), ValueError, "other than 0 and 1"),
 ])
 def test_masks_that_do_not_fit_change_nothing(name, mask, error, message):

@@ -15,14 +15,14 @@ from modreg.lab.statistics import SELECTION, claims, config_of, difference, holm
 from modreg.lab.studies import find_task
 from modreg.lab.tables import table_markdown
 
-KINDS = {name: find_task(name).Config for name in ("navigation", "adding", "language")}
+TASKS = {name: find_task(name) for name in ("navigation", "adding", "language")}
 PLAIN = [table for table in paper_tables().values() if not table.caption.startswith("sensitivity")]
 
 
 def ours(cell):
     task = paper_tables()[cell.table].task
     extra = {"corpus": "wikitext-2"} if task == "language" else {}
-    return config_of(cell, KINDS[task], "paper", **extra)
+    return config_of(cell, TASKS[task], "paper", **extra)
 
 
 @pytest.mark.parametrize("table", PLAIN, ids=lambda table: table.number)
@@ -39,7 +39,7 @@ def test_each_cell_is_found_by_the_config_that_makes_it(table):
     {"schedule": "one_shot"}, {"heal": 2}, {"penalty": "shuffled", "manifold": "sphere"}, {"penalty": "distance_shuffled"}, {"train_embedding": True, "manifold": "sphere"}, {"ramp": "late"},
 ], ids=str)
 def test_what_was_not_tried_has_no_number(change):
-    for task, kind in KINDS.items():
+    for task, kind in ((name, task.Config) for name, task in TASKS.items()):
         sparsity = {"sparsity": 0.95 if task == "adding" else 0.9}
         config = kind(**{"scale": "paper", "device": "cpu"} | sparsity | change)
         assert paper_cell(config) is None, task
@@ -87,32 +87,32 @@ def test_holm_against_its_definition():
 
 def record(table, row, column, values, **settings):
     cell = paper_tables()[table].cell(row, column)
-    config = config_of(cell, KINDS["navigation"], "small", seeds=len(values), **settings)
+    config = config_of(cell, TASKS["navigation"], "small", seeds=len(values), **settings)
     return {"run": f"navigation-{column}{row}{settings}", "task": "navigation", "settings": decisive(config), "learned_below": 19.0, "seconds": 1.0, "phases": {cell.result: {"error": values}}}
 
 
 def test_a_claim_holds_only_if_every_row_says_so():
     good, bad = [5.0, 5.1, 5.2, 5.3, 5.1], [9.0, 9.4, 9.2, 9.1, 40.0]
     rows = [record("1", row, column, values) for row in ("75% Sparse", "90% Sparse") for column, values in (("torus", good), ("none", bad))]
-    words = {v.claim.second: v for v in verdicts("1", rows, KINDS["navigation"], "error") if v.claim.first == "torus" and "75% Sparse" in v.claim.rows}
+    words = {v.claim.second: v for v in verdicts("1", rows, TASKS["navigation"]) if v.claim.first == "torus" and "75% Sparse" in v.claim.rows}
     assert words["none"].word == "holds" and len(words["none"].runs) == 4
     assert words["l1"].word == "undecided" and "not run" in words["l1"].why
-    assert {v.word for v in verdicts("1", rows[:2], KINDS["navigation"], "error")} == {"undecided"}  # one of two rows
+    assert {v.word for v in verdicts("1", rows[:2], TASKS["navigation"])} == {"undecided"}  # one of two rows
     turned = [record("1", "90% Sparse", "torus", bad), record("1", "90% Sparse", "none", good)]
-    assert verdicts("1", turned, KINDS["navigation"], "error")[0].word == "fails"
+    assert verdicts("1", turned, TASKS["navigation"])[0].word == "fails"
 
 
 def test_sameness_needs_a_narrow_interval():
     near, far = [5.0, 5.1, 5.2, 5.3, 5.1], [5.0, 25.0, 5.2, 3.0, 5.1]
     for values, word in ((near, "holds"), (far, "undecided"), ([9.0, 9.1, 9.2, 9.3, 9.1], "fails")):
         rows = [record("2", "90% Sparse", "torus trained", values), record("2", "90% Sparse", "torus fixed", near)]
-        assert verdicts("2", rows, KINDS["navigation"], "error")[0].word == word
+        assert verdicts("2", rows, TASKS["navigation"])[0].word == word
 
 
 def test_strengths_are_chosen_on_other_seeds_and_tables_show_that_choice():
     rows = [record("1", "90% Sparse", "torus", [5.0] * 5, strength=0.1), record("1", "90% Sparse", "torus", [4.0] * 5, strength=0.2),
             record("1", "90% Sparse", "torus", [6.0], strength=0.1, seed=SELECTION), record("1", "90% Sparse", "torus", [7.0], strength=0.2, seed=SELECTION)]
-    text = table_markdown(paper_tables()["1"], rows, KINDS["navigation"], "error")
+    text = table_markdown(paper_tables()["1"], rows, TASKS["navigation"])
     assert "**5.0**, 5 of 5 learned" in text and "4.0" not in text.replace("64.44", "").replace("14.0", "")
     assert text.count("*not run*") == 19
 
@@ -132,9 +132,9 @@ def test_records_survive_a_round_and_name_a_broken_line(tmp_path):
     rows = [record("1", "90% Sparse", "torus", [5.0, None])]
     assert collect(tmp_path / "navigation.jsonl", rows) == 1 and collect(tmp_path / "navigation.jsonl", rows) == 0
     assert read_records(tmp_path / "navigation.jsonl") == rows
-    config = config_of(paper_tables()["1"].cell("90% Sparse", "torus"), KINDS["navigation"], "small", seeds=2)
+    config = config_of(paper_tables()["1"].cell("90% Sparse", "torus"), TASKS["navigation"], "small", seeds=2)
     assert find(rows, config) == rows[0] and find(rows, config, "lottery") is None
-    assert records_in(tmp_path, KINDS["navigation"]) == []
+    assert records_in(tmp_path, TASKS["navigation"].Config) == []
     (tmp_path / "x.jsonl").write_text("[]\n")
     with pytest.raises(ValueError, match=r"x\.jsonl, line 1"):
         read_records(tmp_path / "x.jsonl")
@@ -144,5 +144,5 @@ def test_records_survive_a_round_and_name_a_broken_line(tmp_path):
 def test_a_strength_that_was_chosen_at_the_sparsest_row_holds_for_all_rows():
     rows = [record("1", "75% Sparse", "torus", [4.0] * 5, strength=0.1), record("1", "0% Sparse", "torus", [3.0] * 5, strength=0.1),
             record("1", "90% Sparse", "torus", [6.0], strength=0.1, seed=SELECTION), record("1", "90% Sparse", "torus", [7.0], strength=0.2, seed=SELECTION)]
-    text = table_markdown(paper_tables()["1"], rows, KINDS["navigation"], "error")
+    text = table_markdown(paper_tables()["1"], rows, TASKS["navigation"])
     assert "**4.0**, 5 of 5 learned" in text and "**3.0**, 5 of 5 learned" in text

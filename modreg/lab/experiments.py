@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from ..geometry.arguments import NotNegative, OneOf, Whole, Within, checked, nearest
 from .files import write_whole
-from .paper import Cell, paper_cell
+from .paper import paper_cell, printed
 from .runs import Run
 from .settings import Config
 from .training import Task, fit
@@ -147,14 +147,6 @@ def _mean(values: list[float | None]) -> float:
     return math.inf if None in values else sum(values) / len(values)
 
 
-def _printed(cell: Cell | None) -> str:
-    "A cell of the paper's tables; some have no deviation"
-    if cell is None:
-        return "–"
-    return f"{cell.mean}" if cell.std is None else f"{cell.mean} ± {cell.std}"
-
-
-@checked
 def large(number: float) -> str:
     "As in `4.3 M`"
     for power, prefix in ((12, "T"), (9, "G"), (6, "M"), (3, "k")):
@@ -214,7 +206,7 @@ def report(
     settings = ", ".join(filter(None, [method, sparsifier, f"N={config.hidden}", f"λ={config.strength:g}", note]))
     lines = [f"{task.label}: {settings}", "", "| | ours: mean ± sd (each seed) | paper: mean ± sd | multiplications: an example, training |", "|---|---|---|---|"]
     for name, last in results.items():
-        lines.append(f"| {names[name]} | {summary(last[task.metric], digits)} | {_printed(paper.get(name))} | {costs(last)} |")
+        lines.append(f"| {names[name]} | {summary(last[task.metric], digits)} | {printed(paper.get(name)) or '–'} | {costs(last)} |")
     limits = ", ".join(f"{name}: {value:.{digits}f}" for name, value in task.limits().items())
     parts = [tiny_note(config).rstrip()] if config.scale == "tiny" else ["\n".join(lines), limits, finding(task, runs, digits)]
     text = "\n\n".join(filter(None, [*parts, *diverged_seeds(runs)])) + "\n"

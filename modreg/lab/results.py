@@ -23,13 +23,18 @@ from .training import Task
 Record = dict[str, Any]  # run, task, settings, phases, seconds, …
 
 
+def _found(result: dict[str, Any]) -> Record:
+    "What a record takes from result.json"
+    return {name: result[name] for name in ("modreg", "torch", "seconds", "diverged", "phases") if name in result}
+
+
 def record(run: Run) -> Record | None:  # None of a run that is not complete
     "What a run has found, and what made it"
     result = run.result
     if result is None:
         return None
-    about_it = {"run": run.path.name, "task": run.config.task, "class": run.task, "data": run.data, "scale": run.config.scale, "settings": decisive(run.config)}
-    return about_it | {name: result[name] for name in ("modreg", "torch", "seconds", "diverged", "phases") if name in result}
+    made_by = {"run": run.path.name, "task": run.config.task, "class": run.task, "data": run.data, "scale": run.config.scale, "settings": decisive(run.config)}
+    return made_by | _found(result)
 
 # %% ../../nbs/results.ipynb #7e7c4caf
 def _settings(saved: dict[str, Any], kind: type[Config]) -> dict[str, Any]:
@@ -46,8 +51,8 @@ def records_in(
     found = []
     for path in sorted(Path(folder).glob(f"{kind.task}-*/result.json")):
         result, saved = (json.loads((path.parent / name).read_text(encoding="utf-8")) for name in ("result.json", "config.json"))
-        about_it = {"run": path.parent.name, "task": kind.task, "class": saved.get("class", ""), "data": saved.get("data", ""), "scale": saved["scale"], "settings": _settings(saved, kind)}
-        found.append(about_it | {name: result[name] for name in ("modreg", "torch", "seconds", "diverged", "phases") if name in result})
+        made_by = {"run": path.parent.name, "task": kind.task, "class": saved.get("class", ""), "data": saved.get("data", ""), "scale": saved["scale"], "settings": _settings(saved, kind)}
+        found.append(made_by | _found(result))
     return found
 
 # %% ../../nbs/results.ipynb #d59df72c

@@ -17,9 +17,11 @@ from typing import Any
 
 import numpy as np
 
+from .experiments import DENSE, PLAIN
 from .paper import Cell, paper_tables
 from .results import Record, matching
 from .settings import Config
+from .training import Task
 
 # %% ../../nbs/statistics.ipynb #54f9e336
 @dataclass(frozen=True)
@@ -126,17 +128,15 @@ SELECTION = 100  # the first seed of the runs by which strengths are chosen
 
 def config_of(
     cell: Cell,
-    kind: type[Config],  # of the table's task
+    task: type[Task],  # of the table, or one of your own
     scale: str = "small",
-    **settings: Any,  # that differ from the scale's, such as `schedule`
+    **settings: Any,  # that differ from the scale's, such as `schedule` and `seeds`
 ) -> Config:
-    "The config that makes a cell of ours, without the choice of its strength and seeds"
-    made = dict(device="cpu", scale=scale) | settings | cell.settings
-    if made.get("penalty") == "none":
-        made["strength"] = 0.0
-    if not made.get("sparsity", 1):
-        made |= dict(lottery=False, schedule="linear", heal=0, ticket="redraw")
-    return kind(**made)
+    "The config of the run that a cell asks for, without the choice of its strength"
+    config = task.Config(**{"device": "cpu", "scale": scale, "lottery": cell.result == "lottery"} | settings | cell.settings)
+    if not config.sparsity:
+        config = replace(config, **DENSE)
+    return replace(config, **PLAIN) if config.penalty == "none" else config
 
 
 def chosen_strength(
@@ -161,17 +161,16 @@ def _sparsest(cell: Cell) -> Cell:
 def record_of_cell(
     records: Sequence[Record],
     cell: Cell,
-    kind: type[Config],  # of the table's task
-    metric: str,  # its name in the records
+    task: type[Task],  # of the table
     scale: str = "small",
     **settings: Any,  # that differ from the scale's
 ) -> Record | None:  # the one with most seeds; None if nobody ran it
     "Our record for a cell, at the strength that was chosen at the table's sparsest row"
-    config = config_of(cell, kind, scale, **settings)
+    config = config_of(cell, task, scale, **settings)
     if config.penalty != "none":
-        config = replace(config, strength=chosen_strength(records, config_of(_sparsest(cell), kind, scale, **settings), metric))
+        config = replace(config, strength=chosen_strength(records, config_of(_sparsest(cell), task, scale, **settings), task.chosen_by or task.metric))
     found = matching(records, config, cell.result, free=("seeds",))
-    return max(found, key=lambda one: len(one["phases"][cell.result][metric]), default=None)
+    return max(found, key=lambda one: len(one["phases"][cell.result][task.metric]), default=None)
 
 # %% ../../nbs/statistics.ipynb #63182710
 @dataclass(frozen=True)
@@ -213,21 +212,16 @@ def _word(claim: Claim, found: dict[str, tuple[Difference, float]], sizes: dict[
     return ("holds", "in every row") if all(inside) else ("undecided", "a difference as large may be chance" if claim.same is None else "the interval is too wide")
 
 # %% ../../nbs/statistics.ipynb #24d02109
-def _chance(records: Iterable[Record]) -> float:
+def _chance(records: Iterable[Record], metric: str) -> float:
     "What a diverged network counts as: the larger of what counts as learned and of all that was measured"
-    found = [v for one in records for phase in one["phases"].values() for v in next(iter(_metrics(phase))) if v is not None]
+    found = [v for one in records for phase in one["phases"].values() for v in phase[metric] if v is not None]
     return max([*found, *(one.get("learned_below") or 0.0 for one in records)])
-
-
-def _metrics(phase: dict[str, Any]) -> Iterable[list]:
-    return (values for name, values in phase.items() if isinstance(values, list) and name in ("error", "rmse", "perplexity", "cer"))
 
 # %% ../../nbs/statistics.ipynb #ca4a6977
 def verdicts(
     table: str,  # its number
     records: Sequence[Record],
-    kind: type[Config],  # of the table's task
-    metric: str,  # its name in the records
+    task: type[Task],  # of the table
     scale: str = "small",
     **settings: Any,  # that differ from the scale's
 ) -> list[Verdict]:  # of every claim on the table
@@ -236,13 +230,13 @@ def verdicts(
     for claim in mine:
         for row in claim.rows:
             cells = [paper_tables()[table].cell(row, column) for column in (claim.first, claim.second)]
-            pair = [record_of_cell(records, cell, kind, metric, scale, **settings) for cell in cells]
+            pair = [record_of_cell(records, cell, task, scale, **settings) for cell in cells]
             if None in pair:
                 continue
-            values = _pair(*pair, cells[0].result, metric)
+            values = _pair(*pair, cells[0].result, task.metric)
             if len(values[0]) > 1:
                 size = float(np.mean([v for v in values[1] if v is not None] or [math.inf]))
-                compared.append((claim, row, difference(*values, chance=_chance(pair)), size))
+                compared.append((claim, row, difference(*values, chance=_chance(pair, task.metric)), size))
                 runs.append((claim, [one["run"] for one in pair]))
     corrected = holm([d.p for _, _, d, _ in compared])
     found = {claim: {row: (d, p) for (c, row, d, _), p in zip(compared, corrected, strict=True) if c == claim} for claim in mine}
