@@ -26,7 +26,7 @@
 # %%
 #| export
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import pairwise, product
 from typing import TYPE_CHECKING, Any
@@ -642,6 +642,22 @@ def hidden_states(
 
 # %%
 #| export
+def states_while(
+    layer: nn.Module,  # a recurrent layer of a model
+    drive: Callable[[], Any],  # runs that model
+) -> list[Tensor]:  # what the layer gave, once for each time that it ran
+    "What a layer gives while something runs the model that it is in"
+    caught: list[Tensor] = []
+    hook = layer.register_forward_hook(lambda module, given, found: caught.append(found[0].cpu()))
+    try:
+        drive()
+    finally:
+        hook.remove()
+    return caught
+
+
+# %%
+#| export
 @torch.no_grad()
 def run_states(
     task: Task,
@@ -654,14 +670,10 @@ def run_states(
     "What the neurons of a trained network do on batches that it was not trained on"
     if not 0 <= seed < task.config.seeds:
         raise ValueError(f"seed is {seed}; this run has {task.config.seeds}, counted from 0")
-    model, caught = load_model(task, run, phase), []
-    layer = task.recurrent(model)[-1][0]
-    hook = layer.register_forward_hook(lambda module, given, found: caught.append(found[0][seed].cpu()))
+    model = load_model(task, run, phase)
     drawn = [batch for batch, _ in zip(task.batches(task.generators("activity")), range(batches), strict=False)]
-    for batch in drawn:
-        task.loss(model, batch)
-    hook.remove()
-    return torch.cat(caught, 1), drawn
+    caught = states_while(task.recurrent(model)[-1][0], lambda: [task.loss(model, batch) for batch in drawn])
+    return torch.cat([states[seed] for states in caught], 1), drawn
 
 
 # %% [markdown]

@@ -35,6 +35,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from modreg.analysis.activity import states_while
 from modreg.analysis.wiring import rewired
 from modreg.geometry.arguments import Count, Whole, check
 from modreg.geometry.manifolds import Manifold, Torus, manifold
@@ -814,19 +815,16 @@ for (noise, sparsity), shares in sorted(right.items()):
 # %%
 #| export
 @torch.no_grad()
-def hidden_states(
+def evaluated_states(
     task: Task,
     run: Run,
     seed: int = 0,  # index among the run's seeds
     times: int = 2000,  # at most, spread evenly
 ) -> Tensor:  # (times, N)
     "States of the first recurrent layer while a trained network is evaluated"
-    model, caught = load_model(task, run), []
-    layer, _ = task.recurrent(model)[0]
-    handle = layer.register_forward_hook(lambda module, inputs, output: caught.append(output[0][seed].flatten(0, -2).cpu()))
-    task.evaluate(model)
-    handle.remove()
-    states = torch.cat(caught)
+    model = load_model(task, run)
+    caught = states_while(task.recurrent(model)[0][0], lambda: task.evaluate(model))
+    states = torch.cat([found[seed].flatten(0, -2) for found in caught])
     return states[torch.linspace(0, len(states) - 1, min(times, len(states))).long()]
 
 
@@ -853,7 +851,7 @@ def look(
     for seed in range(task.config.seeds):
         generator = torch.Generator().manual_seed(seed)
         row["wiring"].append(_said(SPACES, generator, weights=recurrent_weights(task, run, seed)[0][1]))
-        row["activity"].append(_said(SPACES, generator, activity=hidden_states(task, run, seed)))
+        row["activity"].append(_said(SPACES, generator, activity=evaluated_states(task, run, seed)))
     return {"which_manifold_trained": [row]}
 
 

@@ -6,12 +6,12 @@
 __all__ = ['LEAST', 'NEAR', 'ROUNDS', 'ALONE', 'SHAPES', 'MARGIN', 'GAP', 'planted_activity', 'checked_activity', 'Cloud',
            'activity_cloud', 'shifted', 'long_bars', 'Shape', 'activity_shape', 'whole_cocycle', 'smoothed',
            'reduced_basis', 'Coordinates', 'circular_coordinates', 'toroidal_coordinates', 'waves', 'decoding_score',
-           'lift', 'decode_paths', 'grid_cells', 'hidden_states', 'run_states', 'look', 'share_interval',
-           'shape_matrix', 'plot_shapes']
+           'lift', 'decode_paths', 'grid_cells', 'hidden_states', 'states_while', 'run_states', 'look',
+           'share_interval', 'shape_matrix', 'plot_shapes']
 
 # %% ../../nbs/activity.ipynb #217dac00
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import pairwise, product
 from typing import TYPE_CHECKING, Any
@@ -408,6 +408,20 @@ def hidden_states(
     return found[0]
 
 # %% ../../nbs/activity.ipynb #ca9df06e
+def states_while(
+    layer: nn.Module,  # a recurrent layer of a model
+    drive: Callable[[], Any],  # runs that model
+) -> list[Tensor]:  # what the layer gave, once for each time that it ran
+    "What a layer gives while something runs the model that it is in"
+    caught: list[Tensor] = []
+    hook = layer.register_forward_hook(lambda module, given, found: caught.append(found[0].cpu()))
+    try:
+        drive()
+    finally:
+        hook.remove()
+    return caught
+
+# %% ../../nbs/activity.ipynb #042462d0
 @torch.no_grad()
 def run_states(
     task: Task,
@@ -420,14 +434,10 @@ def run_states(
     "What the neurons of a trained network do on batches that it was not trained on"
     if not 0 <= seed < task.config.seeds:
         raise ValueError(f"seed is {seed}; this run has {task.config.seeds}, counted from 0")
-    model, caught = load_model(task, run, phase), []
-    layer = task.recurrent(model)[-1][0]
-    hook = layer.register_forward_hook(lambda module, given, found: caught.append(found[0][seed].cpu()))
+    model = load_model(task, run, phase)
     drawn = [batch for batch, _ in zip(task.batches(task.generators("activity")), range(batches), strict=False)]
-    for batch in drawn:
-        task.loss(model, batch)
-    hook.remove()
-    return torch.cat(caught, 1), drawn
+    caught = states_while(task.recurrent(model)[-1][0], lambda: [task.loss(model, batch) for batch in drawn])
+    return torch.cat([states[seed] for states in caught], 1), drawn
 
 # %% ../../nbs/activity.ipynb #782fca63
 def look(

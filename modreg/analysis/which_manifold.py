@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['LEAST', 'NONE', 'SPACES', 'affinity', 'ranks', 'place', 'Ranking', 'which_manifold', 'planted', 'plot_ranking',
-           'confusion', 'main', 'hidden_states', 'look']
+           'confusion', 'main', 'evaluated_states', 'look']
 
 # %% ../../nbs/which_manifold.ipynb #8e18d7af
 import argparse
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from .activity import states_while
 from .wiring import rewired
 from ..geometry.arguments import Count, Whole, check
 from ..geometry.manifolds import Manifold, Torus, manifold
@@ -500,19 +501,16 @@ if __name__ == "__main__" and "__file__" in globals():  # called by name, and no
 
 # %% ../../nbs/which_manifold.ipynb #4d490df2
 @torch.no_grad()
-def hidden_states(
+def evaluated_states(
     task: Task,
     run: Run,
     seed: int = 0,  # index among the run's seeds
     times: int = 2000,  # at most, spread evenly
 ) -> Tensor:  # (times, N)
     "States of the first recurrent layer while a trained network is evaluated"
-    model, caught = load_model(task, run), []
-    layer, _ = task.recurrent(model)[0]
-    handle = layer.register_forward_hook(lambda module, inputs, output: caught.append(output[0][seed].flatten(0, -2).cpu()))
-    task.evaluate(model)
-    handle.remove()
-    states = torch.cat(caught)
+    model = load_model(task, run)
+    caught = states_while(task.recurrent(model)[0][0], lambda: task.evaluate(model))
+    states = torch.cat([found[seed].flatten(0, -2) for found in caught])
     return states[torch.linspace(0, len(states) - 1, min(times, len(states))).long()]
 
 # %% ../../nbs/which_manifold.ipynb #de8fbfa6
@@ -537,5 +535,5 @@ def look(
     for seed in range(task.config.seeds):
         generator = torch.Generator().manual_seed(seed)
         row["wiring"].append(_said(SPACES, generator, weights=recurrent_weights(task, run, seed)[0][1]))
-        row["activity"].append(_said(SPACES, generator, activity=hidden_states(task, run, seed)))
+        row["activity"].append(_said(SPACES, generator, activity=evaluated_states(task, run, seed)))
     return {"which_manifold_trained": [row]}
