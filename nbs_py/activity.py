@@ -19,6 +19,14 @@
 # - decode a rat's path from these angles, through the covering of the torus by the plane.
 #
 # The question: *a hundred neurons were recorded, and nobody wrote down what the animal did. What can be said of it from the activity alone?*
+#
+# ```
+#  states x neurons      a cloud of points      its holes             angles round them       a path
+#
+#   | || |  |               . : .  .            ring: one loop        each state gets        unrolled in
+#   || |  | |    ----->    .      :    ----->   torus: two, and  ---> one for each loop ---> the plane that
+#    | | ||  |              ' . : '             a hollow                                     covers the torus
+# ```
 
 # %%
 #| default_exp analysis.activity
