@@ -22,7 +22,7 @@ endif
 endif
 
 .DEFAULT_GOAL = help
-.PHONY: help run test test-slow test-faults test-browser docs serve bench lint export readme sync lab clean distclean
+.PHONY: help run test test-slow test-faults test-browser docs serve bench lint export readme sync previews lab clean distclean
 .DELETE_ON_ERROR:
 
 help: ## show this list
@@ -68,6 +68,10 @@ sync: $(VENV)/dev.stamp ## newer of notebook and twin -> the other; then export,
 	$(BIN)/python -m jupytext --sync $(CHAPTERS) $(TWINS)
 	$(BIN)/nbdev_export
 	$(BIN)/python tools/readme.py
+	$(BIN)/python tools/notebooks.py
+
+previews: $(VENV)/dev.stamp ## store each chapter's first figure, as `make test` has drawn it, in its notebook, for who opens it in JupyterLab
+	$(BIN)/python tools/notebooks.py previews
 
 lab: $(VENV)/dev.stamp ## open the chapters in JupyterLab
 	$(BIN)/python -m jupyterlab nbs/index.ipynb

@@ -3,6 +3,7 @@
 import ast
 import os
 import re
+import sys
 from pathlib import Path
 
 import nbformat
@@ -10,6 +11,10 @@ import pytest
 from nbclient import NotebookClient
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.append(str(ROOT / "tools"))
+
+import notebooks  # noqa: E402
+
 EXECUTED = ROOT / "build" / "executed"
 CHAPTERS = sorted((ROOT / "nbs").glob("*.ipynb"))
 MODULES = ["modreg", *(f"modreg.{path.parent.name}.{path.stem}" for path in sorted((ROOT / "modreg").glob("*/*.py")) if not path.stem.startswith("_"))]
@@ -35,6 +40,13 @@ def test_chapter(path, tmp_path, monkeypatch):
     execute(path, notebook, tmp_path, monkeypatch)
     for k, _ in exercises(notebook):
         assert said(notebook.cells[k + 2]).rstrip().endswith("Solved."), said(notebook.cells[k + 2])
+    (stored, at), (drawn, first) = first_picture(nbformat.read(path, as_version=4)), first_picture(notebook)
+    assert at == first and (drawn is None or notebooks.is_like(stored, drawn)), "the first figure has changed: run `make previews`"
+
+
+def first_picture(notebook) -> tuple[bytes | None, int | None]:
+    "The first picture that a notebook holds, and the index of its cell"
+    return next(((png, k) for k, cell in enumerate(notebook.cells) if (png := notebooks.picture(cell))), (None, None))
 
 
 def said(cell) -> str:
