@@ -67,7 +67,7 @@ Record = dict[str, Any]  # run, task, settings, phases, seconds, …
 
 def _found(result: dict[str, Any]) -> Record:
     "What a record takes from result.json"
-    return {name: result[name] for name in ("modreg", "torch", "seconds", "diverged", "phases") if name in result}
+    return {name: result[name] for name in ("modreg", "torch", "seconds", "diverged", "train_of", "phases") if name in result}
 
 
 def record(run: Run) -> Record | None:  # None of a run that is not complete
