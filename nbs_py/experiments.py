@@ -368,6 +368,7 @@ CONDITIONS = {
     "none": {"penalty": "none"},
     "l1": {"penalty": "l1"},
     "shuffled": {"penalty": "shuffled"},
+    "moduli": {},  # the task's own manifold
     "torus": {"manifold": "torus"},
     "sphere": {"manifold": "sphere"},
     "klein": {"manifold": "klein"},

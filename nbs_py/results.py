@@ -146,7 +146,8 @@ def collect(
     there = {one["run"]: one for one in read_records(path)}
     new = {one["run"]: one for one in records}
     lines = [json.dumps(one) for _, one in sorted((there | new).items())]
-    write_whole(path, lambda beside: beside.write_text("\n".join(lines) + "\n", encoding="utf-8"))
+    if lines:
+        write_whole(path, lambda beside: beside.write_text("\n".join(lines) + "\n", encoding="utf-8"))
     return len(new.keys() - there.keys())
 
 
