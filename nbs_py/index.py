@@ -169,7 +169,8 @@ assert all(penalty() > 0 for penalty in penalties)
 # | | [which_manifold](which_manifold.ipynb) | which space explains a network's wiring, or its activity, and when none does |
 # | | [explore](explore.ipynb) | eight figures that are small programs |
 # | | [coverings](coverings.ipynb) | why circle, torus and Klein bottle belong together |
-# | The paper | [tables](tables.ipynb) | every table beside ours, every claim with its verdict |
+# | The paper | [answer](answer.ipynb) | is it a better one? All tasks in one figure
+# | | [tables](tables.ipynb) | every table beside ours, every claim with its verdict |
 # | | [paper](paper.ipynb) | every table of the paper as cells, each with the settings that make it |
 # | | [statistics](statistics.ipynb) | how many learned, how sure a difference is, and when a claim holds |
 # | | [reproduction](reproduction.ipynb) | what a faithful reproduction must know |
