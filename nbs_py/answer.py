@@ -26,7 +26,9 @@
 # %%
 #| export
 import math
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -36,6 +38,7 @@ from modreg.lab.paper import Cell
 from modreg.lab.results import Record, all_records, matching
 from modreg.lab.statistics import chosen_strength, config_of, difference, holm, outcome
 from modreg.lab.training import Task
+from modreg.sparsity.weights import weight_matrices
 from modreg.tasks.adding import Adding
 from modreg.tasks.head_direction import HeadDirection
 from modreg.tasks.language import Language
@@ -73,7 +76,8 @@ plt.show()
 # %%
 #| export
 ASKED: dict[type[Task], float] = {Navigation: 0.9, Adding: 0.95, Language: 0.9, Speech: 0.9, HeadDirection: 0.9}  # the sparsity at which each task is asked
-COMPARED = ("none", "l1", "shuffled", "moduli")  # conditions of the figure
+SMALL = "small dense"  # a dense network without a penalty, with as many weights as a sparse one has left
+COMPARED = (SMALL, "none", "l1", "shuffled", "moduli")  # conditions of the figure
 
 
 def curve(
@@ -100,7 +104,7 @@ def curve(
 # %%
 records = {task: all_records(task.Config) for task in ASKED}
 for task, kept in records.items():
-    known = {name: [f"{100 * s:g} %" for s in curve(kept, task, name)] for name in COMPARED}
+    known = {name: [f"{100 * s:g} %" for s in curve(kept, task, name)] for name in COMPARED[1:]}
     print(f"{task.Config.task}: " + "; ".join(f"{name} at {', '.join(at)}" for name, at in known.items() if at) or "nothing yet")
 
 
@@ -115,7 +119,7 @@ def plot_curves(
     records: Sequence[Record],
     task: type[Task],
     figure: "Figure",
-    conditions: Sequence[str] = COMPARED,
+    conditions: Sequence[str] = COMPARED[1:],
     scale: str = "small",
     phase: str = "train",  # or "lottery"
     **settings: Any,  # that differ from the scale's
@@ -142,11 +146,39 @@ def plot_curves(
 
 # %%
 for task, kept in records.items():
-    if any(curve(kept, task, name) for name in COMPARED):
+    if any(curve(kept, task, name) for name in COMPARED[1:]):
         figure = plt.figure(figsize=(5.5, 4), layout="constrained")
         plot_curves(kept, task, figure)
         figure.suptitle(f"{task.Config.task}, {kept[0]['settings'].get('seeds', 3)} seeds a dot cloud")
         plt.show()
+
+
+# %% [markdown]
+# ## A small dense network
+#
+# A sparse network has few weights. So has a dense one with fewer neurons, which no one needs to prune. *Predict:* of two networks with as many weights, is the large sparse one the better? If it is not, the zeros were bought for nothing.
+
+# %%
+#| export
+def as_large(
+    task: type[Task],
+    sparsity: float,
+    scale: str = "small",
+) -> int:  # neurons
+    "The size of the largest dense network that has no more weights than a sparse one of the scale's size keeps"
+    config = task.Config(scale=scale, device="cpu", seeds=1)
+
+    def weights(neurons: int) -> int:
+        one = task(replace(config, hidden=neurons))
+        return sum(parts.shape[1:].numel() for parts in weight_matrices(one.model(one.generators("weights")), 1).values())
+
+    return bisect_right(range(1, config.hidden), round((1 - sparsity) * weights(config.hidden)), key=weights)
+
+
+# %%
+for task in (Navigation, Adding, HeadDirection):
+    neurons = as_large(task, ASKED[task])
+    print(f"{task.Config.task}: {task.Config(scale='small', device='cpu').hidden} neurons at {100 * ASKED[task]:g} % zeros have as many weights as {neurons} neurons without")
 
 
 # %% [markdown]
@@ -161,6 +193,13 @@ def _by_seed(one: Record, metric: str) -> dict[int, float]:
     return {seed: math.inf if v is None else v for seed, v in enumerate(one["phases"]["train"][metric], one["settings"].get("seed", 0))}
 
 
+def _small(records: Sequence[Record], task: type[Task], scale: str) -> Record | None:
+    "The record of dense networks that are smaller than the scale's"
+    config = config_of(Cell("", "", "", CONDITIONS["none"] | {"sparsity": 0.0}, "train", None, None), task, scale)
+    smaller = [one for one in matching(records, config, free=("seeds", "hidden")) if one["settings"]["hidden"] < config.hidden]
+    return max(smaller, key=lambda one: len(one["phases"]["train"][task.metric]), default=None)
+
+
 def ratios(
     records: Sequence[Record],
     task: type[Task],
@@ -170,7 +209,7 @@ def ratios(
 ) -> dict[str, dict[int, float]]:  # by condition and seed; conditions that were not run are left out
     "Each network's metric divided by that of the dense one with its seed; infinite for a network that diverged"
     dense = curve(records, task, "none", scale).get(0.0)
-    found = {name: curve(records, task, name, scale).get(sparsity) for name in conditions}
+    found = {name: _small(records, task, scale) if name == SMALL else curve(records, task, name, scale).get(sparsity) for name in conditions}
     twin = {} if dense is None else {seed: v for seed, v in _by_seed(dense, task.metric).items() if math.isfinite(v)}
     each = {name: {seed: v / twin[seed] for seed, v in _by_seed(one, task.metric).items() if seed in twin} for name, one in found.items() if one is not None}
     return {name: of for name, of in each.items() if of}
