@@ -46,7 +46,6 @@ from modreg.tasks.navigation import Navigation
 from modreg.tasks.speech import Speech
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 # %%

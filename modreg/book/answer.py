@@ -27,7 +27,6 @@ from ..tasks.navigation import Navigation
 from ..tasks.speech import Speech
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 # %% ../../nbs/answer.ipynb #81c7b3f6
