@@ -24,7 +24,28 @@ from modreg.book.explore import neighbourhoods
 neighbourhoods()
 
 # %% [markdown]
-# The regularizer in one line:
+# ## The answer so far
+#
+# What the runs of this project say of all tasks stands in [answer](answer.ipynb), from dense networks to those with 99 % zeros. [Tables](tables.ipynb) sets every number of the paper beside ours, and gives a verdict on each of its claims.
+
+# %%
+#| hide
+import matplotlib.pyplot as plt
+from IPython.display import Markdown, display
+
+from modreg.book.answer import answer, plot_answer
+
+plt.style.use("modreg.data.book")
+
+# %%
+#| echo: false
+plot_answer(plt.figure(layout="constrained"))
+plt.show()
+display(Markdown("\n".join(["Each dot is a network, at the place of its error divided by that of a dense one with the same seed; a bar is a median.", "", *(f"- {sentence}" for sentence in answer())])))
+
+# %% [markdown]
+# ## The method in one line
+#
 #
 # $$R(W) = \lambda\,\underset{u,v}{\mathrm{mean}}\; f\big(d_M(i(u), i(v))\big)\,|W_{uv}|$$
 #
