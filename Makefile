@@ -48,10 +48,11 @@ test-browser: $(VENV)/dev.stamp ## only the site and JupyterLab in a real browse
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m browser $(ARGS)
 
 docs: $(VENV)/dev.stamp ## the site, in build/site/html; SCALE=small trains the experiments' networks first
-	$(BIN)/python tools/docs.py build --scale $(SCALE)
+	$(BIN)/python tools/docs.py --scale $(SCALE)
 
 serve: $(VENV)/dev.stamp ## show the site at an address of this machine
-	$(BIN)/python tools/docs.py serve --port $(PORT)
+	@test -f build/site/html/index.html || { echo 'there is no site yet: `make docs` builds it' >&2; exit 1; }
+	$(BIN)/python -m http.server $(PORT) --bind 127.0.0.1 --directory build/site/html
 
 lint: $(VENV)/dev.stamp ## ruff
 	$(BIN)/python -m ruff check $(LINTED)

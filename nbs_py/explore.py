@@ -338,7 +338,7 @@ embedding_training()
 # %% [markdown]
 # ## Pruning a trained network
 #
-# This network was trained on the [navigation](navigation.ipynb) task with the penalty of the torus, while its sparsity rose step by step (`python tools/figures.py`). The
+# This network was trained on the [navigation](navigation.ipynb) task with the penalty of the torus, while its sparsity rose step by step (`python docs/networks.py`). The
 # slider goes back to any of the steps. Learning and pruning pull the error in opposite directions: in the first steps it has everything and knows little.
 #
 # *Predict:* at which share of zeros will it know no more than a rat that claims to stand still? And which distances will be left by then?

@@ -21,7 +21,6 @@ from jupytext.config import load_jupytext_config
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tools"))
-import docs  # noqa: E402
 import notebooks  # noqa: E402
 import pages  # noqa: E402
 
@@ -197,11 +196,33 @@ def test_the_house_has_seven_wings():
         assert row in (ROOT / "README.md").read_text(encoding="utf-8"), f"the table of the home page lacks {row}"
 
 
+def imported(
+    text: str,  # of a module
+    package: str,  # that relative imports start from
+) -> set[str]:  # dotted names below `modreg`; a member of a module is among them, since it may be a module
+    "What `text` imports from the package, wherever the statement stands"
+    found = set()
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        if isinstance(node, ast.ImportFrom):
+            base = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
+            base = ".".join([*base, *([node.module] if node.module else [])])
+            found |= {base, *(f"{base}.{alias.name}" for alias in node.names)}
+    return {name for name in found if name.partition(".")[0] == "modreg"}
+
+
+def test_every_way_to_import_is_seen():
+    text = "import modreg.a\nfrom modreg.b import c\ndef f():\n    from modreg import d\n    from . import e\n    from .f import g\n    from ..h import i\nimport torch"
+    seen = imported(text, "modreg.wing")
+    assert {"modreg.a", "modreg.b", "modreg.b.c", "modreg.d", "modreg.wing.e", "modreg.wing.f", "modreg.h"} <= seen and "torch" not in seen
+
+
 def arrows(module: str) -> set[str]:
     "Dotted names that a module such as `geometry/manifolds.py` imports from the package, also within functions and for types alone"
     path = ROOT / "modreg" / module
     text, package = path.read_text(encoding="utf-8"), ".".join(("modreg", *Path(module).parts[:-1]))
-    return {name for name in docs.imported(text, package) if (ROOT / f"{name.replace('.', '/')}.py").exists()}
+    return {name for name in imported(text, package) if (ROOT / f"{name.replace('.', '/')}.py").exists()}
 
 
 def test_arrows_go_down():

@@ -1,6 +1,6 @@
 """Trained networks for the figures of the chapter `explore`.
 
-    python tools/figures.py
+    python docs/networks.py
 
 Two networks of one seed each: one on the torus, pruned step by step to 98 % zeros, of which is kept after which epoch each recurrent weight
 fell and how large the error was then; and a dense one, trained on long paths, that the page runs itself. Results go to
