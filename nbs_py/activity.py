@@ -62,7 +62,7 @@ import matplotlib.pyplot as plt
 from fastcore.test import test_close, test_eq, test_fail
 
 from modreg.analysis.topology import plot_barcode
-from modreg.book.exercises import exercise
+from modreg.book.exercises import draw_bars, draw_lines, exercise
 from modreg.lab.experiments import load_results
 from modreg.lab.training import fit
 from modreg.tasks.head_direction import HeadDirection, HeadDirectionConfig
@@ -791,11 +791,21 @@ print({row["condition"]: f"{row['shapes'].count('circle')} of {len(row['shapes']
 #
 # ## Exercise 1: turns of a lifted path
 #
-# A lifted angle counts rounds. Write how many whole rounds a path of angles has made, with a sign.
+# *5 min, easy.* A lifted angle counts rounds. Write how many whole rounds a path of angles has made, with a sign.
 
 # %%
 def rounds(angles):
-    raise NotImplementedError("the lift's last value less its first, in whole rounds; angles is (T,) in rad")
+    "Whole rounds that a path of angles (T,) in rad has made, with a sign"
+    raise NotImplementedError
+
+
+# %%
+#| fold How it is checked
+walk = torch.linspace(0, -6 * math.pi, 50)
+with exercise("lift adds the steps up; a round is 2 pi, and a path goes from its first value to its last",
+              lambda: draw_lines("step", "angle (rad)", as_it_is_read=walk % (2 * math.pi), lifted=lift(walk % (2 * math.pi)))) as expect:
+    expect(rounds, walk % (2 * math.pi), gives=-3)
+    expect(rounds, walk[:2] % (2 * math.pi), gives=0)
 
 
 # %% [markdown]
@@ -809,21 +819,25 @@ def rounds(angles):
 #
 # </details>
 
-# %%
-with exercise("lift adds the steps up; a round is 2 pi"):
-    walk = torch.linspace(0, -6 * math.pi, 50)
-    test_eq([rounds(walk % (2 * math.pi)), rounds(walk[:2] % (2 * math.pi))], [-3, 0])
-
-
 # %% [markdown]
 # ## Exercise 2: one loop or two?
 #
-# Two angles that always turn together tell no more than one. Write the length of the mean arrow $\exp(i(\alpha - \beta))$ of two sequences of angles: 1 if they turn together, near 0 if they have nothing to do with each other.
+# *5 min, medium.* Two angles that always turn together tell no more than one. Write the length of the mean arrow $\exp(i(\alpha - \beta))$ of two sequences of angles: 1 if they turn together, near 0 if they have nothing to do with each other.
 
 # %%
 def together(a, b):
-    raise NotImplementedError("the mean over time of exp(i (a - b)), and its absolute value")
+    "Length, from 0 to 1, of the mean arrow exp(i (a - b)) of two sequences of angles (T,) in rad"
+    raise NotImplementedError
 
+
+# %%
+#| fold How it is checked
+known = later.isfinite().all(1)
+with exercise("torch.exp takes complex numbers, and 1j * a is one; the mean is over time, and its length is an absolute value",
+              lambda: draw_bars({"an angle and itself, turned": together(later[known, 0], later[known, 0] + 1), "the two angles of the planted torus": together(*later[known].T)}, "how much they turn together")) as expect:
+    expect(together, torch.linspace(0, 6, 50), torch.linspace(0, 6, 50) + 1, gives=1.0)
+    expect(together, torch.tensor([0.0, math.pi]), torch.zeros(2), gives=0.0)
+    expect.that(together(*later[known].T) < 0.3, "the two angles of the planted torus have nothing to do with each other, and yours turn together")
 
 # %% [markdown]
 # <details><summary>Solution</summary>
@@ -834,13 +848,6 @@ def together(a, b):
 # ```
 #
 # </details>
-
-# %%
-with exercise("torch.exp takes complex numbers; 1j * a is one"):
-    test_close(together(torch.linspace(0, 6, 50), torch.linspace(0, 6, 50) + 1), 1, eps=1e-5)
-    known = later.isfinite().all(1)
-    print(f"the two angles of the planted torus: {together(*later[known].T):.2f}")
-    assert together(*later[known].T) < 0.3
 
 # %% [markdown]
 # ## What broke, and what the paper did

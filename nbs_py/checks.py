@@ -42,7 +42,7 @@ from dataclasses import dataclass
 import matplotlib.pyplot as plt
 from fastcore.test import test_eq
 
-from modreg.book.exercises import exercise
+from modreg.book.exercises import draw_lines, exercise
 from modreg.geometry.inhibitors import INHIBITORS
 from modreg.geometry.manifolds import MANIFOLDS, Sphere, Torus, plot_from_point
 
@@ -427,16 +427,34 @@ for f in (Wave(), Relative(), Rooted()):
 # %% [markdown]
 # ## Exercise 1: mend it
 #
-# `Taxi` can be a metric: the taxi that knows the way over all edges. Write its distance and its diameter. At corners of the road its derivative jumps, but it is finite.
+# *10 min, medium.* `Taxi` can be a metric: the taxi that knows the way over all edges. Write its distance and its diameter. At corners of the road its derivative jumps, but it is finite.
 
 # %%
 class GoodTaxi(Torus):
+    "A torus whose distance is the way along x plus the way along y, over all edges"
     def pairwise(self, x, y):
-        raise NotImplementedError("the short way along x, plus the short way along y")
+        raise NotImplementedError
 
     @property
     def diameter(self):
-        raise NotImplementedError("how far can it be along both?")
+        raise NotImplementedError
+
+
+# %%
+#| fold How it is checked
+def picture():
+    fig, ax = plt.subplots(figsize=(4, 3.4), layout="constrained")
+    fig.colorbar(plot_from_point(GoodTaxi(), torch.tensor([8.5, 2.0]), ax), label="distance")
+    ax.set(title="how far the taxi goes")
+    plt.show()
+
+
+with exercise("in each coordinate the short way round: the difference, or the period less the difference; the farthest is half a period along x and half along y", picture) as expect:
+    corner = torch.tensor([[0.5, 1.0], [9.5, 9.0], [5.5, 6.0]])
+    expect(lambda: GoodTaxi().distance(corner)[0], gives=torch.tensor([0.0, 3.0, 10.0]), name="the distances from (0.5, 1) to itself, (9.5, 9) and (5.5, 6)")
+    expect(lambda: GoodTaxi().diameter, gives=10.0, name="the diameter")
+    ok, reason = check_manifold(GoodTaxi())
+    expect.that(ok, f"check_manifold says: {reason}")
 
 
 # %% [markdown]
@@ -457,20 +475,30 @@ class GoodTaxi(Torus):
 #
 # </details>
 
-# %%
-with exercise("half a period along x and half along y"):
-    test_eq(check_manifold(GoodTaxi()), (True, ""))
-
-
 # %% [markdown]
 # ## Exercise 2: which rule?
 #
-# Let a distance be cut off: $\min(d, 3)$ with the $d$ of the sphere, and a diameter of 3. Which rules does it break? Answer with a list of words from the table, such as `["triangle"]`.
+# *5 min, medium.* Let a distance be cut off: $\min(d, 3)$ with the $d$ of the sphere, and a diameter of 3. Which rules does it break? Answer with a list of words from the table, such as `["triangle"]`.
 
 # %%
 def broken():
-    raise NotImplementedError("a list of the rules that min(d, 3) breaks")
+    "A list of the rules, as words of the table, that min(d, 3) breaks"
+    raise NotImplementedError
 
+
+# %%
+#| fold How it is checked
+class Cut(Sphere):
+    diameter = 3.0
+
+    def pairwise(self, x, y):
+        return super().pairwise(x, y).clamp(max=3)
+
+
+ok, reasons = check_manifold(Cut())
+apart = torch.linspace(0, 15, 100)
+with exercise("take three points and try to make a detour shorter than 3", lambda: draw_lines("distance on the sphere", "distance", uncut=(apart, apart), cut=(apart, apart.clamp(max=3)))) as expect:
+    expect(lambda: sorted(broken()), gives=sorted({word for word in ("zero", "symmetry", "triangle", "diameter", "gradients") if word in reasons}), name="your list, sorted,")
 
 # %% [markdown]
 # <details><summary>Solution</summary>
@@ -483,19 +511,6 @@ def broken():
 # None. A detour over a third point is at least 3 as soon as one of its two parts is, and else it is as long as it was. To cut a metric off leaves a metric: it just cannot tell far from very far.
 #
 # </details>
-
-# %%
-with exercise("take three points and try to make a detour shorter than 3"):
-    answer = broken()
-
-    class Cut(Sphere):
-        diameter = 3.0
-
-        def pairwise(self, x, y):
-            return super().pairwise(x, y).clamp(max=3)
-
-    ok, reasons = check_manifold(Cut())
-    test_eq(sorted({word for word in ("zero", "symmetry", "triangle", "diameter", "gradients") if word in reasons}), sorted(answer))
 
 # %% [markdown]
 # ## What broke, and what the paper did

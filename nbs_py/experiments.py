@@ -56,7 +56,7 @@ import matplotlib.pyplot as plt
 from fastcore.test import test_close, test_eq, test_fail
 from IPython.display import Markdown, display
 
-from modreg.book.exercises import exercise
+from modreg.book.exercises import draw_bars, exercise
 from modreg.lab.training import Remember, RememberConfig
 
 plt.style.use("modreg.data.book")
@@ -519,11 +519,22 @@ plt.show()
 # %% [markdown]
 # ## Exercise 1
 #
-# A condition whose chosen strength lies at the end of its grid may have a better one beyond. Find such rows.
+# *5 min, easy.* A condition whose chosen strength lies at the end of its grid may have a better one beyond. Find such rows.
 
 # %%
 def at_the_edge(row):
-    raise NotImplementedError("row['selection'] has the strengths that were tried")
+    "Whether the strength of a row of results lies at an end of the strengths that were tried for it; row['selection'] has them as text"
+    raise NotImplementedError
+
+
+# %%
+#| fold How it is checked
+with exercise("the keys are text: sort them as numbers, and a grid of one strength has no edge",
+              lambda: draw_bars({f"chosen {s}": at_the_edge({"selection": {"0.01": [], "0.1": [], "1": []}, "strength": s}) for s in (0.01, 0.1, 1.0)}, "at the edge of 0.01, 0.1, 1")) as expect:
+    expect(at_the_edge, {"selection": {"0.01": [], "0.1": [], "1": []}, "strength": 1.0}, gives=True)
+    expect(at_the_edge, {"selection": {"0.01": [], "0.1": [], "1": []}, "strength": 0.1}, gives=False)
+    expect(at_the_edge, {"selection": {"3": [], "20": [], "100": []}, "strength": 20.0}, gives=False)
+    expect(at_the_edge, {"selection": {"0": []}, "strength": 0.0}, gives=False)
 
 
 # %% [markdown]
@@ -537,22 +548,29 @@ def at_the_edge(row):
 #
 # </details>
 
-# %%
-with exercise("the keys are text: sort them as numbers, and a grid of one strength has no edge"):
-    assert at_the_edge({"selection": {"0.01": [], "0.1": [], "1": []}, "strength": 1.0})
-    assert not at_the_edge({"selection": {"0.01": [], "0.1": [], "1": []}, "strength": 0.1})
-    assert not at_the_edge({"selection": {"0": []}, "strength": 0.0})
-
-
 # %% [markdown]
 # ## Exercise 2: does a condition lead?
 #
-# Three dots a condition invite stories. Say that one condition leads another only if its worst seed is better than the other's best.
+# *5 min, medium.* Three dots a condition invite stories. Say that one condition leads another only if its worst seed is better than the other's best.
 
 # %%
 def leads(a, b):
-    raise NotImplementedError("a and b are lists of errors, one a seed; a seed that diverged is None")
+    "Whether the worst seed of errors `a` is better than the best of errors `b`; a seed that diverged is None"
+    raise NotImplementedError
 
+
+# %%
+#| fold How it is checked
+def picture():
+    pairs = {"leads": ([1.0, 2.0], [3.0, 4.0]), "overlaps": ([1.0, 3.5], [3.0, 4.0]), "one diverged": ([1.0, None], [3.0, 4.0])}
+    draw_bars({name: leads(*pair) for name, pair in pairs.items()}, "does the first condition lead?")
+
+
+with exercise("lower is better, and a condition with a diverged seed leads nobody", picture) as expect:
+    expect(leads, [1.0, 2.0], [3.0, 4.0], gives=True)
+    expect(leads, [1.0, 3.5], [3.0, 4.0], gives=False)
+    expect(leads, [1.0, None], [3.0, 4.0], gives=False)
+    expect(leads, [1.0, 2.0], [None, None], gives=True)
 
 # %% [markdown]
 # <details><summary>Solution</summary>
@@ -565,11 +583,6 @@ def leads(a, b):
 # With three seeds each, chance alone puts all of one condition before all of the other once in twenty times: $3!\,3!/6! = 1/20$.
 #
 # </details>
-
-# %%
-with exercise("lower is better, and a condition with a diverged seed leads nobody"):
-    assert leads([1.0, 2.0], [3.0, 4.0]) and not leads([1.0, 3.5], [3.0, 4.0])
-    assert not leads([1.0, None], [3.0, 4.0]) and leads([1.0, 2.0], [None, None])
 
 # %% [markdown]
 # ## What broke, and what the paper did

@@ -53,7 +53,7 @@ if TYPE_CHECKING:
 import matplotlib.pyplot as plt
 from fastcore.test import test_eq
 
-from modreg.book.exercises import exercise
+from modreg.book.exercises import draw_curve, exercise
 
 plt.style.use("modreg.data.book")
 
@@ -73,9 +73,10 @@ finished_glued_square()
 # %%
 #| export
 def _source(name: str) -> str:
-    "The JavaScript module of a figure: what all figures share, then its own part"
+    "The JavaScript module of a figure: its name, what all figures share, then its own part"
     folder = files("modreg") / "data" / "explore"
-    return "\n".join((folder / f"{part}.js").read_text(encoding="utf-8") for part in ("common", name))
+    parts = [(folder / f"{part}.js").read_text(encoding="utf-8") for part in ("common", name)]
+    return "\n".join([f'const NAME = "{name}";', *parts])
 
 
 # %% [markdown]
@@ -354,18 +355,22 @@ def _numbers() -> dict[str, Any]:
 
 
 @checked
-def pruning_steps() -> Explorer:
-    "The wiring that survives in a trained network, step by step, and its error"
-    data = _numbers()["pruned"]
+def pruning_steps(
+    data: dict[str, Any] | None = None,  # networks of one's own, as the chapter `idea` makes them; None for those that came with the book
+) -> Explorer:
+    "The wiring that survives in networks that were pruned under several penalties, step by step, and their errors"
+    data = data or {**_numbers()["pruned"], "unit": "cm"}
 
     def picture(figure: "Figure") -> None:
         ax = figure.subplots()
-        ax.plot([100 * s for s in data["sparsity"]], data["error"], "o-")
-        ax.axhline(data["limits"]["standing still"], color="0.6", linestyle=":", label="standing still")
-        ax.set(xlabel="weights that are zero (%)", ylabel="position error (cm)", ylim=(0, None))
+        for name, network in data["networks"].items():
+            ax.plot([100 * s for s in data["sparsity"]], network["error"], "o-", markersize=3, label=name)
+        for name, limit in data["limits"].items():
+            ax.axhline(limit, color="0.6", linestyle=":", label=name)
+        ax.set(xlabel="weights that are zero (%)", ylabel=f"error ({data['unit']})", ylim=(0, None))
         ax.legend(frameon=False)
 
-    return Explorer("pruning_steps", "How much of the wiring can go before the network is lost, and where on the torus is what stays?", picture, data)
+    return Explorer("pruning_steps", "How much of the wiring can go before a network is lost, and where on the torus is what stays?", picture, data)
 
 
 # %%
@@ -447,11 +452,28 @@ assert error.mean() < still.mean() / 2
 # %% [markdown]
 # ## Exercise 1
 #
-# A figure's program and Python must agree. Write the number of neurons that cost less than a quarter of the dearest, as the second figure says it.
+# *5 min, easy.* A figure's program and Python must agree. Write the number of neurons that cost less than a quarter of the dearest, as the second figure says it.
 
 # %%
 def cheap_partners(prices, neuron):
-    raise NotImplementedError("prices (N, N); the neuron itself does not count")
+    "How many other neurons cost less than a quarter of the greatest price of this neuron's row, of prices (N, N)"
+    raise NotImplementedError
+
+
+# %%
+#| fold How it is checked
+def picture():
+    points = Torus().sample(200, torch.Generator().manual_seed(1))
+    prices = inhibitor("difference_of_gaussians")(Torus().distance(points))
+    fig, ax = plt.subplots(figsize=(4.4, 3.4), layout="constrained")
+    fig.colorbar(ax.scatter(*points.T, c=[cheap_partners(prices, k) for k in range(200)]), label="cheap partners")
+    ax.set(title="200 neurons on the torus", xlabel="x", ylabel="y", aspect="equal")
+    plt.show()
+
+
+with exercise("take the neuron's row, compare it with a quarter of its greatest price, and leave out the neuron's own place", picture) as expect:
+    expect(cheap_partners, torch.tensor([[0.0, 1, 8], [1, 0, 9], [8, 9, 0]]), 0, gives=1)
+    expect(cheap_partners, torch.zeros(2, 2), 0, gives=0)
 
 
 # %% [markdown]
@@ -465,22 +487,23 @@ def cheap_partners(prices, neuron):
 #
 # </details>
 
-# %%
-with exercise("take the neuron's row, compare it with a quarter of its greatest price, and leave out the neuron's own place"):
-    test_eq(cheap_partners(torch.tensor([[0.0, 1, 8], [1, 0, 9], [8, 9, 0]]), 0), 1)
-    test_eq(cheap_partners(torch.zeros(2, 2), 0), 0)
-
-
 # %% [markdown]
 # ## Exercise 2: glue it yourself
 #
-# The fifth kind of square: glue **both** pairs of edges after a flip, $(x, y) \sim (x + 10, 10 - y)$ and $(x, y) \sim (10 - x, y + 10)$. That is the projective plane.
+# *5 min, medium.* The fifth kind of square: glue **both** pairs of edges after a flip, $(x, y) \sim (x + 10, 10 - y)$ and $(x, y) \sim (10 - x, y + 10)$. That is the projective plane.
 # Where does a point that leaves by the upper edge at $x = 3$ come in?
 
 # %%
 def enter(x):
-    raise NotImplementedError("the x at which a point that leaves the top at x comes in at the bottom")
+    "The x at which a point that leaves the top at x comes in at the bottom"
+    raise NotImplementedError
 
+
+# %%
+#| fold How it is checked
+with exercise("the second rule of the two, read at y = 0", lambda: draw_curve(enter, range(11), "leaves the top at x", "comes in at x")) as expect:
+    expect(enter, 3.0, gives=7.0)
+    expect(enter, 5.0, gives=5.0)
 
 # %% [markdown]
 # <details><summary>Solution</summary>
@@ -491,10 +514,6 @@ def enter(x):
 # ```
 #
 # </details>
-
-# %%
-with exercise("the second rule of the two, read at y = 0"):
-    test_eq([enter(3.0), enter(5.0)], [7.0, 5.0])
 
 # %% [markdown]
 # ## What broke, and what the paper did

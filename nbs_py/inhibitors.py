@@ -42,7 +42,7 @@ from modreg.geometry.specs import Registry
 import matplotlib.pyplot as plt
 from fastcore.test import test_close, test_eq, test_fail
 
-from modreg.book.exercises import exercise
+from modreg.book.exercises import draw_curve, exercise
 from modreg.book.explore import embedding_training, inhibitor_shapes
 from modreg.geometry.manifolds import Torus, manifold, plot_from_point
 
@@ -658,7 +658,7 @@ test_close(large / small, 10, eps=1e-4)
 #
 # ## Exercise 1: a ring
 #
-# Write an inhibitor that makes connections of one length free, and whose price never exceeds a height, with a ring as wide as you like:
+# *10 min, medium.* Write an inhibitor that makes connections of one length free, and whose price never exceeds a height, with a ring as wide as you like:
 # $f(d) = h\,\big(1 - e^{-(d - r)^2 / 2w^2}\big)$. Is it trainable? Which radius would make it collapse?
 
 # %%
@@ -670,7 +670,22 @@ class Ring(Inhibitor):
     width: float = 0.5
 
     def evaluate(self, d):
-        raise NotImplementedError("the price of a connection of length d")
+        raise NotImplementedError
+
+
+# %%
+#| fold How it is checked
+def picture():
+    fig, ax = plt.subplots(figsize=(4.2, 3.6), layout="constrained")
+    fig.colorbar(plot_from_point(manifold("klein"), torch.tensor([8.5, 2.5]), ax, Ring()), label="price")
+    ax.set(title="a ring on the Klein bottle")
+    plt.show()
+
+
+with exercise("the formula as it stands; torch.expm1(x) is exp(x) - 1, and exact for small x", picture) as expect:
+    expect(Ring(), torch.tensor([2.0, 2.5, 9.0]), gives=torch.tensor([0.0, 39.3469, 100.0]), within=1e-3, name="the price of lengths 2, 2.5 and 9")
+    expect(Ring(radius=0.0, width=1.0), torch.linspace(0, 5, 6), gives=Gaussian()(torch.linspace(0, 5, 6)), name="a ring of radius 0 and width 1")
+    expect(lambda: [Ring().trainable[0], Ring(radius=0.0).trainable[0]], gives=[True, False], name="whether rings of radius 2 and 0 are trainable")
 
 
 # %% [markdown]
@@ -692,25 +707,30 @@ class Ring(Inhibitor):
 #
 # </details>
 
-# %%
-with exercise("torch.expm1(x) is exp(x) - 1, and exact for small x"):
-    test_eq([Ring().trainable[0], Ring(radius=0.0).trainable[0]], [True, False])
-    test_close(Ring(radius=0.0, width=1.0)(torch.linspace(0, 5, 50)), Gaussian()(torch.linspace(0, 5, 50)))
-    fig, ax = plt.subplots(figsize=(4.2, 3.6), layout="constrained")
-    fig.colorbar(plot_from_point(manifold("klein"), torch.tensor([8.5, 2.5]), ax, Ring()), label="price")
-    ax.set(title="a ring on the Klein bottle")
-    plt.show()
-
-
 # %% [markdown]
 # ## Exercise 2: how many partners are free?
 #
-# On a torus of area 100 with $N$ neurons, about how many does one find at distances between $r$ and $r + w$, if $r + w$ is less than 5?
+# *5 min, medium.* On a torus of area 100 with $N$ neurons, about how many does one find at distances between $r$ and $r + w$, if $r + w$ is less than 5?
 
 # %%
 def partners(n, r, w):
-    raise NotImplementedError("the area of a ring, times the density of neurons")
+    "About how many of n neurons on a torus of area 100 lie at distances between r and r + w from one"
+    raise NotImplementedError
 
+
+# %%
+#| fold How it is checked
+apart = Torus().distance(Torus().sample(2000, torch.Generator().manual_seed(5)))
+
+
+def counted(r):
+    return ((apart > r) & (apart < r + 0.5)).sum(1).float().mean().item()
+
+
+with exercise("the area of a ring times the density of neurons; a ring is the difference of two discs, and a disc of radius r has the area πr²",
+              lambda: draw_curve(lambda r: partners(2000, r, 0.5), torch.arange(0, 4.6, 0.5).tolist(), "inner radius", "partners of 2000", counted=[counted(r) for r in torch.arange(0, 4.6, 0.5).tolist()])) as expect:
+    expect(partners, 2000, 1.0, 0.5, gives=counted(1.0), within=0.04)
+    expect(partners, 2000, 3.0, 0.5, gives=counted(3.0), within=0.04)
 
 # %% [markdown]
 # <details><summary>Solution</summary>
@@ -723,13 +743,6 @@ def partners(n, r, w):
 # Up to a distance of 5 a disc on the torus is as large as in the plane. Beyond, it meets itself.
 #
 # </details>
-
-# %%
-with exercise("a disc of radius r has the area πr²; a ring is the difference of two discs"):
-    points = Torus().sample(2000, torch.Generator().manual_seed(5))
-    apart = Torus().distance(points)
-    counted = ((apart > 1) & (apart < 1.5)).sum(1).float().mean().item()
-    test_close(partners(2000, 1.0, 0.5), counted, eps=3)
 
 # %% [markdown]
 # ## What broke, and what the paper did

@@ -60,9 +60,9 @@ from modreg.sparsity.weights import slots
 # %%
 #| hide
 import matplotlib.pyplot as plt
-from fastcore.test import test_close, test_eq, test_fail
+from fastcore.test import test_eq, test_fail
 
-from modreg.book.exercises import exercise
+from modreg.book.exercises import draw_curve, draw_matrices, exercise
 from modreg.layers.sparse import median_time
 
 plt.style.use("modreg.data.book")
@@ -922,11 +922,22 @@ for name, seconds in zip(("sorted", "bracketed"), median_time(lambda: naive_keep
 # %% [markdown]
 # ## Exercise 1
 #
-# A pruner of your own wants to know what came back. Write how many weights outside of their masks are not zero, for a whole model.
+# *5 min, easy.* A pruner of your own wants to know what came back. Write how many weights outside of their masks are not zero, for a whole model.
 
 # %%
 def revived(weights, masks):
-    raise NotImplementedError("number of weights outside of their masks that are not zero")
+    "How many weights outside of their masks are not zero, of weights and masks by name"
+    raise NotImplementedError
+
+
+# %%
+#| fold How it is checked
+with exercise("~mask selects what is pruned; count_nonzero counts", lambda: draw_matrices(mask=held.masks["weight"][:40, :40], weight=held.weights["weight"][:40, :40] != 0)) as expect:
+    expect(revived, {"a": torch.tensor([0.0, 1.0, 2.0])}, {"a": torch.tensor([True, True, False])}, gives=1)
+    held.weights["weight"].data.fill_(1.0)  # unseen
+    expect(lambda: revived(held.weights, held.masks), gives=(~held.masks["weight"]).sum().item(), name="after an unseen change, your count")
+    layer(x)
+    expect(lambda: revived(held.weights, held.masks), gives=0, name="after a forward pass, your count")
 
 
 # %% [markdown]
@@ -939,23 +950,23 @@ def revived(weights, masks):
 #
 # </details>
 
-# %%
-with exercise("~mask selects what is pruned; count_nonzero counts"):
-    held.weights["weight"].data.fill_(1.0)  # unseen
-    test_eq(revived(held.weights, held.masks), (~held.masks["weight"]).sum().item())
-    layer(x)
-    test_eq(revived(held.weights, held.masks), 0)
-
-
 # %% [markdown]
 # ## Exercise 2
 #
-# The bracket is as wide as four standard deviations of luck. Write the standard deviation of the number of drawn weights, of $n$ drawn, that lie below a threshold with a share $p$ of all below it.
+# *5 min, easy.* The bracket is as wide as four standard deviations of luck. Write the standard deviation of the number of drawn weights, of $n$ drawn, that lie below a threshold with a share $p$ of all below it.
 
 # %%
 def luck(n, p):
-    raise NotImplementedError("standard deviation of a binomial")
+    "Standard deviation of the number of n drawn weights that lie below a threshold with a share p of all below it"
+    raise NotImplementedError
 
+
+# %%
+#| fold How it is checked
+drawn = (torch.rand(2000, 1000, generator=torch.Generator().manual_seed(0)) < 0.9).sum(1).float()
+with exercise("n draws, each below with probability p: a binomial", lambda: draw_curve(lambda p: luck(1000, p), [k / 50 for k in range(51)], "share below the threshold", "standard deviation of 1000 draws")) as expect:
+    expect(luck, 1000, 0.9, gives=drawn.std().item(), within=0.05)
+    expect(luck, 4, 0.5, gives=1.0)
 
 # %% [markdown]
 # <details><summary>Solution</summary>
@@ -966,11 +977,6 @@ def luck(n, p):
 # ```
 #
 # </details>
-
-# %%
-with exercise("n draws, each below with probability p"):
-    drawn = (torch.rand(2000, 1000, generator=generator) < 0.9).sum(1).float()
-    test_close(luck(1000, 0.9), drawn.std().item(), eps=0.5)
 
 # %% [markdown]
 # ## Mistakes that are caught

@@ -49,7 +49,7 @@ import matplotlib.pyplot as plt
 from fastcore.test import test_close, test_eq
 from IPython.display import Markdown, display
 
-from modreg.book.exercises import exercise
+from modreg.book.exercises import draw_bars, exercise
 from modreg.analysis.wiring import plot_wiring
 from modreg.lab.experiments import condition_table, load_model, load_results, plot_conditions, plot_learning, report, train_three
 from modreg.lab.results import RESULTS, read_records
@@ -553,11 +553,29 @@ plt.show()
 # %% [markdown]
 # ## Exercise 1: where did the zeros fall?
 #
-# Global pruning gives the whole network one threshold. Write the share of zeros of each matrix, and think of what a network loses whose recurrent matrix pays most.
+# *5 min, easy.* Global pruning gives the whole network one threshold. Write the share of zeros of each matrix, and think of what a network loses whose recurrent matrix pays most.
 
 # %%
 def zeros_by_matrix(tensors):
-    raise NotImplementedError("mask.NAME is True where a weight of NAME survived")
+    "Share of zeros of each matrix by name; tensors['mask.NAME'] is True where a weight of NAME survived, other entries are no masks"
+    raise NotImplementedError
+
+
+# %%
+#| fold How it is checked
+tensors = runs["sparse"].weights()
+
+
+def picture():
+    diagonal = tensors["mask.rnn.weight_hh_l0"].diagonal(dim1=-2, dim2=-1).float().mean().item()
+    draw_bars({**zeros_by_matrix(tensors), "recurrent diagonal": 1 - diagonal}, "share of zeros")
+
+
+with exercise("the mean of a mask is the share that is left; the keys lose their `mask.`", picture) as expect:
+    expect(zeros_by_matrix, {"mask.a": torch.tensor([True, False, False, False]), "a": torch.ones(4)}, gives={"a": 0.75})
+    shares = zeros_by_matrix(tensors)
+    sizes = {name: tensors[name].numel() for name in shares}
+    expect(lambda: sum(shares[n] * sizes[n] for n in shares) / sum(sizes.values()), gives=config.sparsity, within=1e-3, name="the share of zeros in all matrices together")
 
 
 # %% [markdown]
@@ -570,27 +588,21 @@ def zeros_by_matrix(tensors):
 #
 # </details>
 
-# %%
-with exercise("the mean of a mask is the share that is left; the keys lose their `mask.`"):
-    tensors = runs["sparse"].weights()
-    shares = zeros_by_matrix(tensors)
-    for name, share in shares.items():
-        print(f"{name:20} {share:.1%} zero")
-    diagonal = tensors["mask.rnn.weight_hh_l0"].diagonal(dim1=-2, dim2=-1).float().mean()
-    print(f"of the recurrent diagonal {diagonal:.0%} is left")
-    sizes = {name: tensors[name].numel() for name in shares}
-    test_close(sum(shares[n] * sizes[n] for n in shares) / sum(sizes.values()), config.sparsity, eps=1e-3)
-
-
 # %% [markdown]
 # ## Exercise 2: how long are its strides?
 #
-# A network that is trained on fast rats may be lost with a slow one. Write the mean speed of paths.
+# *5 min, easy.* A network that is trained on fast rats may be lost with a slow one. Write the mean speed of paths.
 
 # %%
 def mean_speed(positions):
-    raise NotImplementedError("positions (T + 1, n, 2) in m, a step lasts DT seconds; the answer in m/s")
+    "Mean speed in m/s of paths of positions (T + 1, n, 2) in m, whose steps last DT seconds"
+    raise NotImplementedError
 
+
+# %%
+#| fold How it is checked
+with exercise("the length of each step, over its time", lambda: draw_bars({f"path {k}": mean_speed(walks[:, k : k + 1]) for k in range(6)} | {"mean of all": mean_speed(walks)}, "mean speed (m/s)")) as expect:
+    expect(mean_speed, torch.tensor([[[0.0, 0.0]], [[0.3, 0.4]]]), gives=0.5 / DT)
 
 # %% [markdown]
 # <details><summary>Solution</summary>
@@ -601,11 +613,6 @@ def mean_speed(positions):
 # ```
 #
 # </details>
-
-# %%
-with exercise("the length of each step, over its time"):
-    test_close(mean_speed(torch.tensor([[[0.0, 0.0]], [[0.3, 0.4]]])), 0.5 / DT, eps=1e-4)
-    print(f"simulated rats run at {mean_speed(walks):.2f} m/s on average")
 
 # %% [markdown]
 # With `init="identity"` the off-diagonal recurrent weights begin as the smallest of all, so they go first, whatever the penalty says about them; the diagonal, which

@@ -46,7 +46,7 @@ import copy
 import matplotlib.pyplot as plt
 from fastcore.test import test_close, test_eq, test_fail
 
-from modreg.book.exercises import exercise
+from modreg.book.exercises import draw_bars, draw_curve, draw_lines, exercise
 from modreg.book.explore import pruning_steps
 
 plt.style.use("modreg.data.book")
@@ -799,11 +799,19 @@ print(f"kept of the weights from the 4 inputs that matter: {used[:, :4].mean():.
 # %% [markdown]
 # ## Exercise 1
 #
-# The sparsity of a whole model is one number. Write the sparsity of each weight matrix.
+# *5 min, easy.* The sparsity of a whole model is one number. Write the sparsity of each weight matrix.
 
 # %%
 def by_matrix(pruner):
-    raise NotImplementedError("share of zeros of each weight, by name")
+    "Share of zeros of each weight of pruner.weights, a dict of tensors, by name"
+    raise NotImplementedError
+
+
+# %%
+#| fold How it is checked
+pruned = MagnitudePruner(layers, 0.9)
+with exercise("compare with 0 and take the mean", lambda: draw_bars(by_matrix(pruned), "share of zeros")) as expect:
+    expect(by_matrix, pruned, gives={"0.weight": 1 - [*left.values()][0], "1.weight": 1 - [*left.values()][1]})
 
 
 # %% [markdown]
@@ -816,21 +824,22 @@ def by_matrix(pruner):
 #
 # </details>
 
-# %%
-with exercise("pruner.weights maps names to weights; compare with 0 and take the mean"):
-    shares = by_matrix(MagnitudePruner(layers, 0.9))
-    test_eq(list(shares), ["0.weight", "1.weight"])
-    test_close([1 - share for share in shares.values()], list(left.values()), eps=1e-6)
-
-
 # %% [markdown]
 # ## Exercise 2: a schedule of your own
 #
-# A schedule says which share of the target is reached after a share $t$ of the epochs. Write one that does nothing for the first half, and then rises linearly.
+# *3 min, easy.* A schedule says which share of the target is reached after a share $t$ of the epochs. Write one that does nothing for the first half, and then rises linearly.
 
 # %%
 def late(t):
-    raise NotImplementedError("0 up to t = 1/2, then a line to 1 at t = 1")
+    "Share of the target that is reached after a share t of the epochs: nothing up to the half, all at the end"
+    raise NotImplementedError
+
+
+# %%
+#| fold How it is checked
+with exercise("a line through (1/2, 0) and (1, 1), cut off below 0", lambda: draw_curve(late, [k / 20 for k in range(21)], "share of the epochs", "share of the target")) as expect:
+    for t, share in ((0, 0), (0.25, 0), (0.5, 0), (0.75, 0.5), (1, 1)):
+        expect(late, t, gives=share)
 
 
 # %% [markdown]
@@ -845,23 +854,32 @@ def late(t):
 #
 # </details>
 
-# %%
-with exercise("a line through (1/2, 0) and (1, 1), cut off below 0"):
-    test_close([late(t) for t in (0, 0.25, 0.5, 0.75, 1)], [0, 0, 0, 0.5, 1], eps=1e-12)
-
-
 # %% [markdown]
 # ## Exercise 3: a rule of your own
 #
-# Which weights matter? As a control, write a sparsifier that takes the *largest* first. `cut` takes the smallest of what it is given, and sizes are at least 0.
+# *10 min, medium.* Which weights matter? As a control, write a sparsifier that takes the *largest* first. `cut` takes the smallest of what it is given, and sizes are at least 0.
 
 # %%
 class LargestFirst(Sparsifier):
+    "The largest weights fall first"
     name = "largest"
 
     def update(self, epoch):
-        raise NotImplementedError("return cut(self, sizes by name, epoch)")
+        raise NotImplementedError
 
+
+# %%
+#| fold How it is checked
+def sizes_left():
+    "Sizes of all weights before and after one cut to a half"
+    pruner = LargestFirst(toy(), 0.5, epochs=1)
+    before = torch.cat([w.detach().abs().flatten() for w in pruner.weights.values()])
+    pruner.step(0)
+    return before, torch.cat([w.detach().abs().flatten() for w in pruner.weights.values()])
+
+
+with exercise("return cut(self, sizes by name, epoch); the size of a weight is 1 / |w|, so that large ones are small", lambda: draw_lines("weights, sorted", "size", before=sizes_left()[0].sort().values, after=sizes_left()[1].sort().values)) as expect:
+    expect(lambda: sizes_left()[1].max(), gives=torch.cat([w.detach().abs().flatten() for w in MagnitudePruner(toy(), 0.5).weights.values()]).median(), within=1e-2, name="the largest weight that is left")
 
 # %% [markdown]
 # <details><summary>Solution</summary>
@@ -875,14 +893,6 @@ class LargestFirst(Sparsifier):
 # ```
 #
 # </details>
-
-# %%
-with exercise("the size of a weight is 1 / |w|, so that large ones are small"):
-    pruner = LargestFirst(toy(), 0.5, epochs=1)
-    before = torch.cat([w.detach().abs().flatten() for w in pruner.weights.values()])
-    pruner.step(0)
-    after = torch.cat([w.detach().abs().flatten() for w in pruner.weights.values()])
-    test_close(after.max().item(), before.median().item(), eps=1e-3)
 
 # %% [markdown]
 # ## Mistakes that are caught

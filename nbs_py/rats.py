@@ -59,7 +59,7 @@ import matplotlib.pyplot as plt
 from fastcore.test import test_close, test_eq, test_fail
 from IPython.display import Markdown, display
 
-from modreg.book.exercises import exercise
+from modreg.book.exercises import draw_bars, exercise
 from modreg.lab.experiments import load_model, load_results, result_names, summary, train_three
 from modreg.tasks.navigation import position_error
 from modreg.lab.settings import from_parameters
@@ -643,12 +643,25 @@ display(Markdown("\n".join(lines)))
 # %% [markdown]
 # ## Exercise 1: what did the network add?
 #
-# An error in centimetres mixes how well a network did with how far the rat went. Say instead which share of the error of standing still a network takes away: 1 for a perfect one, 0 for one that adds nothing, less than 0 for one that
+# *3 min, easy.* An error in centimetres mixes how well a network did with how far the rat went. Say instead which share of the error of standing still a network takes away: 1 for a perfect one, 0 for one that adds nothing, less than 0 for one that
 # had better kept silent.
 
 # %%
 def skill(error, still):
-    raise NotImplementedError("1 for no error, 0 for the error of standing still")
+    "Share of the error of standing still that a network takes away"
+    raise NotImplementedError
+
+
+# %%
+#| fold How it is checked
+def picture():
+    dense = next(iter(models.values()))
+    draw_bars({name: skill(errors_along(task, dense, walk).mean().item(), limits_along(task, walk)["standing still"].mean().item()) for name, walk in walks.items()}, "skill of the dense network")
+
+
+with exercise("an error of half of what standing still has is a skill of one half", picture) as expect:
+    for error, share in ((0.0, 1), (10.0, 0.5), (20.0, 0), (40.0, -1)):
+        expect(skill, error, 20.0, gives=share)
 
 
 # %% [markdown]
@@ -661,24 +674,21 @@ def skill(error, still):
 #
 # </details>
 
-# %%
-with exercise("an error of half of what standing still has is a skill of one half"):
-    test_eq([skill(0.0, 20.0), skill(10.0, 20.0), skill(20.0, 20.0), skill(40.0, 20.0)], [1, 0.5, 0, -1])
-    dense = next(iter(models.values()))
-    for name, walk in walks.items():
-        error, still = errors_along(task, dense, walk).mean().item(), limits_along(task, walk)["standing still"].mean().item()
-        print(f"{name}: {skill(error, still):.2f}")
-
-
 # %% [markdown]
 # ## Exercise 2: how long may a path be?
 #
-# A path lies within one segment, so a tracker that loses its rat often leaves no long ones. How many seconds does the longest segment of a recording last?
+# *5 min, easy.* A path lies within one segment, so a tracker that loses its rat often leaves no long ones. How many seconds does the longest segment of a recording last?
 
 # %%
 def longest(rat):
-    raise NotImplementedError("the duration in s of the longest of segments(rat)")
+    "Duration in s of the longest of segments(rat), which gives pairs of times and positions"
+    raise NotImplementedError
 
+
+# %%
+#| fold How it is checked
+with exercise("the duration is the last time less the first", lambda: draw_bars({name: longest(rat) for name, rat in recordings.items()}, "longest segment (s)")) as expect:
+    expect(longest, toy, gives=30 * DT)
 
 # %% [markdown]
 # <details><summary>Solution</summary>
@@ -689,12 +699,6 @@ def longest(rat):
 # ```
 #
 # </details>
-
-# %%
-with exercise("segments gives pairs of times and positions; the duration is the last time less the first"):
-    test_close(longest(toy), 30 * DT, eps=1e-6)
-    for name, rat in recordings.items():
-        print(f"{name}: {longest(rat):.1f} s, {longest(rat) / DT:.0f} steps of the network")
 
 # %% [markdown]
 # ## What broke, and what the paper did

@@ -57,7 +57,7 @@ import matplotlib.pyplot as plt
 import torch
 from fastcore.test import test_eq, test_fail
 
-from modreg.book.exercises import exercise
+from modreg.book.exercises import draw_bars, draw_lines, exercise
 from modreg.lab.files import write_weights
 
 plt.style.use("modreg.data.book")
@@ -388,11 +388,20 @@ test_fail(lambda: is_complete(example), contains="metrics.jsonl is damaged (of 1
 # %% [markdown]
 # ## Exercise 1
 #
-# Show that two configs which differ in `out`, `device` or `scale` alone share a digest, and that one seed more makes another run.
+# *3 min, easy.* Show that two configs which differ in `out`, `device` or `scale` alone share a digest, and that one seed more makes another run.
 
 # %%
 def same_run(a, b):
-    raise NotImplementedError("compare digests")
+    "Whether two configs describe the same run"
+    raise NotImplementedError
+
+
+# %%
+#| fold How it is checked
+others = {"out": replace(config, out="elsewhere"), "seeds": replace(config, seeds=4), "sparsity": replace(config, sparsity=0.31)}
+with exercise("digest(config) is a text, which is the same for the same run", lambda: draw_bars({f"another {name}": same_run(config, other) for name, other in others.items()}, "the same run?")) as expect:
+    for name, same in (("out", True), ("seeds", False), ("sparsity", False)):
+        expect(lambda: same_run(config, others[name]), gives=same, name=f"your answer about another {name}")
 
 
 # %% [markdown]
@@ -405,21 +414,22 @@ def same_run(a, b):
 #
 # </details>
 
-# %%
-with exercise("digest(config) is a string"):
-    assert same_run(config, replace(config, out="elsewhere"))
-    assert not same_run(config, replace(config, seeds=4))
-
-
 # %% [markdown]
 # ## Exercise 2: what does it cost to die?
 #
-# A checkpoint is written after each epoch. A machine fails at a random moment of a run of $E$ epochs, each of $s$ seconds. How many seconds of work are lost on average?
+# *3 min, easy.* A checkpoint is written after each epoch. A machine fails at a random moment of a run of $E$ epochs, each of $s$ seconds. How many seconds of work are lost on average?
 
 # %%
 def lost(epochs, seconds):
-    raise NotImplementedError("mean time since the last checkpoint")
+    "Seconds of work lost on average, if a run of so many epochs, each of so many seconds, fails at a random moment"
+    raise NotImplementedError
 
+
+# %%
+#| fold How it is checked
+with exercise("the failure falls somewhere in one epoch: where, on average?", lambda: draw_lines("epochs of 60 s", "seconds lost", with_checkpoints=(range(1, 21), [lost(n, 60) for n in range(1, 21)]), without=(range(1, 21), [30 * n for n in range(1, 21)]))) as expect:
+    expect(lost, 10, 60, gives=30)
+    expect(lost, 1000, 60, gives=30)
 
 # %% [markdown]
 # <details><summary>Solution</summary>
@@ -432,10 +442,6 @@ def lost(epochs, seconds):
 # Half an epoch, however long the run. Without checkpoints it would be half the run.
 #
 # </details>
-
-# %%
-with exercise("the failure falls somewhere in one epoch: where, on average?"):
-    test_eq([lost(10, 60), lost(1000, 60)], [30, 30])
 
 # %% [markdown]
 # ## What broke, and what the paper did

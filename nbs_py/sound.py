@@ -49,7 +49,7 @@ import matplotlib.pyplot as plt
 from fastcore.test import test_close, test_eq
 from IPython.display import Audio, display
 
-from modreg.book.exercises import exercise
+from modreg.book.exercises import draw_bars, draw_lines, exercise
 
 plt.style.use("modreg.data.book")
 
@@ -506,11 +506,24 @@ assert (pictures[0, lengths[0] - 12 :] == 0).all() and data[0][0] is data[0][0]
 # %% [markdown]
 # ## Exercise 1: how much silence?
 #
-# A batch is padded to its longest utterance. Write the share of it that is padding.
+# *5 min, easy.* A batch is padded to its longest utterance. Write the share of it that is padding.
 
 # %%
 def padding(lengths):
-    raise NotImplementedError("lengths (n,) in frames; the share of n · max(lengths) that belongs to nobody")
+    "Share of a batch that is padding, from the lengths (n,) of its utterances in frames"
+    raise NotImplementedError
+
+
+# %%
+#| fold How it is checked
+def picture():
+    by_length = sorted(range(len(train)), key=lambda k: train[k].seconds())
+    batches = {"as they come": range(0, len(train), max(1, len(train) // 16)), "of about equal length": by_length[:16]}
+    draw_bars({name: padding(collate([data[k] for k in batch])[1]) for name, batch in batches.items()}, "share that is padding")
+
+
+with exercise("what is used is the sum of the lengths; what is paid for is the longest, n times", picture) as expect:
+    expect(padding, torch.tensor([2, 4, 4, 2]), gives=0.25)
 
 
 # %% [markdown]
@@ -525,23 +538,22 @@ def padding(lengths):
 #
 # </details>
 
-# %%
-with exercise("what is used is the sum of the lengths; what is paid for is the longest, n times"):
-    test_close(padding(torch.tensor([2, 4, 4, 2])), 0.25)
-    by_length = sorted(range(len(train)), key=lambda k: train[k].seconds())
-    for name, batch in (("as they come", range(0, len(train), max(1, len(train) // 16))), ("of about equal length", by_length[:16])):
-        print(f"padding in a batch of utterances {name}: {padding(collate([data[k] for k in batch])[1]):.0%}")
-
-
 # %% [markdown]
 # ## Exercise 2: a band in hertz
 #
-# Forty bands that are evenly spaced in mel between 0 and 4000 Hz: how wide, from foot to foot, is each triangle in hertz?
+# *10 min, medium.* Forty bands that are evenly spaced in mel between 0 and 4000 Hz: how wide, from foot to foot, is each triangle in hertz?
 
 # %%
 def widths(bands, rate):
-    raise NotImplementedError("(bands,) in Hz; band k begins at edge k and ends at edge k + 2 of bands + 2 edges")
+    "Widths (bands,) in Hz from foot to foot of bands that are evenly spaced in mel up to half the rate; band k begins at edge k and ends at edge k + 2 of bands + 2 edges"
+    raise NotImplementedError
 
+
+# %%
+#| fold How it is checked
+with exercise("`mel_filters` computes the edges in its first line", lambda: draw_lines("band", "width (Hz)", from_your_formula=widths(40, 8000), from_the_filters=(mel_filters(40, 8192, 8000) > 0).sum(0) * 8000 / 8192)) as expect:
+    expect(lambda: widths(40, 8000)[[0, 20, 39]], gives=((mel_filters(40, 8192, 8000) > 0).sum(0) * 8000 / 8192)[[0, 20, 39]], within=0.03, name="the widths of bands 0, 20 and 39 of 40")
+    expect(lambda: widths(40, 8000).shape, gives=(40,), name="the shape")
 
 # %% [markdown]
 # <details><summary>Solution</summary>
@@ -555,13 +567,6 @@ def widths(bands, rate):
 # The highest is many times as wide as the lowest: what the ear tells apart at 200 Hz it takes for one at 3000 Hz.
 #
 # </details>
-
-# %%
-with exercise("`mel_filters` computes the edges in its first line"):
-    wide = widths(40, 8000)
-    filters = mel_filters(40, 8192, 8000)
-    test_close(wide, (filters > 0).sum(0) * 8000 / 8192, eps=2)
-    print(f"the lowest band is {wide[0]:.0f} Hz wide, the highest {wide[-1]:.0f} Hz")
 
 # %% [markdown]
 # ## What broke, and what the paper did

@@ -60,7 +60,7 @@ import matplotlib.pyplot as plt
 import torch
 from fastcore.test import test_eq, test_fail
 
-from modreg.book.exercises import exercise
+from modreg.book.exercises import draw_curve, draw_matrices, exercise
 from modreg.lab.training import Remember
 
 plt.style.use("modreg.data.book")
@@ -379,11 +379,21 @@ main(["tickets", "modreg.lab.training:Remember", "ticket=rescaled", "-p", "scale
 # %% [markdown]
 # ## Exercise 1: a look of your own
 #
-# Write a look that says of each network how many of its neurons hear no other (a row of zeros in the recurrent weight of the first seed).
+# *10 min, medium.* Write a look that says of each network how many of its neurons hear no other (a row of zeros in the recurrent weight of the first seed).
 
 # %%
 def deaf(task, run):
-    raise NotImplementedError("rows by the name of the results; nothing before training")
+    "Before training (run is None) nothing, {}; after it {'deaf': [{'neurons': n}]}, where n rows of the first seed's recurrent weight are all zero"
+    raise NotImplementedError
+
+
+# %%
+#| fold How it is checked
+one = Remember(base(Remember, {"scale": "tiny", "out": str(folder / "runs"), "epochs": 3, "sparsity": 0.0, "lottery": False}))
+ended = fit(one, progress=False)
+with exercise("recurrent_weights(task, run)[0] has the name, the weight and the embedding", lambda: draw_matrices(not_zero=recurrent_weights(one, ended)[0][1] != 0)) as expect:
+    expect(lambda: deaf(one, None), gives={}, name="your look before training")
+    expect(lambda: deaf(one, ended), gives={"deaf": [{"neurons": 0}]}, name="your look at a dense network")
 
 
 # %% [markdown]
@@ -399,22 +409,22 @@ def deaf(task, run):
 #
 # </details>
 
-# %%
-with exercise("recurrent_weights(task, run)[0] has the name, the weight and the embedding"):
-    one = Remember(base(Remember, {"scale": "tiny", "out": str(folder / "runs"), "epochs": 3, "sparsity": 0.0, "lottery": False}))
-    test_eq(deaf(one, fit(one, progress=False)), {"deaf": [{"neurons": 0}]})
-    test_eq(deaf(one, None), {})
-
-
 # %% [markdown]
 # ## Exercise 2: how many runs?
 #
-# A study tries each of $k$ strengths on one seed for each of $c$ penalties, runs the best on the reported seeds, and beside them one network without a penalty, sparse and dense. How many run folders are there, if the network without a penalty is tried on the selection seed, too?
+# *5 min, easy.* A study tries each of $k$ strengths on one seed for each of $c$ penalties, runs the best on the reported seeds, and beside them one network without a penalty, sparse and dense. How many run folders are there, if the network without a penalty is tried on the selection seed, too?
 
 # %%
 def folders(penalties, strengths):
-    raise NotImplementedError("runs of the penalties, and those without one")
+    "How many run folders a study leaves, of so many penalties at so many strengths each"
+    raise NotImplementedError
 
+
+# %%
+#| fold How it is checked
+with exercise("each penalty: its strengths and the reported run; without a penalty: selection, sparse, dense", lambda: draw_curve(lambda k: folders(6, k), range(1, 11), "strengths", "run folders of six penalties")) as expect:
+    expect(folders, 6, 3, gives=27)
+    expect(folders, 1, 1, gives=5)
 
 # %% [markdown]
 # <details><summary>Solution</summary>
@@ -425,11 +435,6 @@ def folders(penalties, strengths):
 # ```
 #
 # </details>
-
-# %%
-with exercise("each penalty: its strengths and the reported run; without: selection, sparse, dense"):
-    test_eq(folders(penalties=6, strengths=3), 27)
-    test_eq(folders(penalties=1, strengths=1), 5)
 
 # %% [markdown]
 # ## What broke, and what the paper did

@@ -50,7 +50,7 @@ import matplotlib.pyplot as plt
 from fastcore.test import test_close, test_eq, test_fail
 from IPython.display import Markdown, display
 
-from modreg.book.exercises import exercise
+from modreg.book.exercises import draw_bars, draw_curve, exercise
 from modreg.book.explore import growing_balls
 from modreg.geometry.manifolds import Circle, Sphere
 from modreg.lab.experiments import load_results
@@ -857,11 +857,21 @@ for reading in ("right", "misread"):
 # %% [markdown]
 # ## Exercise 1: is it one piece?
 #
-# Write from a `Homology` the distance from which on all points are one piece: that at which the last bar of degree 0 but one ends.
+# *5 min, easy.* Write from a `Homology` the distance from which on all points are one piece: that at which the last bar of degree 0 but one ends.
 
 # %%
 def joined_at(homology):
-    raise NotImplementedError("the greatest death in degree 0 that is finite; 0 for a single point")
+    "The distance from which on all points are one piece: the greatest death in degree 0 that is finite, or 0 for a single point"
+    raise NotImplementedError
+
+
+# %%
+#| fold How it is checked
+pair = torch.tensor([[0.0, 0.0], [1.0, 0.0], [5.0, 0.0]])
+with exercise("homology.bars[0][:, 1] are deaths, and one of them is inf",
+              lambda: draw_bars({"0, 1 and 5 on a line": joined_at(persistent_homology(pair, degree=0)), "3,000 points on the torus": joined_at(persistent_homology(many, torus, degree=0, landmarks=120))}, "one piece from this distance on")) as expect:
+    expect(lambda: joined_at(persistent_homology(pair, degree=0)), gives=4.0, name="your answer for 0, 1 and 5 on a line")
+    expect(lambda: joined_at(persistent_homology(pair[:1], degree=0)), gives=0.0, name="your answer for a single point")
 
 
 # %% [markdown]
@@ -875,23 +885,22 @@ def joined_at(homology):
 #
 # </details>
 
-# %%
-with exercise("homology.bars[0][:, 1] are deaths, and one of them is inf"):
-    pair = torch.tensor([[0.0, 0.0], [1.0, 0.0], [5.0, 0.0]])
-    test_eq(joined_at(persistent_homology(pair, degree=0)), 4.0)
-    test_eq(joined_at(persistent_homology(pair[:1], degree=0)), 0.0)
-    print(f"3,000 points on the torus are one piece from {joined_at(persistent_homology(many, torus, degree=0, landmarks=120)):.2f} on, told by 120 landmarks")
-
-
 # %% [markdown]
 # ## Exercise 2: a null of your own
 #
-# A statistic of $m$ random clouds says how surprising one more is: the share of all $m + 1$ that are at least as large as it, itself included. Write it.
+# *5 min, easy.* A statistic of $m$ random clouds says how surprising one more is: the share of all $m + 1$ that are at least as large as it, itself included. Write it.
 
 # %%
 def p_value(observed, null):
-    raise NotImplementedError("the share of null and observed together that is at least observed")
+    "Share, of a list of null values and the observed one together, that is at least as large as the observed one"
+    raise NotImplementedError
 
+
+# %%
+#| fold How it is checked
+with exercise("the observed one counts in both the numerator and the denominator", lambda: draw_curve(lambda x: p_value(x, [k / 10 for k in range(19)]), [k / 20 for k in range(-4, 44)], "observed", "p")) as expect:
+    for observed, p in ((5.0, 0.25), (0.0, 1.0), (2.0, 0.75)):
+        expect(p_value, observed, [1.0, 2.0, 3.0], gives=p)
 
 # %% [markdown]
 # <details><summary>Solution</summary>
@@ -902,10 +911,6 @@ def p_value(observed, null):
 # ```
 #
 # </details>
-
-# %%
-with exercise("the observed one counts in both the numerator and the denominator"):
-    test_eq([p_value(5.0, [1.0, 2.0, 3.0]), p_value(0.0, [1.0, 2.0, 3.0]), p_value(2.0, [1.0, 2.0, 3.0])], [0.25, 1.0, 0.75])
 
 # %% [markdown]
 # ## What broke, and what the paper did

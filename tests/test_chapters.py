@@ -1,9 +1,11 @@
 """Every chapter runs from top to bottom in a kernel of its own, and none of its own code warns."""
 
 import ast
+import json
 import os
 import re
 from pathlib import Path
+from typing import NamedTuple
 
 import nbformat
 import pytest
@@ -11,6 +13,7 @@ from nbclient import NotebookClient
 
 ROOT = Path(__file__).resolve().parent.parent
 EXECUTED = ROOT / "build" / "executed"
+ANSWERS = ROOT / "tests" / "answers.py"
 CHAPTERS = sorted((ROOT / "nbs").glob("*.ipynb"))
 MODULES = ["modreg", *(f"modreg.{path.parent.name}.{path.stem}" for path in sorted((ROOT / "modreg").glob("*/*.py")) if not path.stem.startswith("_"))]
 
@@ -18,32 +21,58 @@ MODULES = ["modreg", *(f"modreg.{path.parent.name}.{path.stem}" for path in sort
 SOLUTION = re.compile(r"<details><summary>Solution</summary>\n+```python\n(.*?)```.*</details>", re.DOTALL)
 
 
-def exercises(notebook) -> list[tuple[int, str]]:
-    "Index of each stub, and its folded solution"
-    return [(k - 1, found.group(1).rstrip()) for k, cell in enumerate(notebook.cells)
+class Exercise(NamedTuple):
+    "Cells of an exercise, by index: its task, its stub, its check, and its solution, of which there is the code too"
+    task: int
+    stub: int
+    check: int
+    solution: int
+    code: str
+
+
+def exercises(notebook) -> list[Exercise]:
+    "Every exercise of a chapter: four cells that follow each other"
+    return [Exercise(k - 3, k - 2, k - 1, k, found.group(1).rstrip()) for k, cell in enumerate(notebook.cells)
             if cell.cell_type == "markdown" and (found := SOLUTION.search(cell.source))]
+
+
+def to_write(stub: str) -> list[str]:
+    "Names of what a stub leaves to write: functions, and methods as `Class.method`"
+    found = []
+    for node in ast.parse(stub).body:
+        inner = [(f"{node.name}.{part.name}", part) for part in node.body if isinstance(part, ast.FunctionDef)] if isinstance(node, ast.ClassDef) else [(node.name, node)]
+        found += [name for name, part in inner if "NotImplementedError" in ast.unparse(part)]
+    return found
 
 
 @pytest.mark.filterwarnings("default")  # what warns here are the notebook tools; the chapter's code is in another process
 @pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
 def test_chapter(path, tmp_path, monkeypatch):
-    "With the folded solutions in place of the stubs the chapter runs, and every check says that it is solved; the copy is kept under build/"
+    """With the folded solutions in place of the stubs the chapter runs, and every check says that it is solved; it says so of answers that are right up to rounding, too, and
+    of wrong ones in words what is wrong. The copy is kept under build/"""
     notebook = nbformat.read(path, as_version=4)
-    for k, solution in exercises(notebook):
-        assert "raise NotImplementedError(" in notebook.cells[k].source, f"the cell before a solution is its stub: {notebook.cells[k].source[:80]}"
-        notebook.cells[k].source = solution
-    execute(path, notebook, tmp_path, monkeypatch)
-    for k, _ in exercises(notebook):
-        assert said(notebook.cells[k + 2]).rstrip().endswith("Solved."), said(notebook.cells[k + 2])
+    found, tried = exercises(notebook), []
+    for place, one in reversed([*enumerate(found)]):
+        stub, check = notebook.cells[one.stub].source, notebook.cells[one.check].source
+        code = f"exec(compile(open({str(ANSWERS)!r}).read(), 'answers', 'exec'), _answers := {{}})\n_answers['try_answers']({path.stem!r}, {place}, {to_write(stub)!r}, {check!r}, globals())"
+        tried.insert(0, nbformat.v4.new_code_cell(code))
+        notebook.cells[one.stub].source = one.code
+        notebook.cells.insert(one.check + 1, tried[0])
+    execute(path, notebook, tried, tmp_path, monkeypatch)
+    for one, answers in zip(found, tried, strict=True):
+        assert "Solved." in said(notebook.cells[one.check]), said(notebook.cells[one.check])
+        verdict = json.loads(said(answers).split("ANSWERS ")[1])
+        assert verdict["nearly"] == "Solved.", f"{path.stem}, {to_write(notebook.cells[one.stub].source)}: {verdict}"
+        assert re.match(r"Not right yet: .{12}", verdict["wrong"]) and "the check stops" not in verdict["wrong"], f"{path.stem}, {one.code}: {verdict}"
 
 
 def said(cell) -> str:
-    "What a cell printed"
-    return "".join(output.text for output in cell.get("outputs", []) if output.get("name") == "stdout")
+    "What a cell printed or showed as text"
+    return "".join(output.get("text") or output.get("data", {}).get("text/plain", "") for output in cell.get("outputs", []) if output.get("name") != "stderr")
 
 
-def execute(path, notebook, tmp_path, monkeypatch):
-    "Run a notebook in a kernel of its own; an error or a warning of the chapter's own code fails"
+def execute(path, notebook, tried, tmp_path, monkeypatch):
+    "Run a notebook in a kernel of its own; an error or a warning of the chapter's own code fails. The copy that is kept lacks the cells `tried`"
     monkeypatch.setenv("IN_TEST", "1")  # as nbdev_test sets it: scale="auto" is then the one that ends in seconds
     monkeypatch.setenv("PYTHONWARNINGS", ",".join(f"error:::{module}" for module in ["__main__", *MODULES]))
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])))
@@ -51,6 +80,7 @@ def execute(path, notebook, tmp_path, monkeypatch):
     try:
         client.execute()
     finally:
+        notebook.cells = [cell for cell in notebook.cells if not any(cell is one for one in tried)]
         EXECUTED.mkdir(parents=True, exist_ok=True)
         nbformat.write(notebook, EXECUTED / path.name)
     stderr = [output.text for cell in notebook.cells for output in cell.get("outputs", []) if output.get("name") == "stderr"]
@@ -73,7 +103,18 @@ def test_chapters_have_exercises():
         found = exercises(notebook)
         if path.stem != "index":
             assert rules()["least"] <= len(found) <= rules()["most"], f"{path.name} has {len(found)} exercises"
-        assert all("with exercise(" in notebook.cells[k + 2].source for k, _ in found), path.name
+        for one in found:
+            check_form(notebook, one, path.stem)
+
+
+def check_form(notebook, one: Exercise, name: str) -> None:
+    "Minutes and difficulty; a stub that says what it takes and gives, and nothing of how; a check that has a picture"
+    task, stub, check, _ = (notebook.cells[k].source for k in one[:4])
+    assert re.search(r"^## Exercise \d.*\n\n\*\d+ min, (easy|medium|hard)\.\* ", task, re.MULTILINE), f"{name}: {task[-200:]}"
+    assert re.search(r"^ +raise NotImplementedError$", stub, re.MULTILINE) and to_write(stub), f"{name}: {stub}"
+    assert all(ast.get_docstring(node) for node in ast.parse(stub).body), f"{name}: a stub has a docstring: {stub}"
+    (block,) = [node.items[0].context_expr for node in ast.parse(check).body if isinstance(node, ast.With)]
+    assert block.func.id == "exercise" and len(block.args) == 2, f"{name}: a check has a hint and a picture: {check[:80]}"
 
 
 @pytest.mark.parametrize("path", [path for path in CHAPTERS if path.stem not in ("index", "exercises")], ids=lambda path: path.stem)
@@ -101,8 +142,8 @@ def test_no_chapter_is_large():
     "A chapter is read in one sitting, and has enough prose"
     for path in CHAPTERS:
         notebook = nbformat.read(path, as_version=4)
-        stubs = [k for k, _ in exercises(notebook)]
-        cells = [cell for k, cell in enumerate(notebook.cells) if not any(stub <= k <= stub + 2 for stub in stubs)]
+        inside = [k for one in exercises(notebook) for k in one[1:4]]
+        cells = [cell for k, cell in enumerate(notebook.cells) if k not in inside]
         code = [cell for cell in cells if cell.cell_type == "code"]
         assert len(cells) <= rules()["cells"], f"{path.name} has {len(cells)} cells"
         assert rules()["code"] * (len(cells) - len(code)) >= rules()["prose"] * len(code), f"{path.name}: {len(code)} code cells, {len(cells) - len(code)} of prose"

@@ -30,9 +30,10 @@ if TYPE_CHECKING:
 
 # %% ../../nbs/explore.ipynb #2e1752df
 def _source(name: str) -> str:
-    "The JavaScript module of a figure: what all figures share, then its own part"
+    "The JavaScript module of a figure: its name, what all figures share, then its own part"
     folder = files("modreg") / "data" / "explore"
-    return "\n".join((folder / f"{part}.js").read_text(encoding="utf-8") for part in ("common", name))
+    parts = [(folder / f"{part}.js").read_text(encoding="utf-8") for part in ("common", name)]
+    return "\n".join([f'const NAME = "{name}";', *parts])
 
 # %% ../../nbs/explore.ipynb #2e1752df-1
 _PAGE = """<div class="modreg-explore" data-name="{name}"><img alt="{question}" src="data:image/png;base64,{picture}" style="max-width:100%"></div>
@@ -210,18 +211,22 @@ def _numbers() -> dict[str, Any]:
 
 
 @checked
-def pruning_steps() -> Explorer:
-    "The wiring that survives in a trained network, step by step, and its error"
-    data = _numbers()["pruned"]
+def pruning_steps(
+    data: dict[str, Any] | None = None,  # networks of one's own, as the chapter `idea` makes them; None for those that came with the book
+) -> Explorer:
+    "The wiring that survives in networks that were pruned under several penalties, step by step, and their errors"
+    data = data or {**_numbers()["pruned"], "unit": "cm"}
 
     def picture(figure: "Figure") -> None:
         ax = figure.subplots()
-        ax.plot([100 * s for s in data["sparsity"]], data["error"], "o-")
-        ax.axhline(data["limits"]["standing still"], color="0.6", linestyle=":", label="standing still")
-        ax.set(xlabel="weights that are zero (%)", ylabel="position error (cm)", ylim=(0, None))
+        for name, network in data["networks"].items():
+            ax.plot([100 * s for s in data["sparsity"]], network["error"], "o-", markersize=3, label=name)
+        for name, limit in data["limits"].items():
+            ax.axhline(limit, color="0.6", linestyle=":", label=name)
+        ax.set(xlabel="weights that are zero (%)", ylabel=f"error ({data['unit']})", ylim=(0, None))
         ax.legend(frameon=False)
 
-    return Explorer("pruning_steps", "How much of the wiring can go before the network is lost, and where on the torus is what stays?", picture, data)
+    return Explorer("pruning_steps", "How much of the wiring can go before a network is lost, and where on the torus is what stays?", picture, data)
 
 # %% ../../nbs/explore.ipynb #f6e4378e
 def _tensor(text: str, dtype: torch.dtype, *shape: int) -> Tensor:
