@@ -40,7 +40,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
@@ -54,7 +54,7 @@ from modreg.geometry.inhibitors import inhibitor
 from modreg.geometry.manifolds import Manifold, manifolds_of
 from modreg.lab.files import locked, read_weights, sweep, write_weights
 from modreg.lab.runs import Run, begin, fingerprint, is_complete, load_state, save_state, tidy, tidy_after, write_history, write_result
-from modreg.lab.settings import SHARES, Config
+from modreg.lab.settings import SHARES, TICKETS, Config
 from modreg.lab.trainer import Callback, Clip, LearningRate, Penalize, Progress, SparseProducts, Sparsify, StopDiverged, Trainer, call
 from modreg.layers.recurrent import RNN, Linear
 from modreg.layers.sparse import geometric_blocks
@@ -66,7 +66,6 @@ from modreg.sparsity.rivals import enlarge_, multiplications, sparsifier, weight
 # %%
 #| hide
 import tempfile
-from dataclasses import replace
 
 import matplotlib.pyplot as plt
 from fastcore.test import test_close, test_eq, test_fail
@@ -421,6 +420,28 @@ test_fail(lambda: list(prefetch(1 / n for n in (2, 1, 0))), contains="division b
 #
 # `fit` trains one phase after the other, each from where its folder says. The last callback is the run's own: it writes down metrics and checkpoint, so that a run that was killed begins again
 # at the end of the last epoch that it completed. Meanwhile the folder is [locked](files.ipynb).
+#
+# Tickets of several kinds come from one pruned network, and what the phase `train` finds does not depend on what follows. If a complete run beside this one differs in its lottery alone, its
+# first phase is taken over.
+
+# %%
+#| export
+def taken_over(run: Run) -> dict[str, Any] | None:
+    "The state at the end of the phase `train`, whose weights are copied from a complete run that differs in its lottery alone; None if there is none"
+    if not run.config.lottery:
+        return None
+    for other in [Run(replace(run.config, lottery=lottery, ticket=ticket), run.task, run.data) for lottery in (False, True) for ticket in TICKETS]:
+        try:
+            if other.path == run.path or not is_complete(other):
+                continue
+            lines, weights = [line for line in other.history if line["phase"] == "train"], other.weights("train")
+        except (ValueError, OSError):
+            continue  # it is no help, and no harm
+        write_weights(run.path / "train.safetensors", weights, run.path.name)
+        lost = [how if loss is None else None for how, loss in zip(other.result["diverged"], lines[-1]["loss"], strict=True)]
+        return {"phase": "lottery", "history": lines, "diverged": lost, "train_of": other.path.name}
+    return None
+
 
 # %%
 #| export
@@ -430,8 +451,8 @@ class Record(Callback):
     def __init__(self, run: Run):
         self.run, self.start, state = run, time.perf_counter(), load_state(run)
         if state is None or (state["phase"] != "train" and not (run.path / "train.safetensors").exists()):
-            state = {"phase": "train", "history": [], "seconds": 0.0}
-        self.state = {"diverged": [None] * run.config.seeds, **state}
+            state = taken_over(run) or {"phase": "train", "history": []}
+        self.state = {"diverged": [None] * run.config.seeds, "seconds": 0.0, **state}
         write_history(run, state["history"])
 
     def seconds(self) -> float:
@@ -482,7 +503,8 @@ def train_phases(
             while phase.epochs < config.epochs:
                 phase.next_epoch()
             write_weights(run.path / f"{name}.safetensors", tensors_of(phase), run.path.name)
-    write_result(run, {"phases": {name: last_of(name, record.state["history"]) for name in run.phases}, "diverged": record.state["diverged"],
+    source = {"train_of": record.state["train_of"]} if "train_of" in record.state else {}
+    write_result(run, {"phases": {name: last_of(name, record.state["history"]) for name in run.phases}, "diverged": record.state["diverged"], **source,
                        "seconds": round(record.seconds(), 1), "torch": torch.__version__, "modreg": modreg.__version__})
 
 
@@ -581,6 +603,29 @@ plt.show()
 before = (run.path / "result.json").stat().st_mtime_ns
 fit(Remember(config), progress=False)
 test_eq((run.path / "result.json").stat().st_mtime_ns, before)
+
+
+# %% [markdown]
+# Another ticket of the same networks costs its own phase alone, and has the numbers that it has without a run beside it:
+
+# %%
+class Counts(Callback):
+    "How many epochs are computed"
+
+    epochs = 0
+
+    def before_epoch(self, trainer):
+        self.epochs += 1
+
+
+counts, other = Counts(), replace(config, ticket="original")
+beside = fit(Remember(other), progress=False, callbacks=[counts])
+test_eq((counts.epochs, beside.result["train_of"]), (config.epochs, run.path.name))
+alone = fit(Remember(replace(other, out=tempfile.mkdtemp())), progress=False, callbacks=[counts])
+test_eq((counts.epochs, beside.history), (3 * config.epochs, alone.history))
+for phase in ("train", "lottery"):
+    mine, theirs = beside.weights(phase), alone.weights(phase)
+    assert mine.keys() == theirs.keys() and all(torch.equal(mine[name], theirs[name]) for name in mine)
 
 
 # %% [markdown]
