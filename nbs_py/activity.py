@@ -12,6 +12,8 @@
 # > The shape of what neurons do together: found in recordings or in a network's states, with coordinates on it, and a path that is read from them
 
 # %% [markdown]
+# *Reading 40 min, exercises 10 min. To skip at a first reading:* *Two that do not mix*, *Coordinates for every state*.
+#
 # After this chapter you can
 #
 # - say whether the activity of many neurons lies on a circle, a sphere, a torus or a Klein bottle, or on nothing at all,
@@ -858,6 +860,26 @@ with exercise("torch.exp takes complex numbers, and 1j * a is one; the mean is o
 # - *Where the rat does not go* there is no torus. Paths at a real rat's own pace stay so near their beginning that two loops can't be seen.
 #
 # The paper argues from covering spaces that circle, torus and Klein bottle should suit navigation (appendix C), and looks at no activity.
+#
+# ## Recall and think
+#
+# <details><summary>Recall: what does one hold the bars of activity against?</summary>
+#
+# Bars of the same activity with each neuron shifted in time by itself.
+#
+# </details>
+#
+# <details><summary>Recall: what does a lift do?</summary>
+#
+# It follows a path of angles by the shortest steps and adds them up, so that rounds are counted.
+#
+# </details>
+#
+# <details><summary>Think: the states of a network form a ring. Does it have a ring attractor?</summary>
+#
+# Not necessarily: the task goes round, and so do the states while it is driven. Let it run in silence, and see whether they stay.
+#
+# </details>
 #
 # **References.** de Silva, Morozov and Vejdemo-Johansson, *Persistent cohomology and circular coordinates* (2011). Perea, *Sparse circular coordinates via principal Z-bundles* (2020), whose way of giving coordinates to all points is used here. Scoccola et al., *Toroidal coordinates* (2023), on lattice reduction.
 # Gardner et al., *Toroidal topology of population activity in grid cells* (2022).

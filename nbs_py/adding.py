@@ -12,6 +12,8 @@
 # > Two marked numbers, a long wait, and how many weights it takes to remember
 
 # %% [markdown]
+# *Reading 20 min, exercises 20 min. To skip at a first reading:* *The parameters*, *How the small scale was chosen*.
+#
 # After this chapter you can
 #
 # - state the adding problem and the two guesses that every result on it is measured against,
@@ -528,6 +530,26 @@ with exercise("the best constant is the mean; what is left is the standard devia
 # - A pair of different steps drawn by sorting random numbers costs more than the two draws used here, and the generation of data is a sizeable share of a small network's training.
 # - The paper trains for 500,000 batches and does not say how the two marks are drawn; in figure 3 both lie in the first half, so here any two steps may be marked.
 #   Hochreiter and Schmidhuber put the first mark early and the second anywhere in the first half.
+#
+# ## Recall and think
+#
+# <details><summary>Recall: what is the error of always answering 1, and why?</summary>
+#
+# $\sqrt{1/6}$: two independent uniform numbers have variance $1/12$ each.
+#
+# </details>
+#
+# <details><summary>Recall: why does a start near the identity help here?</summary>
+#
+# A state outlasts its step, and so does an error on its way back through time.
+#
+# </details>
+#
+# <details><summary>Think: two neurons are enough. Why does a network with a hundred need more than two when it is pruned?</summary>
+#
+# Pruning looks for a solution near the one that training found, and that one is spread over many neurons.
+#
+# </details>
 #
 # **References.** Hochreiter and Schmidhuber, *Long short-term memory* (1997), where the problem comes from. Le, Jaitly and Hinton, *A simple way to initialize recurrent networks of rectified
 # linear units* (2015). Li et al., *Independently recurrent neural network* (2018). Section 4.3, appendix A.3 and tables 8–10 of the paper.

@@ -12,6 +12,8 @@
 # > What a function takes stands in its signature, and is asked of every call before anything is computed
 
 # %% [markdown]
+# *Reading 35 min, exercises 8 min. To skip at a first reading:* all of it, until you need it.
+#
 # After this chapter you can
 #
 # - say in a signature what a function takes: how large a number, which shape of a tensor, which of some names,
@@ -842,6 +844,26 @@ with exercise("how many times do 5 µs go into a hundredth of 2 ms?", lambda: dr
 #   `train_embedding="no"` trained the embedding.
 # - Bounds that stand in two places differ after a while: a penalty's strength was at least 0 in one function, and anything in another.
 # - The authors' scripts check nothing: a misspelt name of a manifold leads to a variable that does not exist.
+#
+# ## Recall and think
+#
+# <details><summary>Recall: what three things does a message say?</summary>
+#
+# Which argument, what it was, and what is allowed.
+#
+# </details>
+#
+# <details><summary>Recall: where does a check not belong?</summary>
+#
+# Where it is called so often that its few microseconds count.
+#
+# </details>
+#
+# <details><summary>Think: which mistake can no signature catch?</summary>
+#
+# A value that is allowed and not meant, such as the wrong one of two right names.
+#
+# </details>
 #
 # ## References
 #

@@ -12,6 +12,8 @@
 # > A ring of neurons that holds an angle, built by hand, then found by training
 
 # %% [markdown]
+# *Reading 35 min, exercises 20 min. To skip at a first reading:* *Turning the bump*, *Where does it rest, where does it creep?*.
+#
 # After this chapter you can
 #
 # - build a recurrent network by hand that holds any angle, and turn it by its input,
@@ -749,6 +751,26 @@ with exercise("run, and read each bump's angle by its mean direction, states @ d
 #   once, and no time passes between.
 # - The encoder is linear, so it can't set a bump but only a cosine, of which the ring makes a bump within some steps. The hand-built network is given steps to settle; the trained one has learned to do without.
 # - The paper argues from attractors to manifolds (sections 1 and 2) and regularizes; it does not look for the attractor in its trained networks. Here one does.
+#
+# ## Recall and think
+#
+# <details><summary>Recall: what is a continuous attractor?</summary>
+#
+# A whole manifold of states at each of which the network rests.
+#
+# </details>
+#
+# <details><summary>Recall: what does an eigenvalue of 1 at the bump mean?</summary>
+#
+# That a push in its direction is kept: here, a push sideways.
+#
+# </details>
+#
+# <details><summary>Think: why may a trained network have no attractor, though it does its task well?</summary>
+#
+# The task asks for as many steps as it was trained on. What drifts more slowly than that is as good.
+#
+# </details>
 #
 # **References.** Ben-Yishai, Bar-Or and Sompolinsky, *Theory of orientation tuning in visual cortex* (1995). Skaggs et al., *A model of the neural basis of the rat's sense of direction* (1995). Zhang,
 # *Representation of spatial orientation by the intrinsic dynamics of the head-direction cell ensemble* (1996). Kim et al., *Ring attractor dynamics in the Drosophila central brain* (2017). Khona and Fiete,

@@ -12,6 +12,8 @@
 # > Is it a manifold, is it an inhibitor, and if not, why
 
 # %% [markdown]
+# *Reading 20 min, exercises 15 min. To skip at a first reading:* *What is asked*.
+#
 # After this chapter you can
 #
 # - ask of any space whether it is one that the regularizer can trust, and get the answer in words,
@@ -518,6 +520,28 @@ with exercise("take three points and try to make a detour shorter than 3", lambd
 # - The first edition's tests asked for symmetry to the last bit. Every space in this book has it, but a space that is glued from images in plain torch has it only up to rounding, and was refused. Now the tolerance is stated.
 # - The authors' sphere breaks two rules, zero and gradients, as `Arccosine` above does. Nothing said so.
 # - What is not asked: whether points are drawn *uniformly*, since that has no meaning common to all spaces. The tests of this book compare the share of points in a disc with its area, space by space.
+#
+# ## Recall and think
+#
+# <details><summary>Recall: what does `check_manifold` allow for rounding?</summary>
+#
+# 64 times the precision of the dtype, times the size of the space.
+#
+# </details>
+#
+# <details><summary>Recall: what can it not know?</summary>
+#
+# Whether points are drawn uniformly, and whether the space is the one that you meant.
+#
+# </details>
+#
+# <details><summary>Think: which mistake in a distance would pass all rules?</summary>
+#
+# The distance of another space, or of the right space at another size. Only an independent formula finds that.
+#
+# </details>
+#
+# **Further research.** Which property of a space predicts whether a task gains by it? Shape, dimension, size and the spread of distances come together in every comparison so far. Find a family of spaces in which one of them varies alone (products with weights, or finite spaces that are matched in their prices), and ask one task of all of them.
 #
 # ## References
 #

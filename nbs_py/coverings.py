@@ -12,6 +12,8 @@
 # > Why the circle, the torus and the Klein bottle belong together: a plane that is rolled up
 
 # %% [markdown]
+# *Reading 10 min, exercises 20 min. To skip at a first reading:* nothing.
+#
 # After this chapter you can
 #
 # - say what a covering map is, and find all places above that are one place below,
@@ -40,7 +42,7 @@ plt.style.use("modreg.data.book")
 covering()
 
 # %% [markdown]
-# *Predict:* choose the Klein bottle and walk once round. You are at the same spot across, but not up and down. Where are you, and how often must you go round to be back?
+# *Predict:* choose <a href="#set:covering?base=klein">the Klein bottle</a> and walk <a href="#set:covering?Once round=1">once round</a>. You are at the same spot across, but not up and down. Where are you, and how often must you go round to be back?
 #
 # ## Many places above, one below
 #
@@ -303,6 +305,28 @@ with exercise("the mean of the pattern and of its copy, half the width further a
 # - A covering says what *can* be wired, not what training finds. The paper expected the torus and the Klein bottle to do better than the sphere and the 6-torus because the plane covers them (appendix C), and its table 3 agrees. In the
 #   small networks of this book no surface has a lead over its shuffled control that is greater than the spread of seeds.
 # - The circle is covered by the line, not by the plane. It enters because the torus is the product of two circles: neurons on one circle leave the other to be found.
+#
+# ## Recall and think
+#
+# <details><summary>Recall: what is a covering map?</summary>
+#
+# A map that takes each small patch above to its copy below unharmed, such as the plane rolled up to a torus.
+#
+# </details>
+#
+# <details><summary>Recall: which patterns of the wide torus come down to the Klein bottle?</summary>
+#
+# Those that are their own mirror images under the deck transformation.
+#
+# </details>
+#
+# <details><summary>Think: why can a path in the plane not be followed by equal steps on a sphere?</summary>
+#
+# No plane covers the sphere; somewhere steps must shrink or turn.
+#
+# </details>
+#
+# **Further research.** Grid cells come from the covering of a *twisted* torus. Wire a network on it, on the square torus and on the Klein bottle, train each for long walks, and look at what its neurons' maps are the covering of. What of this survives pruning?
 #
 # **References.** Hatcher, *Algebraic Topology* (2002). Guanella, Kiper and Verschure, *A model of grid cells based on a twisted torus topology* (2007). Gardner et al., *Toroidal topology of population activity in grid cells* (2022).
 # Appendix C, figure 5 and table 3 of the paper.

@@ -12,6 +12,8 @@
 # > A recurrent layer that is born sparse: a list of edges, and never a matrix of all pairs
 
 # %% [markdown]
+# *Reading 20 min, exercises 10 min. To skip at a first reading:* all of it, until you need it.
+#
 # After this chapter you can
 #
 # - find each neuron's cheapest partners on a manifold without looking at all pairs,
@@ -512,5 +514,25 @@ test_fail(lambda: EdgeRNN(3, 80, edges).half()(torch.zeros(2, 1, 3).half()), con
 # - Points on a sphere are compared by chords, which differ from arcs. The radius that the tree is asked for is a little larger, by rounding, than the one that is meant: whoever lies between is sorted out by price.
 #
 # The paper trains with all pairs and prunes; its largest network has 4,096 neurons.
+#
+# ## Recall and think
+#
+# <details><summary>Recall: with what do memory and time of a layer of edges grow?</summary>
+#
+# With the number of edges, and no longer with the square of the neurons.
+#
+# </details>
+#
+# <details><summary>Recall: why is *near* not the same as *cheap*?</summary>
+#
+# The inhibitor decides: under a difference of Gaussians what is too near is dear.
+#
+# </details>
+#
+# <details><summary>Think: what would a network of a million neurons learn that one of a thousand cannot?</summary>
+#
+# Nobody knows; if neighbours alone may talk, news takes many steps across, so tasks with slow and local states come to mind.
+#
+# </details>
 #
 # **References.** Bentley, *Multidimensional binary search trees used for associative searching* (1975). Mocanu et al., *Scalable training of artificial neural networks with adaptive sparse connectivity inspired by network science* (2018).

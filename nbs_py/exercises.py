@@ -12,6 +12,8 @@
 # > Questions, predictions, figures that move, and exercises that check themselves
 
 # %% [markdown]
+# *Reading 10 min, exercises 6 min. To skip at a first reading:* *What a check says*, *A check*.
+#
 # Each chapter opens with how long it takes and what a first reading may skip, then with a question and a picture. Soon comes a line like this one:
 #
 # *Predict:* how many of this book's chapters can you follow without knowing any topology?
@@ -266,7 +268,7 @@ test_eq(said(total), "Solved.")
 test_eq(said(first), "Not right yet: first(2, 3) gives 2, which is too small.\nHint: both count")
 
 # %% [markdown]
-# Pictures of answers are often one of three: a curve, bars, or a matrix.
+# Pictures of answers are often one of four: a curve, lines, bars, or a matrix.
 
 # %%
 #| export
@@ -402,12 +404,6 @@ with exercise("a mean does not grow with the number of things", lambda: draw_cur
 #
 # A few questions without code. *Recall* asks for what the chapter said; *Think* asks for what it did not say, and its answer is one among several. Each part of the book ends with one open task, *Further research*, to which nobody knows the answer yet.
 #
-# <details><summary>Recall: what does the dashed underline of a word mean?</summary>
-#
-# Clicking it sets the figure beside it.
-#
-# </details>
-#
 # ## Parts of the book
 #
 # *Geometry* says where neurons live and which connections cost much. *Method* turns that into a penalty, cuts weights, and trains. *Experiments* are chapters that are also programs:
@@ -416,5 +412,25 @@ with exercise("a mean does not grow with the number of things", lambda: draw_cur
 #
 # To be read in this order, a chapter takes for granted what those before it have told. [The idea](idea.ipynb) shows all of the method on one small network. After [manifolds](manifolds.ipynb), [inhibitors](inhibitors.ipynb), [regularizer](regularizer.ipynb) and
 # [pruning](pruning.ipynb) you have what it takes to make [a regularizer of your own](own.ipynb), with no other topology than theirs.
+#
+# ## Recall and think
+#
+# <details><summary>Recall: what does the dashed underline of a word mean?</summary>
+#
+# Clicking it sets the figure beside it.
+#
+# </details>
+#
+# <details><summary>Recall: where does one find a hint, and where what should come out?</summary>
+#
+# Folded away under what the check says, one after the other.
+#
+# </details>
+#
+# <details><summary>Think: why should a check not simply print the right answer?</summary>
+#
+# Then one reads it. Words about what is wrong leave the thinking to the reader.
+#
+# </details>
 #
 # **References.** Neuromatch Academy, whose exercises are checked by its own tests. Prince, *Understanding deep learning* (2023), for "predict, then check".

@@ -12,6 +12,8 @@
 # > What every experiment shares: its three runs, their pictures, the paper's row, and all conditions on equal terms
 
 # %% [markdown]
+# *Reading 25 min, exercises 10 min. To skip at a first reading:* nothing.
+#
 # After this chapter you can
 #
 # - read any experiment of this book, since all of them end in the same figures and the same table,
@@ -596,5 +598,25 @@ with exercise("lower is better, and a condition with a diverged seed leads nobod
 #
 # The paper gives one strength to all conditions, and shows how its results hang on it in tables 17 to 20. A strength that suits one condition need not suit another:
 # the mean price differs from manifold to manifold. The published list of runs also gives the L1 baseline a penalty of zero everywhere.
+#
+# ## Recall and think
+#
+# <details><summary>Recall: which three runs does every experiment make?</summary>
+#
+# A dense network without a penalty, a dense one with it, and the pruned one with it.
+#
+# </details>
+#
+# <details><summary>Recall: on which seeds is a strength chosen?</summary>
+#
+# On a seed that is not reported, from the same grid for each condition.
+#
+# </details>
+#
+# <details><summary>Think: why does a condition with a longer grid have an unfair lead?</summary>
+#
+# The best of many draws is better than the best of few, even if all are alike.
+#
+# </details>
 #
 # **References.** Tables 1–20 of the paper. Sculley et al., *Winner's curse? On pace, progress, and empirical rigor* (2018), on baselines that are tuned less than the method.

@@ -12,6 +12,8 @@
 # > Files that are whole or not there, say whether they are still what was written, and belong to one process at a time
 
 # %% [markdown]
+# *Reading 20 min, exercises 15 min. To skip at a first reading:* all of it, until you need it.
+#
 # After this chapter you can
 #
 # - write a file that no death of a process can cut in two,
@@ -525,5 +527,25 @@ with exercise("how often does a random number of so many bits equal another?", l
 # - The owner of a lock once stood in the lock's own file. Who merely asks for the lock may empty that.
 #
 # The published scripts write with `torch.save` over what was there.
+#
+# ## Recall and think
+#
+# <details><summary>Recall: how is a file written so that it is complete or not at all?</summary>
+#
+# Under another name beside its own, and then renamed, in one step.
+#
+# </details>
+#
+# <details><summary>Recall: why is the checkpoint before the last kept?</summary>
+#
+# For the case that the last is damaged.
+#
+# </details>
+#
+# <details><summary>Think: what does a checksum not protect from?</summary>
+#
+# From somebody who changes the file and the checksum.
+#
+# </details>
 #
 # **References.** safetensors, whose header has room for a line of ours. filelock, which knows how each operating system locks.

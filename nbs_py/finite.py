@@ -12,6 +12,8 @@
 # > Neurons on anything that can be measured: matrices of distances, graphs, meshes, point clouds
 
 # %% [markdown]
+# *Reading 25 min, exercises 15 min. To skip at a first reading:* all of it, unless your space has no formula.
+#
 # After this chapter you can
 #
 # - place neurons on a graph, on a surface from a file or on a cloud of points, in one line,
@@ -903,6 +905,26 @@ with exercise("for each point the nearest of the chosen, then the worst point: a
 # - *Zero in a sparse matrix* means that there is no edge. So two nodes at distance 0 can't be given by an edge, and a length of 0 is refused; in a matrix of distances it is allowed.
 # - *Memory.* All distances of $n$ points take $8n^2$ bytes: 8 MB for a thousand, 3.2 GB for 20,000, which is the limit.
 # - The paper has no finite spaces. Its method never asks for more than a matrix of coefficients, so nothing of it has to change.
+#
+# ## Recall and think
+#
+# <details><summary>Recall: what four things make a matrix a matrix of distances?</summary>
+#
+# Finite and not negative; 0 on the diagonal; the same there and back; no detour is shorter.
+#
+# </details>
+#
+# <details><summary>Recall: why did shortest paths make the heat method's distances worse?</summary>
+#
+# Neighbours come out too near, and paths are made of steps to neighbours, so all these errors add up.
+#
+# </details>
+#
+# <details><summary>Think: what would you lose, and what gain, by wiring a network on a measured connectome instead of a torus?</summary>
+#
+# The distances would mean something for that animal; but nothing would say whether its shape or its degrees did the work, unless controls keep the one and lose the other.
+#
+# </details>
 #
 # ## References
 #

@@ -12,6 +12,8 @@
 # > One pass over a weight where prices are fixed, tiles of distances where they are not
 
 # %% [markdown]
+# *Reading 30 min, exercises 13 min. To skip at a first reading:* all of it, until you need it.
+#
 # After this chapter you can
 #
 # - say how often a penalty must read and write memory, and why automatic differentiation does it more often,
@@ -674,5 +676,25 @@ with exercise("set the derivative to zero: v - w + 2 · factor · price · v = 0
 # - The gradient of a norm at zero is 0 divided by 0. Slices that pruning has emptied stay empty, since the quotient is taken of a norm that is never less than the smallest float.
 # - One neuron whose distance has no slope made a whole trained embedding not a number, some steps later and in silence. It is said at once now, unless the weights themselves have diverged.
 # - The paper's code computes all distances of a trained embedding in each step under automatic differentiation, and keeps some twenty matrices of this size for it.
+#
+# ## Recall and think
+#
+# <details><summary>Recall: why does automatic differentiation move more memory?</summary>
+#
+# It writes the magnitudes, products and their gradients out, and reads each again.
+#
+# </details>
+#
+# <details><summary>Recall: why is half of the tiles enough for a recurrent weight?</summary>
+#
+# $d_{uv} = d_{vu}$.
+#
+# </details>
+#
+# <details><summary>Think: when is memory traffic, and not arithmetic, the limit?</summary>
+#
+# When each number is used once or twice, as here; a matrix product uses each many times.
+#
+# </details>
 #
 # **References.** Section 2.3 and appendix I of the paper. Parikh and Boyd, *Proximal algorithms* (2014).

@@ -12,6 +12,8 @@
 # > Rate maps, autocorrelograms and grid scores of hidden neurons, and how high a score must be to mean anything
 
 # %% [markdown]
+# *Reading 25 min, exercises 13 min. To skip at a first reading:* *Autocorrelograms*.
+#
 # After this chapter you can
 #
 # - draw where in the box a hidden neuron fires, and how that pattern repeats,
@@ -629,6 +631,26 @@ with exercise("the valley ends where the profile first rises: profile.diff() > 0
 # - *The best ring.* The score is the best of ten rings, so even noise has a mean above zero.
 #
 # The paper says of the network's original authors that they studied grid cells with it, and that toroidal connectivity can give rise to them. It does not look for grid cells in its own networks.
+#
+# ## Recall and think
+#
+# <details><summary>Recall: why is a fixed threshold for grid scores unfair?</summary>
+#
+# Smoother maps score higher by chance; a control must be as smooth as the map.
+#
+# </details>
+#
+# <details><summary>Recall: what counts as a grid cell here?</summary>
+#
+# A neuron at most one of whose 39 surrogates, noise with its own spectrum, scores as high.
+#
+# </details>
+#
+# <details><summary>Think: what would you need to see to say that the torus brought grid cells?</summary>
+#
+# More neurons that pass than chance lets through, in most seeds, and more than with shuffled prices; and neighbours on the torus that fire in neighbouring places.
+#
+# </details>
 #
 # **References.** Hafting et al., *Microstructure of a spatial map in the entorhinal cortex* (2005). Sargolini et al. (2006) and Langston et al., *Development of the spatial representation system in the rat* (2010), on grid scores. Banino et
 # al., *Vector-based navigation using grid-like representations in artificial agents* (2018). Sorscher et al. (2023). Schaeffer, Khona and Fiete, *No free lunch from deep learning in neuroscience* (2022), on when such networks have grid

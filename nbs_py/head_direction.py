@@ -12,6 +12,8 @@
 # > A sense of direction, from an empty page to a sparse ring in under eighty lines
 
 # %% [markdown]
+# *Reading 15 min, exercises 25 min. To skip at a first reading:* nothing.
+#
 # After this chapter you can
 #
 # - bring a task of your own: its settings, data, model, loss and metric,
@@ -481,6 +483,28 @@ test_fail(lambda: from_parameters(HeadDirectionConfig, {"turns": 3}), contains="
 # - Angles that are wrapped when they are drawn make wrong turns: the difference of 359° and 1° is no turn of 358°. Here headings are unwrapped, and only errors are wrapped.
 # - An error of angles is not a difference of angles; `atan2` of its sine and cosine brings it home.
 # - The paper has no such task. It places navigation on the torus because the place of a rat in a box was known to be coded there; the circle is that argument's simplest case.
+#
+# ## Recall and think
+#
+# <details><summary>Recall: what does a task have to bring?</summary>
+#
+# Its settings, data, a model, a loss, a metric, and which weights are recurrent.
+#
+# </details>
+#
+# <details><summary>Recall: did the circle have a lead?</summary>
+#
+# No: its shuffled control and a uniform penalty do as well.
+#
+# </details>
+#
+# <details><summary>Think: in which case would you expect a circle to matter for a heading?</summary>
+#
+# When the network must *hold* it for long: a ring attractor needs local excitation. A task of twenty steps does not ask for one.
+#
+# </details>
+#
+# **Further research.** Make a task that can only be solved by an attractor (a heading that is to be held for hundreds of steps, with noise in every state) and ask again whether the wiring of a circle pays, dense and at several sparsities, beside its shuffled control.
 #
 # **References.** Taube, Muller and Ranck, *Head-direction cells recorded from the postsubiculum in freely moving rats* (1990). Cueva et al., *Emergence of functional and structural properties of the head
 # direction system by optimization of recurrent neural networks* (2020). Kim et al., *Ring attractor dynamics in the Drosophila central brain* (2017).

@@ -12,6 +12,8 @@
 # > Place, price, prune, look: the whole method on one small network
 
 # %% [markdown]
+# *Reading 10 min, exercises 10 min. To skip at a first reading:* nothing.
+#
 # After this chapter you can
 #
 # - say in four words what moduli regularization does, and do it to a network of your own,
@@ -255,5 +257,25 @@ with exercise("how large is a disc of that radius, and how large is the torus?",
 # - The first version of this page drew the network with prices alone. It looked convincing, and showed nothing that prices dealt out at random could not have shown. A picture of wiring stands beside its controls since then.
 # - The paper writes the penalty as a sum over all weights, and its code takes the mean. The book takes the mean throughout, so that its strengths can be compared with the paper's.
 # - The paper prunes as here, while the network learns, and compares spaces and inhibitors on tasks of a size that matters: [experiments](experiments.ipynb).
+#
+# ## Recall and think
+#
+# <details><summary>Recall: what are the four steps, in four words?</summary>
+#
+# Place, price, prune, look.
+#
+# </details>
+#
+# <details><summary>Recall: which two controls stand beside a network with prices, and what does each show?</summary>
+#
+# *shuffled*, the same prices dealt out to the wrong weights, shows what prices do without the geometry; *none* shows what pruning does without prices.
+#
+# </details>
+#
+# <details><summary>Think: a friend trains one network with prices and one without, and the first has the lower error. What would you ask for before you believe that a torus helps?</summary>
+#
+# A shuffled control, several seeds of each, and a strength that was chosen in the same way for all of them, on other seeds than those that are reported.
+#
+# </details>
 #
 # **References.** *Geometric sparsification in recurrent neural networks*, figure 1 and section 2. Distill, *Memorization in RNNs* (2019), whose words set its figures.

@@ -189,7 +189,7 @@ assert all(penalty() > 0 for penalty in penalties)
 # | | [topology](topology.ipynb) | holes of a cloud of points, and whether a trained embedding has learned a shape |
 # | | [activity](activity.ipynb) | the shape of what neurons do together, coordinates on it, and paths that are read from them |
 # | | [which_manifold](which_manifold.ipynb) | which space explains a network's wiring, or its activity, and when none does |
-# | | [explore](explore.ipynb) | eight figures that are small programs |
+# | | [explore](explore.ipynb) | nine figures that are small programs |
 # | | [coverings](coverings.ipynb) | why circle, torus and Klein bottle belong together |
 # | The paper | [answer](answer.ipynb) | is it a better one? All tasks in one figure
 # | | [tables](tables.ipynb) | every table beside ours, every claim with its verdict |

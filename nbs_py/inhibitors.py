@@ -12,13 +12,15 @@
 # > Functions of distance that say which connections are cheap
 
 # %% [markdown]
+# *Reading 30 min, exercises 15 min. To skip at a first reading:* *The others*, *Size is not shape*.
+#
 # After this chapter you can
 #
 # - choose which connections a network is to keep: near ones, far ones, or those of one length,
 # - tell which choices allow the neurons to move, and which draw them all to one point,
 # - compare two manifolds without mistaking size for shape.
 #
-# The question: *a connection between two neurons at distance $d$ costs $f(d)$. What should $f$ look like?*
+# The question: *a connection between two neurons at distance $d$ costs $f(d)$: by this price its weight's magnitude is multiplied in the loss. What should $f$ look like?*
 
 # %%
 #| default_exp geometry.inhibitors
@@ -72,7 +74,7 @@ plt.show()
 # links to its nearest neighbours? Under which will it keep none? And if the neurons themselves may move to lower the bill, under
 # which do they all meet at one point?
 #
-# Move them yourself. The matrix is that of neurons on a circle, numbered along it.
+# Move them yourself. The matrix is that of neurons on a circle, numbered along it. Begin with <a href="#set:inhibitor_shapes?inhibitor=difference_of_gaussians">the paper's difference of Gaussians</a>. <a href="#set:inhibitor_shapes?inhibitor=difference_of_gaussians&b=15">A wider Gaussian</a> moves the free ring outwards; what of <a href="#set:inhibitor_shapes?inhibitor=difference_of_gaussians&c=9">a narrower hole</a>? Then compare <a href="#set:inhibitor_shapes?inhibitor=ricker">the Ricker wavelet</a>, <a href="#set:inhibitor_shapes?inhibitor=diffusion">diffusion</a> and <a href="#set:inhibitor_shapes?inhibitor=sinusoid">the sinusoid</a>.
 
 # %%
 inhibitor_shapes()
@@ -85,7 +87,7 @@ inhibitor_shapes()
 #
 # In the penalty (eq. 6) the inhibitor turns distances to coefficients:
 #
-# $$R(W) = \lambda \sum_{u,v} f\big(d(i(u), i(v))\big)\,|W_{uv}|.$$
+# $$R(W) = \lambda\,\underset{u,v}{\mathrm{mean}}\; f\big(d(i(u), i(v))\big)\,|W_{uv}|.$$
 #
 # A coefficient must not be negative, or the penalty would pay weights to grow without end. That is why each formula in the picture
 # is turned so that its least value is 0, or is positive anyway. What rounding leaves below 0 is cut; a price that is really negative,
@@ -277,11 +279,11 @@ plt.show()
 
 
 # %% [markdown]
-# The ring closes where $bc = 1$: then the two Gaussians are one and the same. That answers the question under the moving figure.
+# The ring closes where $bc = 1$ (<a href="#set:inhibitor_shapes?inhibitor=difference_of_gaussians&b=1&c=1.05">nearly so here</a>): then the two Gaussians are one and the same. That answers the question under the moving figure.
 #
 # ## The others
 #
-# *Ricker*, the wavelet of eq. 7, is the wiring that theorists write down by hand for grid cells. Turned upside down it makes near
+# *Ricker*, the wavelet of eq. 7, is the wiring that theorists write down by hand for *grid cells*, neurons of a rat's brain each of which fires wherever the rat is at a node of a hexagonal lattice. Turned upside down it makes near
 # connections free, a ring beyond them dearest, and far ones a little less dear. Since its maximum is at 0, the inhibitor is 0 there.
 
 # %%
@@ -485,7 +487,7 @@ axes.flat[-1].axis("off")
 plt.show()
 
 # %% [markdown]
-# Many neurons end on top of each other, so that few dots are left. Read the last column as well.
+# Many neurons end on top of each other, so that few dots are left. The lines above the picture say how near the nearest neighbour of a neuron is then, and what the embedding costs; the last number of each is what it would cost to have all neurons at one point.
 #
 # - *Ricker* collapses too, though to many points rather than one: its price is 0 at distance 0, so a clump costs nothing inside, and
 #   what lies beyond its ring merely stays away. What counts is not whether $f$ is monotone but whether **its least value is at
@@ -497,7 +499,7 @@ plt.show()
 # - The *difference of Gaussians* alone keeps neurons apart. Yet they draw together to one patch about as wide as the free distance, since
 #   elsewhere nobody is free. Nothing remains of the torus.
 #
-# Random weights pull neurons hither and thither, and more so in a figure that moves.
+# Random weights pull neurons hither and thither, and more so in a figure that moves. Each click goes on for twenty steps: <a href="#set:embedding_training?20 steps=1">under the difference of Gaussians</a>. Or begin anew, <a href="#set:embedding_training?inhibitor=diffusion&20 steps=1">under diffusion</a> and <a href="#set:embedding_training?inhibitor=ricker&20 steps=1">under the Ricker wavelet</a>.
 
 # %%
 embedding_training()
@@ -752,6 +754,26 @@ with exercise("the area of a ring times the density of neurons; a ring is the di
 #   penalizes near ones. Here `Diffusion` is always the formula of appendix E: far is dear.
 # - *Ricker* is called safe for trained embeddings. Taken as an inhibitor that is never negative, it is not: one point costs nothing.
 # - *Size and shape.* The paper's manifolds differ in mean coefficient, as measured above, and its tables do not separate the two.
+#
+# ## Recall and think
+#
+# <details><summary>Recall: under which inhibitors may neurons not be trained to move, and how does one see it from the curve?</summary>
+#
+# Under those whose least price is at distance 0: one point for all is then cheapest.
+#
+# </details>
+#
+# <details><summary>Recall: why is the maximum of the difference of Gaussians not taken from the sample?</summary>
+#
+# Prices would depend on which other pairs there are, and the gradient would flow through one of them.
+#
+# </details>
+#
+# <details><summary>Think: two spaces differ in shape and in mean price, and one does better. Name two experiments that tell the two apart.</summary>
+#
+# Scale one so that the mean prices agree, or scale it so that neurons stand as densely; and shuffle each space's prices, which keeps the mean and loses the shape.
+#
+# </details>
 #
 # ## References
 #

@@ -12,6 +12,8 @@
 # > Loops in the language of the processor: what registers and caches ask of a product with few weights
 
 # %% [markdown]
+# *Reading 40 min, exercises 15 min. To skip at a first reading:* all of it, until you need it.
+#
 # After this chapter you can
 #
 # - say what a vector register is, and write a loop whose sums never leave it,
@@ -835,5 +837,25 @@ with exercise("read / 4 floats arrive at a tick, and each is good for 2 · rows_
 #   loop for single rows, and nothing said so but a test: all was right wherever everything was compiled at once.
 #
 # The paper proposes sparse networks for their speed, and multiplies by masks.
+#
+# ## Recall and think
+#
+# <details><summary>Recall: why must sums stay in registers?</summary>
+#
+# Else each weight costs a read and a write of its result besides the read of the state.
+#
+# </details>
+#
+# <details><summary>Recall: what are panels for?</summary>
+#
+# The states that a piece of the matrix wants then fit into a cache.
+#
+# </details>
+#
+# <details><summary>Think: why is there no simple rule for the width of a strip?</summary>
+#
+# Registers, caches and the batch pull in different ways; so one asks the machine.
+#
+# </details>
 #
 # **References.** Hong et al., *Adaptive sparse tiling for sparse matrix multiplication* (2019). Lam, Pitrou and Seibert, *Numba: a LLVM-based Python JIT compiler* (2015).

@@ -12,6 +12,8 @@
 # > A network that guesses the next word of an encyclopedia, its three recurrent layers sparsified on three manifolds
 
 # %% [markdown]
+# *Reading 30 min, exercises 10 min. To skip at a first reading:* *The parameters*, *A rate for each seed*, *How the small scale was chosen*.
+#
 # After this chapter you can
 #
 # - read WikiText-2 in the publisher's layout, cut its vocabulary, and say what a unigram model makes of it,
@@ -883,6 +885,26 @@ with exercise("count those of each list that are None or at least as large; a se
 #   the paper's recipe, so it is kept, for every condition alike; `-p anneal 1` does without it.
 # - Clipping sees loss and penalty together, as in the paper's code: a strong penalty takes its share of a gradient whose norm is limited, and so slows the learning of words.
 # - With one rate for all seeds, as a library's optimizer has it, a seed would be annealed because its neighbour stalled.
+#
+# ## Recall and think
+#
+# <details><summary>Recall: what does the unigram model know, and what does it say about a network?</summary>
+#
+# How frequent each word is. A network that is not below it has learned nothing of language.
+#
+# </details>
+#
+# <details><summary>Recall: why must each seed have a rate of its own?</summary>
+#
+# The rate falls when a seed stalls, and no seed may feel the company in which it is trained.
+#
+# </details>
+#
+# <details><summary>Think: would you expect words to have a manifold?</summary>
+#
+# Some have: months, colours, numbers, places. Whether the *hidden neurons* should lie on one is another question.
+#
+# </details>
 #
 # **References.** Merity et al., *Pointer sentinel mixture models* (2016), for WikiText-2. Mikolov et al., *Recurrent neural network based language model* (2010). Werbos,
 # *Backpropagation through time* (1990). Section 4.2, appendix A.2, and tables 4–7, 12 and 16 of the paper.

@@ -12,6 +12,8 @@
 # > Is it the wiring that a pruned network learned, or the weights?
 
 # %% [markdown]
+# *Reading 10 min, exercises 15 min. To skip at a first reading:* *A ticket's weights are really new*.
+#
 # After this chapter you can
 #
 # - say what a lottery ticket claims, and name the control that the claim needs,
@@ -293,6 +295,26 @@ with exercise("leave the diagonal out first; then a row or a column without any 
 # and the section on new weights tests for it.
 #
 # The paper redraws all weights, keeps the regularizer, and holds a trained embedding fast. It has no shuffled ticket, so its tables cannot say whether a ticket's wiring or its share of weights a matrix did the work.
+#
+# ## Recall and think
+#
+# <details><summary>Recall: which control does a ticket need?</summary>
+#
+# A shuffled mask with as many weights in each matrix.
+#
+# </details>
+#
+# <details><summary>Recall: why did the tickets of language not learn?</summary>
+#
+# Their weights were too quiet after pruning, and the rule that lowers the rate took the slow start for a stall.
+#
+# </details>
+#
+# <details><summary>Think: a strong penalty makes two seeds keep the same wiring. What does that do to the claim that training found it?</summary>
+#
+# It takes it away: the wiring was known before training. It may still suit the task.
+#
+# </details>
 #
 # **References.** Frankle and Carbin, *The lottery ticket hypothesis* (2019). Zhou et al., *Deconstructing lottery tickets* (2019). Frankle et al., *Linear mode connectivity and the lottery ticket
 # hypothesis* (2020). Section 4 and tables 1–10 of the paper.

@@ -12,13 +12,15 @@
 # > Spaces that neurons live on, and the distances between them
 
 # %% [markdown]
+# *Reading 35 min, exercises 20 min. To skip at a first reading:* *One interface*, *By name*, *A manifold of your own: a checklist*.
+#
 # After this chapter you can
 #
 # - give every neuron of a layer a place on a circle, a sphere, a torus or a Klein bottle, and measure how far apart they are,
 # - write a distance whose gradient is finite everywhere, which the obvious formulas don't have,
 # - add a space of your own and know that it is right.
 #
-# The question: *the regularizer will price each connection by the distance between its two neurons.
+# The question: *the regularizer, two chapters on, gives each connection a **price** by the distance between its two neurons: a number that says how much its weight is unwanted.
 # What does a distance have to be, so that the price can be trusted and trained?*
 
 # %%
@@ -48,9 +50,20 @@ import matplotlib.pyplot as plt
 from fastcore.test import test_close, test_eq, test_fail
 
 from modreg.book.exercises import draw_curve, exercise
-from modreg.book.explore import glued_square
+from modreg.book.explore import glued_square, in_space
 
 plt.style.use("modreg.data.book")
+
+# %%
+#| echo: false
+in_space()
+
+# %% [markdown]
+# A neuron (the star) on three surfaces in space. They have no inside here: a neuron lives *on* the surface, and the **geodesic distance** to another one is the length of the shortest path within it. Drag to turn them, or move the neuron:
+# <a href="#set:in_space?along=0.85&across=0.02">from the pole</a> the sphere looks alike all round; <a href="#set:in_space?along=0.85&across=0">on the outer side of the torus</a> and <a href="#set:in_space?along=0.85&across=0.5">on its inner side</a> distances are the same, since this torus is *flat*: a rolled-up square that space has no
+# room for without stretching it. The Klein bottle goes through itself only because space has too few dimensions; its neurons do not notice. The colours can also show <a href="#set:in_space?colour=price">prices</a>, of which the next chapter tells.
+#
+# Laid flat, the same surfaces and the circle look like this:
 
 # %%
 #| echo: false
@@ -65,8 +78,7 @@ for ax, (name, point) in zip(axes.flat, corner.items(), strict=True):
 plt.show()
 
 # %% [markdown]
-# One neuron (the star) in each of four spaces. Colour is the geodesic distance to it, the length of the shortest path within the
-# space: bright is far. Lines join points at equal distance.
+# Again colour is the distance to the star, and bright is far. Lines join points at equal distance.
 #
 # *Predict, before you read on:* the star on the torus sits near the right edge, and its neighbourhood comes in again on the left,
 # at the same height. On the Klein bottle it also comes in on the left. At which height, and why?
@@ -94,7 +106,7 @@ plt.show()
 #
 # ## Glue
 #
-# A torus and a Klein bottle are a square whose edges are glued in pairs. How they are glued makes the difference.
+# A torus and a Klein bottle are a square whose edges are glued in pairs. How they are glued makes the difference. Let the disc reach over the right edge, <a href="#set:glued_square?surface=torus&across=9.6&up=3">on the torus</a> and <a href="#set:glued_square?surface=klein&across=9.6&up=3">on the Klein bottle</a>; and over the upper one, <a href="#set:glued_square?surface=torus&across=5&up=9.6">on the torus</a> and <a href="#set:glued_square?surface=klein&across=5&up=9.6">on the Klein bottle</a>.
 
 # %%
 glued_square()
@@ -377,7 +389,7 @@ for ax, name in zip(axes, ("torus", "klein"), strict=True):
 plt.show()
 
 # %% [markdown]
-# Gray points are drawn by `sample`. Arrows lead from strays, which `contains` denies, to where `project` puts them: by whole periods on the torus, and on the Klein bottle sometimes upside down.
+# Grey points are drawn by `sample`. Arrows lead from strays, which `contains` denies, to where `project` puts them: by whole periods on the torus, and on the Klein bottle sometimes upside down.
 #
 # Last comes a way to draw random numbers on the device where the generator lives, since a
 # generator can't serve another.
@@ -634,7 +646,7 @@ plt.show()
 
 
 # %% [markdown]
-# The gray square is the Klein bottle. In the columns beside it the arrow points down. The shortest way from the star to the arrow's
+# The grey square is the Klein bottle. In the columns beside it the arrow points down. The shortest way from the star to the arrow's
 # tail leads over the left edge, to an upside-down copy.
 #
 # Nine images are more than it takes. Two steps to the right make one plain translation by 20, so the Klein bottle is the torus of
@@ -1078,6 +1090,8 @@ class ProjectivePlane(Sphere):
 
 # %%
 #| fold How it is checked
+from modreg.geometry.checks import check_manifold
+
 plane = ProjectivePlane()
 x = plane.sample(100, torch.Generator().manual_seed(9))
 
@@ -1159,6 +1173,32 @@ with exercise("half a period in each coordinate, and then Pythagoras", lambda: d
 #   better, shape and size are both suspects. `scaled` lets you separate them.
 #
 # The default sizes are those of the authors' code.
+#
+# ## Recall and think
+#
+# <details><summary>Recall: why does a distance that is right give `nan` in training?</summary>
+#
+# Every neuron is at distance 0 from itself, and a square root has no slope there.
+#
+# </details>
+#
+# <details><summary>Recall: what is different when one leaves the square of the Klein bottle by its right edge?</summary>
+#
+# One comes in on the left upside down, at 10 less the height.
+#
+# </details>
+#
+# <details><summary>Recall: what should one use for the angle of two unit vectors, and why?</summary>
+#
+# $2\,\operatorname{atan2}(|u - v|, |u + v|)$: both chords keep their digits where the arccosine loses them.
+#
+# </details>
+#
+# <details><summary>Think: why might a brain prefer a torus to a sphere for a place in a flat box?</summary>
+#
+# Each step in the box can be the same small move on a torus, wherever one is. On a sphere no such moves exist: nothing covers it that is flat.
+#
+# </details>
 #
 # ## References
 #

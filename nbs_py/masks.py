@@ -12,6 +12,8 @@
 # > Masks that hold, whatever the loop does, and how the smallest of six million weights are found
 
 # %% [markdown]
+# *Reading 45 min, exercises 10 min. To skip at a first reading:* all of it, until you need it.
+#
 # After this chapter you can
 #
 # - say by which doors a pruned weight comes back, and which hook shuts each,
@@ -999,5 +1001,25 @@ test_fail(lambda: held.set({}), contains="no parameter any more")
 # call `remove()` first. Tracing, `torch.export` and `torch.compile` leave them out.
 #
 # `torch.nn.utils.prune`, which the paper's scripts use, multiplies by the mask in every forward pass, keeps a second copy of each weight (`weight_orig`), and lets it drift under the mask.
+#
+# ## Recall and think
+#
+# <details><summary>Recall: by which doors does a pruned weight come back?</summary>
+#
+# Gradients, an optimizer's memory, writes of one's own, loading, and reading before the mask was applied.
+#
+# </details>
+#
+# <details><summary>Recall: how are exactly so many of the smallest weights found in one reading?</summary>
+#
+# A sample brackets the threshold; only what lies in the bracket is looked at more closely.
+#
+# </details>
+#
+# <details><summary>Think: why are ties a problem for a threshold, and when do they come in masses?</summary>
+#
+# All that tie fall together; and all pruned weights are equal, so a network that is half pruned has many.
+#
+# </details>
 #
 # **References.** Frankle and Carbin, *The lottery ticket hypothesis* (2019). Gale et al., *The state of sparsity in deep neural networks* (2019). Section 4 of the paper.

@@ -12,6 +12,8 @@
 # > A network that finds its way in the dark, sparsified on a manifold
 
 # %% [markdown]
+# *Reading 25 min, exercises 10 min. To skip at a first reading:* *The parameters*, *How the small scale was chosen*, *What makes it quick*.
+#
 # After this chapter you can
 #
 # - generate a rat's path and the activity of its place cells,
@@ -64,7 +66,7 @@ from modreg.book.explore import path_integration
 path_integration()
 
 # %% [markdown]
-# A network of this chapter, trained and dense, in your hands. *Predict:* it knows where you start and how you move. Will it lose you at once, after a while, or never?
+# A network of this chapter, trained and dense, in your hands. *Predict:* it knows where you start and how you move. Will it lose you at once, after a while, or never? (<a href="#set:path_integration?Draw a loop for me=1">A loop</a> is longer than all paths that it was trained on.)
 #
 # ## The parameters
 #
@@ -647,6 +649,26 @@ for row in load_results("ahead"):
 # - The difference of Gaussians also charges the diagonal, which an identity start needs. Try `-p inhibitor diffusion`, which leaves it free.
 # - A learning rate that falls to nothing trains a better dense network and ruins a pruned one: the last cuts are the deepest, and by then nothing heals. The rate here is constant, as in the paper.
 # - Weights that are enlarged to suit small inputs survive a global threshold at the cost of all others. That is why inputs are standardized at the small scale.
+#
+# ## Recall and think
+#
+# <details><summary>Recall: which two numbers frame every result here?</summary>
+#
+# What the true activity decodes to, below which no network can be expected to get; and the error of a rat that claims it never moved.
+#
+# </details>
+#
+# <details><summary>Recall: why are inputs measured in units of their own size at the small scale?</summary>
+#
+# One threshold for all matrices compares weights, so a matrix with large weights for small inputs would survive at the cost of all others.
+#
+# </details>
+#
+# <details><summary>Think: the recurrent matrix starts near the identity, and the difference of Gaussians charges the diagonal. What might follow?</summary>
+#
+# The penalty works against the memory that the start has given. An inhibitor that leaves distance 0 free does not.
+#
+# </details>
 #
 # **References.** Sorscher et al., *A unified theory for the computational and mechanistic origins of grid cells* (2023). Cueva and Wei, *Emergence of grid-like representations*
 # (2018). Raudies and Hasselmo, *Modeling boundary vector cell firing* (2012). Le, Jaitly and Hinton (2015). Section 4.1, appendix A.1 and tables 1–3 of the paper.

@@ -12,6 +12,8 @@
 # > A manifold and an inhibitor that this book does not have, in a training loop that you know
 
 # %% [markdown]
+# *Reading 15 min, exercises 20 min. To skip at a first reading:* nothing.
+#
 # After this chapter you can
 #
 # - add a regularizer and a pruner to a loop of your own,
@@ -439,5 +441,27 @@ with exercise("along the strip the short way round, up and down the only way; a 
 #   Look at `reg.coefficients` before you train.
 # - The paper takes any metric space (section 2.2) and tries those of its appendix D. In its code the distance of one of them is wrong for points that are opposite each other
 #   ([reproduction](reproduction.ipynb), number 1); seven copies of each point, or whatever says the same in another way, would have shown it.
+#
+# ## Recall and think
+#
+# <details><summary>Recall: what must a manifold of your own say?</summary>
+#
+# How to draw points, which points lie on it, how a stray comes home, and the distances of all pairs; and its dimension, coordinates and diameter.
+#
+# </details>
+#
+# <details><summary>Recall: why is a network on it trained beside one with shuffled prices?</summary>
+#
+# It has the same prices without the shape, so it shows what prices alone do.
+#
+# </details>
+#
+# <details><summary>Think: you give a network the shape of your choice, and it works as well as before. What have you learned about the task?</summary>
+#
+# That it does not mind, at this size and sparsity. It may mind when fewer weights are left, or it may have solved itself through the other matrices.
+#
+# </details>
+#
+# **Further research.** Choose a task whose inner variable has a known shape (an orientation, a joint angle, a position on a track), and give its network that shape and two others of equal mean price. Is there a sparsity at which the right shape wins, by more than the spread of ten seeds?
 #
 # **References.** Hatcher, *Algebraic Topology* (2002), for gluing. Watts and Strogatz, *Collective dynamics of 'small-world' networks* (1998).

@@ -12,6 +12,8 @@
 # > Every table of the paper as cells with the settings that make them, so that runs, comparisons and claims follow from one place
 
 # %% [markdown]
+# *Reading 15 min, exercises 10 min. To skip at a first reading:* *Whatever the paper set*.
+#
 # After this chapter you can
 #
 # - find the paper's number for a setting, and be told when it has none,
@@ -343,5 +345,25 @@ with exercise("compare each cell's mean with chance", lambda: draw_bars({"lotter
 # - A setting that the paper has not tried was given the nearest thing that it has. Now it has no number.
 #
 # The paper prints mean and standard deviation of 4 or 5 trials. It does not say how many of them learned, and its text has lost the values of λ of tables 17 to 20, some headers, and one number of table 4: such cells say so.
+#
+# ## Recall and think
+#
+# <details><summary>Recall: when does a number of the paper stand beside ours?</summary>
+#
+# When every setting that decides the result is that of the cell, or is given by the scale.
+#
+# </details>
+#
+# <details><summary>Recall: where do means of mixtures lie?</summary>
+#
+# On an arch: far from both kinds of networks, with a large deviation.
+#
+# </details>
+#
+# <details><summary>Think: how would you write the table of a paper so that a program can fill its neighbour?</summary>
+#
+# With the settings of each cell, in full, beside the number; and with every seed's own value.
+#
+# </details>
 #
 # **References.** Tables 1–20 and appendices A, E, G of the paper.

@@ -12,6 +12,8 @@
 # > What the geometry is compared with: no price, one price, the same prices elsewhere, and a rival
 
 # %% [markdown]
+# *Reading 10 min, exercises 13 min. To skip at a first reading:* *A rival: spatially embedded networks*.
+#
 # After this chapter you can
 #
 # - choose the comparison that a claim needs, and say what it holds fixed,
@@ -351,5 +353,25 @@ with exercise("rows are where a connection leads to, so the norm is over the las
 # - A shuffled matrix has the same values, but not the same *rows*: some neurons come out with nearly no cheap partner. What looks like the worth of geometry may be the harm of that. So there are two ways to shuffle.
 # - Under `sernn` alone random weights fall into modules, and under `l1` they do not; the tests hold it to that. On a small version of the task of its authors, with 64 neurons, we did not see the difference: there the task itself decides what is left.
 # - In the published code of the rival the root of a strength is infinite once a neuron has lost all that leaves it, as pruned neurons do. Here such a neuron has no walks.
+#
+# ## Recall and think
+#
+# <details><summary>Recall: what does `shuffled` keep, and what does it lose?</summary>
+#
+# The values of the prices; and which pair has which, so that rows differ too.
+#
+# </details>
+#
+# <details><summary>Recall: why is `l1` given the mean price of the geometry?</summary>
+#
+# So that it differs in one thing alone: that all prices are equal.
+#
+# </details>
+#
+# <details><summary>Think: which control would you add if your neurons had real positions in a brain?</summary>
+#
+# `distance_shuffled`: the same geometry with the neurons in other places, so that each has as many cheap partners as before.
+#
+# </details>
 #
 # **References.** Section 4 of the paper. Achterberg et al., *Spatially embedded recurrent neural networks reveal widespread links between structural and functional neuroscience findings* (2023). Yuan and Lin, *Model selection and estimation in regression with grouped variables* (2006), for the group lasso.

@@ -12,13 +12,15 @@
 # > Spaces that are built from spaces, and two that bend
 
 # %% [markdown]
+# *Reading 30 min, exercises 15 min. To skip at a first reading:* all of it, unless you need a space that is made of others.
+#
 # After this chapter you can
 #
 # - put neurons on a product of two spaces, and say how much each of the two counts,
 # - divide a layer into modules that live on different spaces, and say how far apart the modules are,
 # - place neurons on the projective plane and on a hyperbolic disc, with distances that are right in float32.
 #
-# The question: *an animal has a place and a heading, and its grid cells come in modules. Must each such space be written anew, or
+# The question: *an animal has a place and a heading, and its grid cells, neurons that fire on a lattice of places, come in modules, one for each spacing of the lattice. Must each such space be written anew, or
 # can it be built from the spaces that we have?*
 
 # %%
@@ -930,6 +932,26 @@ with exercise("the area of a small disc by that of the whole; area grows as the 
 #   first module, and two random neurons would never be of different modules. So what is left over is drawn.
 # - The paper has the flat torus in two and six dimensions, which is a product of circles, and no other product; it has neither modules nor
 #   hyperbolic spaces.
+#
+# ## Recall and think
+#
+# <details><summary>Recall: how do two distances become one in a product of spaces?</summary>
+#
+# By Pythagoras, each times its weight.
+#
+# </details>
+#
+# <details><summary>Recall: how far apart must two modules be at least?</summary>
+#
+# Half the largest diameter of a module, else a detour over the other module would be shorter than the straight way.
+#
+# </details>
+#
+# <details><summary>Think: a neuron should respond to a place and to a heading. Would you take a product of a torus and a circle, or modules on each?</summary>
+#
+# A product, if one neuron is to care for both at once; modules, if some neurons care for places and others for headings.
+#
+# </details>
 #
 # ## References
 #

@@ -12,6 +12,8 @@
 # > Which weights go, when, and how many of each matrix; and lottery tickets
 
 # %% [markdown]
+# *Reading 40 min, exercises 18 min. To skip at a first reading:* *Sparsifiers*, *The pruner*, *Mistakes that are caught*.
+#
 # After this chapter you can
 #
 # - prune a network step by step to an exact number of zeros, which stay zeros whatever your loop does,
@@ -561,9 +563,9 @@ plt.show()
 # %% [markdown]
 # ## How much can go?
 #
-# A network that finds its way by its own steps, trained under the penalty of a torus and pruned bit by bit.
+# A network that finds its way by its own steps, trained under the penalty of a torus and pruned bit by bit. Beside it two controls: the same prices for the wrong weights, and no prices. Look at them <a href="#set:pruning_steps?pruning step=0">at the start</a>, <a href="#set:pruning_steps?pruning step=15">when half of the weights are gone</a>, <a href="#set:pruning_steps?pruning step=27">nine tenths</a> and <a href="#set:pruning_steps?pruning step=29">nearly all</a>.
 #
-# *Predict:* at what sparsity is it lost? And of the weights that stay, are most of them between neighbours?
+# *Predict:* at what sparsity is each of them lost? And of the weights that stay, are most of them between neighbours?
 
 # %%
 #| echo: false
@@ -915,6 +917,26 @@ test_fail(lambda: reinitialize(attention, MagnitudePruner(attention).masks), con
 #
 # The paper's scripts count a weight below a thousandth as zero when they report sparsity; here a zero is a zero. The lottery of the paper gives a ticket's weights
 # the size of dense ones.
+#
+# ## Recall and think
+#
+# <details><summary>Recall: why does one threshold for all layers take unequal shares of them?</summary>
+#
+# Layers draw their weights from intervals of different widths, so a narrow layer's are smaller for reasons that have nothing to do with use.
+#
+# </details>
+#
+# <details><summary>Recall: what is a lottery ticket, and what is its control?</summary>
+#
+# The masks of a pruned network with new weights; the same number of weights in random places.
+#
+# </details>
+#
+# <details><summary>Think: why prune while the network learns, and not at the end?</summary>
+#
+# What is cut a little at a time can be made good by what is left. What would a network do that is cut only once, and then trained on?
+#
+# </details>
 #
 # **References.** Frankle and Carbin, *The lottery ticket hypothesis* (2019). Zhu and Gupta, *To prune, or not to prune* (2017). Gale et al., *The state of sparsity
 # in deep neural networks* (2019). Evci et al., *Rigging the lottery* (2020). Section 4 of the paper.

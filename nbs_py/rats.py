@@ -12,6 +12,8 @@
 # > Networks that learned from simulated rats are asked where recorded ones went
 
 # %% [markdown]
+# *Reading 30 min, exercises 8 min. To skip at a first reading:* all of it, unless you care for real rats.
+#
 # After this chapter you can
 #
 # - bring a recorded path to the time step and the box of a network, without inventing a single position,
@@ -275,7 +277,7 @@ plt.show()
 
 
 # %% [markdown]
-# Ten seconds each, in metres; the gray square is the box that the networks know, the dotted line the box that each rat was in. *Predict:* a path that they are trained on lasts less than half a second. How far does a real rat get in that time, and what
+# Ten seconds each, in metres; the grey square is the box that the networks know, the dotted line the box that each rat was in. *Predict:* a path that they are trained on lasts less than half a second. How far does a real rat get in that time, and what
 # does that mean for a network which is right to within some ten centimetres?
 
 # %% [markdown]
@@ -709,6 +711,26 @@ with exercise("the duration is the last time less the first", lambda: draw_bars(
 # - Smoothing the recordings first, as is usual, would make headings steadier and speeds lower. It is not done here, since it invents positions too.
 #
 # The paper trains and tests on simulated paths alone, as do the works that it builds on.
+#
+# ## Recall and think
+#
+# <details><summary>Recall: why is the network worse than standing still on the slow rat?</summary>
+#
+# Within a training path's time that rat moves a few centimetres, less than three place cells can resolve.
+#
+# </details>
+#
+# <details><summary>Recall: where is a recording cut?</summary>
+#
+# Where a frame is missing, and where the rat would be faster than 1.2 m/s, which are hops of the tracker.
+#
+# </details>
+#
+# <details><summary>Think: what would you record, if you wanted to know whether the network's errors are a rat's errors?</summary>
+#
+# Where the rat believes to be: by what it does in the dark, such as the way home that it takes.
+#
+# </details>
 #
 # **References.** Sargolini et al., *Conjunctive representation of position, direction, and velocity in entorhinal cortex* (2006). Tanni et al., *State transitions in the statistically stable place cell population correspond to rate of
 # perceptual change* (2022). Both recordings as they come with RatInABox (George et al. 2024). Raudies and Hasselmo, *Modeling boundary vector cell firing* (2012).

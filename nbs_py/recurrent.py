@@ -12,6 +12,8 @@
 # > An Elman layer that trains fast, and many replicas of it at once
 
 # %% [markdown]
+# *Reading 35 min, exercises 10 min. To skip at a first reading:* all of it, until you need it.
+#
 # After this chapter you can
 #
 # - write the backward pass of a recurrent layer by hand, and say why it is quicker than automatic differentiation,
@@ -813,6 +815,26 @@ with exercise("take logarithms of a**t = 1/2, and then the next whole number", l
 # - Drawn as torch draws it, a recurrent matrix forgets within fifty steps (see *A start near the identity*). The layer is then right and its networks still don't learn what takes longer: the chapter [adding](adding.ipynb) shows both starts.
 #
 # The published scripts loop over time in Python under automatic differentiation and train one network after another. The mathematics is the same.
+#
+# ## Recall and think
+#
+# <details><summary>Recall: which of the three products of a step can leave the loop?</summary>
+#
+# The weight gradient: it is one product over all steps.
+#
+# </details>
+#
+# <details><summary>Recall: why do replicas cost less than their number?</summary>
+#
+# A small product leaves most of a processor idle.
+#
+# </details>
+#
+# <details><summary>Think: would the same trick serve an LSTM?</summary>
+#
+# Yes: its input projections and weight gradients leave the loop too; only its slopes are more.
+#
+# </details>
 #
 # **References.** Elman, *Finding structure in time* (1990). Le, Jaitly and Hinton, *A simple way to initialize recurrent networks of rectified
 # linear units* (2015). Li et al., *Independently recurrent neural network* (2018). Equations 1 and 3 of the paper.

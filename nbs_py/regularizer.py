@@ -12,6 +12,8 @@
 # > Equation 6: a penalty on weights that depends on where their neurons live
 
 # %% [markdown]
+# *Reading 25 min, exercises 15 min. To skip at a first reading:* *Without a graph*, *Do all forms agree?*, *Mistakes that are caught*.
+#
 # After this chapter you can
 #
 # - add the penalty to a training loop of your own with two lines, for the weights of any layer,
@@ -132,7 +134,7 @@ def naive_penalty(weight: Tensor, points: Tensor, space: Manifold, f: Inhibitor,
 test_close(reg().item(), naive_penalty(rnn.weight_hh_l0, reg.embedding, torus, dog, 0.1).item(), eps=1e-6)
 
 # %% [markdown]
-# The figure below is alive: pick a neuron. Where does the torus differ from the Klein bottle? Which neuron has cheap partners on both sides of a glued edge?
+# The figure below is alive: pick a neuron. Where does <a href="#set:neighbourhoods?manifold=torus">the torus</a> differ from <a href="#set:neighbourhoods?manifold=klein">the Klein bottle</a>? Which neuron has cheap partners on both sides of a glued edge? And how many cheap partners are there on <a href="#set:neighbourhoods?manifold=circle">a circle</a>, or under <a href="#set:neighbourhoods?manifold=torus&inhibitor=diffusion">diffusion</a>?
 
 # %%
 #| echo: false
@@ -809,5 +811,25 @@ with exercise("the slope of |w| is its sign, and a mean over n² weights divides
 #
 # The paper's code penalizes recurrent weights alone; its appendix I tells of linear layers and convolutions, which did not gain by it. A trained embedding of shape $(N, n)$ is read there
 # as $n$ points of $N$ coordinates; here shapes are checked. The first edition of this book took square weights only, and one at a time; and infinite prices made its penalty not a number, since infinity times zero is none.
+#
+# ## Recall and think
+#
+# <details><summary>Recall: how does the pull on a weight depend on how large the weight is?</summary>
+#
+# Not at all, for the power 1: it is $\lambda f / N^2$ towards zero. That is why small weights reach zero and large ones hardly notice.
+#
+# </details>
+#
+# <details><summary>Recall: why does the same λ mean less in a wider network?</summary>
+#
+# The penalty is a mean over $N^2$ weights, so each weight's share of the pull falls with $N^2$.
+#
+# </details>
+#
+# <details><summary>Think: a weight costs much, and the task needs it. What happens to it, and on what does that hang?</summary>
+#
+# It shrinks until the task's gradient balances the pull. With a small λ it stays, in spite of its price; so a price is a wish and not a rule.
+#
+# </details>
 #
 # **References.** Equations 4–6, section 2.3 and appendix I of the paper. Li et al., *IndRNN* (2018), for the diagonal as a special case. Parikh and Boyd, *Proximal algorithms* (2014).

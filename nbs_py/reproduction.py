@@ -12,6 +12,8 @@
 # > What the published scripts do that the paper does not say, each shown by a cell that one can run
 
 # %% [markdown]
+# *Reading 15 min, exercises 15 min. To skip at a first reading:* nothing.
+#
 # After this chapter you can
 #
 # - find the place where a script and its paper part ways,
@@ -427,6 +429,28 @@ with exercise("square both sides and solve for n", lambda: draw_curve(lambda d: 
 # measured in metres, so that pruning by magnitude compared a matrix that reads small numbers with one that reads large ones; now each is measured in units of its own size. No table of results would have shown either.
 #
 # The values of λ in tables 17 to 20 are lost, and so is the number of runs behind some rows. The settings that we could not find in the text are those of the published code, and each is marked so in its chapter.
+#
+# ## Recall and think
+#
+# <details><summary>Recall: why does a space of larger distances act like L1?</summary>
+#
+# Nearly all pairs pay the full price, so prices are nearly equal.
+#
+# </details>
+#
+# <details><summary>Recall: what is wrong with choosing one λ for all conditions?</summary>
+#
+# A strength that suits one need not suit another, so conditions are compared at different distances from their best.
+#
+# </details>
+#
+# <details><summary>Think: which of the thirteen points would a reader of the paper alone have found?</summary>
+#
+# Those that contradict the text itself, such as a sum that is a mean; hardly those that live in defaults and in memory layout.
+#
+# </details>
+#
+# **Further research.** Take a result of your own field that rests on five runs a condition. Write down its claims as this book does, run it with ten seeds and a shuffled control, and report which claims hold.
 #
 # **References.** The authors' published code (repository `mackeynations/Moduli-regularizers`). Pineau et al., *Improving reproducibility in machine learning research* (2021). Henderson et al., *Deep
 # reinforcement learning that matters* (2018), on seeds and spread.

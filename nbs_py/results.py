@@ -12,6 +12,8 @@
 # > What runs have found, in small files that are found again by settings
 
 # %% [markdown]
+# *Reading 10 min, exercises 8 min. To skip at a first reading:* all of it, until you need it.
+#
 # After this chapter you can
 #
 # - keep what a run has found, without its weights, in a line of text,
@@ -316,5 +318,25 @@ with exercise("dict.get takes a default; a range from the first on", picture) as
 # - A record is found by its settings and not by its run's name: the name also hangs on the data that the run has read, which a reader of a table need not have.
 #
 # The published code logs to a service whose records can be read, by task and by date; which of them went into which cell of which table is not said.
+#
+# ## Recall and think
+#
+# <details><summary>Recall: what does a record hold of a run's settings?</summary>
+#
+# Those that decide its result and differ from what changes nothing.
+#
+# </details>
+#
+# <details><summary>Recall: what does a record lack?</summary>
+#
+# Weights, and whatever needs them.
+#
+# </details>
+#
+# <details><summary>Think: what would you want to know of a number in a table of ten years ago?</summary>
+#
+# Which settings, code and data made it, and how many others were tried.
+#
+# </details>
 #
 # **References.** Sandve et al., *Ten simple rules for reproducible computational research* (2013).

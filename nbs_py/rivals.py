@@ -12,6 +12,8 @@
 # > Other ways to be sparse: from birth, at random or by geometry, or rewired while it learns; and what each costs
 
 # %% [markdown]
+# *Reading 30 min, exercises 20 min. To skip at a first reading:* all of it, unless you compare methods of sparsity.
+#
 # After this chapter you can
 #
 # - train a network that is sparse from its first step, with random wiring or with the cheapest,
@@ -769,5 +771,25 @@ test_fail(lambda: weight_uses(nn.MultiheadAttention(4, 1), int), contains="weigh
 # - A place that is not allowed (an infinite price) had the same score as one that was taken; where too few places were free, a weight was lost. Now a taken place scores less than any other, and since what was just dropped may grow again, there are always enough.
 #
 # The paper compares moduli pruning with $L_1$ and with shuffled coefficients, at one way of pruning. It has no rival that is sparse from birth.
+#
+# ## Recall and think
+#
+# <details><summary>Recall: what does RigL look at when it grows a weight, and what does it cost?</summary>
+#
+# At the gradient of weights that are not there; now and then a step needs a dense product for it.
+#
+# </details>
+#
+# <details><summary>Recall: what share of a dense network's multiplications does linear pruning to $z$ take?</summary>
+#
+# $1 - z/2$: more than half, however sparse the result.
+#
+# </details>
+#
+# <details><summary>Think: when would a network that is sparse from birth be enough?</summary>
+#
+# When the wiring matters less than the number of weights, or when it is known beforehand: if the penalty decides the masks anyway, one may draw them at once.
+#
+# </details>
 #
 # **References.** Mocanu et al., *Scalable training of artificial neural networks with adaptive sparse connectivity inspired by network science* (2018). Evci et al., *Rigging the lottery: making all tickets winners* (2020).

@@ -12,6 +12,8 @@
 # > Results in folders that are found again, never repeated and never half written
 
 # %% [markdown]
+# *Reading 20 min, exercises 6 min. To skip at a first reading:* all of it, until you need it.
+#
 # After this chapter you can
 #
 # - find a run's folder from its settings alone, and its settings from its folder,
@@ -453,5 +455,25 @@ with exercise("the failure falls somewhere in one epoch: where, on average?", la
 # - A seed may diverge. JSON has no word for *not a number*, so it is written as `null`, and a table says "diverged".
 #
 # The published scripts draw no seed, and write results under names that are given by hand, so no run of theirs can be repeated or found.
+#
+# ## Recall and think
+#
+# <details><summary>Recall: what is in a run's name?</summary>
+#
+# A hash of the settings that decide, the task's class, the data's fingerprint and the version.
+#
+# </details>
+#
+# <details><summary>Recall: which file is written last?</summary>
+#
+# `result.json`: where it is, the run is complete.
+#
+# </details>
+#
+# <details><summary>Think: why is the version part of the name?</summary>
+#
+# A change of the package may change a number; results of two versions are not to be mixed in silence.
+#
+# </details>
 #
 # **References.** Frankle and Carbin, *The lottery ticket hypothesis* (2019). Frankle et al., `open_lth`, whose hashed run folders are the model for these.

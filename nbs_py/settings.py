@@ -12,6 +12,8 @@
 # > An experiment as a flat list of checked values, each of which says whether it decides the result
 
 # %% [markdown]
+# *Reading 20 min, exercises 15 min. To skip at a first reading:* all of it, until you need it.
+#
 # After this chapter you can
 #
 # - describe an experiment as a `Config`, and add settings for a task of your own,
@@ -480,5 +482,25 @@ with exercise("a value is left out where it is the default of its time; two valu
 # - The parameter cells of the chapters were copies, and drifted from the classes. A test compares them now: names, order, defaults, and comments.
 #
 # The published scripts are set by command lines, whose defaults decide what is left out; the list of runs for the L1 baseline left out the factor, and so ran with a penalty of zero.
+#
+# ## Recall and think
+#
+# <details><summary>Recall: which settings are left out of a run's identity?</summary>
+#
+# Those that change no number, and those at their neutral value.
+#
+# </details>
+#
+# <details><summary>Recall: what does papermill do with an unknown name?</summary>
+#
+# It warns in its log and goes on, so the first call of a notebook checks.
+#
+# </details>
+#
+# <details><summary>Think: what breaks when a default is changed?</summary>
+#
+# A record that left it out is taken for the new default, unless the run's settings are kept in full.
+#
+# </details>
 #
 # **References.** nanoGPT, whose training script is set by a file of globals: readable, and unchecked. `open_lth`, whose hyperparameters say for themselves what they are.

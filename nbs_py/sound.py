@@ -12,6 +12,8 @@
 # > How speech becomes pictures that a network can read, and how few speakers become many
 
 # %% [markdown]
+# *Reading 15 min, exercises 15 min. To skip at a first reading:* all of it, unless you work with sound.
+#
 # After this chapter you can
 #
 # - turn sound into a mel spectrogram, and say what each of its numbers means,
@@ -575,5 +577,25 @@ with exercise("`mel_filters` computes the edges in its first line", lambda: draw
 # - The mean of each band is taken over the whole utterance, so the silence in front already carries the word's average spectrum. A network can write a letter before it is spoken ([speech](speech.ipynb) shows where).
 # - Speed and pitch are changed on the picture, not on the sound: it is cheaper by far, and blurs it a little.
 # - The paper's network reads 128 bands and its code follows a tutorial's; it splits by utterance. Here the speakers of the test are never heard in training, which is harder and is what "recognizing speech" means.
+#
+# ## Recall and think
+#
+# <details><summary>Recall: what does the mel scale imitate?</summary>
+#
+# That the ear tells low frequencies apart finely and high ones coarsely.
+#
+# </details>
+#
+# <details><summary>Recall: why is silence cut off at 30 dB below the loudest moment?</summary>
+#
+# A digital zero has a logarithm of minus infinity.
+#
+# </details>
+#
+# <details><summary>Think: what would a network lose if it were given the raw pressure instead?</summary>
+#
+# Nothing that is there; but it would have to learn, from few speakers, that shifted and tuned waves say the same.
+#
+# </details>
 #
 # **References.** Park et al., *SpecAugment* (2019). Panayotov et al., *LibriSpeech* (2015). Jackson et al., *Free Spoken Digit Dataset*. Appendix A.4 of the paper.

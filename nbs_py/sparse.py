@@ -12,6 +12,8 @@
 # > Zeros that save time: products, networks and training with the weights that are left, and blocks that follow the geometry
 
 # %% [markdown]
+# *Reading 60 min, exercises 8 min. To skip at a first reading:* all of it, until you need it.
+#
 # After this chapter you can
 #
 # - multiply by the surviving weights alone, and say why nine zeros in ten do not make a product ten times as fast,
@@ -1292,5 +1294,25 @@ with exercise("let a share z be zeros: 8 (1 - z) against 4", lambda: draw_lines(
 # - torch's own block-sparse product is slower than the dense one on a processor, whatever the share of blocks.
 #
 # The paper proposes sparse networks for their size and speed, and measures neither. Its scripts multiply by masks, which costs a little more than not pruning at all.
+#
+# ## Recall and think
+#
+# <details><summary>Recall: why do 98 % zeros not make a network fifty times as fast?</summary>
+#
+# What is no product does not shrink: Amdahl's law.
+#
+# </details>
+#
+# <details><summary>Recall: what do blocks cost in error?</summary>
+#
+# On the head-direction task they are clearly worse than single weights; in navigation no worse, but then random blocks do better than neighbours.
+#
+# </details>
+#
+# <details><summary>Think: from which sparsity on would you use sparse products on your machine?</summary>
+#
+# Measure it: where the lines cross hangs on the processor, the width and the batch.
+#
+# </details>
 #
 # **References.** Amdahl, *Validity of the single processor approach to achieving large scale computing capabilities* (1967). Gale et al., *The state of sparsity in deep neural networks* (2019). Section 5 of the paper.

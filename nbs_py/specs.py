@@ -12,6 +12,8 @@
 # > Spaces and inhibitors as text, with arguments: read by a small parser, never run as a program
 
 # %% [markdown]
+# *Reading 20 min, exercises 10 min. To skip at a first reading:* all of it, until you need it.
+#
 # After this chapter you can
 #
 # - write a space with its arguments wherever a name is taken: on a command line, in a settings file, in a notebook's parameters,
@@ -537,6 +539,26 @@ with exercise("cut at the commas that stand outside of parentheses, then read ea
 # - The authors' code has a number for each manifold and a chain of `if`s; sizes stand in the code. The first edition of this one had names without arguments, so that no experiment could set the period of its torus without
 #   changing the program.
 # - *A name that means two things* is worse than one that is unknown. So a name can't be registered twice, except by the same class, when a notebook's cell runs again.
+#
+# ## Recall and think
+#
+# <details><summary>Recall: what can a text such as `torus(period=20)` make the computer do?</summary>
+#
+# Look up a name and call it with plain values; and import a module, if it names one.
+#
+# </details>
+#
+# <details><summary>Recall: what happens to `torus(perod=20)`?</summary>
+#
+# It is refused, with the nearest right name.
+#
+# </details>
+#
+# <details><summary>Think: why not simply allow Python?</summary>
+#
+# A setting travels, in files and from other people. What runs as a program can do anything.
+#
+# </details>
 #
 # ## References
 #

@@ -12,6 +12,8 @@
 # > A network that writes down what it hears, for speakers it has never heard
 
 # %% [markdown]
+# *Reading 30 min, exercises 20 min. To skip at a first reading:* *The parameters*, *How the small scale was chosen*, *Read books*.
+#
 # After this chapter you can
 #
 # - say which numbers a network is given that hears (how they are made is told in [sound](sound.ipynb)),
@@ -891,6 +893,26 @@ with exercise("the last letters are equal or not; if one is taken out or put in,
 #   "recognizing speech" means.
 # - A silent switch that turns an infinite loss into zero hides transcripts that do not fit. Here they are named.
 # - The LibriSpeech at hand may be lossy or a part of a set. A score on it is no score on test-clean.
+#
+# ## Recall and think
+#
+# <details><summary>Recall: what does CTC add up?</summary>
+#
+# The probabilities of all paths that collapse to the transcript.
+#
+# </details>
+#
+# <details><summary>Recall: why are utterances left out whose transcript does not fit?</summary>
+#
+# No path says them, so their loss is infinite; to set it to zero would hide them.
+#
+# </details>
+#
+# <details><summary>Think: more epochs did not help, since speakers are few. What would?</summary>
+#
+# More voices; or a change of the recordings that makes one voice into another, in a way that real voices differ.
+#
+# </details>
 #
 # **References.** Graves et al., *Connectionist temporal classification* (2006). Panayotov et al., *LibriSpeech* (2015). Jackson et al., *Free Spoken Digit Dataset*. Amodei et al., *Deep Speech 2* (2016). Appendix A.4
 # of the paper.

@@ -12,6 +12,8 @@
 # > How to time code on a noisy machine, where its limit lies, and how near training comes to it
 
 # %% [markdown]
+# *Reading 15 min, exercises 8 min. To skip at a first reading:* all of it, until you need it.
+#
 # After this chapter you can
 #
 # - compare two programs on a machine that does other things besides, and trust the answer,
@@ -427,6 +429,28 @@ with exercise("sort them, and take the one in the middle", lambda: draw_bars({"m
 #   real weights looked slow. What is timed must be what is used: now a whole run of masks is.
 # - Threads that wait for work spin for a while before they sleep, and so take time from whoever is measured next. That is why a short call is repeated after one that is not timed.
 # - The paper gives no times. Its scripts are plain and clear, and nothing in them was meant to be fast.
+#
+# ## Recall and think
+#
+# <details><summary>Recall: why are two programs timed in turns?</summary>
+#
+# What changes slowly on the machine then falls on both.
+#
+# </details>
+#
+# <details><summary>Recall: what is a floor?</summary>
+#
+# The least time that the products or the memory traffic of a computation take by themselves.
+#
+# </details>
+#
+# <details><summary>Think: a part takes 3 % of a step. Is it worth a week to make it ten times as fast?</summary>
+#
+# It would save less than 3 %. Perhaps, if it grows with the size that you are going to need.
+#
+# </details>
+#
+# **Further research.** Sparse products win on processors and hardly on GPUs. Find the least sparsity and the least structure (blocks, equal fan-in, locality on a manifold) at which a trained network runs faster on a GPU than its dense twin, and say what that structure costs in error.
 #
 # **References.** Amdahl, *Validity of the single processor approach* (1967). Williams, Waterman and Patterson, *Roofline* (2009), for floors of products and of memory. Kalibera and Jones, *Rigorous
 # benchmarking in reasonable time* (2013), for rounds and intervals.

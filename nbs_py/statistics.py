@@ -12,6 +12,8 @@
 # > How many networks learned, how sure a difference is, and when a claim holds
 
 # %% [markdown]
+# *Reading 20 min, exercises 15 min. To skip at a first reading:* *Ours beside a cell*.
+#
 # After this chapter you can
 #
 # - report a mixture of networks that learned and networks that did not,
@@ -479,6 +481,26 @@ with exercise("the lower end for n of n is 0.025 ** (1 / n): try n = 1, 2, …",
 # - Nineteen comparisons of one table at one in twenty each: one of them was "significant", and it was the one that the text spoke of.
 #
 # The paper reports mean and standard deviation of 4 or 5 trials, tests nothing, and chooses one strength for all conditions.
+#
+# ## Recall and think
+#
+# <details><summary>Recall: why are networks compared in pairs?</summary>
+#
+# Those that share a seed share data and start, so their difference varies less than each of them.
+#
+# </details>
+#
+# <details><summary>Recall: when does a claim hold here?</summary>
+#
+# When in each of its rows the difference lies on the claimed side, and its p, corrected for all claims, is below one in twenty.
+#
+# </details>
+#
+# <details><summary>Think: three seeds of each condition do not overlap. What do you say?</summary>
+#
+# That chance does this once in twenty times; run more seeds, chosen before you look.
+#
+# </details>
 #
 # **References.** Clopper and Pearson, *The use of confidence or fiducial limits* (1934). Efron, *Bootstrap methods* (1979). Holm, *A simple sequentially rejective multiple test procedure* (1979).
 # Agarwal et al., *Deep reinforcement learning at the edge of the statistical precipice* (2021), on few runs and the probability of improvement.

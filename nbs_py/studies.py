@@ -12,6 +12,8 @@
 # > Many runs for one question, from a command line, in tables that ship with the package
 
 # %% [markdown]
+# *Reading 15 min, exercises 15 min. To skip at a first reading:* all of it, until you need it.
+#
 # After this chapter you can
 #
 # - run every study whose results this book shows, or the same on a task of your own,
@@ -444,5 +446,25 @@ with exercise("each penalty: its strengths and the reported run; without a penal
 # - Rescaled tickets of language were made by a script of their own; they are a setting now, `ticket="rescaled"`. That script divided by the root of a whole matrix' share, this setting by that of each row.
 #
 # The published list of runs leaves settings to defaults, and so gives the L1 baseline a penalty of zero and the baseline without regularization that of a Klein bottle. Here a row names all that differs, and each run keeps all of its settings.
+#
+# ## Recall and think
+#
+# <details><summary>Recall: what is lost when a study is stopped?</summary>
+#
+# What was under way: finished runs are found again and rows are kept as they come.
+#
+# </details>
+#
+# <details><summary>Recall: what is a look?</summary>
+#
+# A function of a task and its run that returns rows by the name of the results.
+#
+# </details>
+#
+# <details><summary>Think: which study of yours should be a look, and not a new training?</summary>
+#
+# Any question that can be asked of networks that are there.
+#
+# </details>
 #
 # **References.** Sculley et al., *Winner's curse? On pace, progress, and empirical rigor* (2018), on what studies must have in common to be compared.

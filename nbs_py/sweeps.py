@@ -12,6 +12,8 @@
 # > A table of the paper from one line: its runs, the choice of its strengths, and a report beside the paper's numbers
 
 # %% [markdown]
+# *Reading 25 min, exercises 10 min. To skip at a first reading:* all of it, until you need it.
+#
 # After this chapter you can
 #
 # - run a table of the paper with one line, `modreg sweep table8`, and go on with the same line after whatever stopped it,
@@ -644,5 +646,25 @@ with exercise("each condition has `grid` networks of the choice and `2 * seeds` 
 # - Called as `python -m`, a module has the name `__main__`, and so have its classes. Workers know none of that name, so the command imports itself again under its own.
 #
 # The published code has a list of runs for its authors' cluster, each a script with its command line. Which of them ended, and how, has to be looked up in a service.
+#
+# ## Recall and think
+#
+# <details><summary>Recall: why must a grid be lengthened for all conditions at once?</summary>
+#
+# A longer grid for one of them would be an advantage.
+#
+# </details>
+#
+# <details><summary>Recall: what leads from a number of the report to its run?</summary>
+#
+# A link, to the run with all of its settings.
+#
+# </details>
+#
+# <details><summary>Think: how many of your machine's hours would you give to choosing strengths?</summary>
+#
+# As a share: $g / (g + 2n)$. Fewer than that, and the comparison is of lucky strengths.
+#
+# </details>
 #
 # **References.** Tables 1–20 of the paper. Sculley et al., *Winner's curse? On pace, progress, and empirical rigor* (2018), on choices that are made on what is reported.

@@ -12,6 +12,8 @@
 # > Every table beside ours, every claim with its verdict, and what is still to be run
 
 # %% [markdown]
+# *Reading 10 min, exercises 10 min. To skip at a first reading:* nothing.
+#
 # After this chapter you can
 #
 # - read any number of the paper beside ours, with how many networks learned,
@@ -317,5 +319,25 @@ with exercise("half of each gives the most, since p (1 - p) is largest at one ha
 #
 # - The first edition showed networks of a few seconds beside the paper's of many hours. Now a table has the numbers of runs that learned something, or none.
 # - A number typed by hand is right until a default changes. Every number here is looked up by the settings that make it.
+#
+# ## Recall and think
+#
+# <details><summary>Recall: what does a cell show if nobody has run it?</summary>
+#
+# That it is missing, and no number.
+#
+# </details>
+#
+# <details><summary>Recall: what is our number in a cell?</summary>
+#
+# The median of the networks that learned, and how many of how many did.
+#
+# </details>
+#
+# <details><summary>Think: why is a mean with a large deviation a poor summary of networks of which some failed?</summary>
+#
+# No network is where the mean is. It mixes how good those are that learned with how many they are.
+#
+# </details>
 #
 # **References.** Tables 1–20 of the paper.

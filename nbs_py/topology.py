@@ -12,6 +12,8 @@
 # > Holes that a cloud of points has, at which scale, and whether they mean anything
 
 # %% [markdown]
+# *Reading 40 min, exercises 10 min. To skip at a first reading:* *How far apart are two diagrams?*, *Would other points have said the same?*.
+#
 # After this chapter you can
 #
 # - read a barcode, and tell circle, sphere, torus and Klein bottle apart by theirs,
@@ -64,7 +66,7 @@ growing_balls()
 
 
 # %% [markdown]
-# Move the radius: a ball grows round each point. Two points are joined when their balls meet, and three that are joined fill a triangle. *Predict:* in the ring, at which radius does the hole open, and at which does it close? And what will noise do to
+# Move the radius: a ball grows round each point. Two points are joined when their balls meet, and three that are joined fill a triangle. *Predict:* in <a href="#set:growing_balls?points on=ring">the ring</a>, at which radius does the hole open, and at which does it close? And what will <a href="#set:growing_balls?points on=ring&noise=0.5">noise</a> do to
 # the length of its bar?
 #
 # ## Holes, counted
@@ -922,6 +924,26 @@ with exercise("the observed one counts in both the numerator and the denominator
 # - *Lengths of bars of embeddings.* Judged by the lengths of bars, trained points always had less of a shape than random ones, since they are nearer to each other.
 #
 # The paper shows diagrams of trained embeddings (figure 8), and concludes from their bars near the diagonal that no shape was learned. It sets no random points beside them, and its points were misread.
+#
+# ## Recall and think
+#
+# <details><summary>Recall: what are the Betti numbers of the torus?</summary>
+#
+# One piece, two loops, one hollow.
+#
+# </details>
+#
+# <details><summary>Recall: how long must a bar be for the landmarks to vouch for it?</summary>
+#
+# Three times their cover.
+#
+# </details>
+#
+# <details><summary>Think: why compare ratios of death to birth and not lengths?</summary>
+#
+# A cloud that has shrunk has shorter bars of every kind; the ratio has no unit.
+#
+# </details>
 #
 # **References.** Edelsbrunner and Harer, *Computational Topology* (2010). de Silva and Carlsson, *Topological estimation using witness complexes* (2004), whose landmarks these are. Fasy et al., *Confidence sets for persistence diagrams* (2014), and Chazal et al.,
 # *Robust topological inference* (2018), on bands. Bobrowski and Skraba, *A universal null-distribution for topological data analysis* (2023), on ratios. Bauer, *Ripser* (2021). Appendix H and figure 8 of the paper.

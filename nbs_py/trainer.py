@@ -12,6 +12,8 @@
 # > One short loop for networks of your own and for every task of this book, and what is hung on it
 
 # %% [markdown]
+# *Reading 25 min, exercises 10 min. To skip at a first reading:* all of it, until you need it.
+#
 # After this chapter you can
 #
 # - train any torch model with penalties, pruning, clipping and checkpoints, each a line in a list,
@@ -613,5 +615,25 @@ with exercise("10 = 4 + 4 + 2: the last step has the sum of what is left over, d
 # - With a learning rate of 10⁹ all weights were NaN, and navigation reported an error of 110.9 cm and speech one of 100 %: decoders take NaN for an answer.
 #
 # The published scripts clip some networks and not others, and none of them looks whether a loss is finite.
+#
+# ## Recall and think
+#
+# <details><summary>Recall: at which moments does the loop call out?</summary>
+#
+# Before an epoch, before a step, after the backward pass, after a step, after an epoch.
+#
+# </details>
+#
+# <details><summary>Recall: what happens to one of several replicas that diverges?</summary>
+#
+# It is stopped, keeps the weights from before the epoch, and has no score from then on.
+#
+# </details>
+#
+# <details><summary>Think: what would you hang on the loop first, in a project of yours?</summary>
+#
+# Something that you have more than once written into the middle of a loop.
+#
+# </details>
 #
 # **References.** fastai's *miniai*, from which callbacks of a few lines are taken.

@@ -12,6 +12,8 @@
 # > A task in five methods, and a run of it that ends as if nothing had happened when it is killed
 
 # %% [markdown]
+# *Reading 30 min, exercises 15 min. To skip at a first reading:* all of it, until you need it.
+#
 # After this chapter you can
 #
 # - bring a task of your own in five methods,
@@ -803,5 +805,25 @@ with exercise("seeds of a run follow config.seed: how many seeds are there now, 
 # The published scripts draw no seed, so no run of theirs can be repeated. Their logged sparsity counts weights below a thousandth;
 # here a zero is a zero. The lottery phase is the paper's (section 4): masks kept, all weights drawn anew, the same regularizer,
 # no further pruning, and a trained embedding held fast.
+#
+# ## Recall and think
+#
+# <details><summary>Recall: where do random numbers come from?</summary>
+#
+# From streams that are named by seed and purpose, so that nothing has to be remembered.
+#
+# </details>
+#
+# <details><summary>Recall: what does the phase `lottery` get from `train`?</summary>
+#
+# Masks and embeddings; its weights are new.
+#
+# </details>
+#
+# <details><summary>Think: why is a run on a GPU not the same to the last bit?</summary>
+#
+# Some kernels add in an order that varies, and sums round.
+#
+# </details>
 #
 # **References.** Frankle and Carbin, *The lottery ticket hypothesis* (2019).

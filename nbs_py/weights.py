@@ -12,6 +12,8 @@
 # > Which parameters of a model are weights, and which of their entries join which neurons
 
 # %% [markdown]
+# *Reading 20 min, exercises 8 min. To skip at a first reading:* all of it, until you need it.
+#
 # After this chapter you can
 #
 # - find all weight matrices of a model, and nothing that only looks like one,
@@ -479,5 +481,25 @@ with exercise("a class attribute, called holds_weights, says that a module holds
 #   and the bounds of a layer's normalization.
 # - Under `weight_norm` it pruned directions. A row that was pruned away is divided by its length 0, and all outputs were not numbers.
 # - The published scripts name the weights that they penalize and prune one by one, for each network anew.
+#
+# ## Recall and think
+#
+# <details><summary>Recall: how many of an LSTM's recurrent numbers belong to one connection?</summary>
+#
+# Four, one a gate.
+#
+# </details>
+#
+# <details><summary>Recall: why is a computed weight refused by the pruner?</summary>
+#
+# Zeros among what it is computed from are not zeros of the weight.
+#
+# </details>
+#
+# <details><summary>Think: in attention, which numbers would be "the connection from token to token"?</summary>
+#
+# None that is stored: it is computed for each input. So a price for it would have to be paid on activity, not on weights.
+#
+# </details>
 #
 # **References.** Appendix I of the paper, for linear layers and convolutions. Paszke et al., *PyTorch* (2019), for the names of weights.

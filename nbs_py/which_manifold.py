@@ -12,6 +12,8 @@
 # > Rank spaces by how well geodesic distance on them explains who is joined to whom, or who fires with whom
 
 # %% [markdown]
+# *Reading 45 min, exercises 15 min. To skip at a first reading:* *From waves to points*, *Settling*.
+#
 # After this chapter you can
 #
 # - ask of any recurrent network, weight matrix or recording on which space its neurons seem to live,
@@ -943,5 +945,25 @@ with exercise("add the network itself to the count and to the number", lambda: d
 # - A Klein bottle has five first waves, of two lengths that are nearly the same. A search among all turns of the five finds the right one in a third of the starts; ten starts are made.
 #
 # The paper says which manifold regularizes best and asks (section 6) how one should be chosen. Here the question is turned round: which one is there already?
+#
+# ## Recall and think
+#
+# <details><summary>Recall: why is the better fit no proof?</summary>
+#
+# A space with more room fits the noise as well. Only pairs that were held back tell.
+#
+# </details>
+#
+# <details><summary>Recall: which answer is given if no space beats the controls?</summary>
+#
+# None of these.
+#
+# </details>
+#
+# <details><summary>Think: a network was trained without any prices, and the ranking says "circle". What could be the reason beside the task?</summary>
+#
+# The order of inputs or outputs, an initial matrix with a band, or neurons with like degrees: controls tell these apart.
+#
+# </details>
 #
 # **References.** Belkin and Niyogi, *Laplacian eigenmaps for dimensionality reduction and data representation* (2003). Tenenbaum, de Silva and Langford, *A global geometric framework for nonlinear dimensionality reduction* (2000). Hoff, Raftery and Handcock, *Latent space approaches to social network analysis* (2002). Maslov and Sneppen, *Specificity and stability in topology of protein networks* (2002).

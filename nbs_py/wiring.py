@@ -12,6 +12,8 @@
 # > Pictures of a recurrent matrix whose neurons live somewhere
 
 # %% [markdown]
+# *Reading 25 min, exercises 10 min. To skip at a first reading:* *What would any network with these degrees have?*, *Measures of a graph*.
+#
 # After this chapter you can
 #
 # - tell from one picture whether a network's wiring follows a geometry,
@@ -585,6 +587,26 @@ with exercise("count a row's nonzeros, then take the neuron's weight to itself a
 # Neurons have distance 0 from themselves, so the first curves of weight against distance counted a neuron's weight to itself among those of its nearest neighbours. The diagonal is memory and not wiring, so it is left out.
 #
 # Appendix F shows one neuron of a navigation network on the circle. The picture here works on every manifold that has a chart.
+#
+# ## Recall and think
+#
+# <details><summary>Recall: how does one see that wiring follows a geometry?</summary>
+#
+# The share of weights that survive depends on the distance of their neurons; without geometry the curve is level.
+#
+# </details>
+#
+# <details><summary>Recall: why is a measure of a graph put beside graphs of equal degrees?</summary>
+#
+# Much follows from how many connections each neuron has, whoever they lead to.
+#
+# </details>
+#
+# <details><summary>Think: clustering is higher than in graphs of equal degrees. Is the wiring that of your manifold?</summary>
+#
+# Not yet: any geometry raises it. The curve over *your* distances says more.
+#
+# </details>
 #
 # **References.** Appendix F and figure 7 of the paper. Sussillo and Barak, *Opening the black box* (2013), on spectra and slow points. Maslov and Sneppen, *Specificity and stability in topology of protein networks* (2002).
 # Watts and Strogatz, *Collective dynamics of 'small-world' networks* (1998). Colizza et al., *Detecting rich-club ordering in complex networks* (2006). Blondel et al., *Fast unfolding of communities in large networks* (2008). Estrada and Hatano, *Communicability in complex networks* (2008).

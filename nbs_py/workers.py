@@ -12,6 +12,8 @@
 # > A list of runs on all cores, or on many machines, that survives whatever kills its parts
 
 # %% [markdown]
+# *Reading 40 min, exercises 15 min. To skip at a first reading:* all of it, until you need it.
+#
 # After this chapter you can
 #
 # - compute a list of runs in as many processes as your machine has cores, or on a cluster, with one call,
@@ -874,5 +876,25 @@ with exercise("each death costs half an epoch and a start, out of `workers * kil
 # - Two workers may believe that a run is theirs, if the network was away for a while. The folder's lock lets one of them in; the other's word, *in use*, means: ask again later.
 #
 # The published code has a list of runs for its authors' cluster, each a script with its command line. Which of them ended, and how, has to be looked up in a service.
+#
+# ## Recall and think
+#
+# <details><summary>Recall: what happens to a run whose worker is killed?</summary>
+#
+# Another worker gets it, and goes on from the checkpoint.
+#
+# </details>
+#
+# <details><summary>Recall: why are no more runs handed out than there are workers?</summary>
+#
+# Else all that lay with a dead worker would be suspected of having killed it.
+#
+# </details>
+#
+# <details><summary>Think: when do more workers not help?</summary>
+#
+# When the longest run takes longer than all others shared out.
+#
+# </details>
 #
 # **References.** Rocklin, *Dask: parallel computation with blocked algorithms and task scheduling* (2015).

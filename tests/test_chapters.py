@@ -4,6 +4,7 @@ import ast
 import json
 import os
 import re
+import sys
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,6 +13,9 @@ import pytest
 from nbclient import NotebookClient
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.append(str(ROOT / "tools"))
+import pages  # noqa: E402
+
 EXECUTED = ROOT / "build" / "executed"
 ANSWERS = ROOT / "tests" / "answers.py"
 CHAPTERS = sorted((ROOT / "nbs").glob("*.ipynb"))
@@ -147,3 +151,60 @@ def test_no_chapter_is_large():
         code = [cell for cell in cells if cell.cell_type == "code"]
         assert len(cells) <= rules()["cells"], f"{path.name} has {len(cells)} cells"
         assert rules()["code"] * (len(cells) - len(code)) >= rules()["prose"] * len(code), f"{path.name}: {len(code)} code cells, {len(cells) - len(code)} of prose"
+
+
+TIME = re.compile(r"\*Reading (\d+) min, exercises (\d+) min\. To skip at a first reading:\* (nothing|all of it, [^\n]+|\*[^*\n]+\*(?:, \*[^*\n]+\*)*)\.\n\n")
+HIDDEN = re.compile(r"^#\| *(hide|default_exp|fold|code-fold|echo: false)\b", re.MULTILINE)
+
+
+def reading_time(notebook) -> float:
+    "Minutes for what a page shows, at 200 words or 15 lines of code a minute"
+    inside = [k for one in exercises(notebook) for k in one[1:4]]
+    cells = [cell for k, cell in enumerate(notebook.cells) if k not in inside]
+    words = sum(len(cell.source.split()) for cell in cells if cell.cell_type == "markdown")
+    shown = [cell.source.splitlines() for cell in cells if cell.cell_type == "code" and not HIDDEN.search(cell.source)]
+    return words / 200 + sum(bool(line.strip()) and not line.startswith(("import ", "from ")) for lines in shown for line in lines) / 15
+
+
+@pytest.mark.parametrize("path", [path for path in CHAPTERS if path.stem != "index"], ids=lambda path: path.stem)
+def test_how_long_it_takes_and_what_to_skip(path):
+    "Said in one line, first thing after the title; minutes are about what they are, and what may be skipped is there"
+    notebook = nbformat.read(path, as_version=4)
+    said = TIME.match(notebook.cells[1].source)
+    assert said, f"{path.stem}: {notebook.cells[1].source[:100]}"
+    prose = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    assert abs(int(said[1]) - reading_time(notebook)) <= max(4, 0.35 * reading_time(notebook)), f"{path.stem} takes {reading_time(notebook):.0f} minutes"
+    assert int(said[2]) == sum(map(int, re.findall(r"^\*(\d+) min, \w+\.\* ", prose, re.MULTILINE))), path.stem
+    for heading in re.findall(r"\*([^*]+)\*", said[3]):
+        assert re.search(rf"^## {re.escape(heading)}$", prose, re.MULTILINE), f"{path.stem} has no section {heading}"
+
+
+QUESTION = re.compile(r"<details><summary>(Recall|Think): ([^<]+\?|[^<]+)</summary>\n\n([^<]+)\n\n</details>")
+
+
+@pytest.mark.parametrize("path", [path for path in CHAPTERS if path.stem != "index"], ids=lambda path: path.stem)
+def test_recall_and_think(path):
+    "Two or three questions to recall and one to think about, with folded answers"
+    prose = "\n".join(cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "markdown")
+    kinds = [kind for kind, _, answer in QUESTION.findall(prose.split("## Recall and think\n")[1]) if len(answer) > 20]
+    assert kinds.count("Recall") in (2, 3) and kinds.count("Think") == 1, f"{path.stem}: {kinds}"
+
+
+def test_each_part_ends_with_an_open_task():
+    "Further research, in the last chapter of each part"
+    parts = [part for part in pages.parts() if part["section"] and part["contents"][-1].endswith(".ipynb")]
+    for part in parts:
+        text = (ROOT / "nbs_py" / f"{part['contents'][-1].removesuffix('.ipynb')}.py").read_text(encoding="utf-8")
+        assert re.search(r"^# \*\*Further research\.\*\* \w", text, re.MULTILINE), part["section"]
+
+
+AMERICAN = r"\b(colors?|grays?|center(s|ed)?|behaviors?|favorites?|neighbors?|neighborhoods?|labeled|labeling|modeling|modeled|traveled|analyze[ds]?|catalogs?|fulfill|skillful|defense|meters?)\b"
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+def test_british_spelling(path):
+    "In the prose; titles of works, names and code are as they are"
+    for cell in nbformat.read(path, as_version=4).cells:
+        if cell.cell_type == "markdown":
+            prose = re.sub(r"```.*?```|`[^`]*`|\*[^*\n]+\n?[^*\n]*\*|\]\([^)]*\)|<[^>]*>|\$[^$]*\$", " ", cell.source, flags=re.DOTALL)
+            assert not (found := re.search(AMERICAN, prose, re.IGNORECASE)), f"{path.stem}: {prose[max(0, found.start() - 40) : found.end() + 20]}"

@@ -330,7 +330,7 @@ def taken_over(run: Run) -> dict[str, Any] | None:
         return {"phase": "lottery", "history": lines, "diverged": lost, "train_of": other.path.name}
     return None
 
-# %% ../../nbs/training.ipynb #cad2a658
+# %% ../../nbs/training.ipynb #ca5f033f
 class Record(Callback):
     "Writes an epoch's metrics and a checkpoint into the run's folder"
 

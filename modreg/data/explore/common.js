@@ -102,7 +102,7 @@ const INHIBITORS = {
   difference_of_gaussians: {
     label: "difference of Gaussians",
     formula: "<i>f</i> = max <i>g</i> − <i>g</i>, &ensp;<i>g</i>(<i>d</i>) = <i>a</i>·(e<sup>−<i>d</i>²/<i>b</i></sup> − e<sup>−<i>c</i>·<i>d</i>²</sup>)",
-    parameters: { a: [10, 200, 100], b: [1, 20, 5], c: [1.5, 10, 4] },
+    parameters: { a: [10, 200, 100], b: [1, 20, 5], c: [1.05, 10, 4] },
     value: (d, p) => gaussians(Math.sqrt(Math.log(p.b * p.c) / (p.c - 1 / p.b)), p) - gaussians(d, p),
     cheapest: (p) => Math.sqrt(Math.log(p.b * p.c) / (p.c - 1 / p.b)),
   },
@@ -172,6 +172,7 @@ const STYLE = `
 .modreg-figure > .controls { justify-content: space-between; align-items: start; }
 .modreg-figure > .controls > .controls { flex: 1 1 12em; margin: 0; }
 .modreg-figure .panel.small { flex: 1 1 90px; }
+.modreg-figure .panel.third { flex: 1 1 140px; }
 a[href*="#set:"] { color: ${ORANGE}; text-decoration: underline dashed 1.5px; text-underline-offset: 0.2em; cursor: pointer; }
 html[data-theme="dark"] a[href*="#set:"], body[data-jp-theme-light="false"] a[href*="#set:"] { color: #fdae6b; }
 `;
