@@ -325,6 +325,45 @@ test_eq(list(curve(rows, HeadDirection, "moduli")), [0.9])
 
 
 # %% [markdown]
+# ## In which regime?
+#
+# The paper cuts by a linear schedule, in a network that starts as torch starts it, on inputs as they come. Its last cut takes a fifth of what is left. The small scale of this book has a cubic schedule, whose last cuts are small. *Predict:* where does a penalty have more to save?
+#
+# `--scale regime` is the paper's regime at 512 neurons. What is not run yet says so.
+
+# %%
+#| export
+def schedules_markdown(
+    records: Sequence[Record],
+    task: type[Task],
+    sparsity: float,
+    conditions: Sequence[str] = COMPARED[1:],
+    scales: Sequence[str] = ("small",),
+    digits: int = 1,  # after the decimal point
+) -> str:
+    "Conditions under both schedules: the median of the networks that learned, and how many did"
+    columns = [(scale, schedule) for scale in scales for schedule in ("cubic", "linear")]
+    lines = ["| | " + " | ".join(f"{scale}, {schedule}" for scale, schedule in columns) + " |", "|---" * (len(columns) + 1) + "|"]
+    for name in conditions:
+        texts = []
+        for scale, schedule in columns:
+            one = curve(records, task, name, scale, schedule=schedule).get(sparsity)
+            found = None if one is None else outcome(one["phases"]["train"][task.metric], one["learned_below"] or math.inf)
+            texts.append("*not run*" if found is None else f"{'–' if found.median is None else format(found.median, f'.{digits}f')}, {found.learned} of {found.seeds} learned")
+        lines.append(f"| {name} | " + " | ".join(texts) + " |")
+    return "\n".join(lines) + "\n"
+
+
+# %%
+display(Markdown(f"{Navigation.label}, 90 % zeros\n\n" + schedules_markdown(records[Navigation], Navigation, 0.9, scales=("small", "regime"))))
+
+
+# %% [markdown]
+# ```
+# modreg sweep table1 --scale regime --seeds 5 --select
+# modreg sweep table1 --scale regime --seeds 5 --select -p schedule cubic
+# ```
+#
 # ## Exercise 1: what would have looked like proof
 #
 # *10 min, medium.* Somebody compares the best torus of five with the median network that was pruned without a penalty. Write down by how much that is better on average if there is *no* difference at all, in standard deviations of a normal error.

@@ -700,7 +700,7 @@ def generate(
 
 
 # %%
-models = {"dense": load_model(task, runs["dense"]), "sparse": load_model(task, runs["sparse"])}
+models = {"dense": load_model(task, runs["plain"]), "sparse": load_model(task, runs["sparse"])}
 lines = ["| temperature | dense | sparse |", "|---|---|---|"]
 for temperature in (0.5, 1.0):
     texts = [generate(m, corpus, "<eos> the", 40, torch.Generator().manual_seed(1), temperature)[0] for m in models.values()]

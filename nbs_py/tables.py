@@ -112,13 +112,13 @@ def table_markdown(
 # %%
 tasks = {task.Config.task: task for task in (Navigation, Adding, Language)}
 kept = {name: all_records(task.Config) for name, task in tasks.items()}
-places, scales = {"navigation": 1, "adding": 3, "language": 1}, {"navigation": "small", "adding": "script", "language": "small"}
+places = {"navigation": 1, "adding": 3, "language": 1}
 
 
 def show(number: str) -> None:
-    "A table beside ours, at the scale that is run in the background of this book"
+    "A table beside ours"
     table = paper_tables()[number]
-    display(Markdown(table_markdown(table, kept[table.task], tasks[table.task], scales[table.task], places[table.task])))
+    display(Markdown(table_markdown(table, kept[table.task], tasks[table.task], digits=places[table.task])))
 
 
 for number in ("1", "2", "3", "15"):
@@ -134,7 +134,7 @@ for number in ("4", "5", "6", "7", "16"):
 # %% [markdown]
 # ## Adding
 #
-# At the scale `script`: as many batches as the published script trains, not as its text says.
+# At the small scale. `--scale script` trains as many batches as the published script, which are not as many as the text says.
 
 # %%
 for number in ("8", "9", "10"):
@@ -164,7 +164,7 @@ def verdict_markdown(
 
 # %%
 found = [v for number, table in paper_tables().items() if table.task in kept
-         for v in verdicts(number, kept[table.task], tasks[table.task], scales[table.task])]
+         for v in verdicts(number, kept[table.task], tasks[table.task])]
 display(Markdown(verdict_markdown(found, 2)))
 words = [v.word for v in found]
 print(", ".join(f"{words.count(word)} {word}" for word in ("holds", "fails", "undecided")))
@@ -256,7 +256,7 @@ for name, records in kept.items():
 # *5 min, easy.* A table of the paper is a list of cells. List those that nobody has run yet.
 
 # %%
-def missing(table, records, task, scale):
+def missing(table, records, task):
     "Cells of a table for which there is no record, as a list"
     raise NotImplementedError
 
@@ -264,20 +264,20 @@ def missing(table, records, task, scale):
 # %%
 #| fold How it is checked
 def picture():
-    draw_bars({f"table {n}": len(missing(t, kept[t.task], tasks[t.task], scales[t.task])) for n, t in paper_tables().items() if int(n) < 17}, "cells that are not run yet")
+    draw_bars({f"table {n}": len(missing(t, kept[t.task], tasks[t.task])) for n, t in paper_tables().items() if int(n) < 17}, "cells that are not run yet")
 
 
-with exercise("record_of_cell(records, cell, task, scale) is None for a cell that nobody ran", picture) as expect:
-    expect(lambda: len(missing(paper_tables()["8"], [], Adding, "script")), gives=12, name="the number of cells of table 8 that are missing if nothing was run")
-    expect(lambda: missing(paper_tables()["8"], [], Adding, "script"), gives=list(paper_tables()["8"].cells), name="your list for table 8")
+with exercise("record_of_cell(records, cell, task) is None for a cell that nobody ran", picture) as expect:
+    expect(lambda: len(missing(paper_tables()["8"], [], Adding)), gives=12, name="the number of cells of table 8 that are missing if nothing was run")
+    expect(lambda: missing(paper_tables()["8"], [], Adding), gives=list(paper_tables()["8"].cells), name="your list for table 8")
 
 
 # %% [markdown]
 # <details><summary>Solution</summary>
 #
 # ```python
-# def missing(table, records, task, scale):
-#     return [cell for cell in table.cells if record_of_cell(records, cell, task, scale) is None]
+# def missing(table, records, task):
+#     return [cell for cell in table.cells if record_of_cell(records, cell, task) is None]
 # ```
 #
 # </details>
