@@ -28,12 +28,14 @@
 # %%
 #| export
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from modreg.lab.paper import Cell, Table, printed
 from modreg.lab.results import Record, matching
 from modreg.lab.statistics import Verdict, config_of, outcome, record_of_cell
 from modreg.lab.training import Task
+from modreg.sparsity.rivals import weight_uses
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
 # %%
 #| hide
 import matplotlib.pyplot as plt
+from fastcore.test import test_close
 from IPython.display import Markdown, display
 
 from modreg.book.exercises import draw_bars, draw_lines, exercise
@@ -249,6 +252,45 @@ for name, records in kept.items():
 
 
 # %% [markdown]
+# And the paper's scale? A network's work is counted: how often each weight is used for an example, times its entries, three times in a step of training, times all examples. *Predict:* how many times as long as the small navigation network does the paper's take, with eight times the neurons?
+
+# %%
+#| export
+def work_of(
+    task: type[Task],
+    scale: str = "paper",
+) -> float:  # multiplications by weights
+    "What training one dense network takes in one phase; FileNotFoundError if its data are not there"
+    config = task.Config(scale=scale, device="cpu", seeds=1)
+    narrow = task(replace(config, hidden=8, batch=2))  # as many uses, at less cost
+    model, batch = narrow.model(narrow.generators("weights")), next(iter(narrow.batches(narrow.generators("uses"))))
+    uses = weight_uses(model, lambda: narrow.loss(model, batch), 2)
+    wide = task(config)
+    sizes = {name: p.numel() for name, p in wide.model(wide.generators("weights")).named_parameters()}
+    return 3 * sum(count * sizes[name] for name, count in uses.items()) * config.batch * config.batches * config.epochs
+
+
+# %%
+lines = ["| task | phases in its tables | one at `small` | one at `paper` | all of them, 5 seeds, as fast as here | on a machine of 10¹³ a second |", "|---|---|---|---|---|---|"]
+for task in (Navigation, Adding):
+    phases = sum(len(table.cells) for table in paper_tables().values() if table.task == task.Config.task and not table.is_sensitivity)
+    small, whole = work_of(task, "small"), 5 * phases * work_of(task)
+    rate = cost_of(kept[task.Config.task])[1]
+    here = f"{whole / rate / 3600 / 24:,.0f} days" if rate else "not known yet"
+    lines.append(f"| {task.Config.task} | {phases} | {large(small)} | {large(work_of(task))} | {here} | {whole / 1e13 / 3600:,.0f} h |")
+display(Markdown("\n".join(lines)))
+
+# %%
+#| hide
+for task, number in ((Navigation, "1"), (Adding, "8")):  # the runs counted their work themselves
+    cells = [record_of_cell(kept[task.Config.task], cell, task) for cell in paper_tables()[number].cells if cell.result == "train"]
+    for one in filter(None, cells):
+        test_close(one["phases"]["train"]["dense_training"][0] / work_of(task, "small"), 1, eps=1e-6)
+
+
+# %% [markdown]
+# A machine does 10¹³ multiplications a second where its products are large and it does nothing else; nobody has run the paper's scale here on one. A network of 100,000 neurons has no matrix of all pairs, but as many edges as it was born with, and its step takes about as long as they are many ([edges](edges.ipynb)).
+#
 # `modreg sweep table1 --scale small --dry-run` says what is missing and about how long it takes; without `--dry-run` it runs it ([sweeps](sweeps.ipynb)).
 #
 # ## Exercise 1: which cells are missing?
