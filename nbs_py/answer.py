@@ -12,6 +12,8 @@
 # > All tasks in one figure: what pruning costs, what a penalty saves, and what is left of geometry
 
 # %% [markdown]
+# *Reading 15 min, exercises 15 min. To skip at a first reading:* nothing.
+#
 # After this chapter you can
 #
 # - read off at which sparsity a task's networks begin to break, and how much training has cost by then,
@@ -54,7 +56,7 @@ import matplotlib.pyplot as plt
 from fastcore.test import test_close, test_eq
 from IPython.display import Markdown, display
 
-from modreg.book.exercises import exercise
+from modreg.book.exercises import draw_curve, draw_lines, exercise
 from modreg.lab.settings import decisive
 
 plt.style.use("modreg.data.book")
@@ -364,11 +366,20 @@ display(Markdown(f"{Navigation.label}, 90 % zeros\n\n" + schedules_markdown(reco
 #
 # ## Exercise 1: what would have looked like proof
 #
-# Somebody compares the best torus of five with the median network that was pruned without a penalty. Write down by how much that is better on average if there is *no* difference at all, in standard deviations of a normal error.
+# *10 min, medium.* Somebody compares the best torus of five with the median network that was pruned without a penalty. Write down by how much that is better on average if there is *no* difference at all, in standard deviations of a normal error.
 
 # %%
 def best_against_median(trials=10_000, seeds=5):
-    raise NotImplementedError("draw both sides from the same distribution, and compare the least of one with the median of the other")
+    "By how many standard deviations the least of so many normal errors is below the median of as many others, on average over trials"
+    raise NotImplementedError
+
+
+# %%
+#| fold How it is checked
+with exercise("draw (2, trials, seeds) normal numbers; take the least of one half and the median of the other",
+              lambda: draw_curve(lambda n: best_against_median(2000, int(n)), range(1, 31), "seeds of each", "standard deviations, from nothing")) as expect:
+    expect(best_against_median, gives=1.163, within=0.03)  # the mean of the least of five is -1.163
+    expect(best_against_median, 10_000, 1, gives=0.0, within=0.05)
 
 
 # %% [markdown]
@@ -382,20 +393,22 @@ def best_against_median(trials=10_000, seeds=5):
 #
 # </details>
 
-# %%
-with exercise("more than one standard deviation, from nothing: draw (2, trials, seeds), take the least of one half and the median of the other"):
-    test_close(best_against_median(), 1.163, eps=0.05)  # the mean of the least of five is -1.163
-
-
 # %% [markdown]
 # ## Exercise 2: where does it break?
 #
-# A task's networks break at the least sparsity at which the median of the plain networks' ratios exceeds 1.5. Find it in ratios that are given by sparsity; `None` if they hold to the end.
+# *5 min, easy.* A task's networks break at the least sparsity at which the median of the plain networks' ratios exceeds 1.5. Find it in ratios that are given by sparsity; `None` if they hold to the end.
 
 # %%
 def breaks_at(medians):
-    raise NotImplementedError("medians: the median ratio by sparsity")
+    "The least sparsity whose median ratio, of a dict of median ratios by sparsity, is above 1.5; None if there is none"
+    raise NotImplementedError
 
+
+# %%
+#| fold How it is checked
+with exercise("the least key whose value is above 1.5, or None", lambda: draw_lines("sparsity", "median ratio", held=([0.5, 0.9, 0.97], [1.0, 1.6, 2.4]), breaks=([breaks_at({0.5: 1.0, 0.97: 2.4, 0.9: 1.6})] * 2, [0, 2.4]))) as expect:
+    expect(breaks_at, {0.5: 1.0, 0.97: 2.4, 0.9: 1.6}, gives=0.9)
+    expect(breaks_at, {0.5: 1.0}, gives=None)
 
 # %% [markdown]
 # <details><summary>Solution</summary>
@@ -407,15 +420,30 @@ def breaks_at(medians):
 #
 # </details>
 
-# %%
-with exercise("the least key whose value is above 1.5, or None"):
-    test_eq(breaks_at({0.5: 1.0, 0.97: 2.4, 0.9: 1.6}), 0.9)
-    test_eq(breaks_at({0.5: 1.0}), None)
-
 # %% [markdown]
 # ## What broke, and what the paper did
 #
 # - The first edition set single networks beside the paper's means, and its small sparse networks were worse than a guess. Here each is beside its dense twin, and a share of those that learned is told.
 # - The paper compares its torus with no penalty and with L1 at one strength for all. Here λ is chosen for each on a seed that is not reported, where several were tried, and each comparison is paired by seed.
+#
+# ## Recall and think
+#
+# <details><summary>Recall: which comparison isolates geometry?</summary>
+#
+# Moduli against shuffled: the same prices, permuted.
+#
+# </details>
+#
+# <details><summary>Recall: what is a network's error divided by, so that tasks can be compared?</summary>
+#
+# By that of the dense network with the same seed and no penalty.
+#
+# </details>
+#
+# <details><summary>Think: what would make you give up the idea that a torus helps?</summary>
+#
+# Say it before you look: for instance, no lead over the shuffled control in any task, at any sparsity at which networks still learn, with ten seeds.
+#
+# </details>
 #
 # **References.** Tables 1–10 of the paper. Frankle and Carbin, *The lottery ticket hypothesis* (2019).

@@ -12,6 +12,8 @@
 # > Every table beside ours, every claim with its verdict, and what is still to be run
 
 # %% [markdown]
+# *Reading 10 min, exercises 10 min. To skip at a first reading:* nothing.
+#
 # After this chapter you can
 #
 # - read any number of the paper beside ours, with how many networks learned,
@@ -41,10 +43,10 @@ if TYPE_CHECKING:
 # %%
 #| hide
 import matplotlib.pyplot as plt
-from fastcore.test import test_close, test_eq
+from fastcore.test import test_close
 from IPython.display import Markdown, display
 
-from modreg.book.exercises import exercise
+from modreg.book.exercises import draw_bars, draw_lines, exercise
 from modreg.lab.experiments import large
 from modreg.lab.paper import hyperparameter_table, paper_figures, paper_tables
 from modreg.lab.results import all_records
@@ -292,10 +294,24 @@ for task, number in ((Navigation, "1"), (Adding, "8")):  # the runs counted thei
 # `modreg sweep table1 --scale small --dry-run` says what is missing and about how long it takes; without `--dry-run` it runs it ([sweeps](sweeps.ipynb)).
 #
 # ## Exercise 1: which cells are missing?
+#
+# *5 min, easy.* A table of the paper is a list of cells. List those that nobody has run yet.
 
 # %%
 def missing(table, records, task):
-    raise NotImplementedError("the cells for which record_of_cell finds nothing")
+    "Cells of a table for which there is no record, as a list"
+    raise NotImplementedError
+
+
+# %%
+#| fold How it is checked
+def picture():
+    draw_bars({f"table {n}": len(missing(t, kept[t.task], tasks[t.task])) for n, t in paper_tables().items() if int(n) < 17}, "cells that are not run yet")
+
+
+with exercise("record_of_cell(records, cell, task) is None for a cell that nobody ran", picture) as expect:
+    expect(lambda: len(missing(paper_tables()["8"], [], Adding)), gives=12, name="the number of cells of table 8 that are missing if nothing was run")
+    expect(lambda: missing(paper_tables()["8"], [], Adding), gives=list(paper_tables()["8"].cells), name="your list for table 8")
 
 
 # %% [markdown]
@@ -308,21 +324,27 @@ def missing(table, records, task):
 #
 # </details>
 
-# %%
-with exercise("record_of_cell(records, cell, task) is None for a cell that nobody ran"):
-    test_eq(len(missing(paper_tables()["8"], [], Adding)), 12)
-    print(sum(len(missing(t, kept[t.task], tasks[t.task])) for n, t in paper_tables().items() if int(n) < 17), "cells are not run yet")
-
-
 # %% [markdown]
 # ## Exercise 2: what a mixture's mean says
 #
-# A cell of the paper has mean $m$ and deviation $s$. If it is a mixture of networks at $a$ and at $b$, its deviation cannot be more than a certain value. Which?
+# *5 min, medium.* A cell of the paper has mean $m$ and deviation $s$. If it is a mixture of networks at $a$ and at $b$, its deviation cannot be more than a certain value. Which?
 
 # %%
 def largest_deviation(a, b):
-    raise NotImplementedError("half of each gives the most")
+    "The largest standard deviation that a mixture of networks at a and at b can have"
+    raise NotImplementedError
 
+
+# %%
+#| fold How it is checked
+def picture():
+    spreads = sorted((cell.std for table in paper_tables().values() if table.task == "navigation" for cell in table.cells if cell.std), reverse=True)
+    draw_lines("cells of the paper on navigation, sorted", "standard deviation (cm)", the_paper=spreads, your_limit=[largest_deviation(5, 95)] * len(spreads))
+
+
+with exercise("half of each gives the most, since p (1 - p) is largest at one half", picture) as expect:
+    expect(largest_deviation, 5, 95, gives=45)
+    expect(largest_deviation, 2, 1, gives=0.5)
 
 # %% [markdown]
 # <details><summary>Solution</summary>
@@ -334,16 +356,30 @@ def largest_deviation(a, b):
 #
 # </details>
 
-# %%
-with exercise("p (1 - p) is largest at one half"):
-    test_eq(largest_deviation(5, 95), 45)
-    spreads = [cell.std for table in paper_tables().values() if table.task == "navigation" for cell in table.cells if cell.std]
-    print(f"the largest deviation in the paper's tables on navigation is {max(spreads)} cm")
-
 # %% [markdown]
 # ## What broke, and what the paper did
 #
 # - The first edition showed networks of a few seconds beside the paper's of many hours. Now a table has the numbers of runs that learned something, or none.
 # - A number typed by hand is right until a default changes. Every number here is looked up by the settings that make it.
+#
+# ## Recall and think
+#
+# <details><summary>Recall: what does a cell show if nobody has run it?</summary>
+#
+# That it is missing, and no number.
+#
+# </details>
+#
+# <details><summary>Recall: what is our number in a cell?</summary>
+#
+# The median of the networks that learned, and how many of how many did.
+#
+# </details>
+#
+# <details><summary>Think: why is a mean with a large deviation a poor summary of networks of which some failed?</summary>
+#
+# No network is where the mean is. It mixes how good those are that learned with how many they are.
+#
+# </details>
 #
 # **References.** Tables 1–20 of the paper.

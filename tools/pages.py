@@ -132,7 +132,8 @@ def names() -> dict[str, str]:
 KEPT = r"""
       ^[ ]*(?P<fence>`{3,}|~{3,})[\s\S]*?^[ ]*(?P=fence)[ ]*$ # a fenced block
     | \$\$[\s\S]+?\$\$ | \$[^$\n]+\$                          # formulas
-    | \[(?:[^\[\]]|\[[^\]]*\])*\]\([^)]*\) | <[^<>\n]+>       # links, HTML
+    | \[(?:[^\[\]]|\[[^\]]*\])*\]\([^)]*\)                    # links
+    | <a\b[\s\S]*?</a> | <[^<>\n]+>                           # HTML
     | ^\#.*$                                                  # headings
     | (?P<code>`[^`\n]+`)
     | (?<![*\w])\*(?P<title>[^\s*][^*\n]+\n?[^*\n]*)\*(?![*\w])(?:(?P<gap>\s+)\((?P<year>\d{4})\))?
@@ -227,7 +228,8 @@ def chapter(
             cell = nbformat.v4.new_code_cell(cell.source) if k in silent else cell
             told = re.search(r"^#\| *(?:fold\b|code-fold: true) *(.*)$", cell.source, re.MULTILINE)  # of these two, nbdev leaves the second in a module
             picture = draws(cell) and (told or not drawn)
-            cells.append(_code(cell, "Imports" if only_imports(cell.source) else "The picture's code" if picture else (told[1] or "The code") if told else "", pictures))
+            fold = "Imports" if only_imports(cell.source) else told[1] if told and told[1] else "The picture's code" if picture else "The code" if told else ""
+            cells.append(_code(cell, fold, pictures))
             drawn = drawn or draws(cell)
     for k, cell in enumerate(cells):
         cell["id"] = f"{name}-{k}"  # random ids would change the page
