@@ -196,11 +196,13 @@ def test_public_names_are_told(name):
 
 
 def test_key_follows_what_a_chapter_shows(tmp_path):
-    "Code, the files that it has read and the scale change the key; prose leaves it"
+    "Code, the files that it has read and the scale change the key; prose and what is said of a figure leave it"
     notebook, module = read("wiring"), tmp_path / "kernels.py"
     module.write_text("x = 1")
     key = docs.key(notebook, "", [str(module)])
     notebook.cells[1].source += " more prose"
+    first = next(cell for cell in notebook.cells if cell.cell_type == "code" and "plt.show()" in cell.source)
+    first.source = f"#| fig-alt: two pictures\n{first.source}"
     assert docs.key(notebook, "", [str(module)]) == key
     assert docs.key(notebook, "tiny", [str(module)]) != key
     module.write_text("x = 2")

@@ -12,6 +12,7 @@ import importlib
 import importlib.resources
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -43,7 +44,7 @@ def key(
     read: list[str],  # files that its kernel has read
 ) -> str:
     "Changes when the chapter would show something else"
-    code = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
+    code = [re.sub(r"^#\|.*\n?", "", cell.source, flags=re.MULTILINE) for cell in notebook.cells if cell.cell_type == "code"]
     files = {path: Path(path).read_bytes().hex() if Path(path).exists() else "" for path in read}
     return hashlib.sha256(json.dumps([code, files, scale], sort_keys=True).encode()).hexdigest()[:16]
 
