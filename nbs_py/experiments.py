@@ -65,6 +65,7 @@ from modreg.lab.training import Remember, RememberConfig
 plt.style.use("modreg.data.book")
 
 # %%
+#| fig-alt: "Angular error of networks under seven conditions, a dot a seed: dense ones at 3 degrees, pruned ones at 4 to 6, tickets above 5; with any price at all pruned networks are somewhat better than with none."
 from modreg.lab.experiments import load_results as finished_results
 from modreg.lab.experiments import plot_conditions as finished_plot
 
@@ -177,6 +178,7 @@ def _plot_limits(limits: dict[str, float], ax: "Axes") -> None:
 
 
 # %%
+#| fig-alt: "RMSE over epochs of dense and pruned networks, and the rising share of zeros behind; to the right of a line the lottery ticket is trained from new weights."
 fig, ax = plt.subplots(figsize=(6.5, 3.4), layout="constrained")
 plot_learning(task, runs, ax)
 plt.show()
@@ -535,6 +537,7 @@ def plot_sparsity(
 
 
 # %%
+#| fig-alt: "RMSE of dense, pruned and ticket networks under three conditions, a dot a seed, and a line for the guess that always says 1/2."
 display(Markdown(condition_table(rows, 3)))
 plot_conditions(rows, task.label, plt.figure(layout="constrained"), task.limits())
 plt.show()

@@ -486,6 +486,7 @@ path_integration()
 # The same network in torch, round the same kind of loop:
 
 # %%
+#| fig-alt: "Error over the steps of a loop: that of the network stays below 22 cm, while standing still would be up to 70 cm off."
 loop = _loop()
 error = 100 * (follow(loop) - loop[1:]).norm(dim=-1)
 still = 100 * (loop[:1] - loop[1:]).norm(dim=-1)

@@ -755,6 +755,7 @@ def sweep(
 
 
 # %%
+#| fig-alt: "Seconds of three runs as bars, each named by what it trained."
 first, second = (sweep(jobs, workers=0, progress=False) for _ in range(2))
 test_eq([[outcome.computed for outcome in outcomes] for outcomes in (first, second)], [[False, True, True], [False] * 3])
 fig, ax = plt.subplots(figsize=(5, 2), layout="constrained")

@@ -72,7 +72,7 @@ def execute(
         scale = "small" if trained(name) else "tiny"
     notebook, target = nbformat.read(ROOT / "nbs" / f"{name}.ipynb", as_version=4), EXECUTED / f"{name}.ipynb"
     old = nbformat.read(target, as_version=4) if target.exists() else None
-    read = old.metadata["modreg"].get("read", []) if old else []
+    read = old.metadata.get("modreg", {}).get("read", []) if old else []
     if as_it_was := bool(read) and old.metadata["modreg"]["key"] == key(notebook, scale, read):
         outputs = iter([cell.outputs for cell in old.cells if cell.cell_type == "code"])
         for cell in notebook.cells:  # the prose may have changed
