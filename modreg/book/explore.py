@@ -129,7 +129,7 @@ def neighbourhoods() -> Explorer:
 
     return Explorer("neighbourhoods", "Pick a neuron. Which others may it keep a connection to?", picture)
 
-# %% ../../nbs/explore.ipynb #70a9a181
+# %% ../../nbs/explore.ipynb #1c1686f3
 def _surface(space: Manifold, rows: int = 60) -> tuple[Tensor, Tensor]:
     "Points of sphere, torus or Klein bottle (rows, rows, coordinates), and where they lie in space (rows, rows, 3); the Klein bottle crosses itself there"
     s, t = torch.meshgrid(torch.linspace(0, 2 * torch.pi, rows), torch.linspace(0, 2 * torch.pi, rows), indexing="ij")
@@ -143,7 +143,7 @@ def _surface(space: Manifold, rows: int = 60) -> tuple[Tensor, Tensor]:
     up = half.sin() * t.sin() + half.cos() * (2 * t).sin() if turned else 0.42 * t.sin()
     return points, torch.stack([out * s.cos(), out * s.sin(), up], -1)
 
-# %% ../../nbs/explore.ipynb #b453258e
+# %% ../../nbs/explore.ipynb #dc3e3ad8
 @checked
 def in_space() -> Explorer:
     "Sphere, torus and Klein bottle in space, each coloured by the distance from one neuron"
