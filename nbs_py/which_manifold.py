@@ -58,9 +58,20 @@ from fastcore.test import test_close, test_eq, test_fail
 
 from modreg.analysis import which_manifold as finished
 from modreg.book.exercises import draw_curve, exercise
+from modreg.book.explore import placed_neurons
 from modreg.lab.experiments import load_results
 
 plt.style.use("modreg.data.book")
+
+# %%
+#| echo: false
+placed_neurons()
+
+# %% [markdown]
+# Move the last slider, which takes each neuron from <a href="#set:placed_neurons?on the way=0">where it happens to be</a> to <a href="#set:placed_neurons?on the way=1">where its wiring puts it</a>. Then wire
+# <a href="#set:placed_neurons?wired on=nothing&on the way=1">by lot</a>: neurons are placed all the same, and the number below says how much a circle explains of a matrix that has none.
+#
+# The same with a matrix of 150 neurons, as this chapter's own functions place it:
 
 # %%
 #| code-fold: true
