@@ -30,7 +30,7 @@ def _of_numbers(got: Any, want: Any, within: float) -> str:
         return ""
     return f"gives {got:.6g}" + ("" if math.isnan(got) else ", which is too large" if got > want else ", which is too small")
 
-
+# %% ../../nbs/exercises.ipynb #cb42b195
 def _of_tensors(got: Any, want: Tensor, within: float) -> str:
     "How one tensor differs from another; nothing if it does not"
     if not isinstance(got, Tensor):
@@ -182,7 +182,7 @@ def draw_curve(
         ax.legend(frameon=False)
     plt.show()
 
-
+# %% ../../nbs/exercises.ipynb #e464f219
 def draw_lines(
     xlabel: str,
     ylabel: str,
@@ -198,7 +198,7 @@ def draw_lines(
     ax.legend(frameon=False)
     plt.show()
 
-
+# %% ../../nbs/exercises.ipynb #ce199ac2
 def draw_bars(
     values: Mapping[str, float],  # heights by name
     ylabel: str,
@@ -212,7 +212,7 @@ def draw_bars(
     ax.set(xlabel=ylabel)
     plt.show()
 
-
+# %% ../../nbs/exercises.ipynb #6d641e5b
 def draw_matrices(
     **matrices: Tensor,  # each (rows, columns), by title
 ) -> None:
