@@ -39,7 +39,7 @@ from torch import Tensor, nn
 from modreg.geometry.arguments import Count, NotNegative, OneOf, Share, Whole, checked, nearest
 from modreg.layers.edges import EdgeRNN
 from modreg.layers.recurrent import RNN, Linear
-from modreg.sparsity.pruning import SPARSIFIERS, Sparsifier, block_magnitudes, cut, scale_to_left_, smallest
+from modreg.sparsity.pruning import SPARSIFIERS, Sparsifier, block_magnitudes, cut, cut_to_length_, smallest
 
 # %%
 #| hide
@@ -101,6 +101,7 @@ def learn(make, epochs=8, batches=12, **options):
 
 # %%
 #| echo: false
+#| fig-alt: "Connections of one neuron that are left under six methods, on the square: near it for those that know the geometry, anywhere for the others."
 runs = {name: learn(make, **({} if name == "magnitude" else {"scale": "left"})) for name, make in finished.SPARSIFIERS.items()}
 fig, axes = plt.subplots(2, 3, figsize=(8, 5.4), layout="constrained", sharex=True, sharey=True)
 for ax, (name, (_, masks)) in zip(axes.flat, runs.items(), strict=True):
@@ -119,7 +120,7 @@ plt.show()
 # The chapter [pruning](pruning.ipynb) has what all methods share: a `Sparsifier` holds masks, and asks two questions, `begin` and `update`. A network that is sparse from birth answers the first. The plainest way draws its weights by lot.
 # With `shares="erk"` narrow matrices keep more of theirs, as Erdős and Rényi's graphs would, and with `fan_in=True` each neuron keeps equally many inputs.
 #
-# What size should the weights begin with? A row that is left with a tenth of its weights makes sums that are smaller by $\sqrt{10}$. `scale="left"` enlarges each row's weights by $\sqrt{\text{columns} ÷ \text{left}}$; `"dense"` leaves them as they were drawn.
+# What size should the weights begin with? A row that is left with a tenth of its weights makes sums that are smaller by $\sqrt{10}$. `scale="left"` enlarges what is left of each row to the length that the row was drawn with; `"dense"` leaves them as they were drawn.
 
 # %%
 #| export
@@ -133,7 +134,7 @@ class Random(Sparsifier):
         self,
         *arguments,  # of every `Sparsifier`
         fan_in: bool = False,  # each row keeps equally many of its weights
-        scale: Annotated[str, OneOf(("dense", "left"))] = "dense",  # first weights as they were drawn; or "left": each row times √(columns ÷ left)
+        scale: Annotated[str, OneOf(("dense", "left"))] = "dense",  # first weights as they were drawn; or "left": what is left of each row as long as the row was drawn
         **options,  # of every `Sparsifier`
     ):
         if fan_in and options.get("blocks"):
@@ -144,9 +145,11 @@ class Random(Sparsifier):
     def begin(self) -> None:
         "Masks, and the size of the weights"
         self.allowed = {name: mask.clone() for name, mask in self.masks.items()}
-        self.held.set((keep_fan_in if self.fan_in else born)(self, self.first()))
+        masks = (keep_fan_in if self.fan_in else born)(self, self.first())
         if self.scale == "left":
-            enlarge_(self)
+            for name, weight in self.weights.items():
+                cut_to_length_(weight, masks[name], self.replicas)
+        self.held.set(masks)
 
     def first(self) -> dict[str, Tensor]:
         "Hook: a positive number for each weight, of which the largest stay"
@@ -197,14 +200,6 @@ def keep_fan_in(sparsifier: Sparsifier, sizes: dict[str, Tensor]) -> dict[str, T
     return masks
 
 
-@checked
-@torch.no_grad()
-def enlarge_(sparsifier: Sparsifier) -> None:
-    "Multiply each row of the weights by √(columns ÷ left)"
-    for name, weight in sparsifier.weights.items():
-        scale_to_left_(weight, sparsifier.masks[name], sparsifier.replicas)
-
-
 # %%
 layer = nn.ModuleList([nn.Linear(100, 100), nn.Linear(4, 100)])
 for shares in ("layer", "erk"):
@@ -216,7 +211,7 @@ layer = nn.Linear(100, 100)
 before = layer.weight.detach().clone()
 sparsifier = Random(layer, 0.9, fan_in=True, scale="left")
 test_eq(sparsifier.masks["weight"].sum(1).tolist(), [10] * 100)
-test_close(layer.weight, before * sparsifier.masks["weight"] * 10**0.5, eps=1e-6)
+test_close(layer.weight.norm(dim=1), before.norm(dim=1), eps=1e-6)
 
 
 # %% [markdown]
@@ -279,6 +274,7 @@ def priced(sparsifier: Sparsifier) -> dict[str, Tensor]:
 # On the torus the cheapest wiring is a ring around each neuron. Its width is that which the number of weights needs:
 
 # %%
+#| fig-alt: "Histograms of the distance of connections left under six methods: geometric keeps the shortest, regrow many short ones, the others follow the distances that there are."
 apart = Torus().distance(POINTS)
 fig, axes = plt.subplots(1, 6, figsize=(9, 2), layout="constrained", sharex=True, sharey=True)
 for ax, (name, (_, masks)) in zip(axes, runs.items(), strict=True):
@@ -410,6 +406,7 @@ class RigL(Rewiring):
 # One step of it, looked at closely: each point is a place without a weight. *Predict:* which of them grow?
 
 # %%
+#| fig-alt: "Size of the gradient against distance of empty connections: the ones that grow are those of the largest gradient, at any distance."
 model, penalty = network()
 sparsifier = RigL(model, 0.9, 8, parameters=["rnn.weight_hh_l0"], generator=torch.Generator().manual_seed(0))
 (task_loss(model) + penalty()).backward()
@@ -469,6 +466,7 @@ class Regrow(Rewiring):
 # What is left after each epoch, and how much of the first mask is still there:
 
 # %%
+#| fig-alt: "Left: weights left over epochs, which fall step by step under magnitude pruning and are few from the start under the others. Right: share of the final mask that is there already."
 fig, axes = plt.subplots(1, 2, figsize=(8, 3), layout="constrained")
 for k, (name, (_, masks)) in enumerate(runs.items()):
     axes[0].plot([100 * mask.float().mean() for mask in masks], "o-", color=f"C{k}", label=name, markersize=9 - k)
@@ -660,6 +658,7 @@ test_close(cost["training"].item(), 3 * cost["inference"].item() + 8 * (144**2 -
 # *Predict:* pruning reaches nine zeros in ten along a line, over the whole training. How much of the dense network's multiplications does it save while it trains?
 
 # %%
+#| fig-alt: "Multiplications of training as a share of the dense network's: over half for magnitude pruning, a tenth or little more for the five that are sparse from birth."
 def cost_of(masks, dense_gradients=0.0):
     "Multiplications of training, as a share of the dense network's"
     costs = [multiplications(model, uses, {"rnn.weight_hh_l0": mask}, dense_gradients) for mask in masks]

@@ -56,14 +56,14 @@ from modreg.geometry.inhibitors import inhibitor
 from modreg.geometry.manifolds import Manifold, manifolds_of
 from modreg.lab.files import locked, read_weights, sweep, write_weights
 from modreg.lab.runs import Run, begin, fingerprint, is_complete, load_state, save_state, tidy, tidy_after, write_history, write_result
-from modreg.lab.settings import SHARES, TICKETS, Config
+from modreg.lab.settings import SHARES, TICKETS, Config, label_of
 from modreg.lab.trainer import Callback, Clip, LearningRate, Penalize, Progress, SparseProducts, Sparsify, StopDiverged, Trainer, call
 from modreg.layers.recurrent import RNN, Linear
 from modreg.layers.sparse import geometric_blocks
 from modreg.sparsity.penalties import PENALTIES
 from modreg.sparsity.pruning import MagnitudePruner, Sparsifier, reinitialize
 from modreg.sparsity.regularizer import Penalty
-from modreg.sparsity.rivals import enlarge_, multiplications, sparsifier, weight_uses
+from modreg.sparsity.rivals import multiplications, sparsifier, weight_uses
 
 # %%
 #| hide
@@ -258,12 +258,9 @@ def sparsifier_of(task: Task, model: nn.Module, penalties: Sequence[Penalty]) ->
 def redrawn(task: Task, model: nn.Module, tickets: dict[str, Tensor]) -> Sparsifier:
     "A sparsifier that keeps to the masks of `tickets`, permuted if the config says so; the model's weights are drawn already"
     config = task.config
-    mode = "shuffled" if config.ticket == "shuffled" else "redraw"
-    masks = reinitialize(model, named(tickets, "mask."), mode, init=lambda model: None, generator=stream(config.seed, "ticket"), replicas=config.seeds)
-    fixed = MagnitudePruner.from_masks(model, masks, replicas=config.seeds)
-    if config.ticket == "rescaled":
-        enlarge_(fixed)
-    return fixed
+    mode, scale = "shuffled" if config.ticket == "shuffled" else "redraw", "left" if config.ticket == "rescaled" else "dense"
+    masks = reinitialize(model, named(tickets, "mask."), mode, scale=scale, init=lambda model: None, generator=stream(config.seed, "ticket"), replicas=config.seeds)
+    return MagnitudePruner.from_masks(model, masks, replicas=config.seeds)
 
 
 # %% [markdown]
@@ -487,9 +484,13 @@ def last_of(phase: str, history: list[dict[str, Any]]) -> dict[str, Any]:
 
 # %%
 #| export
+BAR = "{desc}: {percentage:.0f} % {bar} {remaining} left"
+TOLD = {"train": "first training", "lottery": "ticket"}  # what a bar calls each phase
+
+
 def train_phases(
     task: Task,
-    progress: bool = True,  # show a progress bar
+    progress: bool | str = True,  # show a progress bar; a text stands in it too, such as "run 2 of 3"
     callbacks: Iterable[Callback] = (),  # that act after the task's own, and before the epoch is written down
 ) -> None:
     "All phases of a run whose folder is locked, from where its checkpoint says"
@@ -498,8 +499,9 @@ def train_phases(
     begin(run)
     record = Record(run)
     with tqdm(total=len(run.phases) * config.epochs * config.batches, initial=len(record.state["history"]) * config.batches,
-              disable=not progress, unit="step", desc=run.path.name) as bar:
+              disable=not progress, unit="step", desc=label_of(config), bar_format=BAR) as bar:
         for name in run.phases[run.phases.index(record.state["phase"]):]:
+            bar.set_description_str(", ".join([label_of(config), *([TOLD[name]] if config.lottery else []), *([progress] if isinstance(progress, str) else [])]))
             phase = Phase(task, name, run.weights("train") if name == "lottery" else None, [*callbacks, Progress(bar), record])
             record.resume(phase)
             while phase.epochs < config.epochs:
@@ -514,7 +516,7 @@ def train_phases(
 #| export
 def fit(
     task: Task,
-    progress: bool = True,  # show a progress bar
+    progress: bool | str = True,  # show a progress bar; a text stands in it too, such as "run 2 of 3"
     callbacks: Iterable[Callback] = (),  # that act after the task's own, and before the epoch is written down; they must change no number
 ) -> Run:  # the complete run; one that was complete before is returned at once
     "Train, make sparse and retrain as `task.config` says; RunInUse if another process does, DamagedFile or OSError in words if a file cannot be used"
@@ -590,6 +592,7 @@ for phase, last in run.result["phases"].items():
     print(f"{phase:8}", {name: last[name] for name in ("sparsity", "rmse")})
 
 # %%
+#| fig-alt: "RMSE of three seeds over epochs: it falls to nearly 0, jumps up at a dotted line where the lottery ticket begins, and falls again."
 fig, ax = plt.subplots(figsize=(5, 3), layout="constrained")
 history = run.history
 ax.plot([line["rmse"] for line in history], "o-")

@@ -85,7 +85,7 @@ def plot_curves(
         top.legend(frameon=False)
     return curves
 
-# %% ../../nbs/answer.ipynb #faef7f79
+# %% ../../nbs/answer.ipynb #777671bc
 def as_large(
     task: type[Task],
     sparsity: float,
@@ -196,7 +196,7 @@ def answer(
             said.append(f"Compared with {words}, moduli are better in {_named(found['better'])}, worse in {_named(found['worse'])}, and not told apart in {_named(found['open'])}.")
     return said
 
-# %% ../../nbs/answer.ipynb #79c77126
+# %% ../../nbs/answer.ipynb #a9309cc3
 def schedules_markdown(
     records: Sequence[Record],
     task: type[Task],

@@ -94,7 +94,7 @@ def cost_of(
     work = sum(v or 0 for one in records for phase in one["phases"].values() for v in phase.get("training", ()))
     return hours, work / max(1e-9, 3600 * hours)
 
-# %% ../../nbs/tables.ipynb #b04379d5
+# %% ../../nbs/tables.ipynb #de7c7500
 def work_of(
     task: type[Task],
     scale: str = "paper",
