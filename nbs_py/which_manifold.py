@@ -809,7 +809,6 @@ axes[0, 0].set(ylabel="planted")
 fig.supxlabel("answer")
 plt.show()
 
-# %%
 right = {}
 for row in rows:
     right.setdefault((row["noise"], row["sparsity"]), []).append(row["answers"].count(row["planted"] or NONE) / len(row["answers"]))
