@@ -166,6 +166,7 @@ config
 
 # %%
 #| export
+@checked
 class HeadDirectionModel(nn.Module):
     "Encoder, recurrent layer and decoder, for several seeds at once"
 
@@ -207,6 +208,7 @@ def angular_error(
 
 # %%
 #| export
+@checked
 class HeadDirection(Task):
     "Integration of turns: which way does a head face that was spun in the dark?"
 

@@ -481,7 +481,7 @@ folder
 
 # %%
 #| export
-@checked
+@checked(finite=False)
 @torch.no_grad()
 def errors_along(
     task: Navigation,

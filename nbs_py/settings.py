@@ -41,7 +41,7 @@ from typing import Any, ClassVar, get_args, get_type_hints
 
 import torch
 
-from modreg.geometry.arguments import MANY, ArgumentError, Device, Within, check, check_memory, nearest
+from modreg.geometry.arguments import MANY, ArgumentError, Device, Within, check, check_memory, checked, nearest
 from modreg.geometry.manifolds import manifolds_of
 from modreg.geometry.specs import split
 from modreg.layers.recurrent import RNN
@@ -82,6 +82,7 @@ test_eq(nearest("pretzel", ["strength", "sparsity"]), "")
 
 # %%
 #| export
+@checked
 def setting(
     default: Any,
     *,
@@ -97,6 +98,7 @@ def setting(
     return field(default=default, metadata=about | {"neutral": default if neutral is MISSING else neutral})
 
 
+@checked
 def about(
     field: Field,
     name: str,  # "decides", "choices", "optional", "least", "within" or "neutral"
@@ -117,8 +119,19 @@ ORDERS = ("geometric", "random")
 TICKETS = ("redraw", "rescaled", "original", "shuffled")
 
 
+class _Named(type):
+    "Classes whose constructor answers a name that no field has with the nearest one"
+
+    def __call__(cls, *values: Any, **settings: Any) -> Any:
+        known = [one.name for one in fields(cls)]
+        for name in settings:
+            if name not in known:
+                raise ArgumentError(f"{cls.__name__} has no setting {name!r}; {nearest(name, known)}it has {', '.join(known)}")
+        return super().__call__(*values, **settings)
+
+
 @dataclass(frozen=True, kw_only=True)
-class Config:
+class Config(metaclass=_Named):
     "All settings of an experiment"
 
     manifold: str = "torus"  # circle, sphere, klein, torus6, torus*circle, …, with arguments as the chapter specs says; one for each recurrent weight: torus,sphere,klein
@@ -166,6 +179,7 @@ class Config:
 
 # %%
 #| export
+@checked
 def fill(config: Config) -> None:
     "Put values in place of `auto` and of every None: the scale's, or else the neutral one"
     gpu = torch.cuda.is_available()
@@ -174,7 +188,7 @@ def fill(config: Config) -> None:
     for name, value in auto.items():
         if getattr(config, name) == "auto":
             object.__setattr__(config, name, value)
-    if config.scale not in config.scales:
+    if not isinstance(config.scale, str) or config.scale not in config.scales:
         known = ["auto", *config.scales]
         raise ValueError(f"scale={config.scale!r}; {nearest(config.scale, known)}it is one of {', '.join(map(repr, known))}")
     for name, value in config.scales[config.scale].items():
@@ -192,6 +206,7 @@ def fill(config: Config) -> None:
 
 # %%
 #| export
+@checked
 def check_types(config: Config) -> None:
     "TypeError unless each value is of its field's type; a whole number will do for a float"
     hints = get_type_hints(type(config))
@@ -209,6 +224,7 @@ def check_types(config: Config) -> None:
 
 # %%
 #| export
+@checked
 def check_values(config: Config) -> None:
     "ValueError unless each value is possible, and they are possible together"
     for one in fields(config):
@@ -230,7 +246,7 @@ def _check_value(one: Field, value: Any) -> None:
     if least is None:
         least = 0 if type(value) is float or one.default == 0 else 1
     within = about(one, "within") or Within(least, 2**62 if one.name == "seed" else MANY if type(value) is int else math.inf)
-    if type(value) in (int, float) and not within.holds(value):
+    if type(value) in (int, float) and value not in within:
         raise ValueError(f"{one.name}={value}; give {within.words('a whole number' if type(value) is int else 'a finite number')}")
 
 
@@ -317,6 +333,7 @@ test_fail(lambda: replace(config, train_embedding=True, inhibitor="diffusion"), 
 
 # %%
 #| export
+@checked
 def decisive(
     config: Config,
 ) -> dict[str, Any]:  # by name
@@ -368,6 +385,7 @@ class ParameterError(ArgumentError):
 
 # %%
 #| export
+@checked
 def from_parameters(
     config: type[Config],  # the task's config class
     namespace: dict[str, Any],  # the notebook's `globals()`

@@ -61,7 +61,6 @@ def randn(*shape: int, seed: int = 0) -> torch.Tensor:
 
 A = "geometry.arguments"
 recipe(f"{A}.Within", lambda: dict(least=0.0, most=1.0))
-method(f"{A}.Within.holds", arguments.Within, lambda: dict(value=0.5))
 method(f"{A}.Within.words", arguments.Within, lambda: dict(kind="a number"))
 recipe(f"{A}.OneOf", lambda: dict(names=["a", "b"]))
 recipe(f"{A}.Shape", lambda: dict(sides="n n", kind="float", finite=True))

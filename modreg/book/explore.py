@@ -87,7 +87,7 @@ class Explorer:
         figure.savefig(png, dpi=110)
         return _PAGE.format(
             name=self.name, question=html.escape(self.question, quote=True), picture=base64.b64encode(png.getvalue()).decode(),
-            source=_source(self.name), data=json.dumps(self.data).replace("</", "<\\/"))
+            source=_source(self.name), data=json.dumps(self.data).replace("<", "\\u003c"))
 
 # %% ../../nbs/explore.ipynb #1da781ac
 @cache
@@ -159,6 +159,7 @@ def covering() -> Explorer:
     return Explorer("covering", "Walk once round. Are you back, and the same way up?", picture)
 
 # %% ../../nbs/explore.ipynb #1bb48ea4
+@checked
 def growing_balls() -> Explorer:
     "Points of the plane with a ball round each, and the bars of pieces and loops"
 
