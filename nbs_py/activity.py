@@ -12,6 +12,8 @@
 # > The shape of what neurons do together: found in recordings or in a network's states, with coordinates on it, and a path that is read from them
 
 # %% [markdown]
+# *Reading 40 min, exercises 10 min. To skip at a first reading:* *Two that do not mix*, *Coordinates for every state*.
+#
 # After this chapter you can
 #
 # - say whether the activity of many neurons lies on a circle, a sphere, a torus or a Klein bottle, or on nothing at all,
@@ -62,7 +64,7 @@ import matplotlib.pyplot as plt
 from fastcore.test import test_close, test_eq, test_fail
 
 from modreg.analysis.topology import plot_barcode
-from modreg.book.exercises import exercise
+from modreg.book.exercises import draw_bars, draw_lines, exercise
 from modreg.lab.experiments import load_results
 from modreg.lab.training import fit
 from modreg.tasks.head_direction import HeadDirection, HeadDirectionConfig
@@ -817,11 +819,21 @@ print({row["condition"]: f"{row['shapes'].count('circle')} of {len(row['shapes']
 #
 # ## Exercise 1: turns of a lifted path
 #
-# A lifted angle counts rounds. Write how many whole rounds a path of angles has made, with a sign.
+# *5 min, easy.* A lifted angle counts rounds. Write how many whole rounds a path of angles has made, with a sign.
 
 # %%
 def rounds(angles):
-    raise NotImplementedError("the lift's last value less its first, in whole rounds; angles is (T,) in rad")
+    "Whole rounds that a path of angles (T,) in rad has made, with a sign"
+    raise NotImplementedError
+
+
+# %%
+#| fold How it is checked
+walk = torch.linspace(0, -6 * math.pi, 50)
+with exercise("lift adds the steps up; a round is 2 pi, and a path goes from its first value to its last",
+              lambda: draw_lines("step", "angle (rad)", as_it_is_read=walk % (2 * math.pi), lifted=lift(walk % (2 * math.pi)))) as expect:
+    expect(rounds, walk % (2 * math.pi), gives=-3)
+    expect(rounds, walk[:2] % (2 * math.pi), gives=0)
 
 
 # %% [markdown]
@@ -835,21 +847,25 @@ def rounds(angles):
 #
 # </details>
 
-# %%
-with exercise("lift adds the steps up; a round is 2 pi"):
-    walk = torch.linspace(0, -6 * math.pi, 50)
-    test_eq([rounds(walk % (2 * math.pi)), rounds(walk[:2] % (2 * math.pi))], [-3, 0])
-
-
 # %% [markdown]
 # ## Exercise 2: one loop or two?
 #
-# Two angles that always turn together tell no more than one. Write the length of the mean arrow $\exp(i(\alpha - \beta))$ of two sequences of angles: 1 if they turn together, near 0 if they have nothing to do with each other.
+# *5 min, medium.* Two angles that always turn together tell no more than one. Write the length of the mean arrow $\exp(i(\alpha - \beta))$ of two sequences of angles: 1 if they turn together, near 0 if they have nothing to do with each other.
 
 # %%
 def together(a, b):
-    raise NotImplementedError("the mean over time of exp(i (a - b)), and its absolute value")
+    "Length, from 0 to 1, of the mean arrow exp(i (a - b)) of two sequences of angles (T,) in rad"
+    raise NotImplementedError
 
+
+# %%
+#| fold How it is checked
+known = later.isfinite().all(1)
+with exercise("torch.exp takes complex numbers, and 1j * a is one; the mean is over time, and its length is an absolute value",
+              lambda: draw_bars({"an angle and itself, turned": together(later[known, 0], later[known, 0] + 1), "the two angles of the planted torus": together(*later[known].T)}, "how much they turn together")) as expect:
+    expect(together, torch.linspace(0, 6, 50), torch.linspace(0, 6, 50) + 1, gives=1.0)
+    expect(together, torch.tensor([0.0, math.pi]), torch.zeros(2), gives=0.0)
+    expect.that(together(*later[known].T) < 0.3, "the two angles of the planted torus have nothing to do with each other, and yours turn together")
 
 # %% [markdown]
 # <details><summary>Solution</summary>
@@ -861,13 +877,6 @@ def together(a, b):
 #
 # </details>
 
-# %%
-with exercise("torch.exp takes complex numbers; 1j * a is one"):
-    test_close(together(torch.linspace(0, 6, 50), torch.linspace(0, 6, 50) + 1), 1, eps=1e-5)
-    known = later.isfinite().all(1)
-    print(f"the two angles of the planted torus: {together(*later[known].T):.2f}")
-    assert together(*later[known].T) < 0.3
-
 # %% [markdown]
 # ## What broke, and what the paper did
 #
@@ -877,6 +886,26 @@ with exercise("torch.exp takes complex numbers; 1j * a is one"):
 # - *Where the rat does not go* there is no torus. Paths at a real rat's own pace stay so near their beginning that two loops can't be seen.
 #
 # The paper argues from covering spaces that circle, torus and Klein bottle should suit navigation (appendix C), and looks at no activity.
+#
+# ## Recall and think
+#
+# <details><summary>Recall: what does one hold the bars of activity against?</summary>
+#
+# Bars of the same activity with each neuron shifted in time by itself.
+#
+# </details>
+#
+# <details><summary>Recall: what does a lift do?</summary>
+#
+# It follows a path of angles by the shortest steps and adds them up, so that rounds are counted.
+#
+# </details>
+#
+# <details><summary>Think: the states of a network form a ring. Does it have a ring attractor?</summary>
+#
+# Not necessarily: the task goes round, and so do the states while it is driven. Let it run in silence, and see whether they stay.
+#
+# </details>
 #
 # **References.** de Silva, Morozov and Vejdemo-Johansson, *Persistent cohomology and circular coordinates* (2011). Perea, *Sparse circular coordinates via principal Z-bundles* (2020), whose way of giving coordinates to all points is used here. Scoccola et al., *Toroidal coordinates* (2023), on lattice reduction.
 # Gardner et al., *Toroidal topology of population activity in grid cells* (2022).

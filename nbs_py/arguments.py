@@ -12,6 +12,8 @@
 # > What a function takes stands in its signature, and is asked of every call before anything is computed
 
 # %% [markdown]
+# *Reading 35 min, exercises 8 min. To skip at a first reading:* all of it, until you need it.
+#
 # After this chapter you can
 #
 # - say in a signature what a function takes: how large a number, which shape of a tensor, which of some names,
@@ -61,7 +63,7 @@ import time
 
 from fastcore.test import test_eq, test_fail
 
-from modreg.book.exercises import exercise
+from modreg.book.exercises import draw_curve, draw_lines, exercise
 
 
 # %% [markdown]
@@ -912,11 +914,22 @@ print(f"{1e6 * times[0]:.1f} µs unchecked, {1e6 * times[1]:.1f} µs checked")
 #
 # ## Exercise 1: write the signature
 #
-# A schedule takes the number of an epoch, counted from 0, a share between 0 and 1, and a name, `"linear"` or `"cubic"`. Say so in its signature.
+# *5 min, easy.* A schedule takes the number of an epoch, counted from 0, a share between 0 and 1, and a name, `"linear"` or `"cubic"`. Say so in its signature, and let it return the product of the first two.
 
 # %%
 def share_at(epoch, target, schedule="linear"):
-    raise NotImplementedError("a type for each of the three")
+    "The share that is pruned at an epoch, times the target; give each argument its type, and have the function checked"
+    raise NotImplementedError
+
+
+# %%
+#| fold How it is checked
+with exercise("Whole, Share, and Annotated with OneOf; and `checked` must stand above the function", lambda: draw_curve(lambda epoch: share_at(int(epoch), 0.1), range(10), "epoch", "what it gives at a target of 0.1")) as expect:
+    expect(share_at, 0, 0.5, gives=0.0)
+    expect(share_at, 3, 0.1, gives=0.3)
+    expect.refuses(share_at, -1, 0.5, saying="epoch is -1")
+    expect.refuses(share_at, 0, 1.5, saying="target is 1.5")
+    expect.refuses(share_at, 0, 0.5, "linaer", saying="did you mean 'linear'?")
 
 
 # %% [markdown]
@@ -932,23 +945,21 @@ def share_at(epoch, target, schedule="linear"):
 #
 # </details>
 
-# %%
-with exercise("Whole, Share, and Annotated with OneOf"):
-    test_eq(share_at(0, 0.5), 0)
-    test_fail(lambda: share_at(-1, 0.5), contains="epoch is -1")
-    test_fail(lambda: share_at(0, 1.5), contains="target is 1.5")
-    test_fail(lambda: share_at(0, 0.5, "linaer"), contains="did you mean 'linear'?")
-
-
 # %% [markdown]
 # ## Exercise 2: the cost of a check
 #
-# A check takes 5 µs, and a step of training 2 ms. A function is checked that each step calls for each of `n` weight matrices. From how many matrices on do the checks take more than 1 % of a step?
+# *3 min, easy.* A check takes 5 µs, and a step of training 2 ms. A function is checked that each step calls for each of `n` weight matrices. From how many matrices on do the checks take more than 1 % of a step?
 
 # %%
 def too_many():
-    raise NotImplementedError("a number of matrices")
+    "The least number of matrices whose checks take more than 1 % of a step"
+    raise NotImplementedError
 
+
+# %%
+#| fold How it is checked
+with exercise("how many times do 5 µs go into a hundredth of 2 ms?", lambda: draw_lines("matrices", "share of a step (%)", checks=[100 * n * 5e-6 / 2e-3 for n in range(too_many() + 3)], one_percent=[1] * (too_many() + 3))) as expect:
+    expect(too_many, gives=5)
 
 # %% [markdown]
 # <details><summary>Solution</summary>
@@ -962,10 +973,6 @@ def too_many():
 #
 # </details>
 
-# %%
-with exercise("how many times do 5 µs go into a hundredth of 2 ms?"):
-    test_eq(too_many(), 5)
-
 # %% [markdown]
 # ## What broke, and what the paper did
 #
@@ -973,6 +980,26 @@ with exercise("how many times do 5 µs go into a hundredth of 2 ms?"):
 #   `train_embedding="no"` trained the embedding.
 # - Bounds that stand in two places differ after a while: a penalty's strength was at least 0 in one function, and anything in another.
 # - The authors' scripts check nothing: a misspelt name of a manifold leads to a variable that does not exist.
+#
+# ## Recall and think
+#
+# <details><summary>Recall: what three things does a message say?</summary>
+#
+# Which argument, what it was, and what is allowed.
+#
+# </details>
+#
+# <details><summary>Recall: where does a check not belong?</summary>
+#
+# Where it is called so often that its few microseconds count.
+#
+# </details>
+#
+# <details><summary>Think: which mistake can no signature catch?</summary>
+#
+# A value that is allowed and not meant, such as the wrong one of two right names.
+#
+# </details>
 #
 # ## References
 #

@@ -12,6 +12,8 @@
 # > A ring of neurons that holds an angle, built by hand, then found by training
 
 # %% [markdown]
+# *Reading 35 min, exercises 20 min. To skip at a first reading:* *Turning the bump*, *Where does it rest, where does it creep?*.
+#
 # After this chapter you can
 #
 # - build a recurrent network by hand that holds any angle, and turn it by its input,
@@ -53,7 +55,7 @@ import matplotlib.pyplot as plt
 from fastcore.test import test_close, test_eq
 from matplotlib.collections import LineCollection
 
-from modreg.book.exercises import exercise
+from modreg.book.exercises import draw_bars, draw_curve, exercise
 from modreg.lab.experiments import load_results
 from modreg.tasks.head_direction import HeadDirectionModel, HeadDirection, HeadDirectionConfig, angular_error, direction, headings
 from modreg.geometry.inhibitors import DifferenceOfGaussians
@@ -688,11 +690,20 @@ for row in rows:
 # %% [markdown]
 # ## Exercise 1: how long does a memory last?
 #
-# No trained eigenvalue is exactly 1. After how many steps has a push shrunk to half, if its eigenvalue is $\lambda$?
+# *5 min, easy.* No trained eigenvalue is exactly 1. After how many steps has a push shrunk to half, if its eigenvalue is $\lambda$?
 
 # %%
 def half_life(eigenvalue):
-    raise NotImplementedError("after t steps a push of size 1 has size eigenvalue**t")
+    "Steps (a real number) after which a push in the direction of an eigenvalue between 0 and 1 is half as large"
+    raise NotImplementedError
+
+
+# %%
+#| fold How it is checked
+with exercise("after t steps a push of size 1 has size eigenvalue**t; set it to 1/2 and solve for t",
+              lambda: draw_curve(half_life, [0.5 + k / 100 for k in range(50)], "eigenvalue", "steps until half is left")) as expect:
+    expect(half_life, 0.5, gives=1.0)
+    expect(half_life, 0.97, gives=22.7566, within=1e-3)
 
 
 # %% [markdown]
@@ -705,22 +716,26 @@ def half_life(eigenvalue):
 #
 # </details>
 
-# %%
-with exercise("solve eigenvalue**t == 1/2 for t"):
-    test_close(half_life(0.5), 1)
-    test_close(0.97 ** half_life(0.97), 0.5)
-    print(f"an eigenvalue of 0.99 halves in {half_life(0.99):.0f} steps; the bump's height in {half_life(found[1].item()):.1f}")
-
-
 # %% [markdown]
 # ## Exercise 2: a ring with a preference
 #
-# Real rings are not even: a neuron is missing here, a weight too large there. Add a little noise to the weights and let bumps from all round the ring run for long. How many different angles are left?
+# *15 min, hard.* Real rings are not even: a neuron is missing here, a weight too large there. Add a little noise to the weights and let bumps from all round the ring run for long. How many different angles are left?
 
 # %%
 def angles_left(weights, bumps, steps):
-    raise NotImplementedError("run; read each bump's angle by its mean direction, states @ direction(angle); count those more than 5 degrees apart")
+    "How many groups of angles, more than 5 degrees apart, are left of bumps (n, N) after so many steps under weights (N, N)"
+    raise NotImplementedError
 
+
+# %%
+#| fold How it is checked
+bumps = PEAK * torch.relu(torch.cos(angle - torch.linspace(0, 2 * math.pi, 37)[:-1, None].double()))
+uneven = weights + 0.002 * torch.randn(64, 64, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
+with exercise("run, and read each bump's angle by its mean direction, states @ direction(angle); sort the angles: a gap of more than 5 degrees begins a new group, and the last gap closes the circle",
+              lambda: draw_bars({"even ring": angles_left(weights, bumps, 300), "uneven ring": angles_left(uneven, bumps, 3000)}, "angles that are left of 36")) as expect:
+    expect(angles_left, weights, bumps, 300, gives=36)
+    left = angles_left(uneven, bumps, 3000)
+    expect.that(1 <= left < 10, f"on an uneven ring few angles are left, and you find {left}")
 
 # %% [markdown]
 # <details><summary>Solution</summary>
@@ -734,15 +749,6 @@ def angles_left(weights, bumps, steps):
 #
 # </details>
 
-# %%
-with exercise("sort the angles; a gap of more than 5 degrees begins a new group, and the last gap closes the circle"):
-    bumps = PEAK * torch.relu(torch.cos(angle - torch.linspace(0, 2 * math.pi, 37)[:-1, None].double()))
-    uneven = weights + 0.002 * torch.randn(64, 64, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
-    test_close(angles_left(weights, bumps, 300), 36)
-    left = angles_left(uneven, bumps, 3000)
-    assert 1 <= left < 10
-    print(f"of 36 angles {left} are left on an uneven ring")
-
 # %% [markdown]
 # So a continuous attractor is a fine balance, and a finite, learned or living network has it only about. That they hold as long as they do is one of the questions of the field.
 #
@@ -752,6 +758,26 @@ with exercise("sort the angles; a gap of more than 5 degrees begins a new group,
 #   once, and no time passes between.
 # - The encoder is linear, so it can't set a bump but only a cosine, of which the ring makes a bump within some steps. The hand-built network is given steps to settle; the trained one has learned to do without.
 # - The paper argues from attractors to manifolds (sections 1 and 2) and regularizes; it does not look for the attractor in its trained networks. Here one does.
+#
+# ## Recall and think
+#
+# <details><summary>Recall: what is a continuous attractor?</summary>
+#
+# A whole manifold of states at each of which the network rests.
+#
+# </details>
+#
+# <details><summary>Recall: what does an eigenvalue of 1 at the bump mean?</summary>
+#
+# That a push in its direction is kept: here, a push sideways.
+#
+# </details>
+#
+# <details><summary>Think: why may a trained network have no attractor, though it does its task well?</summary>
+#
+# The task asks for as many steps as it was trained on. What drifts more slowly than that is as good.
+#
+# </details>
 #
 # **References.** Ben-Yishai, Bar-Or and Sompolinsky, *Theory of orientation tuning in visual cortex* (1995). Skaggs et al., *A model of the neural basis of the rat's sense of direction* (1995). Zhang,
 # *Representation of spatial orientation by the intrinsic dynamics of the head-direction cell ensemble* (1996). Kim et al., *Ring attractor dynamics in the Drosophila central brain* (2017). Khona and Fiete,

@@ -12,6 +12,8 @@
 # > A recurrent layer that is born sparse: a list of edges, and never a matrix of all pairs
 
 # %% [markdown]
+# *Reading 20 min, exercises 10 min. To skip at a first reading:* all of it, until you need it.
+#
 # After this chapter you can
 #
 # - find each neuron's cheapest partners on a manifold without looking at all pairs,
@@ -49,7 +51,7 @@ from importlib.resources import files
 import matplotlib.pyplot as plt
 from fastcore.test import test_close, test_eq, test_fail
 
-from modreg.book.exercises import exercise
+from modreg.book.exercises import draw_bars, exercise
 from modreg.layers.recurrent import RNN
 from modreg.layers.sparse import median_time, geometric_blocks
 
@@ -431,11 +433,18 @@ assert slope < 1.15
 #
 # ## Exercise 1: a budget
 #
-# A weight takes 4 bytes; so do its gradient and each of Adam's two moments. Two patterns keep its column (4 bytes) and its place (8 bytes) each, and the edge itself is two numbers of 8 bytes. How many bytes an edge, at rest?
+# *5 min, easy.* A weight takes 4 bytes; so do its gradient and each of Adam's two moments. Two patterns keep its column (4 bytes) and its place (8 bytes) each, and the edge itself is two numbers of 8 bytes. How many bytes an edge, at rest?
 
 # %%
 def bytes_of(edges):
-    raise NotImplementedError("all that is kept for each edge")
+    "Bytes that are kept for so many edges"
+    raise NotImplementedError
+
+
+# %%
+#| fold How it is checked
+with exercise("weight, gradient and two moments; two patterns; two numbers of an edge", lambda: draw_bars({"as edges": bytes_of(5_000_000) / 1e9, "as a dense matrix of 40,000 neurons": 4 * 4 * 40_000**2 / 1e9}, "GB for 5 million edges")) as expect:
+    expect(bytes_of, 5_000_000, gives=280_000_000)
 
 
 # %% [markdown]
@@ -450,20 +459,31 @@ def bytes_of(edges):
 #
 # </details>
 
-# %%
-with exercise("weight, gradient and two moments; two patterns; two numbers of an edge"):
-    test_eq(bytes_of(5_000_000), 280_000_000)
-
-
 # %% [markdown]
 # ## Exercise 2: a tree for a space of one's own
 #
-# A *cylinder* comes back in its first coordinate only. What would its entry in `TREES` be? A period of 0 means to scipy that a coordinate does not come back.
+# *5 min, medium.* A *cylinder* comes back in its first coordinate only. What would its entry in `TREES` be? A period of 0 means to scipy that a coordinate does not come back.
 
 # %%
 def cylinder_box(space, x):
-    raise NotImplementedError("points, periods of both coordinates, and the radius to ask for")
+    "Points as scipy's tree takes them, the periods of both coordinates, and a function from a radius to the radius to ask for"
+    raise NotImplementedError
 
+
+# %%
+#| fold How it is checked
+x = np.array([[0.5, 0.0], [9.5, 0.0], [0.5, 9.5]])
+
+
+def near(which):
+    images, periods, asked = cylinder_box(Torus(), x)
+    return sorted(_tree(images, periods).query_ball_point(x[which], asked(2.0)))
+
+
+with exercise("a cylinder lies flat: points and distances are what they are, and only the first coordinate comes back", lambda: draw_bars({f"point {k}": len(near(k)) - 1 for k in range(3)}, "neighbours within 2")) as expect:
+    cylinder_box(Torus(), x)
+    expect(near, 0, gives=[0, 1])
+    expect(near, 2, gives=[2])
 
 # %% [markdown]
 # <details><summary>Solution</summary>
@@ -474,12 +494,6 @@ def cylinder_box(space, x):
 # ```
 #
 # </details>
-
-# %%
-with exercise("periods are [space.period, 0], and distances are what they are"):
-    x = np.array([[0.5, 0.0], [9.5, 0.0], [0.5, 9.5]])
-    images, periods, asked = cylinder_box(Torus(), x)
-    test_eq(_tree(images, periods).query_ball_point(x[0], asked(2.0)), [0, 1])
 
 # %% [markdown]
 # ## Mistakes that are caught
@@ -500,5 +514,25 @@ test_fail(lambda: EdgeRNN(3, 80, edges).half()(torch.zeros(2, 1, 3).half()), con
 # - Points on a sphere are compared by chords, which differ from arcs. The radius that the tree is asked for is a little larger, by rounding, than the one that is meant: whoever lies between is sorted out by price.
 #
 # The paper trains with all pairs and prunes; its largest network has 4,096 neurons.
+#
+# ## Recall and think
+#
+# <details><summary>Recall: with what do memory and time of a layer of edges grow?</summary>
+#
+# With the number of edges, and no longer with the square of the neurons.
+#
+# </details>
+#
+# <details><summary>Recall: why is *near* not the same as *cheap*?</summary>
+#
+# The inhibitor decides: under a difference of Gaussians what is too near is dear.
+#
+# </details>
+#
+# <details><summary>Think: what would a network of a million neurons learn that one of a thousand cannot?</summary>
+#
+# Nobody knows; if neighbours alone may talk, news takes many steps across, so tasks with slow and local states come to mind.
+#
+# </details>
 #
 # **References.** Bentley, *Multidimensional binary search trees used for associative searching* (1975). Mocanu et al., *Scalable training of artificial neural networks with adaptive sparse connectivity inspired by network science* (2018).

@@ -9,9 +9,11 @@
 # %% [markdown]
 # # Explore
 #
-# > Eight figures that are small programs: they run in JupyterLab and on a page without a kernel
+# > Nine figures that are small programs: they run in JupyterLab and on a page without a kernel
 
 # %% [markdown]
+# *Reading 20 min, exercises 10 min. To skip at a first reading:* *One source for two places*.
+#
 # After this chapter you can
 #
 # - tell by eye which connections an inhibitor spares, on any of the manifolds,
@@ -20,7 +22,7 @@
 #
 # The question: *can you feel a geometry with your fingers?*
 #
-# Each figure asks something. Decide on an answer first; then move it. All of them answer to the mouse, to a finger, and to the arrow keys. Here is one of the eight:
+# Each figure asks something. Decide on an answer first; then move it. All of them answer to the mouse, to a finger, and to the arrow keys. Here is one of the nine:
 
 # %%
 #| default_exp book.explore
@@ -42,7 +44,7 @@ from torch import Tensor
 from modreg.geometry.arguments import Shape, checked
 from modreg.lab.experiments import load_results
 from modreg.geometry.inhibitors import inhibitor
-from modreg.geometry.manifolds import KleinBottle, Torus, plot_from_point
+from modreg.geometry.manifolds import KleinBottle, Manifold, Sphere, Torus, plot_from_point
 from modreg.tasks.navigation import NavigationConfig, PathIntegrator, PlaceCells
 
 if TYPE_CHECKING:
@@ -53,7 +55,7 @@ if TYPE_CHECKING:
 import matplotlib.pyplot as plt
 from fastcore.test import test_eq
 
-from modreg.book.exercises import exercise
+from modreg.book.exercises import draw_curve, exercise
 
 plt.style.use("modreg.data.book")
 
@@ -73,9 +75,10 @@ finished_glued_square()
 # %%
 #| export
 def _source(name: str) -> str:
-    "The JavaScript module of a figure: what all figures share, then its own part"
+    "The JavaScript module of a figure: its name, what all figures share, then its own part"
     folder = files("modreg") / "data" / "explore"
-    return "\n".join((folder / f"{part}.js").read_text(encoding="utf-8") for part in ("common", name))
+    parts = [(folder / f"{part}.js").read_text(encoding="utf-8") for part in ("common", name)]
+    return "\n".join([f'const NAME = "{name}";', *parts])
 
 
 # %% [markdown]
@@ -203,6 +206,53 @@ def neighbourhoods() -> Explorer:
 
 # %%
 neighbourhoods()
+
+
+# %% [markdown]
+# ## Surfaces in space
+#
+# The sphere, the torus and the Klein bottle as one sees them in space, with one neuron on each.
+#
+# *Predict:* on which of them is there a single farthest point from a neuron?
+
+# %%
+#| export
+def _surface(space: Manifold, rows: int = 60) -> tuple[Tensor, Tensor]:
+    "Points of sphere, torus or Klein bottle (rows, rows, coordinates), and where they lie in space (rows, rows, 3); the Klein bottle crosses itself there"
+    s, t = torch.meshgrid(torch.linspace(0, 2 * torch.pi, rows), torch.linspace(0, 2 * torch.pi, rows), indexing="ij")
+    if isinstance(space, Sphere):
+        points = space.radius * torch.stack([s.cos() * (t / 2).sin(), s.sin() * (t / 2).sin(), (t / 2).cos()], -1)
+        return points, points / space.radius
+    points = space.project(torch.stack([s, t], -1) * space.period / (2 * torch.pi))
+    half = s / 2
+    turned = isinstance(space, KleinBottle)
+    out = 1.6 + half.cos() * t.sin() - half.sin() * (2 * t).sin() if turned else 1 + 0.42 * t.cos()
+    up = half.sin() * t.sin() + half.cos() * (2 * t).sin() if turned else 0.42 * t.sin()
+    return points, torch.stack([out * s.cos(), out * s.sin(), up], -1)
+
+
+# %%
+#| export
+@checked
+def in_space() -> Explorer:
+    "Sphere, torus and Klein bottle in space, each coloured by the distance from one neuron"
+
+    def picture(figure: "Figure") -> None:
+        from matplotlib import colormaps
+
+        for k, space in enumerate((Sphere(), Torus(), KleinBottle())):
+            points, place = _surface(space)
+            distance = space.distance(points[51, 18][None], points.flatten(0, 1)).view(60, 60)
+            ax = figure.add_subplot(1, 3, k + 1, projection="3d")
+            ax.plot_surface(*place.unbind(-1), facecolors=colormaps["viridis"]((distance / distance.max()).numpy()), rcount=60, ccount=60)
+            ax.set(title=space.name, box_aspect=place.flatten(0, 1).max(0).values - place.flatten(0, 1).min(0).values)
+            ax.set_axis_off()
+
+    return Explorer("in_space", "One neuron on sphere, torus and Klein bottle, seen in space and coloured by distance from it: how far is every other point?", picture)
+
+
+# %%
+in_space()
 
 
 # %% [markdown]
@@ -339,10 +389,10 @@ embedding_training()
 # %% [markdown]
 # ## Pruning a trained network
 #
-# This network was trained on the [navigation](navigation.ipynb) task with the penalty of the torus, while its sparsity rose step by step (`python tools/figures.py`). The
-# slider goes back to any of the steps. Learning and pruning pull the error in opposite directions: in the first steps it has everything and knows little.
+# The network on the left was trained on the [navigation](navigation.ipynb) task with the penalty of the torus, while its sparsity rose step by step (`python tools/figures.py`). The
+# slider goes back to any of the steps. Beside it stand two controls with the same neurons: one that was trained with the same prices dealt out to the wrong weights, and one without prices. Learning and pruning pull the error in opposite directions: in the first steps it has everything and knows little.
 #
-# *Predict:* at which share of zeros will it know no more than a rat that claims to stand still? And which distances will be left by then?
+# *Predict:* at which share of zeros will each know no more than a rat that claims to stand still? And which distances will be left by then?
 
 # %%
 #| export
@@ -355,18 +405,22 @@ def _numbers() -> dict[str, Any]:
 
 
 @checked
-def pruning_steps() -> Explorer:
-    "The wiring that survives in a trained network, step by step, and its error"
-    data = _numbers()["pruned"]
+def pruning_steps(
+    data: dict[str, Any] | None = None,  # networks of one's own, as the chapter `idea` makes them; None for those that came with the book
+) -> Explorer:
+    "The wiring that survives in networks that were pruned under several penalties, step by step, and their errors"
+    data = data or {**_numbers()["pruned"], "unit": "cm"}
 
     def picture(figure: "Figure") -> None:
         ax = figure.subplots()
-        ax.plot([100 * s for s in data["sparsity"]], data["error"], "o-")
-        ax.axhline(data["limits"]["standing still"], color="0.6", linestyle=":", label="standing still")
-        ax.set(xlabel="weights that are zero (%)", ylabel="position error (cm)", ylim=(0, None))
+        for name, network in data["networks"].items():
+            ax.plot([100 * s for s in data["sparsity"]], network["error"], "o-", markersize=3, label=name)
+        for name, limit in data["limits"].items():
+            ax.axhline(limit, color="0.6", linestyle=":", label=name)
+        ax.set(xlabel="weights that are zero (%)", ylabel=f"error ({data['unit']})", ylim=(0, None))
         ax.legend(frameon=False)
 
-    return Explorer("pruning_steps", "How much of the wiring can go before the network is lost, and where on the torus is what stays?", picture, data)
+    return Explorer("pruning_steps", "How much of the wiring can go before a network is lost, and where on the torus is what stays?", picture, data)
 
 
 # %%
@@ -448,11 +502,28 @@ assert error.mean() < still.mean() / 2
 # %% [markdown]
 # ## Exercise 1
 #
-# A figure's program and Python must agree. Write the number of neurons that cost less than a quarter of the dearest, as the second figure says it.
+# *5 min, easy.* A figure's program and Python must agree. Write the number of neurons that cost less than a quarter of the dearest, as the second figure says it.
 
 # %%
 def cheap_partners(prices, neuron):
-    raise NotImplementedError("prices (N, N); the neuron itself does not count")
+    "How many other neurons cost less than a quarter of the greatest price of this neuron's row, of prices (N, N)"
+    raise NotImplementedError
+
+
+# %%
+#| fold How it is checked
+def picture():
+    points = Torus().sample(200, torch.Generator().manual_seed(1))
+    prices = inhibitor("difference_of_gaussians")(Torus().distance(points))
+    fig, ax = plt.subplots(figsize=(4.4, 3.4), layout="constrained")
+    fig.colorbar(ax.scatter(*points.T, c=[cheap_partners(prices, k) for k in range(200)]), label="cheap partners")
+    ax.set(title="200 neurons on the torus", xlabel="x", ylabel="y", aspect="equal")
+    plt.show()
+
+
+with exercise("take the neuron's row, compare it with a quarter of its greatest price, and leave out the neuron's own place", picture) as expect:
+    expect(cheap_partners, torch.tensor([[0.0, 1, 8], [1, 0, 9], [8, 9, 0]]), 0, gives=1)
+    expect(cheap_partners, torch.zeros(2, 2), 0, gives=0)
 
 
 # %% [markdown]
@@ -466,22 +537,23 @@ def cheap_partners(prices, neuron):
 #
 # </details>
 
-# %%
-with exercise("take the neuron's row, compare it with a quarter of its greatest price, and leave out the neuron's own place"):
-    test_eq(cheap_partners(torch.tensor([[0.0, 1, 8], [1, 0, 9], [8, 9, 0]]), 0), 1)
-    test_eq(cheap_partners(torch.zeros(2, 2), 0), 0)
-
-
 # %% [markdown]
 # ## Exercise 2: glue it yourself
 #
-# The fifth kind of square: glue **both** pairs of edges after a flip, $(x, y) \sim (x + 10, 10 - y)$ and $(x, y) \sim (10 - x, y + 10)$. That is the projective plane.
+# *5 min, medium.* The torus glues both pairs of a square's edges as they are, the Klein bottle one pair after a flip. Now glue **both** pairs after a flip, $(x, y) \sim (x + 10, 10 - y)$ and $(x, y) \sim (10 - x, y + 10)$. That is the projective plane.
 # Where does a point that leaves by the upper edge at $x = 3$ come in?
 
 # %%
 def enter(x):
-    raise NotImplementedError("the x at which a point that leaves the top at x comes in at the bottom")
+    "The x at which a point that leaves the top at x comes in at the bottom"
+    raise NotImplementedError
 
+
+# %%
+#| fold How it is checked
+with exercise("the second rule of the two, read at y = 0", lambda: draw_curve(enter, range(11), "leaves the top at x", "comes in at x")) as expect:
+    expect(enter, 3.0, gives=7.0)
+    expect(enter, 5.0, gives=5.0)
 
 # %% [markdown]
 # <details><summary>Solution</summary>
@@ -493,10 +565,6 @@ def enter(x):
 #
 # </details>
 
-# %%
-with exercise("the second rule of the two, read at y = 0"):
-    test_eq([enter(3.0), enter(5.0)], [7.0, 5.0])
-
 # %% [markdown]
 # ## What broke, and what the paper did
 #
@@ -504,5 +572,25 @@ with exercise("the second rule of the two, read at y = 0"):
 # A figure computes in JavaScript what the package computes in Python, and nothing makes the two agree by itself: the tests compare distances, prices and a network's path.
 #
 # The paper shows one neuron's weights on the circle (figure 7) and the coverings of its surfaces (figure 5). Here they can be turned.
+#
+# ## Recall and think
+#
+# <details><summary>Recall: why does a figure's program compute what the package computes?</summary>
+#
+# So that it runs on a page without a kernel; tests hold the two to the same numbers.
+#
+# </details>
+#
+# <details><summary>Recall: what does a disc that crosses the side of the Klein bottle look like on the other side?</summary>
+#
+# It comes in at the other height, upside down, and is one disc all the same.
+#
+# </details>
+#
+# <details><summary>Think: which of the figures would you need for a class of ten minutes, and which question would you ask before touching it?</summary>
+#
+# There is no one answer. A good question has two answers that people really give.
+#
+# </details>
 #
 # **References.** Distill, *Memorization in RNNs* (2019), whose figures compute in the page. Manzoni and others, anywidget. Appendix C, D and F of the paper.

@@ -12,6 +12,8 @@
 # > Files that are whole or not there, say whether they are still what was written, and belong to one process at a time
 
 # %% [markdown]
+# *Reading 20 min, exercises 15 min. To skip at a first reading:* all of it, until you need it.
+#
 # After this chapter you can
 #
 # - write a file that no death of a process can cut in two,
@@ -62,7 +64,7 @@ import tempfile
 import matplotlib.pyplot as plt
 from fastcore.test import test_eq, test_fail
 
-from modreg.book.exercises import exercise
+from modreg.book.exercises import draw_bars, draw_curve, exercise
 
 plt.style.use("modreg.data.book")
 
@@ -469,11 +471,22 @@ with locked(folder):
 # %% [markdown]
 # ## Exercise 1
 #
-# `write_whole` renames at the end. Why is a copy no substitute? Show what a reader sees that comes between two writes of a copy.
+# *10 min, medium.* `write_whole` renames at the end. Why is a copy no substitute? Show what a reader sees that comes between two writes of a copy.
 
 # %%
 def copied(source, target, look):
-    raise NotImplementedError("write the first half of source's bytes to target, call look(), write the rest")
+    "Copy the bytes of one path to another in two halves, and call look() between them, when the first is on the disk"
+    raise NotImplementedError
+
+
+# %%
+#| fold How it is checked
+copy, sight = folder / "copy.txt", []
+copy.unlink(missing_ok=True)
+with exercise("write the first half of source's bytes to target, flush, call look(), write the rest", lambda: draw_bars({"seen in between": sight[-1], "the whole file": note.stat().st_size}, "bytes")) as expect:
+    copied(note, copy, lambda: sight.append(copy.stat().st_size if copy.exists() else 0))
+    expect.that(sight and 0 < sight[-1] < note.stat().st_size, f"who looks in between sees {sight[-1] if sight else 'nothing, since look() is not called'} bytes of {note.stat().st_size}")
+    expect.that(copy.exists() and copy.read_bytes() == note.read_bytes(), "in the end the copy is not what was to be copied")
 
 
 # %% [markdown]
@@ -493,23 +506,22 @@ def copied(source, target, look):
 #
 # </details>
 
-# %%
-with exercise("flush() before look(), so that the first half is on the disk"):
-    sight = []
-    copied(note, folder / "copy.txt", lambda: sight.append((folder / "copy.txt").stat().st_size))
-    assert 0 < sight[0] < note.stat().st_size
-    test_eq((folder / "copy.txt").read_bytes(), note.read_bytes())
-
-
 # %% [markdown]
 # ## Exercise 2
 #
-# Checksums of 32 bits are quicker. A project reads a million files a year, one in a thousand of them damaged. How many damaged ones pass unseen in a year, for a checksum of so many bits?
+# *5 min, easy.* Checksums of 32 bits are quicker. A project reads a million files a year, one in a thousand of them damaged. How many damaged ones pass unseen in a year, for a checksum of so many bits?
 
 # %%
 def unseen(files, share, bits):
-    raise NotImplementedError("a damaged file passes if its checksum agrees by chance")
+    "How many damaged files pass unseen, if a share of all files is damaged and each has a checksum of so many bits"
+    raise NotImplementedError
 
+
+# %%
+#| fold How it is checked
+with exercise("how often does a random number of so many bits equal another?", lambda: draw_curve(lambda bits: math.log10(unseen(1e6, 1e-3, bits)), range(1, 65), "bits", "files unseen in a year (log10)")) as expect:
+    expect(unseen, 1000, 1.0, 1, gives=500)
+    expect(unseen, 1e6, 1e-3, 16, gives=1000 / 65536)
 
 # %% [markdown]
 # <details><summary>Solution</summary>
@@ -523,11 +535,6 @@ def unseen(files, share, bits):
 #
 # </details>
 
-# %%
-with exercise("how often does a random number of so many bits equal another?"):
-    test_eq(unseen(1000, 1.0, 1), 500)
-    assert unseen(1e6, 1e-3, 32) < 1e-6 < unseen(1e6, 1e-3, 16)
-
 # %% [markdown]
 # ## What broke, and what the paper did
 #
@@ -536,5 +543,25 @@ with exercise("how often does a random number of so many bits equal another?"):
 # - The owner of a lock once stood in the lock's own file. Who merely asks for the lock may empty that.
 #
 # The published scripts write with `torch.save` over what was there.
+#
+# ## Recall and think
+#
+# <details><summary>Recall: how is a file written so that it is complete or not at all?</summary>
+#
+# Under another name beside its own, and then renamed, in one step.
+#
+# </details>
+#
+# <details><summary>Recall: why is the checkpoint before the last kept?</summary>
+#
+# For the case that the last is damaged.
+#
+# </details>
+#
+# <details><summary>Think: what does a checksum not protect from?</summary>
+#
+# From somebody who changes the file and the checksum.
+#
+# </details>
 #
 # **References.** safetensors, whose header has room for a line of ours. filelock, which knows how each operating system locks.

@@ -12,6 +12,8 @@
 # > Neurons on anything that can be measured: matrices of distances, graphs, meshes, point clouds
 
 # %% [markdown]
+# *Reading 25 min, exercises 15 min. To skip at a first reading:* all of it, unless your space has no formula.
+#
 # After this chapter you can
 #
 # - place neurons on a graph, on a surface from a file or on a cloud of points, in one line,
@@ -53,7 +55,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import minimum_spanning_tree
 from scipy.spatial import ConvexHull, Delaunay
 
-from modreg.book.exercises import exercise
+from modreg.book.exercises import draw_bars, exercise
 from modreg.geometry.checks import check_manifold
 from modreg.geometry.inhibitors import DifferenceOfGaussians
 from modreg.geometry.manifolds import Sphere, Torus
@@ -820,12 +822,30 @@ def named_files(
 # %% [markdown]
 # ## Exercise 1: a family tree
 #
-# In a tree of words, each word has two below it. The distance of two words is the number of steps up to their first common word and down again. Number the words 1, 2, 3, … row by row, so
+# *10 min, medium.* In a tree of words, each word has two below it. The distance of two words is the number of steps up to their first common word and down again. Number the words 1, 2, 3, … row by row, so
 # that below word $w$ stand $2w$ and $2w + 1$. Write the distance without a graph.
 
 # %%
 def tree_distance(v, w):
-    raise NotImplementedError("whoever has the greater number goes up by one: w // 2")
+    "Steps between the words with numbers v and w in a tree in which 2w and 2w + 1 stand below w"
+    raise NotImplementedError
+
+
+# %%
+#| fold How it is checked
+tree = Graph([(w // 2 - 1, w - 1) for w in range(2, 64)])
+
+
+def picture():
+    fig, ax = plt.subplots(figsize=(4.4, 3.6), layout="constrained")
+    fig.colorbar(ax.scatter(*tree.flat.T, c=[tree_distance(1, w) for w in range(1, 64)], s=30), label="steps from word 1")
+    ax.set(title="a tree of 63 words, laid flat", xlabel="x", ylabel="y", aspect="equal")
+    plt.show()
+
+
+with exercise("whoever has the greater number goes up by one, to w // 2; until both are the same word, count the steps", picture) as expect:
+    expect(tree_distance, 4, 6, gives=4)
+    expect(lambda: [[tree_distance(v, w) for v in range(1, 64)] for w in range(1, 64)], gives=tree.matrix.tolist(), name="the table of all pairs of 63 words")
 
 
 # %% [markdown]
@@ -844,26 +864,26 @@ def tree_distance(v, w):
 #
 # </details>
 
-# %%
-with exercise("until both are the same word, count the steps"):
-    tree = Graph([(w // 2 - 1, w - 1) for w in range(2, 64)])
-    test_eq([[tree_distance(v, w) for v in range(1, 64)] for w in range(1, 64)], tree.matrix.tolist())
-    fig, ax = plt.subplots(figsize=(4.4, 3.6), layout="constrained")
-    fig.colorbar(ax.scatter(*tree.flat.T, c=tree.matrix[0], s=30), label="steps from word 1")
-    ax.set(title="a tree of 63 words, laid flat", xlabel="x", ylabel="y", aspect="equal")
-    plt.show()
-
-
 # %% [markdown]
 # ## Exercise 2: how well covered?
 #
-# When 300 of 1,152 corners are neurons, no corner should be far from a neuron. The *covering radius* is the distance from the worst corner to its nearest neuron. Compute it from
+# *5 min, easy.* When 300 of 1,152 corners are neurons, no corner should be far from a neuron. The *covering radius* is the distance from the worst corner to its nearest neuron. Compute it from
 # the matrix of all distances and the indices of the chosen.
 
 # %%
 def covering_radius(matrix, chosen):
-    raise NotImplementedError("for each point the nearest of the chosen; then the worst point")
+    "Distance of the worst point to its nearest among the chosen, from all distances (n, n) and the indices of the chosen"
+    raise NotImplementedError
 
+
+# %%
+#| fold How it is checked
+chance = torch.randperm(1152, generator=torch.Generator().manual_seed(5))[:300]
+with exercise("for each point the nearest of the chosen, then the worst point: a minimum over the chosen, then a maximum over all",
+              lambda: draw_bars({"farthest first": covering_radius(whole.matrix, neurons.chosen), "by chance": covering_radius(whole.matrix, chance)}, "covering radius")) as expect:
+    expect(covering_radius, steps, [1], gives=1)
+    expect(covering_radius, torch.tensor([[0.0, 2, 5], [2, 0, 4], [5, 4, 0]]), [0, 1], gives=4.0)
+    expect.that(covering_radius(whole.matrix, neurons.chosen) < covering_radius(whole.matrix, chance), "the farthest-first choice should cover better than chance")
 
 # %% [markdown]
 # <details><summary>Solution</summary>
@@ -877,14 +897,6 @@ def covering_radius(matrix, chosen):
 #
 # </details>
 
-# %%
-with exercise("a minimum over the chosen, then a maximum over all"):
-    spread = covering_radius(whole.matrix, neurons.chosen)
-    chance = covering_radius(whole.matrix, torch.randperm(1152, generator=torch.Generator().manual_seed(5))[:300])
-    print(f"farthest first: no corner is more than {spread:.2f} from a neuron; by chance: {chance:.2f}")
-    assert spread < chance
-    test_eq(covering_radius(steps, [1]), 1)
-
 # %% [markdown]
 # ## What broke, and what the paper did
 #
@@ -894,6 +906,26 @@ with exercise("a minimum over the chosen, then a maximum over all"):
 # - *Zero in a sparse matrix* means that there is no edge. So two nodes at distance 0 can't be given by an edge, and a length of 0 is refused; in a matrix of distances it is allowed.
 # - *Memory.* All distances of $n$ points take $8n^2$ bytes: 8 MB for a thousand, 3.2 GB for 20,000, which is the limit.
 # - The paper has no finite spaces. Its method never asks for more than a matrix of coefficients, so nothing of it has to change.
+#
+# ## Recall and think
+#
+# <details><summary>Recall: what four things make a matrix a matrix of distances?</summary>
+#
+# Finite and not negative; 0 on the diagonal; the same there and back; no detour is shorter.
+#
+# </details>
+#
+# <details><summary>Recall: why did shortest paths make the heat method's distances worse?</summary>
+#
+# Neighbours come out too near, and paths are made of steps to neighbours, so all these errors add up.
+#
+# </details>
+#
+# <details><summary>Think: what would you lose, and what gain, by wiring a network on a measured connectome instead of a torus?</summary>
+#
+# The distances would mean something for that animal; but nothing would say whether its shape or its degrees did the work, unless controls keep the one and lose the other.
+#
+# </details>
 #
 # ## References
 #

@@ -12,6 +12,8 @@
 # > One pass over a weight where prices are fixed, tiles of distances where they are not
 
 # %% [markdown]
+# *Reading 30 min, exercises 13 min. To skip at a first reading:* all of it, until you need it.
+#
 # After this chapter you can
 #
 # - say how often a penalty must read and write memory, and why automatic differentiation does it more often,
@@ -48,10 +50,10 @@ from modreg.sparsity.weights import Layout, Slot
 # %%
 #| hide
 import matplotlib.pyplot as plt
-from fastcore.test import test_close, test_eq
+from fastcore.test import test_eq
 
 from modreg import RNN, ModuliRegularizer
-from modreg.book.exercises import exercise
+from modreg.book.exercises import draw_curve, draw_lines, exercise
 from modreg.geometry import inhibitors, manifolds
 from modreg.layers.sparse import median_time
 
@@ -605,11 +607,18 @@ for name, seconds in zip(ways, median_time(*ways.values(), rounds=3), strict=Tru
 # %% [markdown]
 # ## Exercise 1
 #
-# The curve above is of two ways to add a gradient to one that is there. The least that any way can do is to move the numbers. How many bytes is that for $N$ neurons in float32?
+# *3 min, easy.* The curve above is of two ways to add a gradient to one that is there. The least that any way can do is to move the numbers. How many bytes is that for $N$ neurons in float32?
 
 # %%
 def least_traffic(n):
-    raise NotImplementedError("matrices that are read and written, times n² numbers of four bytes")
+    "Bytes that any way must move to add the penalty's gradient for n neurons in float32"
+    raise NotImplementedError
+
+
+# %%
+#| fold How it is checked
+with exercise("three matrices of n² numbers are read and one is written; a number has four bytes", lambda: draw_curve(lambda n: least_traffic(n) / 1e6, range(256, 4097, 256), "neurons", "MB")) as expect:
+    expect(least_traffic, 4096, gives=4 * 4096**2 * 4)
 
 
 # %% [markdown]
@@ -624,20 +633,31 @@ def least_traffic(n):
 #
 # </details>
 
-# %%
-with exercise("three matrices are read and one is written"):
-    test_eq(least_traffic(4096), 4 * 4096**2 * 4)
-
-
 # %% [markdown]
 # ## Exercise 2
 #
-# With the square as size, a proximal step divides a weight by a number. Which, for a price $f$ and a factor $b$?
+# *10 min, medium.* With the square as size, a proximal step divides a weight by a number. Which, for a price $f$ and a factor $b$?
 
 # %%
 def divisor(price, factor):
-    raise NotImplementedError("set the derivative of ½ (v - w)² + factor · price · v² to zero")
+    "By what a proximal step divides a weight w: the v that is best for ½ (v - w)² + factor · price · v² is w divided by it"
+    raise NotImplementedError
 
+
+# %%
+#| fold How it is checked
+v = torch.linspace(0, 2, 20001, dtype=torch.float64)
+bill = (v - 1.5) ** 2 / 2 + 0.3 * 0.7 * v**2
+
+
+def picture():
+    best = 1.5 / divisor(0.7, 0.3)
+    draw_lines("v", "½ (v - w)² + factor · price · v²", the_bill=(v, bill), your_v=([best] * 2, [bill.min(), bill.max()]))
+
+
+with exercise("set the derivative to zero: v - w + 2 · factor · price · v = 0", picture) as expect:
+    expect(lambda: 1.5 / divisor(0.7, 0.3), gives=v[bill.argmin()].item(), within=1e-3, name="the weight 1.5 after a step at price 0.7 and factor 0.3")
+    expect(divisor, 0.0, 0.3, gives=1.0)
 
 # %% [markdown]
 # <details><summary>Solution</summary>
@@ -649,12 +669,6 @@ def divisor(price, factor):
 #
 # </details>
 
-# %%
-with exercise("v - w + 2 · factor · price · v = 0"):
-    v = torch.linspace(0, 2, 20001, dtype=torch.float64)
-    best = v[((v - 1.5) ** 2 / 2 + 0.3 * 0.7 * v**2).argmin()]
-    test_close(1.5 / divisor(0.7, 0.3), best, eps=1e-4)
-
 # %% [markdown]
 # ## What broke, and what the paper did
 #
@@ -662,5 +676,25 @@ with exercise("v - w + 2 · factor · price · v = 0"):
 # - The gradient of a norm at zero is 0 divided by 0. Slices that pruning has emptied stay empty, since the quotient is taken of a norm that is never less than the smallest float.
 # - One neuron whose distance has no slope made a whole trained embedding not a number, some steps later and in silence. It is said at once now, unless the weights themselves have diverged.
 # - The paper's code computes all distances of a trained embedding in each step under automatic differentiation, and keeps some twenty matrices of this size for it.
+#
+# ## Recall and think
+#
+# <details><summary>Recall: why does automatic differentiation move more memory?</summary>
+#
+# It writes the magnitudes, products and their gradients out, and reads each again.
+#
+# </details>
+#
+# <details><summary>Recall: why is half of the tiles enough for a recurrent weight?</summary>
+#
+# $d_{uv} = d_{vu}$.
+#
+# </details>
+#
+# <details><summary>Think: when is memory traffic, and not arithmetic, the limit?</summary>
+#
+# When each number is used once or twice, as here; a matrix product uses each many times.
+#
+# </details>
 #
 # **References.** Section 2.3 and appendix I of the paper. Parikh and Boyd, *Proximal algorithms* (2014).

@@ -12,6 +12,8 @@
 # > Rate maps, autocorrelograms and grid scores of hidden neurons, and how high a score must be to mean anything
 
 # %% [markdown]
+# *Reading 25 min, exercises 13 min. To skip at a first reading:* *Autocorrelograms*.
+#
 # After this chapter you can
 #
 # - draw where in the box a hidden neuron fires, and how that pattern repeats,
@@ -45,7 +47,7 @@ import matplotlib.pyplot as plt
 from fastcore.test import test_close, test_eq
 from IPython.display import Markdown, display
 
-from modreg.book.exercises import exercise
+from modreg.book.exercises import draw_curve, draw_lines, exercise
 from modreg.lab.experiments import load_model, load_results, recurrent_weights, result_names, summary, train_three
 from modreg.geometry.manifolds import manifolds_of
 from modreg.tasks.navigation import NavigationConfig
@@ -560,11 +562,19 @@ display(Markdown(judge_table((f"{row['condition']}, {100 * row['sparsity']:g} % 
 # %% [markdown]
 # ## Exercise 1: the best of many
 #
-# A paper shows the best six of its neurons, and all of them pass. How probable is it that at least one of `n` neurons passes, if none is a grid cell and each passes by chance in one case of 20?
+# *3 min, easy.* A paper shows the best six of its neurons, and all of them pass. How probable is it that at least one of `n` neurons passes, if none is a grid cell and each passes by chance in one case of 20?
 
 # %%
 def at_least_one(n):
-    raise NotImplementedError("the probability that not all of n neurons fail")
+    "Probability that at least one of n neurons passes, if each passes by chance in one case of 20"
+    raise NotImplementedError
+
+
+# %%
+#| fold How it is checked
+with exercise("first: how probable is it that all n fail?", lambda: draw_curve(at_least_one, range(1, 101), "neurons", "probability that one passes")) as expect:
+    expect(at_least_one, 1, gives=0.05)
+    expect(at_least_one, 2, gives=0.0975)
 
 
 # %% [markdown]
@@ -579,22 +589,26 @@ def at_least_one(n):
 #
 # </details>
 
-# %%
-with exercise("first: how probable is it that all n fail?"):
-    test_close([at_least_one(1), at_least_one(2)], [0.05, 0.0975], eps=1e-9)
-    print({n: f"{at_least_one(n):.2f}" for n in (1, 10, 50, 256)})
-
-
 # %% [markdown]
 # ## Exercise 2: the spacing of a lattice
 #
-# In an autocorrelogram of a lattice six peaks stand around the middle, one spacing away. Given the correlations along one direction that leads through a peak, for no shift, one bin, two bins and so on, find the spacing: the shift of
+# *10 min, medium.* In an autocorrelogram of a lattice six peaks stand around the middle, one spacing away. Given the correlations along one direction that leads through a peak, for no shift, one bin, two bins and so on, find the spacing: the shift of
 # the greatest correlation *beyond the first valley*.
 
 # %%
 def spacing(profile):
-    raise NotImplementedError("index of the greatest value after the first one that is followed by a rise")
+    "Index of the greatest value of a profile (shifts,) beyond its first valley"
+    raise NotImplementedError
 
+
+# %%
+#| fold How it is checked
+upright = autocorrelograms(waves(7, math.pi / 6, math.pi / 2, 5 * math.pi / 6)[None])[0]
+east_profile = upright[19, 19:35]  # the crests' period is 7 bins; peaks are 2/√3 of that apart
+with exercise("the valley ends where the profile first rises: profile.diff() > 0 says where it rises; argmax of what is left counts from the valley",
+              lambda: draw_lines("shift (bins)", "correlation", profile=east_profile, spacing=([spacing(east_profile)] * 2, [-0.5, 1]))) as expect:
+    expect(spacing, torch.tensor([1.0, 0.5, -0.2, 0.1, 0.6, 0.3]), gives=4)
+    expect(spacing, east_profile, gives=round(7 * 2 / math.sqrt(3)))
 
 # %% [markdown]
 # <details><summary>Solution</summary>
@@ -607,13 +621,6 @@ def spacing(profile):
 #
 # </details>
 
-# %%
-with exercise("profile.diff() > 0 says where it rises; argmax of what is left counts from the valley"):
-    test_eq(spacing(torch.tensor([1.0, 0.5, -0.2, 0.1, 0.6, 0.3])), 4)
-    upright = autocorrelograms(waves(7, math.pi / 6, math.pi / 2, 5 * math.pi / 6)[None])[0]
-    east_profile = upright[19, 19:35]  # the crests' period is 7 bins; peaks are 2/√3 of that apart
-    test_eq(spacing(east_profile), round(7 * 2 / math.sqrt(3)))
-
 # %% [markdown]
 # ## What broke, and what the paper did
 #
@@ -624,6 +631,26 @@ with exercise("profile.diff() > 0 says where it rises; argmax of what is left co
 # - *The best ring.* The score is the best of ten rings, so even noise has a mean above zero.
 #
 # The paper says of the network's original authors that they studied grid cells with it, and that toroidal connectivity can give rise to them. It does not look for grid cells in its own networks.
+#
+# ## Recall and think
+#
+# <details><summary>Recall: why is a fixed threshold for grid scores unfair?</summary>
+#
+# Smoother maps score higher by chance; a control must be as smooth as the map.
+#
+# </details>
+#
+# <details><summary>Recall: what counts as a grid cell here?</summary>
+#
+# A neuron at most one of whose 39 surrogates, noise with its own spectrum, scores as high.
+#
+# </details>
+#
+# <details><summary>Think: what would you need to see to say that the torus brought grid cells?</summary>
+#
+# More neurons that pass than chance lets through, in most seeds, and more than with shuffled prices; and neighbours on the torus that fire in neighbouring places.
+#
+# </details>
 #
 # **References.** Hafting et al., *Microstructure of a spatial map in the entorhinal cortex* (2005). Sargolini et al. (2006) and Langston et al., *Development of the spatial representation system in the rat* (2010), on grid scores. Banino et
 # al., *Vector-based navigation using grid-like representations in artificial agents* (2018). Sorscher et al. (2023). Schaeffer, Khona and Fiete, *No free lunch from deep learning in neuroscience* (2022), on when such networks have grid

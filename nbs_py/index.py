@@ -24,7 +24,28 @@ from modreg.book.explore import neighbourhoods
 neighbourhoods()
 
 # %% [markdown]
-# The regularizer in one line:
+# ## The answer so far
+#
+# What the runs of this project say of all tasks stands in [answer](answer.ipynb), from dense networks to those with 99 % zeros. [Tables](tables.ipynb) sets every number of the paper beside ours, and gives a verdict on each of its claims.
+
+# %%
+#| hide
+import matplotlib.pyplot as plt
+from IPython.display import Markdown, display
+
+from modreg.book.answer import answer, plot_answer
+
+plt.style.use("modreg.data.book")
+
+# %%
+#| echo: false
+plot_answer(plt.figure(layout="constrained"))
+plt.show()
+display(Markdown("\n".join(["Each dot is a network, at the place of its error divided by that of a dense one with the same seed; a bar is a median.", "", *(f"- {sentence}" for sentence in answer())])))
+
+# %% [markdown]
+# ## The method in one line
+#
 #
 # $$R(W) = \lambda\,\underset{u,v}{\mathrm{mean}}\; f\big(d_M(i(u), i(v))\big)\,|W_{uv}|$$
 #
@@ -32,7 +53,7 @@ neighbourhoods()
 # The method is that of the paper *Geometric sparsification in recurrent neural networks*. This project is a library for it, and a book that
 # explains it, tests it against plain controls, and sets its numbers beside the paper's.
 #
-# Who knows PyTorch but no topology begins with [how to read this book](exercises.ipynb) and goes on page by page: [manifolds](manifolds.ipynb), [inhibitors](inhibitors.ipynb),
+# Who knows PyTorch but no topology begins with [the idea in ten minutes](idea.ipynb) and [how to read this book](exercises.ipynb), and goes on page by page: [manifolds](manifolds.ipynb), [inhibitors](inhibitors.ipynb),
 # [the regularizer](regularizer.ipynb), [pruning](pruning.ipynb), and then [a regularizer of one's own](own.ipynb). Who would rather play first begins with [explore](explore.ipynb).
 #
 # ## Three commands
@@ -141,7 +162,8 @@ assert all(penalty() > 0 for penalty in penalties)
 #
 # | part | chapter | what it holds |
 # |---|---|---|
-# | Start | [exercises](exercises.ipynb) | how to read this book |
+# | Start | [idea](idea.ipynb) | the whole method on one small network, in ten minutes |
+# | | [exercises](exercises.ipynb) | how to read this book, and how to do an exercise |
 # | Geometry | [manifolds](manifolds.ipynb) | metric spaces that neurons live on |
 # | | [inhibitors](inhibitors.ipynb) | functions of distance |
 # | | [products](products.ipynb) | products of spaces, modules of neurons, projective and hyperbolic planes |
@@ -167,9 +189,10 @@ assert all(penalty() > 0 for penalty in penalties)
 # | | [topology](topology.ipynb) | holes of a cloud of points, and whether a trained embedding has learned a shape |
 # | | [activity](activity.ipynb) | the shape of what neurons do together, coordinates on it, and paths that are read from them |
 # | | [which_manifold](which_manifold.ipynb) | which space explains a network's wiring, or its activity, and when none does |
-# | | [explore](explore.ipynb) | eight figures that are small programs |
+# | | [explore](explore.ipynb) | nine figures that are small programs |
 # | | [coverings](coverings.ipynb) | why circle, torus and Klein bottle belong together |
-# | The paper | [tables](tables.ipynb) | every table beside ours, every claim with its verdict |
+# | The paper | [answer](answer.ipynb) | is it a better one? All tasks in one figure
+# | | [tables](tables.ipynb) | every table beside ours, every claim with its verdict |
 # | | [paper](paper.ipynb) | every table of the paper as cells, each with the settings that make it |
 # | | [statistics](statistics.ipynb) | how many learned, how sure a difference is, and when a claim holds |
 # | | [reproduction](reproduction.ipynb) | what a faithful reproduction must know |

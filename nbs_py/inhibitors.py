@@ -12,13 +12,15 @@
 # > Functions of distance that say which connections are cheap
 
 # %% [markdown]
+# *Reading 30 min, exercises 15 min. To skip at a first reading:* *The others*, *Size is not shape*.
+#
 # After this chapter you can
 #
 # - choose which connections a network is to keep: near ones, far ones, or those of one length,
 # - tell which choices allow the neurons to move, and which draw them all to one point,
 # - compare two manifolds without mistaking size for shape.
 #
-# The question: *a connection between two neurons at distance $d$ costs $f(d)$. What should $f$ look like?*
+# The question: *a connection between two neurons at distance $d$ costs $f(d)$: by this price its weight's magnitude is multiplied in the loss. What should $f$ look like?*
 
 # %%
 #| default_exp geometry.inhibitors
@@ -42,7 +44,7 @@ from modreg.geometry.specs import Registry
 import matplotlib.pyplot as plt
 from fastcore.test import test_close, test_eq, test_fail
 
-from modreg.book.exercises import exercise
+from modreg.book.exercises import draw_curve, exercise
 from modreg.book.explore import embedding_training, inhibitor_shapes
 from modreg.geometry.manifolds import Torus, manifold, plot_from_point
 
@@ -72,7 +74,7 @@ plt.show()
 # links to its nearest neighbours? Under which will it keep none? And if the neurons themselves may move to lower the bill, under
 # which do they all meet at one point?
 #
-# Move them yourself. The matrix is that of neurons on a circle, numbered along it.
+# Move them yourself. The matrix is that of neurons on a circle, numbered along it. Begin with <a href="#set:inhibitor_shapes?inhibitor=difference_of_gaussians">the paper's difference of Gaussians</a>. <a href="#set:inhibitor_shapes?inhibitor=difference_of_gaussians&b=15">A wider Gaussian</a> moves the free ring outwards; what of <a href="#set:inhibitor_shapes?inhibitor=difference_of_gaussians&c=9">a narrower hole</a>? Then compare <a href="#set:inhibitor_shapes?inhibitor=ricker">the Ricker wavelet</a>, <a href="#set:inhibitor_shapes?inhibitor=diffusion">diffusion</a> and <a href="#set:inhibitor_shapes?inhibitor=sinusoid">the sinusoid</a>.
 
 # %%
 inhibitor_shapes()
@@ -85,7 +87,7 @@ inhibitor_shapes()
 #
 # In the penalty (eq. 6) the inhibitor turns distances to coefficients:
 #
-# $$R(W) = \lambda \sum_{u,v} f\big(d(i(u), i(v))\big)\,|W_{uv}|.$$
+# $$R(W) = \lambda\,\underset{u,v}{\mathrm{mean}}\; f\big(d(i(u), i(v))\big)\,|W_{uv}|.$$
 #
 # A coefficient must not be negative, or the penalty would pay weights to grow without end. That is why each formula in the picture
 # is turned so that its least value is 0, or is positive anyway. What rounding leaves below 0 is cut; a price that is really negative,
@@ -280,11 +282,11 @@ plt.show()
 
 
 # %% [markdown]
-# The ring closes where $bc = 1$: then the two Gaussians are one and the same. That answers the question under the moving figure.
+# The ring closes where $bc = 1$ (<a href="#set:inhibitor_shapes?inhibitor=difference_of_gaussians&b=1&c=1.05">nearly so here</a>): then the two Gaussians are one and the same. That answers the question under the moving figure.
 #
 # ## The others
 #
-# *Ricker*, the wavelet of eq. 7, is the wiring that theorists write down by hand for grid cells. Turned upside down it makes near
+# *Ricker*, the wavelet of eq. 7, is the wiring that theorists write down by hand for *grid cells*, neurons of a rat's brain each of which fires wherever the rat is at a node of a hexagonal lattice. Turned upside down it makes near
 # connections free, a ring beyond them dearest, and far ones a little less dear. Since its maximum is at 0, the inhibitor is 0 there.
 
 # %%
@@ -490,7 +492,7 @@ axes.flat[-1].axis("off")
 plt.show()
 
 # %% [markdown]
-# Many neurons end on top of each other, so that few dots are left. Read the last column as well.
+# Many neurons end on top of each other, so that few dots are left. The lines above the picture say how near the nearest neighbour of a neuron is then, and what the embedding costs; the last number of each is what it would cost to have all neurons at one point.
 #
 # - *Ricker* collapses too, though to many points rather than one: its price is 0 at distance 0, so a clump costs nothing inside, and
 #   what lies beyond its ring merely stays away. What counts is not whether $f$ is monotone but whether **its least value is at
@@ -502,7 +504,7 @@ plt.show()
 # - The *difference of Gaussians* alone keeps neurons apart. Yet they draw together to one patch about as wide as the free distance, since
 #   elsewhere nobody is free. Nothing remains of the torus.
 #
-# Random weights pull neurons hither and thither, and more so in a figure that moves.
+# Random weights pull neurons hither and thither, and more so in a figure that moves. Each click goes on for twenty steps: <a href="#set:embedding_training?20 steps=1">under the difference of Gaussians</a>. Or begin anew, <a href="#set:embedding_training?inhibitor=diffusion&20 steps=1">under diffusion</a> and <a href="#set:embedding_training?inhibitor=ricker&20 steps=1">under the Ricker wavelet</a>.
 
 # %%
 embedding_training()
@@ -663,7 +665,7 @@ test_close(large / small, 10, eps=1e-4)
 #
 # ## Exercise 1: a ring
 #
-# Write an inhibitor that makes connections of one length free, and whose price never exceeds a height, with a ring as wide as you like:
+# *10 min, medium.* Write an inhibitor that makes connections of one length free, and whose price never exceeds a height, with a ring as wide as you like:
 # $f(d) = h\,\big(1 - e^{-(d - r)^2 / 2w^2}\big)$. Is it trainable? Which radius would make it collapse?
 
 # %%
@@ -675,7 +677,22 @@ class Ring(Inhibitor):
     width: float = 0.5
 
     def evaluate(self, d):
-        raise NotImplementedError("the price of a connection of length d")
+        raise NotImplementedError
+
+
+# %%
+#| fold How it is checked
+def picture():
+    fig, ax = plt.subplots(figsize=(4.2, 3.6), layout="constrained")
+    fig.colorbar(plot_from_point(manifold("klein"), torch.tensor([8.5, 2.5]), ax, Ring()), label="price")
+    ax.set(title="a ring on the Klein bottle")
+    plt.show()
+
+
+with exercise("the formula as it stands; torch.expm1(x) is exp(x) - 1, and exact for small x", picture) as expect:
+    expect(Ring(), torch.tensor([2.0, 2.5, 9.0]), gives=torch.tensor([0.0, 39.3469, 100.0]), within=1e-3, name="the price of lengths 2, 2.5 and 9")
+    expect(Ring(radius=0.0, width=1.0), torch.linspace(0, 5, 6), gives=Gaussian()(torch.linspace(0, 5, 6)), name="a ring of radius 0 and width 1")
+    expect(lambda: [Ring().trainable[0], Ring(radius=0.0).trainable[0]], gives=[True, False], name="whether rings of radius 2 and 0 are trainable")
 
 
 # %% [markdown]
@@ -697,25 +714,30 @@ class Ring(Inhibitor):
 #
 # </details>
 
-# %%
-with exercise("torch.expm1(x) is exp(x) - 1, and exact for small x"):
-    test_eq([Ring().trainable[0], Ring(radius=0.0).trainable[0]], [True, False])
-    test_close(Ring(radius=0.0, width=1.0)(torch.linspace(0, 5, 50)), Gaussian()(torch.linspace(0, 5, 50)))
-    fig, ax = plt.subplots(figsize=(4.2, 3.6), layout="constrained")
-    fig.colorbar(plot_from_point(manifold("klein"), torch.tensor([8.5, 2.5]), ax, Ring()), label="price")
-    ax.set(title="a ring on the Klein bottle")
-    plt.show()
-
-
 # %% [markdown]
 # ## Exercise 2: how many partners are free?
 #
-# On a torus of area 100 with $N$ neurons, about how many does one find at distances between $r$ and $r + w$, if $r + w$ is less than 5?
+# *5 min, medium.* On a torus of area 100 with $N$ neurons, about how many does one find at distances between $r$ and $r + w$, if $r + w$ is less than 5?
 
 # %%
 def partners(n, r, w):
-    raise NotImplementedError("the area of a ring, times the density of neurons")
+    "About how many of n neurons on a torus of area 100 lie at distances between r and r + w from one"
+    raise NotImplementedError
 
+
+# %%
+#| fold How it is checked
+apart = Torus().distance(Torus().sample(2000, torch.Generator().manual_seed(5)))
+
+
+def counted(r):
+    return ((apart > r) & (apart < r + 0.5)).sum(1).float().mean().item()
+
+
+with exercise("the area of a ring times the density of neurons; a ring is the difference of two discs, and a disc of radius r has the area πr²",
+              lambda: draw_curve(lambda r: partners(2000, r, 0.5), torch.arange(0, 4.6, 0.5).tolist(), "inner radius", "partners of 2000", counted=[counted(r) for r in torch.arange(0, 4.6, 0.5).tolist()])) as expect:
+    expect(partners, 2000, 1.0, 0.5, gives=counted(1.0), within=0.04)
+    expect(partners, 2000, 3.0, 0.5, gives=counted(3.0), within=0.04)
 
 # %% [markdown]
 # <details><summary>Solution</summary>
@@ -729,13 +751,6 @@ def partners(n, r, w):
 #
 # </details>
 
-# %%
-with exercise("a disc of radius r has the area πr²; a ring is the difference of two discs"):
-    points = Torus().sample(2000, torch.Generator().manual_seed(5))
-    apart = Torus().distance(points)
-    counted = ((apart > 1) & (apart < 1.5)).sum(1).float().mean().item()
-    test_close(partners(2000, 1.0, 0.5), counted, eps=3)
-
 # %% [markdown]
 # ## What broke, and what the paper did
 #
@@ -744,6 +759,26 @@ with exercise("a disc of radius r has the area πr²; a ring is the difference o
 #   penalizes near ones. Here `Diffusion` is always the formula of appendix E: far is dear.
 # - *Ricker* is called safe for trained embeddings. Taken as an inhibitor that is never negative, it is not: one point costs nothing.
 # - *Size and shape.* The paper's manifolds differ in mean coefficient, as measured above, and its tables do not separate the two.
+#
+# ## Recall and think
+#
+# <details><summary>Recall: under which inhibitors may neurons not be trained to move, and how does one see it from the curve?</summary>
+#
+# Under those whose least price is at distance 0: one point for all is then cheapest.
+#
+# </details>
+#
+# <details><summary>Recall: why is the maximum of the difference of Gaussians not taken from the sample?</summary>
+#
+# Prices would depend on which other pairs there are, and the gradient would flow through one of them.
+#
+# </details>
+#
+# <details><summary>Think: two spaces differ in shape and in mean price, and one does better. Name two experiments that tell the two apart.</summary>
+#
+# Scale one so that the mean prices agree, or scale it so that neurons stand as densely; and shuffle each space's prices, which keeps the mean and loses the shape.
+#
+# </details>
 #
 # ## References
 #

@@ -12,6 +12,8 @@
 # > Loops in the language of the processor: what registers and caches ask of a product with few weights
 
 # %% [markdown]
+# *Reading 40 min, exercises 15 min. To skip at a first reading:* all of it, until you need it.
+#
 # After this chapter you can
 #
 # - say what a vector register is, and write a loop whose sums never leave it,
@@ -45,7 +47,7 @@ from modreg.geometry.arguments import Count, Within, checked
 import matplotlib.pyplot as plt
 from fastcore.test import test_close, test_eq
 
-from modreg.book.exercises import exercise
+from modreg.book.exercises import draw_bars, draw_lines, exercise
 from modreg.layers.sparse import median_time
 
 plt.style.use("modreg.data.book")
@@ -771,11 +773,20 @@ print(f"sums in registers: {as_read / in_strips:.1f} times as fast as the plain 
 #
 # ## Exercise 1: registers
 #
-# A processor has some vector registers, each of so many bytes. All but three of them are for sums. How many full registers of numbers fit there for each of some rows that are taken together, and how many numbers of a given size is that?
+# *5 min, easy.* A processor has some vector registers, each of so many bytes. All but three of them are for sums. How many full registers of numbers fit there for each of some rows that are taken together, and how many numbers of a given size is that?
 
 # %%
 def strip(registers, width, itemsize, rows_per_set=1):
-    raise NotImplementedError("all registers but three, shared by the rows")
+    "How many numbers of `itemsize` bytes fit in the full registers, of `width` bytes, that each of the rows gets"
+    raise NotImplementedError
+
+
+# %%
+#| fold How it is checked
+with exercise("each row has (registers - 3) // rows_per_set registers, and a number takes itemsize of their bytes",
+              lambda: draw_bars({f"{rows} rows at a time": strip(16, 32, 4, rows) for rows in (1, 2, 4)}, "numbers in a row's registers")) as expect:
+    for arguments, numbers in (((16, 32, 4), 104), ((16, 32, 8), 52), ((16, 32, 4, 4), 24), ((32, 64, 4), 464)):
+        expect(strip, *arguments, gives=numbers)
 
 
 # %% [markdown]
@@ -788,20 +799,24 @@ def strip(registers, width, itemsize, rows_per_set=1):
 #
 # </details>
 
-# %%
-with exercise("each row has (registers - 3) // rows_per_set of them, a number takes itemsize of their bytes"):
-    test_eq([strip(16, 32, 4), strip(16, 32, 8), strip(16, 32, 4, 4), strip(32, 64, 4)], [104, 52, 24, 464])
-
-
 # %% [markdown]
 # ## Exercise 2: the cache's path
 #
-# The processor makes `operations` at a tick, and takes `read` bytes from its second cache. A float of four bytes is used for one multiplication and one addition in each of `rows_per_set` rows. How many times as fast as a dense product can a sparse one be at most, if a share `density` of weights is left?
+# *10 min, medium.* The processor makes `operations` at a tick, and takes `read` bytes from its second cache. A float of four bytes is used for one multiplication and one addition in each of `rows_per_set` rows. How many times as fast as a dense product can a sparse one be at most, if a share `density` of weights is left?
 
 # %%
 def bound(density, operations=32, read=32, rows_per_set=1):
-    raise NotImplementedError("operations at a tick: at most `operations`, and at most what the floats read allow")
+    "How many times as fast as a dense product a sparse one is at most, if a share `density` of weights is left"
+    raise NotImplementedError
 
+
+# %%
+#| fold How it is checked
+with exercise("read / 4 floats arrive at a tick, and each is good for 2 · rows_per_set operations; the processor makes at most `operations`",
+              lambda: draw_lines("weights that are left (%)", "times as fast at most", one_row=(range(2, 51), [bound(d / 100) for d in range(2, 51)]), four_rows=(range(2, 51), [bound(d / 100, rows_per_set=4) for d in range(2, 51)]))) as expect:
+    expect(bound, 0.1, gives=5.0)
+    expect(bound, 0.02, gives=25.0)
+    expect(lambda: bound(0.1, rows_per_set=4), gives=10.0, name="bound(0.1, rows_per_set=4)")
 
 # %% [markdown]
 # <details><summary>Solution</summary>
@@ -812,10 +827,6 @@ def bound(density, operations=32, read=32, rows_per_set=1):
 # ```
 #
 # </details>
-
-# %%
-with exercise("read / 4 floats arrive at a tick, and each is good for 2 · rows_per_set operations"):
-    test_close([bound(0.1), bound(0.02), bound(0.1, rows_per_set=4)], [5, 25, 10], eps=1e-6)
 
 # %% [markdown]
 # ## What broke, and what the paper did
@@ -830,5 +841,25 @@ with exercise("read / 4 floats arrive at a tick, and each is good for 2 · rows_
 #   loop for single rows, and nothing said so but a test: all was right wherever everything was compiled at once.
 #
 # The paper proposes sparse networks for their speed, and multiplies by masks.
+#
+# ## Recall and think
+#
+# <details><summary>Recall: why must sums stay in registers?</summary>
+#
+# Else each weight costs a read and a write of its result besides the read of the state.
+#
+# </details>
+#
+# <details><summary>Recall: what are panels for?</summary>
+#
+# The states that a piece of the matrix wants then fit into a cache.
+#
+# </details>
+#
+# <details><summary>Think: why is there no simple rule for the width of a strip?</summary>
+#
+# Registers, caches and the batch pull in different ways; so one asks the machine.
+#
+# </details>
 #
 # **References.** Hong et al., *Adaptive sparse tiling for sparse matrix multiplication* (2019). Lam, Pitrou and Seibert, *Numba: a LLVM-based Python JIT compiler* (2015).

@@ -12,6 +12,8 @@
 # > Is it the wiring that a pruned network learned, or the weights?
 
 # %% [markdown]
+# *Reading 10 min, exercises 15 min. To skip at a first reading:* *A ticket's weights are really new*.
+#
 # After this chapter you can
 #
 # - say what a lottery ticket claims, and name the control that the claim needs,
@@ -30,7 +32,7 @@ import torch
 from fastcore.test import test_close, test_eq
 from IPython.display import Markdown, display
 
-from modreg.book.exercises import exercise
+from modreg.book.exercises import draw_bars, draw_matrices, exercise
 from modreg.lab.experiments import load_results, setting_name, summary
 from modreg.lab.paper import paper_tables
 from modreg.lab.training import Remember, RememberConfig, fit
@@ -227,11 +229,22 @@ display(Markdown("\n".join(lines)))
 # %% [markdown]
 # ## Exercise 1
 #
-# A shuffled ticket keeps the number of weights of each matrix. Check it.
+# *5 min, medium.* A shuffled ticket keeps the number of weights of each matrix. Check it.
 
 # %%
 def kept(tensors):
-    raise NotImplementedError("number of kept weights of each seed, by name, from the entries mask.NAME")
+    "Number of kept weights of each seed, a list, by name, of the entries `mask.NAME` (seeds, …) among others"
+    raise NotImplementedError
+
+
+# %%
+#| fold How it is checked
+shuffled = fit(Remember(replace(config, sparsity=0.8, ticket="shuffled")), progress=False)
+name = "mask.rnn.weight_hh_l0"
+with exercise("flatten all but the first dimension and count what is True",
+              lambda: draw_matrices(learned=shuffled.weights("train")[name][0], shuffled=shuffled.weights("lottery")[name][0])) as expect:
+    expect(kept, {"mask.a": torch.tensor([[[True, False], [True, True]], [[False, False], [True, False]]]), "a": torch.ones(2, 2, 2)}, gives={"mask.a": [3, 1]})
+    expect(kept, shuffled.weights("train"), gives=kept(shuffled.weights("lottery")))
 
 
 # %% [markdown]
@@ -244,23 +257,24 @@ def kept(tensors):
 #
 # </details>
 
-# %%
-with exercise("a mask is (seeds, …): flatten all but the first dimension and count what is True"):
-    shuffled = fit(Remember(replace(config, sparsity=0.8, ticket="shuffled")), progress=False)
-    test_eq(kept(shuffled.weights("train")), kept(shuffled.weights("lottery")))
-    name = "mask.rnn.weight_hh_l0"
-    assert not torch.equal(shuffled.weights("train")[name], shuffled.weights("lottery")[name]), "the masks themselves must differ"
-
-
 # %% [markdown]
 # ## Exercise 2
 #
-# Count the neurons that a mask cuts off: no weight in, or no weight out, to any other neuron. A ticket cannot use them.
+# *10 min, medium.* Count the neurons that a mask cuts off: no weight in, or no weight out, to any other neuron. A ticket cannot use them.
 
 # %%
 def cut_off(mask):
-    raise NotImplementedError("mask (N, N), rows are targets; the diagonal does not count")
+    "How many neurons of a mask (N, N), whose rows are targets, have no weight to, or none from, any other neuron"
+    raise NotImplementedError
 
+
+# %%
+#| fold How it is checked
+with exercise("leave the diagonal out first; then a row or a column without any True is a neuron cut off",
+              lambda: draw_bars({f"seed {k}": cut_off(one) for k, one in enumerate(mask)}, "neurons cut off at 80 % zeros")) as expect:
+    expect(cut_off, torch.ones(3, 3, dtype=torch.bool), gives=0)
+    expect(cut_off, torch.eye(3, dtype=torch.bool), gives=3)
+    expect(cut_off, torch.tensor([[False, True, False], [True, False, False], [True, False, False]]), gives=1)
 
 # %% [markdown]
 # <details><summary>Solution</summary>
@@ -273,13 +287,6 @@ def cut_off(mask):
 #
 # </details>
 
-# %%
-with exercise("leave the diagonal out first; then a row or a column without any True is a neuron cut off"):
-    test_eq(cut_off(torch.ones(3, 3, dtype=torch.bool)), 0)
-    test_eq(cut_off(torch.eye(3, dtype=torch.bool)), 3)
-    test_eq(cut_off(torch.tensor([[False, True, False], [True, False, False], [True, False, False]])), 1)
-    print("neurons cut off at 80 % zeros, by seed:", [cut_off(m) for m in mask])
-
 # %% [markdown]
 # ## What broke, and what the paper did
 #
@@ -288,6 +295,26 @@ with exercise("leave the diagonal out first; then a row or a column without any 
 # and the section on new weights tests for it.
 #
 # The paper redraws all weights, keeps the regularizer, and holds a trained embedding fast. It has no shuffled ticket, so its tables cannot say whether a ticket's wiring or its share of weights a matrix did the work.
+#
+# ## Recall and think
+#
+# <details><summary>Recall: which control does a ticket need?</summary>
+#
+# A shuffled mask with as many weights in each matrix.
+#
+# </details>
+#
+# <details><summary>Recall: why did the tickets of language not learn?</summary>
+#
+# Their weights were too quiet after pruning, and the rule that lowers the rate took the slow start for a stall.
+#
+# </details>
+#
+# <details><summary>Think: a strong penalty makes two seeds keep the same wiring. What does that do to the claim that training found it?</summary>
+#
+# It takes it away: the wiring was known before training. It may still suit the task.
+#
+# </details>
 #
 # **References.** Frankle and Carbin, *The lottery ticket hypothesis* (2019). Zhou et al., *Deconstructing lottery tickets* (2019). Frankle et al., *Linear mode connectivity and the lottery ticket
 # hypothesis* (2020). Section 4 and tables 1–10 of the paper.

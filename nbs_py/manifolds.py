@@ -12,13 +12,15 @@
 # > Spaces that neurons live on, and the distances between them
 
 # %% [markdown]
+# *Reading 35 min, exercises 20 min. To skip at a first reading:* *One interface*, *By name*, *A manifold of your own: a checklist*.
+#
 # After this chapter you can
 #
 # - give every neuron of a layer a place on a circle, a sphere, a torus or a Klein bottle, and measure how far apart they are,
 # - write a distance whose gradient is finite everywhere, which the obvious formulas don't have,
 # - add a space of your own and know that it is right.
 #
-# The question: *the regularizer will price each connection by the distance between its two neurons.
+# The question: *the regularizer, two chapters on, gives each connection a **price** by the distance between its two neurons: a number that says how much its weight is unwanted.
 # What does a distance have to be, so that the price can be trusted and trained?*
 
 # %%
@@ -47,10 +49,21 @@ if TYPE_CHECKING:
 import matplotlib.pyplot as plt
 from fastcore.test import test_close, test_eq, test_fail
 
-from modreg.book.exercises import exercise
-from modreg.book.explore import glued_square
+from modreg.book.exercises import draw_curve, exercise
+from modreg.book.explore import glued_square, in_space
 
 plt.style.use("modreg.data.book")
+
+# %%
+#| echo: false
+in_space()
+
+# %% [markdown]
+# A neuron (the star) on three surfaces in space. They have no inside here: a neuron lives *on* the surface, and the **geodesic distance** to another one is the length of the shortest path within it. Drag to turn them, or move the neuron:
+# <a href="#set:in_space?along=0.85&across=0.02">from the pole</a> the sphere looks alike all round; <a href="#set:in_space?along=0.85&across=0">on the outer side of the torus</a> and <a href="#set:in_space?along=0.85&across=0.5">on its inner side</a> distances are the same, since this torus is *flat*: a rolled-up square that space has no
+# room for without stretching it. The Klein bottle goes through itself only because space has too few dimensions; its neurons do not notice. The colours can also show <a href="#set:in_space?colour=price">prices</a>, of which the next chapter tells.
+#
+# Laid flat, the same surfaces and the circle look like this:
 
 # %%
 #| echo: false
@@ -65,8 +78,7 @@ for ax, (name, point) in zip(axes.flat, corner.items(), strict=True):
 plt.show()
 
 # %% [markdown]
-# One neuron (the star) in each of four spaces. Colour is the geodesic distance to it, the length of the shortest path within the
-# space: bright is far. Lines join points at equal distance.
+# Again colour is the distance to the star, and bright is far. Lines join points at equal distance.
 #
 # *Predict, before you read on:* the star on the torus sits near the right edge, and its neighbourhood comes in again on the left,
 # at the same height. On the Klein bottle it also comes in on the left. At which height, and why?
@@ -94,7 +106,7 @@ plt.show()
 #
 # ## Glue
 #
-# A torus and a Klein bottle are a square whose edges are glued in pairs. How they are glued makes the difference.
+# A torus and a Klein bottle are a square whose edges are glued in pairs. How they are glued makes the difference. Let the disc reach over the right edge, <a href="#set:glued_square?surface=torus&across=9.6&up=3">on the torus</a> and <a href="#set:glued_square?surface=klein&across=9.6&up=3">on the Klein bottle</a>; and over the upper one, <a href="#set:glued_square?surface=torus&across=5&up=9.6">on the torus</a> and <a href="#set:glued_square?surface=klein&across=5&up=9.6">on the Klein bottle</a>.
 
 # %%
 glued_square()
@@ -378,7 +390,7 @@ for ax, name in zip(axes, ("torus", "klein"), strict=True):
 plt.show()
 
 # %% [markdown]
-# Gray points are drawn by `sample`. Arrows lead from strays, which `contains` denies, to where `project` puts them: by whole periods on the torus, and on the Klein bottle sometimes upside down.
+# Grey points are drawn by `sample`. Arrows lead from strays, which `contains` denies, to where `project` puts them: by whole periods on the torus, and on the Klein bottle sometimes upside down.
 #
 # Last comes a way to draw random numbers on the device where the generator lives, since a
 # generator can't serve another.
@@ -635,7 +647,7 @@ plt.show()
 
 
 # %% [markdown]
-# The gray square is the Klein bottle. In the columns beside it the arrow points down. The shortest way from the star to the arrow's
+# The grey square is the Klein bottle. In the columns beside it the arrow points down. The shortest way from the star to the arrow's
 # tail leads over the left edge, to an upside-down copy.
 #
 # Nine images are more than it takes. Two steps to the right make one plain translation by 20, so the Klein bottle is the torus of
@@ -987,7 +999,7 @@ plt.show()
 #| fold The picture's code
 @checked
 def plot_from_point(
-    manifold: Manifold,  # circle, sphere, torus or Klein bottle
+    manifold: Manifold,  # of one or two dimensions
     point: Annotated[Tensor, Shape("coordinates", "float", finite=True)],  # one point (coordinates,)
     ax: "Axes",
     function: Callable | None = None,  # of the distance, such as an inhibitor; the distance itself if not given
@@ -998,8 +1010,8 @@ def plot_from_point(
     values = manifold.distance(point.expand(1, 1, -1), points)
     values = (function(values) if function else values).reshape(points.shape[:-1]).numpy()
     flat, star = manifold.chart(points).numpy(), manifold.chart(point[None])[0].numpy()
-    if manifold.coordinates == 1:
-        colours = ax.scatter(*flat.reshape(-1, 2).T, c=values.flatten(), s=60)
+    if points.ndim == 2 or manifold.coordinates == 1:
+        colours = ax.scatter(*flat.reshape(-1, 2).T, c=values.flatten(), s=60 if manifold.coordinates == 1 else 9)
     else:
         colours = ax.pcolormesh(flat[..., 0], flat[..., 1], values, shading="gouraud")
         ax.contour(flat[..., 0], flat[..., 1], values, levels=8, colors="white", linewidths=0.6)
@@ -1012,7 +1024,7 @@ def plot_from_point(
 #| export
 #| fold Grids
 def _grid(manifold: Manifold, resolution: int) -> Tensor:
-    "A grid of points (rows, columns, coordinates) that covers a manifold with a flat picture"
+    "A grid of points (rows, columns, coordinates) that covers a manifold; random points (n, coordinates) of one that we know no grid for"
     side = torch.linspace(0, 1, resolution)
     if isinstance(manifold, Sphere) and manifold.dim == 2:
         turn, tilt = torch.meshgrid((side - 0.5) * 2 * math.pi * (1 - 1e-6), side * math.pi, indexing="ij")
@@ -1020,7 +1032,9 @@ def _grid(manifold: Manifold, resolution: int) -> Tensor:
     if isinstance(manifold, _Flat) and manifold.period and manifold.coordinates <= 2:
         axes = torch.meshgrid(*[side * manifold.period] * manifold.coordinates, indexing="ij")
         return torch.stack(axes, -1).reshape(-1, resolution, manifold.coordinates)
-    raise ValueError(f"{manifold} has no flat picture; give a circle, sphere, torus or Klein bottle")
+    if manifold.trainable and manifold.dim <= 2:
+        return manifold.sample(resolution**2, torch.Generator().manual_seed(0))
+    raise ValueError(f"{manifold} has no flat picture; give a space of at most two dimensions, such as a circle, sphere, torus or Klein bottle")
 
 
 # %% [markdown]
@@ -1062,7 +1076,7 @@ plt.show()
 #
 # ## Exercise 1: a space of your own
 #
-# The projective plane is the sphere with opposite points made one. Neurons that look in opposite directions become the same neuron.
+# *15 min, hard.* The projective plane is the sphere with opposite points made one. Neurons that look in opposite directions become the same neuron.
 # Fill in its distance and its diameter.
 
 # %%
@@ -1070,11 +1084,36 @@ plt.show()
 class ProjectivePlane(Sphere):
     "The sphere with opposite points made one"
     def pairwise(self, x, y):
-        raise NotImplementedError("the distance to a point or to its antipode, whichever is less")
+        raise NotImplementedError
 
     @property
     def diameter(self):
-        raise NotImplementedError("how far apart can two points be now?")
+        raise NotImplementedError
+
+
+# %%
+#| fold How it is checked
+plane = ProjectivePlane()
+x = plane.sample(100, torch.Generator().manual_seed(9))
+
+
+def picture():
+    fig, ax = plt.subplots(figsize=(5, 3.2), layout="constrained")
+    fig.colorbar(plot_from_point(plane, torch.tensor([3.2, -3.2, 2.1]), ax), label="distance")
+    ax.set(title="the projective plane: near means near, or near the antipode")
+    plt.show()
+
+
+with exercise("if the distance to a point is d, how far is its antipode? The neuron is whichever of the two is nearer", picture) as expect:
+    pole = torch.tensor([[0.0, 0, 5], [0, 0, -5], [5, 0, 0]])
+    expect(lambda: plane.distance(pole)[0], gives=torch.tensor([0.0, 0.0, 2.5 * math.pi]), name="the distance of a pole to itself, to the other pole and to the equator")
+    expect(lambda: plane.distance(x, -x), gives=plane.distance(x), name="the distance to antipodes")
+    expect(lambda: plane.diameter, gives=2.5 * math.pi, name="the diameter")
+    moving = x.clone().requires_grad_()
+    d = plane.distance(moving)
+    expect.that((d.detach() - d.detach().T).abs().max() < 1e-4, "it is not as far back as there")
+    expect.that((d <= (d[:, :, None] + d[None]).amin(1) + 1e-4).all(), "a detour over a third point is shorter than the way")
+    expect.that(torch.autograd.grad(d.sum(), moving)[0].isfinite().all(), "the gradient is not finite everywhere")
 
 
 # %% [markdown]
@@ -1097,26 +1136,22 @@ class ProjectivePlane(Sphere):
 #
 # </details>
 
-# %%
-with exercise("if the distance to a point is d, how far is its antipode?"):
-    plane = ProjectivePlane()
-    x = plane.sample(100, torch.Generator().manual_seed(9)).requires_grad_()
-    d = plane.distance(x)
-    assert (d.diagonal() == 0).all() and torch.equal(d, d.T) and (d <= plane.diameter + 1e-5).all()
-    test_close(plane.distance(x, -x).detach(), d.detach(), eps=1e-5)
-    assert (d <= (d[:, :, None] + d[None]).amin(1) + 1e-5).all()
-    assert torch.autograd.grad(d.sum(), x)[0].isfinite().all()
-
-
 # %% [markdown]
 # ## Exercise 2: the longest way round
 #
-# How far apart can two points of the flat torus of any dimension be? `Torus(dim).diameter` knows; find the formula.
+# *5 min, medium.* How far apart can two points of the flat torus of any dimension be? `Torus(dim).diameter` knows; find the formula.
 
 # %%
 def torus_diameter(dim, period):
-    raise NotImplementedError("the distance from a corner of the cube to its middle")
+    "How far apart two points of a flat torus can be, of so many dimensions and of a period in each"
+    raise NotImplementedError
 
+
+# %%
+#| fold How it is checked
+with exercise("half a period in each coordinate, and then Pythagoras", lambda: draw_curve(lambda dim: torus_diameter(dim, 10.0), range(1, 13), "dimension", "diameter", the_package=[Torus(dim).diameter for dim in range(1, 13)])) as expect:
+    for dim in (1, 2, 6):
+        expect(torus_diameter, dim, 10.0, gives=Torus(dim).diameter)
 
 # %% [markdown]
 # <details><summary>Solution</summary>
@@ -1130,11 +1165,6 @@ def torus_diameter(dim, period):
 #
 # </details>
 
-# %%
-with exercise("half a period in each coordinate, and then Pythagoras"):
-    for dim in (1, 2, 6):
-        test_close(torus_diameter(dim, 10.0), Torus(dim).diameter, eps=1e-9)
-
 # %% [markdown]
 # ## What broke, and what the paper did
 #
@@ -1147,6 +1177,32 @@ with exercise("half a period in each coordinate, and then Pythagoras"):
 #   better, shape and size are both suspects. `scaled` lets you separate them.
 #
 # The default sizes are those of the authors' code.
+#
+# ## Recall and think
+#
+# <details><summary>Recall: why does a distance that is right give `nan` in training?</summary>
+#
+# Every neuron is at distance 0 from itself, and a square root has no slope there.
+#
+# </details>
+#
+# <details><summary>Recall: what is different when one leaves the square of the Klein bottle by its right edge?</summary>
+#
+# One comes in on the left upside down, at 10 less the height.
+#
+# </details>
+#
+# <details><summary>Recall: what should one use for the angle of two unit vectors, and why?</summary>
+#
+# $2\,\operatorname{atan2}(|u - v|, |u + v|)$: both chords keep their digits where the arccosine loses them.
+#
+# </details>
+#
+# <details><summary>Think: why might a brain prefer a torus to a sphere for a place in a flat box?</summary>
+#
+# Each step in the box can be the same small move on a torus, wherever one is. On a sphere no such moves exist: nothing covers it that is flat.
+#
+# </details>
 #
 # ## References
 #

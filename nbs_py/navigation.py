@@ -12,6 +12,8 @@
 # > A network that finds its way in the dark, sparsified on a manifold
 
 # %% [markdown]
+# *Reading 25 min, exercises 10 min. To skip at a first reading:* *The parameters*, *How the small scale was chosen*, *What makes it quick*.
+#
 # After this chapter you can
 #
 # - generate a rat's path and the activity of its place cells,
@@ -49,7 +51,7 @@ import matplotlib.pyplot as plt
 from fastcore.test import test_close, test_eq
 from IPython.display import Markdown, display
 
-from modreg.book.exercises import exercise
+from modreg.book.exercises import draw_bars, exercise
 from modreg.analysis.wiring import plot_wiring
 from modreg.lab.experiments import condition_table, load_model, load_results, plot_conditions, plot_learning, report, train_three
 from modreg.lab.results import RESULTS, read_records
@@ -64,7 +66,7 @@ from modreg.book.explore import path_integration
 path_integration()
 
 # %% [markdown]
-# A network of this chapter, trained and dense, in your hands. *Predict:* it knows where you start and how you move. Will it lose you at once, after a while, or never?
+# A network of this chapter, trained and dense, in your hands. *Predict:* it knows where you start and how you move. Will it lose you at once, after a while, or never? (<a href="#set:path_integration?Draw a loop for me=1">A loop</a> is longer than all paths that it was trained on.)
 #
 # ## The parameters
 #
@@ -94,7 +96,7 @@ init = None  # initial recurrent matrix: paper (torch's default), identity (near
 
 # %% [markdown]
 # `small` is the least at which a network with 90 % zeros finds its way (see *How the small scale was chosen*). `paper` has the paper's hyperparameters (table 11, and the
-# published code where the text is silent). `tiny` only shows that everything is wired up.
+# published code where the text is silent), and `regime` its start, inputs and schedule at 512 neurons. `tiny` only shows that everything is wired up.
 
 # %%
 #| export
@@ -113,6 +115,8 @@ class NavigationConfig(Config):
                      init="identity", inputs="standardized"),
         "small": dict(hidden=512, place_cells=512, steps=20, batch=50, batches=100, epochs=36, lr=5e-4, strength=3e-3,
                       init="identity", inputs="standardized", schedule="cubic", ticket="rescaled"),
+        "regime": dict(hidden=512, place_cells=512, steps=20, batch=50, batches=400, epochs=30, lr=3e-4, strength=0.1,
+                       init="paper", inputs="raw"),
         "paper": dict(hidden=4096, place_cells=512, steps=50, batch=200, batches=1000, epochs=30, lr=1e-4, strength=0.1,
                       init="paper", inputs="raw"),
     }
@@ -553,11 +557,29 @@ plt.show()
 # %% [markdown]
 # ## Exercise 1: where did the zeros fall?
 #
-# Global pruning gives the whole network one threshold. Write the share of zeros of each matrix, and think of what a network loses whose recurrent matrix pays most.
+# *5 min, easy.* Global pruning gives the whole network one threshold. Write the share of zeros of each matrix, and think of what a network loses whose recurrent matrix pays most.
 
 # %%
 def zeros_by_matrix(tensors):
-    raise NotImplementedError("mask.NAME is True where a weight of NAME survived")
+    "Share of zeros of each matrix by name; tensors['mask.NAME'] is True where a weight of NAME survived, other entries are no masks"
+    raise NotImplementedError
+
+
+# %%
+#| fold How it is checked
+tensors = runs["sparse"].weights()
+
+
+def picture():
+    diagonal = tensors["mask.rnn.weight_hh_l0"].diagonal(dim1=-2, dim2=-1).float().mean().item()
+    draw_bars({**zeros_by_matrix(tensors), "recurrent diagonal": 1 - diagonal}, "share of zeros")
+
+
+with exercise("the mean of a mask is the share that is left; the keys lose their `mask.`", picture) as expect:
+    expect(zeros_by_matrix, {"mask.a": torch.tensor([True, False, False, False]), "a": torch.ones(4)}, gives={"a": 0.75})
+    shares = zeros_by_matrix(tensors)
+    sizes = {name: tensors[name].numel() for name in shares}
+    expect(lambda: sum(shares[n] * sizes[n] for n in shares) / sum(sizes.values()), gives=config.sparsity, within=1e-3, name="the share of zeros in all matrices together")
 
 
 # %% [markdown]
@@ -570,27 +592,21 @@ def zeros_by_matrix(tensors):
 #
 # </details>
 
-# %%
-with exercise("the mean of a mask is the share that is left; the keys lose their `mask.`"):
-    tensors = runs["sparse"].weights()
-    shares = zeros_by_matrix(tensors)
-    for name, share in shares.items():
-        print(f"{name:20} {share:.1%} zero")
-    diagonal = tensors["mask.rnn.weight_hh_l0"].diagonal(dim1=-2, dim2=-1).float().mean()
-    print(f"of the recurrent diagonal {diagonal:.0%} is left")
-    sizes = {name: tensors[name].numel() for name in shares}
-    test_close(sum(shares[n] * sizes[n] for n in shares) / sum(sizes.values()), config.sparsity, eps=1e-3)
-
-
 # %% [markdown]
 # ## Exercise 2: how long are its strides?
 #
-# A network that is trained on fast rats may be lost with a slow one. Write the mean speed of paths.
+# *5 min, easy.* A network that is trained on fast rats may be lost with a slow one. Write the mean speed of paths.
 
 # %%
 def mean_speed(positions):
-    raise NotImplementedError("positions (T + 1, n, 2) in m, a step lasts DT seconds; the answer in m/s")
+    "Mean speed in m/s of paths of positions (T + 1, n, 2) in m, whose steps last DT seconds"
+    raise NotImplementedError
 
+
+# %%
+#| fold How it is checked
+with exercise("the length of each step, over its time", lambda: draw_bars({f"path {k}": mean_speed(walks[:, k : k + 1]) for k in range(6)} | {"mean of all": mean_speed(walks)}, "mean speed (m/s)")) as expect:
+    expect(mean_speed, torch.tensor([[[0.0, 0.0]], [[0.3, 0.4]]]), gives=0.5 / DT)
 
 # %% [markdown]
 # <details><summary>Solution</summary>
@@ -601,11 +617,6 @@ def mean_speed(positions):
 # ```
 #
 # </details>
-
-# %%
-with exercise("the length of each step, over its time"):
-    test_close(mean_speed(torch.tensor([[[0.0, 0.0]], [[0.3, 0.4]]])), 0.5 / DT, eps=1e-4)
-    print(f"simulated rats run at {mean_speed(walks):.2f} m/s on average")
 
 # %% [markdown]
 # With `init="identity"` the off-diagonal recurrent weights begin as the smallest of all, so they go first, whatever the penalty says about them; the diagonal, which
@@ -640,6 +651,26 @@ for row in load_results("ahead"):
 # - The difference of Gaussians also charges the diagonal, which an identity start needs. Try `-p inhibitor diffusion`, which leaves it free.
 # - A learning rate that falls to nothing trains a better dense network and ruins a pruned one: the last cuts are the deepest, and by then nothing heals. The rate here is constant, as in the paper.
 # - Weights that are enlarged to suit small inputs survive a global threshold at the cost of all others. That is why inputs are standardized at the small scale.
+#
+# ## Recall and think
+#
+# <details><summary>Recall: which two numbers frame every result here?</summary>
+#
+# What the true activity decodes to, below which no network can be expected to get; and the error of a rat that claims it never moved.
+#
+# </details>
+#
+# <details><summary>Recall: why are inputs measured in units of their own size at the small scale?</summary>
+#
+# One threshold for all matrices compares weights, so a matrix with large weights for small inputs would survive at the cost of all others.
+#
+# </details>
+#
+# <details><summary>Think: the recurrent matrix starts near the identity, and the difference of Gaussians charges the diagonal. What might follow?</summary>
+#
+# The penalty works against the memory that the start has given. An inhibitor that leaves distance 0 free does not.
+#
+# </details>
 #
 # **References.** Sorscher et al., *A unified theory for the computational and mechanistic origins of grid cells* (2023). Cueva and Wei, *Emergence of grid-like representations*
 # (2018). Raudies and Hasselmo, *Modeling boundary vector cell firing* (2012). Le, Jaitly and Hinton (2015). Section 4.1, appendix A.1 and tables 1–3 of the paper.

@@ -12,6 +12,8 @@
 # > A manifold and an inhibitor that this book does not have, in a training loop that you know
 
 # %% [markdown]
+# *Reading 15 min, exercises 20 min. To skip at a first reading:* nothing.
+#
 # After this chapter you can
 #
 # - add a regularizer and a pruner to a loop of your own,
@@ -23,6 +25,7 @@
 # %%
 #| hide
 import math
+import tempfile
 from dataclasses import dataclass
 
 import matplotlib.pyplot as plt
@@ -31,9 +34,11 @@ from fastcore.test import test_close, test_eq
 from torch import nn
 
 from modreg import Inhibitor, MagnitudePruner, ModuliRegularizer, check_manifold, manifold, register_manifold
-from modreg.book.exercises import exercise
-from modreg.geometry.manifolds import Manifold
+from modreg.book.exercises import draw_bars, exercise
+from modreg.geometry.manifolds import Manifold, plot_from_point
+from modreg.lab.training import fit
 from modreg.sparsity.penalties import PENALTIES
+from modreg.tasks.navigation import Navigation, NavigationConfig
 
 plt.style.use("modreg.data.book")
 
@@ -119,7 +124,7 @@ print(f"torus: error {error:.3f} with {(weight == 0).float().mean():.0%} of the 
 # %% [markdown]
 # ## An inhibitor of your own
 #
-# It says what a connection of length $d$ costs. Derive from `Inhibitor`, and give it a `evaluate` that is never negative. Here a neuron may talk to all that are
+# It says what a connection of length $d$ costs. Derive from `Inhibitor`, and give it an `evaluate` that is never negative. Here a neuron may talk to all that are
 # nearer than `reach`; beyond, the price rises to a level.
 
 # %%
@@ -149,6 +154,13 @@ print(*f.trainable)
 # point itself or to one of its two next copies, whichever is nearer. The copies to the right and the left have the same height, so one formula serves for both.
 
 # %%
+def hypotenuse(a, b):
+    "Root of a² + b², whose gradient is 0 where both are 0"
+    square = a**2 + b**2
+    nothing = square == 0
+    return torch.where(nothing, 0.0, torch.where(nothing, 1.0, square).sqrt())
+
+
 @dataclass(frozen=True)
 class MoebiusBand(Manifold):
     "A strip whose ends are glued after half a turn: (x, y) ~ (x + length, -y)"
@@ -163,7 +175,7 @@ class MoebiusBand(Manifold):
     def pairwise(self, x, y):
         along = (x[..., :, None, 0] - y[..., None, :, 0]).abs()
         here, there = x[..., :, None, 1], y[..., None, :, 1]
-        return torch.minimum(torch.hypot(along, here - there), torch.hypot(self.length - along, here + there))
+        return torch.minimum(hypotenuse(along, here - there), hypotenuse(self.length - along, here + there))
 
     def sample(self, n, generator=None, dtype=None, device=None):
         shape = (*n, 2) if isinstance(n, tuple) else (n, 2)
@@ -171,33 +183,48 @@ class MoebiusBand(Manifold):
         return torch.stack([self.length * part[..., 0], self.width * (part[..., 1] - 0.5)], -1)
 
     def project(self, x):
-        turns = (x[..., 0] / self.length).floor()
+        turns = torch.where(self.contains(x), 0.0, (x[..., 0] / self.length).floor())
         up = torch.where(turns % 2 == 0, x[..., 1], -x[..., 1])
-        return torch.stack([x[..., 0] - turns * self.length, up.clamp(-self.width / 2, self.width / 2)], -1)
+        return torch.stack([(x[..., 0] - turns * self.length).clamp(0, self.length), up.clamp(-self.width / 2, self.width / 2)], -1)
 
     def contains(self, x):
         return (x[..., 0] >= 0) & (x[..., 0] <= self.length) & (x[..., 1].abs() <= self.width / 2)
 
 
 # %% [markdown]
+# Why not `torch.hypot`? Its values are right, and its gradient where both are 0 is `nan`: the trap of the [manifolds](manifolds.ipynb) chapter again. Neurons that stay where they are would not mind; neurons that learn their places would all be `nan` after one step.
+#
 # ## Is it right?
 #
-# Before anything is trained: a point is nowhere but at itself, there is as far as back, no detour is shorter, nothing is farther than the diameter, and crossing the seam changes
-# nothing. Last an oracle that knows nothing of the formula: the least distance to seven copies.
+# Before anything is trained, `check_manifold` looks at what every space must fulfil ([checks](checks.ipynb)): a point is nowhere but at itself, there is as far as back, no detour is shorter, nothing is farther than the diameter, strays come home, gradients are finite. What it cannot know is whether this is the space
+# that you *meant*. For that, an oracle that knows nothing of the formula: the least distance to seven copies of the strip.
 
 # %%
-print("hooks that a manifold must have:", *sorted(Manifold.__abstractmethods__))
 band = MoebiusBand()
+ok, reason = check_manifold(band)
+assert ok, reason
 points = band.sample(200, torch.Generator().manual_seed(2), dtype=torch.float64)
-d = band.distance(points)
-assert band.check(points)[0] and (d.diagonal() == 0).all() and torch.equal(d, d.T)
-assert (d <= (d[:, :, None] + d[None]).amin(1) + 1e-12).all() and d.max() <= band.diameter
-moved = points * torch.tensor([1.0, -1.0]) + torch.tensor([band.length, 0.0])  # once round
-test_close(band.project(moved), points, eps=1e-12)
 copies = torch.stack([points * torch.tensor([1.0, (-1.0) ** k]) + torch.tensor([k * band.length, 0.0]) for k in range(-3, 4)])
-test_close(d, (points[:, None] - copies[:, None]).norm(dim=-1).amin(0), eps=1e-9)
+test_close(band.distance(points), (points[:, None] - copies[:, None]).norm(dim=-1).amin(0), eps=1e-9)
+
+
+class Careless(MoebiusBand):
+    def pairwise(self, x, y):
+        along = (x[..., :, None, 0] - y[..., None, :, 0]).abs()
+        here, there = x[..., :, None, 1], y[..., None, :, 1]
+        return torch.minimum(torch.hypot(along, here - there), torch.hypot(self.length - along, here + there))
+
+
+print("with torch.hypot:", check_manifold(Careless())[1])
+
+fig, ax = plt.subplots(figsize=(7.5, 2.6), layout="constrained")
+fig.colorbar(plot_from_point(band, torch.tensor([19.0, 1.5]), ax), label="distance")
+ax.set(title="how far the band's points are from the star")
+plt.show()
 
 # %% [markdown]
+# The star's neighbours on the left sit *below*: half a turn has been made. (Of a space that it has no grid for, `plot_from_point` draws random points. It needs at most two dimensions.)
+#
 # ## Train on it
 #
 # Both are handed over as they are. A name is only a short way to write an object; who wants one for the band, with its fields as arguments, registers it. In this
@@ -241,24 +268,82 @@ beyond = {name: (weight[band.distance(embedding) > 4] != 0).float().mean().item(
 print("share of weights left between neurons more than 4 apart:", {name: f"{share:.1%}" for name, share in beyond.items()})
 assert beyond["moduli"] < 0.02 < beyond["shuffled"]
 
+# %% [markdown]
+# So whatever the shape, the wiring takes it.
+#
+# ## Neurons that find their own places
+#
+# With `train_embedding=True` the neurons move, too, down the gradient of the penalty; `project_()` brings them back to the band after each step. `Reach` would draw all of them to one place, and is refused; the difference of Gaussians is not. And the careless band is refused as well, before it can turn all neurons to `nan`.
+
+# %%
+for space, f in ((band, Reach()), (Careless(), "difference_of_gaussians")):
+    try:
+        ModuliRegularizer(nn.RNN(1, 100), space, f, train_embedding=True)
+    except ValueError as error:
+        print(f"{error}\n")
+
+torch.manual_seed(0)
+layer = nn.RNN(1, 100)
+reg = ModuliRegularizer(layer, band, strength=1.0, train_embedding=True, generator=torch.Generator().manual_seed(1))
+drawn = reg.embedding.detach().clone()
+optimizer = torch.optim.Adam(reg.parameters(), lr=0.05)
+for _ in range(100):
+    optimizer.zero_grad()
+    reg().backward()
+    optimizer.step()
+    reg.project_()
+assert band.check(reg.embedding.detach())[0]
+
+fig, axes = plt.subplots(1, 2, figsize=(9, 2.2), layout="constrained", sharey=True)
+for ax, places, title in zip(axes, (drawn, reg.embedding.detach()), ("as drawn", "after 100 steps"), strict=True):
+    ax.plot(*places.T, ".")
+    ax.set(xlim=(0, band.length), ylim=(-band.width / 2, band.width / 2), xlabel="x", title=title, aspect="equal")
+plt.show()
 
 # %% [markdown]
-# So whatever the shape, the wiring takes it. Whether the *network* is better for it is another question, and three errors of one seed don't
+# ## By its name in an experiment
+#
+# The registered name goes wherever a manifold's name is taken. Here the [navigation](navigation.ipynb) experiment, at the scale `tiny`, which shows that all is wired up and no more; on the command line, `-p manifold "moebius(length=30)"` does the same once the module that registers it was imported.
+
+# %%
+config = NavigationConfig(manifold="moebius(length=30)", scale="tiny", device="cpu", seeds=1, lottery=False, out=tempfile.mkdtemp())
+run = fit(Navigation(config), progress=False)
+places = run.weights()["regularizer.0.embedding"][0]
+assert manifold(config.manifold).check(places)[0] and places[:, 0].max() > 20
+print(f"{len(places)} neurons on the {config.manifold}, up to {places[:, 0].max():.1f} along it; error {run.history[-1]['error'][0]:.0f} cm after {len(run.history)} epochs")
+
+
+# %% [markdown]
+# Whether the *network* is better for its shape is another question, and three errors of one seed don't
 # answer it. The chapter [experiments](experiments.ipynb) says what does, and [head_direction](head_direction.ipynb) brings a whole task of one's own.
 #
 # ## Exercise 1: a small world
 #
-# In many brains most connections are short and a few are very long; what is rare is the length between. Write an inhibitor that is free up to `near` and from `far` on, and costs `height` between the two.
+# *5 min, easy.* In many brains most connections are short and a few are very long; what is rare is the length between. Write an inhibitor that is free up to `near` and from `far` on, and costs `height` between the two.
 
 # %%
 @dataclass(frozen=True)
 class SmallWorld(Inhibitor):
+    "Free up to `near` and from `far` on, and `height` between the two"
     near: float = 1.0
     far: float = 8.0
     height: float = 80.0
 
     def evaluate(self, d):
-        raise NotImplementedError("height where d lies between near and far, else 0")
+        raise NotImplementedError
+
+
+# %%
+#| fold How it is checked
+def picture():
+    weight, embedding, error = train(manifold=band, inhibitor=SmallWorld(), strength=0.2)
+    length = band.distance(embedding)[(weight != 0) & ~torch.eye(100, dtype=torch.bool)]
+    draw_bars({"shorter than 1": (length < 1).float().mean(), "between": ((length >= 1) & (length <= 8)).float().mean(), "longer than 8": (length > 8).float().mean()}, f"share of connections; error {error:.3f}")
+
+
+with exercise("two comparisons, joined by &, and turned into numbers of d's own type", picture) as expect:
+    expect(SmallWorld(), torch.tensor([0.5, 3.0, 8.5]), gives=torch.tensor([0.0, 80.0, 0.0]), name="the price of lengths 0.5, 3 and 8.5")
+    expect(SmallWorld(near=2.0, height=1.0), torch.tensor([1.5, 3.0]), gives=torch.tensor([0.0, 1.0]), name="the price of lengths 1.5 and 3 with near=2 and height=1")
 
 
 # %% [markdown]
@@ -279,68 +364,104 @@ class SmallWorld(Inhibitor):
 #
 # </details>
 
-# %%
-with exercise("two comparisons, joined by &, and turned into numbers of d's own type"):
-    test_eq(SmallWorld()(torch.tensor([0.5, 3.0, 8.5])), torch.tensor([0.0, 80.0, 0.0]))
-    weight, embedding, error = train(manifold=band, inhibitor=SmallWorld(), strength=0.2)
-    length = band.distance(embedding)[(weight != 0) & ~torch.eye(100, dtype=torch.bool)]
-    assert ((length < 1) | (length > 8)).float().mean() > 0.8
-    print(f"error {error:.3f}; {(length < 1).float().mean():.0%} of the connections are short and {(length > 8).float().mean():.0%} are long")
-
-
 # %% [markdown]
 # ## Exercise 2: without the half turn
 #
-# Glue the ends as they are and the strip becomes a cylinder. Which line changes? Write its distance, and check it by what must differ: a step over the seam.
+# *15 min, hard.* Glue the ends as they are and the strip becomes a cylinder. It is drawn from and checked like the band. Write what is different: the distance, how a stray point comes home, and how far apart two points can be.
 
 # %%
+@dataclass(frozen=True)
 class Cylinder(MoebiusBand):
-    name = "cylinder"
+    "A strip whose ends are glued as they are: (x, y) ~ (x + length, y)"
+
+    @property
+    def diameter(self):
+        raise NotImplementedError
 
     def pairwise(self, x, y):
-        raise NotImplementedError("along the strip the short way round; up and down there is one way")
+        raise NotImplementedError
 
+    def project(self, x):
+        raise NotImplementedError
+
+
+# %%
+#| fold How it is checked
+tube = Cylinder()
+
+
+def picture():
+    "The cylinder to its end: a flat picture, places that are learned, and an experiment by its name"
+    register_manifold("cylinder", Cylinder)
+    run = fit(Navigation(NavigationConfig(manifold="cylinder(length=30)", train_embedding=True, scale="tiny", device="cpu", seeds=1, lottery=False, out=tempfile.mkdtemp())), progress=False)
+    fig, (above, below) = plt.subplots(2, 1, figsize=(7.5, 4.6), layout="constrained")
+    fig.colorbar(plot_from_point(tube, torch.tensor([19.0, 1.5]), above), label="distance from the star")
+    below.plot(*run.weights()["regularizer.0.embedding"][0].T, ".")
+    below.set(title="neurons of a navigation network that learned their places on it", xlabel="x", ylabel="y", aspect="equal")
+    plt.show()
+
+
+with exercise("along the strip the short way round, up and down the only way; a stray is brought back along the strip without a turn; the farthest is half the length along and the whole width up", picture) as expect:
+    ends = torch.tensor([[0.5, 1.5], [19.5, 1.5], [19.5, -1.5]])
+    expect(lambda: tube.distance(ends)[0], gives=torch.tensor([0.0, 1.0, math.hypot(1, 3)]), name="the distances from (0.5, 1.5) to itself, (19.5, 1.5) and (19.5, -1.5)")
+    expect(lambda: tube.project(torch.tensor([[20.5, 1.5], [-1.0, 3.0]])), gives=torch.tensor([[0.5, 1.5], [19.0, 2.0]]), name="where (20.5, 1.5) and (-1, 3) come home")
+    expect(lambda: tube.diameter, gives=math.hypot(10, 4), name="the diameter")
+    ok, reason = check_manifold(tube)
+    expect.that(ok, f"check_manifold says: {reason}")
+    ModuliRegularizer(nn.RNN(1, 10), tube, train_embedding=True)  # refused, in words, if its gradients are not finite
 
 # %% [markdown]
 # <details><summary>Solution</summary>
 #
 # ```python
+# @dataclass(frozen=True)
 # class Cylinder(MoebiusBand):
-#     name = "cylinder"
+#     @property
+#     def diameter(self):
+#         return math.hypot(self.length / 2, self.width)
 #
 #     def pairwise(self, x, y):
 #         along = (x[..., :, None, 0] - y[..., None, :, 0]).abs()
-#         return torch.hypot(torch.minimum(along, self.length - along), x[..., :, None, 1] - y[..., None, :, 1])
+#         return hypotenuse(torch.minimum(along, self.length - along), x[..., :, None, 1] - y[..., None, :, 1])
+#
+#     def project(self, x):
+#         along = torch.where(self.contains(x), x[..., 0], x[..., 0] % self.length)
+#         return torch.stack([along, x[..., 1].clamp(-self.width / 2, self.width / 2)], -1)
 # ```
 #
-# `project` and `diameter` are still those of the band, and wrong for the cylinder: a space is right when all of its facts are. Mend them too before you let neurons move.
+# The copies of a point on a cylinder are not turned over, so only the distance along the strip has two candidates. A number that is rounded up to the length itself is at the beginning again, which `contains` allows at both ends.
 #
 # </details>
-
-# %%
-with exercise("the copies of a point on a cylinder are not turned over, so only the distance along the strip has two candidates"):
-    ends = torch.tensor([[0.5, 1.5], [19.5, 1.5], [19.5, -1.5]])
-    test_close(Cylinder().distance(ends)[0], torch.tensor([0.0, 1.0, math.hypot(1, 3)]), eps=1e-5)
-    test_close(band.distance(ends)[0], torch.tensor([0.0, math.hypot(1, 3), 1.0]), eps=1e-5)
 
 # %% [markdown]
 # ## What broke, and what the paper did
 #
-# - The distance above is right and has no gradient where two points are one: `torch.hypot` gives `nan` there, as the naive torus of the chapter [manifolds](manifolds.ipynb) did. With fixed places
-#   nobody asks for it. For places that are learned, derive it by hand as that chapter does, or the first step turns all of them to `nan`. `check_manifold` says so in words before you train ([checks](checks.ipynb)), and that in float32 some strays are not brought home at the first try:
-
-# %%
-lost = points[:2].clone().requires_grad_()
-band.distance(lost).sum().backward()
-assert lost.grad.isnan().all()
-print(check_manifold(band)[1])
-small = MoebiusBand(length=3.0, width=1.0)
-assert small.diameter < f.reach and (f(small.distance(small.sample(100))) == 0).all()
-
-# %% [markdown]
-# - A space can be too small for its inhibitor. On the `small` band of the last cell no two neurons are farther apart than `reach`, so every price is 0 and the penalty does nothing, without a word.
+# - The first version of the band used `torch.hypot`, and its places were fixed, so nobody noticed. Trained places were `nan` after one step, without a word; now the regularizer asks for a gradient first. And by rounding its `project` did not bring all strays home at the first try; `check_manifold` found that.
+# - A space can be too small for its inhibitor. On a band of length 3 and width 1 no two neurons are farther apart than `reach`, so every price is 0 and the penalty does nothing, without a word.
 #   Look at `reg.coefficients` before you train.
 # - The paper takes any metric space (section 2.2) and tries those of its appendix D. In its code the distance of one of them is wrong for points that are opposite each other
 #   ([reproduction](reproduction.ipynb), number 1); seven copies of each point, or whatever says the same in another way, would have shown it.
+#
+# ## Recall and think
+#
+# <details><summary>Recall: what must a manifold of your own say?</summary>
+#
+# How to draw points, which points lie on it, how a stray comes home, and the distances of all pairs; and its dimension, coordinates and diameter.
+#
+# </details>
+#
+# <details><summary>Recall: why is a network on it trained beside one with shuffled prices?</summary>
+#
+# It has the same prices without the shape, so it shows what prices alone do.
+#
+# </details>
+#
+# <details><summary>Think: you give a network the shape of your choice, and it works as well as before. What have you learned about the task?</summary>
+#
+# That it does not mind, at this size and sparsity. It may mind when fewer weights are left, or it may have solved itself through the other matrices.
+#
+# </details>
+#
+# **Further research.** Choose a task whose inner variable has a known shape (an orientation, a joint angle, a position on a track), and give its network that shape and two others of equal mean price. Is there a sparsity at which the right shape wins, by more than the spread of ten seeds?
 #
 # **References.** Hatcher, *Algebraic Topology* (2002), for gluing. Watts and Strogatz, *Collective dynamics of 'small-world' networks* (1998).

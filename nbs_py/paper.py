@@ -12,6 +12,8 @@
 # > Every table of the paper as cells with the settings that make them, so that runs, comparisons and claims follow from one place
 
 # %% [markdown]
+# *Reading 15 min, exercises 10 min. To skip at a first reading:* *Whatever the paper set*.
+#
 # After this chapter you can
 #
 # - find the paper's number for a setting, and be told when it has none,
@@ -46,7 +48,7 @@ from modreg.lab.settings import Config, about
 import matplotlib.pyplot as plt
 from fastcore.test import test_eq, test_fail
 
-from modreg.book.exercises import exercise
+from modreg.book.exercises import draw_bars, draw_curve, exercise
 from modreg.tasks.adding import AddingConfig
 from modreg.tasks.navigation import NavigationConfig
 
@@ -289,11 +291,20 @@ for kind in (NavigationConfig, AddingConfig):
 # %% [markdown]
 # ## Exercise 1: how many failed?
 #
-# A cell has mean $m$. Say that networks that learned are at $a$ and those that did not at $b$. Which share failed?
+# *5 min, medium.* A cell has mean $m$. Say that networks that learned are at $a$ and those that did not at $b$. Which share failed?
 
 # %%
 def failed(mean, learned, chance):
-    raise NotImplementedError("a mean of two values, weighed by how many have each")
+    "Share of networks that failed, if a mean is of those that learned, at `learned`, and those that did not, at `chance`"
+    raise NotImplementedError
+
+
+# %%
+#| fold How it is checked
+cell = tables["1"].cell("90% Sparse", "none")
+with exercise("m = (1 - p) a + p b; solve for p", lambda: draw_curve(lambda m: failed(m, 5.0, 95.0), range(5, 96, 5), "mean of a cell (cm)", "share that failed")) as expect:
+    expect(failed, 27.5, 5.0, 95.0, gives=0.25)
+    expect.that(0.7 < failed(cell.mean, 5.0, 95.0) < 0.8, f"the paper's cell has a mean of {cell.mean}, and your share is {failed(cell.mean, 5.0, 95.0):.2f}")
 
 
 # %% [markdown]
@@ -306,23 +317,25 @@ def failed(mean, learned, chance):
 #
 # </details>
 
-# %%
-with exercise("m = (1 - p) a + p b"):
-    cell = tables["1"].cell("90% Sparse", "none")
-    share = failed(cell.mean, 5.0, 95.0)
-    assert 0.7 < share < 0.8
-    print(f"about {5 * share:.1f} of 5 networks")
-
-
 # %% [markdown]
 # ## Exercise 2: the lottery cells
 #
-# Always answering 1 gives the adding problem an error of $\sqrt{1/6}$. Which cells of tables 8 to 10 are within 0.01 of it?
+# *5 min, easy.* Always answering 1 gives the adding problem an error of $\sqrt{1/6}$. Which cells of tables 8 to 10 are within 0.01 of it?
 
 # %%
 def at_chance(cells, chance):
-    raise NotImplementedError("those cells whose mean is near chance")
+    "The cells, of a list, whose mean is within 0.01 of chance"
+    raise NotImplementedError
 
+
+# %%
+#| fold How it is checked
+cells = [cell for number in ("8", "9", "10") for cell in tables[number].cells]
+near = [k for k, cell in enumerate(cells) if round(abs(cell.mean - (1 / 6) ** 0.5), 6) < 0.01]
+with exercise("compare each cell's mean with chance", lambda: draw_bars({"lottery cells": sum(cell.result == "lottery" for cell in cells), "of them at chance": sum(cell.result == "lottery" for cell in at_chance(cells, (1 / 6) ** 0.5)),
+                                                                        "others at chance": sum(cell.result != "lottery" for cell in at_chance(cells, (1 / 6) ** 0.5))}, "cells of tables 8 to 10")) as expect:
+    expect(lambda: len(at_chance(cells, (1 / 6) ** 0.5)), gives=len(near), name="the number of cells that you find")
+    expect(lambda: at_chance(cells, (1 / 6) ** 0.5), gives=[cells[k] for k in near], name="your list")
 
 # %% [markdown]
 # <details><summary>Solution</summary>
@@ -334,13 +347,6 @@ def at_chance(cells, chance):
 #
 # </details>
 
-# %%
-with exercise("compare each cell's mean with chance"):
-    cells = [cell for number in ("8", "9", "10") for cell in tables[number].cells]
-    near = at_chance(cells, (1 / 6) ** 0.5)
-    assert all(cell.result == "lottery" for cell in near)
-    print(f"{len(near)} of the {sum(cell.result == 'lottery' for cell in cells)} lottery cells, and none of the others")
-
 # %% [markdown]
 # ## What broke, and what the paper did
 #
@@ -348,5 +354,25 @@ with exercise("compare each cell's mean with chance"):
 # - A setting that the paper has not tried was given the nearest thing that it has. Now it has no number.
 #
 # The paper prints mean and standard deviation of 4 or 5 trials. It does not say how many of them learned, and its text has lost the values of λ of tables 17 to 20, some headers, and one number of table 4: such cells say so.
+#
+# ## Recall and think
+#
+# <details><summary>Recall: when does a number of the paper stand beside ours?</summary>
+#
+# When every setting that decides the result is that of the cell, or is given by the scale.
+#
+# </details>
+#
+# <details><summary>Recall: where do means of mixtures lie?</summary>
+#
+# On an arch: far from both kinds of networks, with a large deviation.
+#
+# </details>
+#
+# <details><summary>Think: how would you write the table of a paper so that a program can fill its neighbour?</summary>
+#
+# With the settings of each cell, in full, beside the number; and with every seed's own value.
+#
+# </details>
 #
 # **References.** Tables 1–20 and appendices A, E, G of the paper.

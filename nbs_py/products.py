@@ -12,13 +12,15 @@
 # > Spaces that are built from spaces, and two that bend
 
 # %% [markdown]
+# *Reading 30 min, exercises 15 min. To skip at a first reading:* all of it, unless you need a space that is made of others.
+#
 # After this chapter you can
 #
 # - put neurons on a product of two spaces, and say how much each of the two counts,
 # - divide a layer into modules that live on different spaces, and say how far apart the modules are,
 # - place neurons on the projective plane and on a hyperbolic disc, with distances that are right in float32.
 #
-# The question: *an animal has a place and a heading, and its grid cells come in modules. Must each such space be written anew, or
+# The question: *an animal has a place and a heading, and its grid cells, neurons that fire on a lattice of places, come in modules, one for each spacing of the lattice. Must each such space be written anew, or
 # can it be built from the spaces that we have?*
 
 # %%
@@ -55,7 +57,7 @@ from modreg.geometry.specs import written
 import matplotlib.pyplot as plt
 from fastcore.test import test_close, test_eq, test_fail
 
-from modreg.book.exercises import exercise
+from modreg.book.exercises import draw_curve, exercise
 from modreg.geometry.checks import check_manifold
 from modreg.geometry.inhibitors import DifferenceOfGaussians, Diffusion, matched, mean_coefficient
 from modreg.geometry.manifolds import Circle, Torus
@@ -836,18 +838,38 @@ for space in (Product("torus", "circle"), Modules("torus", "sphere"), Projective
 # %% [markdown]
 # ## Exercise 1: another rule
 #
-# Pythagoras is one way to put two distances together. In a city of streets one walks first along the one and then along the other. Write the product whose distance is the
+# *10 min, medium.* Pythagoras is one way to put two distances together. In a city of streets one walks first along the one and then along the other. Write the product whose distance is the
 # *sum* of its factors' distances. Is its gradient finite at 0? What is its diameter?
 
 # %%
 class CityProduct(Product):
     "A product of spaces whose distances are added"
     def pairwise(self, x, y):
-        raise NotImplementedError("add up the weighted distances of the factors")
+        raise NotImplementedError
 
     @property
     def diameter(self):
-        raise NotImplementedError("the farthest in each factor at once")
+        raise NotImplementedError
+
+
+# %%
+#| fold How it is checked
+city = CityProduct("circle", "circle", weights=(1, 2))
+x = city.sample(100, torch.Generator().manual_seed(11))
+
+
+def picture():
+    fig, axes = plt.subplots(1, 2, figsize=(8, 3.2), layout="constrained")
+    grid = torch.cartesian_prod(torch.linspace(0, 31.4, 60), torch.linspace(0, 31.4, 60))
+    for ax, space, title in zip(axes, (Product("circle", "circle"), CityProduct("circle", "circle")), ("root of the sum of squares", "sum"), strict=True):
+        ax.imshow(space.distance(torch.tensor([[15.7, 15.7]]), grid).view(60, 60), origin="lower", extent=(0, 31.4, 0, 31.4))
+        ax.set(title=title, xlabel="on the first circle", ylabel="on the second")
+    plt.show()
+
+
+with exercise("split(x) gives each factor's coordinates, weights and spaces are those of the object; the farthest is the farthest in each factor at once", picture) as expect:
+    expect(lambda: city.distance(x), gives=Circle().distance(x[:, :1]) + 2 * Circle().distance(x[:, 1:]), name="the distances of 100 points")
+    expect(lambda: city.diameter, gives=3 * Circle().diameter, name="the diameter")
 
 
 # %% [markdown]
@@ -869,24 +891,24 @@ class CityProduct(Product):
 #
 # </details>
 
-# %%
-with exercise("split(x) gives each factor's coordinates"):
-    city = CityProduct("circle", "circle", weights=(1, 2))
-    x = city.sample(100, torch.Generator().manual_seed(11))
-    test_close(city.distance(x), Circle().distance(x[:, :1]) + 2 * Circle().distance(x[:, 1:]), eps=1e-5)
-    assert (city.distance(x) >= Product("circle", "circle", weights=(1, 2)).distance(x) - 1e-5).all()
-    test_close(city.diameter, 3 * Circle().diameter)
-
-
 # %% [markdown]
 # ## Exercise 2: where the neurons are
 #
-# In the hyperbolic disc of radius $R$ and curvature $-1/L^2$, what share of uniformly drawn neurons lies within $\rho$ of the centre?
+# *5 min, medium.* In the hyperbolic disc of radius $R$ and curvature $-1/L^2$, what share of uniformly drawn neurons lies within $\rho$ of the centre?
 
 # %%
 def share_within(rho, radius, unit):
-    raise NotImplementedError("the area of a small disc by that of the whole")
+    "Share of the hyperbolic disc of a radius, and of curvature -1/unit², that lies within rho of its centre"
+    raise NotImplementedError
 
+
+# %%
+#| fold How it is checked
+length = HyperbolicDisc(radius=5.0, curvature=-1.0).sample(20_000, torch.Generator().manual_seed(12)).norm(dim=-1)
+with exercise("the area of a small disc by that of the whole; area grows as the hyperbolic cosine of radius / unit, less 1",
+              lambda: draw_curve(lambda rho: share_within(rho, 5.0, 1.0), [k / 4 for k in range(21)], "distance from the centre", "share of neurons", drawn=[(length < k / 4).float().mean() for k in range(21)])) as expect:
+    expect(share_within, 4.0, 5.0, 1.0, gives=(length < 4).float().mean().item(), within=0.02)
+    expect(share_within, 2.5, 5.0, 1000.0, gives=0.25, within=1e-3)
 
 # %% [markdown]
 # <details><summary>Solution</summary>
@@ -900,12 +922,6 @@ def share_within(rho, radius, unit):
 #
 # </details>
 
-# %%
-with exercise("area grows as the hyperbolic cosine, less 1"):
-    length = HyperbolicDisc(radius=5.0, curvature=-1.0).sample(20_000, torch.Generator().manual_seed(12)).norm(dim=-1)
-    test_close(share_within(4.0, 5.0, 1.0), (length < 4).float().mean().item(), eps=0.02)
-    test_close(share_within(2.5, 5.0, 1000.0), 0.25, eps=1e-3)
-
 # %% [markdown]
 # ## What broke, and what the paper did
 #
@@ -916,6 +932,26 @@ with exercise("area grows as the hyperbolic cosine, less 1"):
 #   first module, and two random neurons would never be of different modules. So what is left over is drawn.
 # - The paper has the flat torus in two and six dimensions, which is a product of circles, and no other product; it has neither modules nor
 #   hyperbolic spaces.
+#
+# ## Recall and think
+#
+# <details><summary>Recall: how do two distances become one in a product of spaces?</summary>
+#
+# By Pythagoras, each times its weight.
+#
+# </details>
+#
+# <details><summary>Recall: how far apart must two modules be at least?</summary>
+#
+# Half the largest diameter of a module, else a detour over the other module would be shorter than the straight way.
+#
+# </details>
+#
+# <details><summary>Think: a neuron should respond to a place and to a heading. Would you take a product of a torus and a circle, or modules on each?</summary>
+#
+# A product, if one neuron is to care for both at once; modules, if some neurons care for places and others for headings.
+#
+# </details>
 #
 # ## References
 #

@@ -12,6 +12,8 @@
 # > Which weights go, when, and how many of each matrix; and lottery tickets
 
 # %% [markdown]
+# *Reading 40 min, exercises 18 min. To skip at a first reading:* *Sparsifiers*, *The pruner*, *Mistakes that are caught*.
+#
 # After this chapter you can
 #
 # - prune a network step by step to an exact number of zeros, which stay zeros whatever your loop does,
@@ -46,7 +48,7 @@ import copy
 import matplotlib.pyplot as plt
 from fastcore.test import test_close, test_eq, test_fail
 
-from modreg.book.exercises import exercise
+from modreg.book.exercises import draw_bars, draw_curve, draw_lines, exercise
 from modreg.book.explore import pruning_steps
 
 plt.style.use("modreg.data.book")
@@ -561,9 +563,9 @@ plt.show()
 # %% [markdown]
 # ## How much can go?
 #
-# A network that finds its way by its own steps, trained under the penalty of a torus and pruned bit by bit.
+# A network that finds its way by its own steps, trained under the penalty of a torus and pruned bit by bit. Beside it two controls: the same prices for the wrong weights, and no prices. Look at them <a href="#set:pruning_steps?pruning step=0">at the start</a>, <a href="#set:pruning_steps?pruning step=15">when half of the weights are gone</a>, <a href="#set:pruning_steps?pruning step=27">nine tenths</a> and <a href="#set:pruning_steps?pruning step=29">nearly all</a>.
 #
-# *Predict:* at what sparsity is it lost? And of the weights that stay, are most of them between neighbours?
+# *Predict:* at what sparsity is each of them lost? And of the weights that stay, are most of them between neighbours?
 
 # %%
 #| echo: false
@@ -799,11 +801,19 @@ print(f"kept of the weights from the 4 inputs that matter: {used[:, :4].mean():.
 # %% [markdown]
 # ## Exercise 1
 #
-# The sparsity of a whole model is one number. Write the sparsity of each weight matrix.
+# *5 min, easy.* The sparsity of a whole model is one number. Write the sparsity of each weight matrix.
 
 # %%
 def by_matrix(pruner):
-    raise NotImplementedError("share of zeros of each weight, by name")
+    "Share of zeros of each weight of pruner.weights, a dict of tensors, by name"
+    raise NotImplementedError
+
+
+# %%
+#| fold How it is checked
+pruned = MagnitudePruner(layers, 0.9)
+with exercise("compare with 0 and take the mean", lambda: draw_bars(by_matrix(pruned), "share of zeros")) as expect:
+    expect(by_matrix, pruned, gives={"0.weight": 1 - [*left.values()][0], "1.weight": 1 - [*left.values()][1]})
 
 
 # %% [markdown]
@@ -816,21 +826,22 @@ def by_matrix(pruner):
 #
 # </details>
 
-# %%
-with exercise("pruner.weights maps names to weights; compare with 0 and take the mean"):
-    shares = by_matrix(MagnitudePruner(layers, 0.9))
-    test_eq(list(shares), ["0.weight", "1.weight"])
-    test_close([1 - share for share in shares.values()], list(left.values()), eps=1e-6)
-
-
 # %% [markdown]
 # ## Exercise 2: a schedule of your own
 #
-# A schedule says which share of the target is reached after a share $t$ of the epochs. Write one that does nothing for the first half, and then rises linearly.
+# *3 min, easy.* A schedule says which share of the target is reached after a share $t$ of the epochs. Write one that does nothing for the first half, and then rises linearly.
 
 # %%
 def late(t):
-    raise NotImplementedError("0 up to t = 1/2, then a line to 1 at t = 1")
+    "Share of the target that is reached after a share t of the epochs: nothing up to the half, all at the end"
+    raise NotImplementedError
+
+
+# %%
+#| fold How it is checked
+with exercise("a line through (1/2, 0) and (1, 1), cut off below 0", lambda: draw_curve(late, [k / 20 for k in range(21)], "share of the epochs", "share of the target")) as expect:
+    for t, share in ((0, 0), (0.25, 0), (0.5, 0), (0.75, 0.5), (1, 1)):
+        expect(late, t, gives=share)
 
 
 # %% [markdown]
@@ -845,23 +856,32 @@ def late(t):
 #
 # </details>
 
-# %%
-with exercise("a line through (1/2, 0) and (1, 1), cut off below 0"):
-    test_close([late(t) for t in (0, 0.25, 0.5, 0.75, 1)], [0, 0, 0, 0.5, 1], eps=1e-12)
-
-
 # %% [markdown]
 # ## Exercise 3: a rule of your own
 #
-# Which weights matter? As a control, write a sparsifier that takes the *largest* first. `cut` takes the smallest of what it is given, and sizes are at least 0.
+# *10 min, medium.* Which weights matter? As a control, write a sparsifier that takes the *largest* first. `cut` takes the smallest of what it is given, and sizes are at least 0.
 
 # %%
 class LargestFirst(Sparsifier):
+    "The largest weights fall first"
     name = "largest"
 
     def update(self, epoch):
-        raise NotImplementedError("return cut(self, sizes by name, epoch)")
+        raise NotImplementedError
 
+
+# %%
+#| fold How it is checked
+def sizes_left():
+    "Sizes of all weights before and after one cut to a half"
+    pruner = LargestFirst(toy(), 0.5, epochs=1)
+    before = torch.cat([w.detach().abs().flatten() for w in pruner.weights.values()])
+    pruner.step(0)
+    return before, torch.cat([w.detach().abs().flatten() for w in pruner.weights.values()])
+
+
+with exercise("return cut(self, sizes by name, epoch); the size of a weight is 1 / |w|, so that large ones are small", lambda: draw_lines("weights, sorted", "size", before=sizes_left()[0].sort().values, after=sizes_left()[1].sort().values)) as expect:
+    expect(lambda: sizes_left()[1].max(), gives=torch.cat([w.detach().abs().flatten() for w in MagnitudePruner(toy(), 0.5).weights.values()]).median(), within=1e-2, name="the largest weight that is left")
 
 # %% [markdown]
 # <details><summary>Solution</summary>
@@ -875,14 +895,6 @@ class LargestFirst(Sparsifier):
 # ```
 #
 # </details>
-
-# %%
-with exercise("the size of a weight is 1 / |w|, so that large ones are small"):
-    pruner = LargestFirst(toy(), 0.5, epochs=1)
-    before = torch.cat([w.detach().abs().flatten() for w in pruner.weights.values()])
-    pruner.step(0)
-    after = torch.cat([w.detach().abs().flatten() for w in pruner.weights.values()])
-    test_close(after.max().item(), before.median().item(), eps=1e-3)
 
 # %% [markdown]
 # ## Mistakes that are caught
@@ -905,6 +917,26 @@ test_fail(lambda: reinitialize(attention, MagnitudePruner(attention).masks), con
 #
 # The paper's scripts count a weight below a thousandth as zero when they report sparsity; here a zero is a zero. The lottery of the paper gives a ticket's weights
 # the size of dense ones.
+#
+# ## Recall and think
+#
+# <details><summary>Recall: why does one threshold for all layers take unequal shares of them?</summary>
+#
+# Layers draw their weights from intervals of different widths, so a narrow layer's are smaller for reasons that have nothing to do with use.
+#
+# </details>
+#
+# <details><summary>Recall: what is a lottery ticket, and what is its control?</summary>
+#
+# The masks of a pruned network with new weights; the same number of weights in random places.
+#
+# </details>
+#
+# <details><summary>Think: why prune while the network learns, and not at the end?</summary>
+#
+# What is cut a little at a time can be made good by what is left. What would a network do that is cut only once, and then trained on?
+#
+# </details>
 #
 # **References.** Frankle and Carbin, *The lottery ticket hypothesis* (2019). Zhu and Gupta, *To prune, or not to prune* (2017). Gale et al., *The state of sparsity
 # in deep neural networks* (2019). Evci et al., *Rigging the lottery* (2020). Section 4 of the paper.

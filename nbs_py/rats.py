@@ -12,6 +12,8 @@
 # > Networks that learned from simulated rats are asked where recorded ones went
 
 # %% [markdown]
+# *Reading 30 min, exercises 8 min. To skip at a first reading:* all of it, unless you care for real rats.
+#
 # After this chapter you can
 #
 # - bring a recorded path to the time step and the box of a network, without inventing a single position,
@@ -59,7 +61,7 @@ import matplotlib.pyplot as plt
 from fastcore.test import test_close, test_eq, test_fail
 from IPython.display import Markdown, display
 
-from modreg.book.exercises import exercise
+from modreg.book.exercises import draw_bars, exercise
 from modreg.lab.experiments import load_model, load_results, result_names, summary, train_three
 from modreg.tasks.navigation import position_error
 from modreg.lab.settings import from_parameters
@@ -275,7 +277,7 @@ plt.show()
 
 
 # %% [markdown]
-# Ten seconds each, in metres; the gray square is the box that the networks know, the dotted line the box that each rat was in. *Predict:* a path that they are trained on lasts less than half a second. How far does a real rat get in that time, and what
+# Ten seconds each, in metres; the grey square is the box that the networks know, the dotted line the box that each rat was in. *Predict:* a path that they are trained on lasts less than half a second. How far does a real rat get in that time, and what
 # does that mean for a network which is right to within some ten centimetres?
 
 # %% [markdown]
@@ -643,12 +645,25 @@ display(Markdown("\n".join(lines)))
 # %% [markdown]
 # ## Exercise 1: what did the network add?
 #
-# An error in centimetres mixes how well a network did with how far the rat went. Say instead which share of the error of standing still a network takes away: 1 for a perfect one, 0 for one that adds nothing, less than 0 for one that
+# *3 min, easy.* An error in centimetres mixes how well a network did with how far the rat went. Say instead which share of the error of standing still a network takes away: 1 for a perfect one, 0 for one that adds nothing, less than 0 for one that
 # had better kept silent.
 
 # %%
 def skill(error, still):
-    raise NotImplementedError("1 for no error, 0 for the error of standing still")
+    "Share of the error of standing still that a network takes away"
+    raise NotImplementedError
+
+
+# %%
+#| fold How it is checked
+def picture():
+    dense = next(iter(models.values()))
+    draw_bars({name: skill(errors_along(task, dense, walk).mean().item(), limits_along(task, walk)["standing still"].mean().item()) for name, walk in walks.items()}, "skill of the dense network")
+
+
+with exercise("an error of half of what standing still has is a skill of one half", picture) as expect:
+    for error, share in ((0.0, 1), (10.0, 0.5), (20.0, 0), (40.0, -1)):
+        expect(skill, error, 20.0, gives=share)
 
 
 # %% [markdown]
@@ -661,24 +676,21 @@ def skill(error, still):
 #
 # </details>
 
-# %%
-with exercise("an error of half of what standing still has is a skill of one half"):
-    test_eq([skill(0.0, 20.0), skill(10.0, 20.0), skill(20.0, 20.0), skill(40.0, 20.0)], [1, 0.5, 0, -1])
-    dense = next(iter(models.values()))
-    for name, walk in walks.items():
-        error, still = errors_along(task, dense, walk).mean().item(), limits_along(task, walk)["standing still"].mean().item()
-        print(f"{name}: {skill(error, still):.2f}")
-
-
 # %% [markdown]
 # ## Exercise 2: how long may a path be?
 #
-# A path lies within one segment, so a tracker that loses its rat often leaves no long ones. How many seconds does the longest segment of a recording last?
+# *5 min, easy.* A path lies within one segment, so a tracker that loses its rat often leaves no long ones. How many seconds does the longest segment of a recording last?
 
 # %%
 def longest(rat):
-    raise NotImplementedError("the duration in s of the longest of segments(rat)")
+    "Duration in s of the longest of segments(rat), which gives pairs of times and positions"
+    raise NotImplementedError
 
+
+# %%
+#| fold How it is checked
+with exercise("the duration is the last time less the first", lambda: draw_bars({name: longest(rat) for name, rat in recordings.items()}, "longest segment (s)")) as expect:
+    expect(longest, toy, gives=30 * DT)
 
 # %% [markdown]
 # <details><summary>Solution</summary>
@@ -690,12 +702,6 @@ def longest(rat):
 #
 # </details>
 
-# %%
-with exercise("segments gives pairs of times and positions; the duration is the last time less the first"):
-    test_close(longest(toy), 30 * DT, eps=1e-6)
-    for name, rat in recordings.items():
-        print(f"{name}: {longest(rat):.1f} s, {longest(rat) / DT:.0f} steps of the network")
-
 # %% [markdown]
 # ## What broke, and what the paper did
 #
@@ -705,6 +711,26 @@ with exercise("segments gives pairs of times and positions; the duration is the 
 # - Smoothing the recordings first, as is usual, would make headings steadier and speeds lower. It is not done here, since it invents positions too.
 #
 # The paper trains and tests on simulated paths alone, as do the works that it builds on.
+#
+# ## Recall and think
+#
+# <details><summary>Recall: why is the network worse than standing still on the slow rat?</summary>
+#
+# Within a training path's time that rat moves a few centimetres, less than three place cells can resolve.
+#
+# </details>
+#
+# <details><summary>Recall: where is a recording cut?</summary>
+#
+# Where a frame is missing, and where the rat would be faster than 1.2 m/s, which are hops of the tracker.
+#
+# </details>
+#
+# <details><summary>Think: what would you record, if you wanted to know whether the network's errors are a rat's errors?</summary>
+#
+# Where the rat believes to be: by what it does in the dark, such as the way home that it takes.
+#
+# </details>
 #
 # **References.** Sargolini et al., *Conjunctive representation of position, direction, and velocity in entorhinal cortex* (2006). Tanni et al., *State transitions in the statistically stable place cell population correspond to rate of
 # perceptual change* (2022). Both recordings as they come with RatInABox (George et al. 2024). Raudies and Hasselmo, *Modeling boundary vector cell firing* (2012).

@@ -12,6 +12,8 @@
 # > An Elman layer that trains fast, and many replicas of it at once
 
 # %% [markdown]
+# *Reading 35 min, exercises 10 min. To skip at a first reading:* all of it, until you need it.
+#
 # After this chapter you can
 #
 # - write the backward pass of a recurrent layer by hand, and say why it is quicker than automatic differentiation,
@@ -44,7 +46,7 @@ from modreg.geometry.arguments import Count, FloatType, OnDevice, OneOf, Shape, 
 import matplotlib.pyplot as plt
 from fastcore.test import test_close, test_eq, test_fail
 
-from modreg.book.exercises import exercise
+from modreg.book.exercises import draw_curve, draw_matrices, exercise
 from modreg.layers.sparse import median_time
 
 plt.style.use("modreg.data.book")
@@ -741,13 +743,30 @@ plt.show()
 # %% [markdown]
 # ## Exercise 1
 #
-# An *independently recurrent* network (IndRNN) has a diagonal $W_h$: each neuron hears only itself. In the language of this book
+# *5 min, easy.* An *independently recurrent* network (IndRNN) has a diagonal $W_h$: each neuron hears only itself. In the language of this book
 # it is the inhibitor that is 0 at distance 0 and infinite elsewhere. Make an `RNN` with five neurons into one, run it, and show that a change in
 # neuron 0's initial state reaches no other neuron.
 
 # %%
 def independent(layer):
-    raise NotImplementedError("keep the diagonal of layer.weight_hh_l0 alone")
+    "The layer itself, after all of layer.weight_hh_l0 but the diagonal was set to zero"
+    raise NotImplementedError
+
+
+# %%
+#| fold How it is checked
+def reached(layer):
+    "Which neurons feel a change of neuron 0's initial state"
+    x, h0 = torch.zeros(3, 1, 2), torch.zeros(1, 1, 5)
+    moved = h0.clone()
+    moved[..., 0] = 1
+    return ((layer(x, h0)[0] - layer(x, moved)[0])[-1, 0] != 0).tolist()
+
+
+with exercise("multiply the weight by an identity matrix, in place and without a gradient", lambda: draw_matrices(recurrent_weights=independent(RNN(2, 5, generator=generator)).weight_hh_l0)) as expect:
+    layer = independent(RNN(2, 5, generator=torch.Generator().manual_seed(1)))
+    expect(lambda: (layer.weight_hh_l0 != 0).tolist(), gives=torch.eye(5).bool().tolist(), name="which weights are not zero")
+    expect(reached, layer, gives=[True, False, False, False, False])
 
 
 # %% [markdown]
@@ -762,25 +781,22 @@ def independent(layer):
 #
 # </details>
 
-# %%
-with exercise("multiply the weight by an identity matrix, in place and without a gradient"):
-    layer = independent(RNN(2, 5, generator=generator))
-    x, h0 = torch.zeros(3, 1, 2), torch.zeros(1, 1, 5)
-    moved = h0.clone()
-    moved[..., 0] = 1
-    changed = (layer(x, h0)[0] - layer(x, moved)[0])[-1, 0] != 0
-    test_eq(changed.tolist(), [True, False, False, False, False])
-
-
 # %% [markdown]
 # ## Exercise 2: how long does a state last?
 #
-# Without input, a linear recurrent network multiplies its state by $W_h$ at each step. For $W_h = a\,I$, after how many steps is less than half of it left?
+# *5 min, easy.* Without input, a linear recurrent network multiplies its state by $W_h$ at each step. For $W_h = a\,I$, after how many steps is less than half of it left?
 
 # %%
 def half_life(a):
-    raise NotImplementedError("the least number of steps t with a**t < 1/2, for 0 < a < 1")
+    "The least number of steps t with a**t < 1/2, for 0 < a < 1"
+    raise NotImplementedError
 
+
+# %%
+#| fold How it is checked
+with exercise("take logarithms of a**t = 1/2, and then the next whole number", lambda: draw_curve(half_life, [k / 50 for k in range(1, 50)], "a", "steps until less than half is left")) as expect:
+    for a, steps in ((0.1, 1), (0.6, 2), (0.9, 7), (0.99, 69)):
+        expect(half_life, a, gives=steps)
 
 # %% [markdown]
 # <details><summary>Solution</summary>
@@ -792,10 +808,6 @@ def half_life(a):
 #
 # </details>
 
-# %%
-with exercise("take logarithms of a**t = 1/2, and then the next whole number"):
-    test_eq([half_life(a) for a in (0.1, 0.6, 0.9, 0.99)], [1, 2, 7, 69])
-
 # %% [markdown]
 # ## What broke, and what the paper did
 #
@@ -805,6 +817,26 @@ with exercise("take logarithms of a**t = 1/2, and then the next whole number"):
 # - Drawn as torch draws it, a recurrent matrix forgets within fifty steps (see *A start near the identity*). The layer is then right and its networks still don't learn what takes longer: the chapter [adding](adding.ipynb) shows both starts.
 #
 # The published scripts loop over time in Python under automatic differentiation and train one network after another. The mathematics is the same.
+#
+# ## Recall and think
+#
+# <details><summary>Recall: which of the three products of a step can leave the loop?</summary>
+#
+# The weight gradient: it is one product over all steps.
+#
+# </details>
+#
+# <details><summary>Recall: why do replicas cost less than their number?</summary>
+#
+# A small product leaves most of a processor idle.
+#
+# </details>
+#
+# <details><summary>Think: would the same trick serve an LSTM?</summary>
+#
+# Yes: its input projections and weight gradients leave the loop too; only its slopes are more.
+#
+# </details>
 #
 # **References.** Elman, *Finding structure in time* (1990). Le, Jaitly and Hinton, *A simple way to initialize recurrent networks of rectified
 # linear units* (2015). Li et al., *Independently recurrent neural network* (2018). Equations 1 and 3 of the paper.

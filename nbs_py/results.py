@@ -12,6 +12,8 @@
 # > What runs have found, in small files that are found again by settings
 
 # %% [markdown]
+# *Reading 10 min, exercises 8 min. To skip at a first reading:* all of it, until you need it.
+#
 # After this chapter you can
 #
 # - keep what a run has found, without its weights, in a line of text,
@@ -51,7 +53,7 @@ from dataclasses import replace
 
 from fastcore.test import test_eq, test_fail
 
-from modreg.book.exercises import exercise
+from modreg.book.exercises import draw_bars, exercise
 from modreg.lab.training import Remember, RememberConfig, fit
 
 # %% [markdown]
@@ -68,7 +70,7 @@ Record = dict[str, Any]  # run, task, settings, phases, seconds, …
 
 def _found(result: dict[str, Any]) -> Record:
     "What a record takes from result.json"
-    return {name: result[name] for name in ("modreg", "torch", "seconds", "diverged", "phases") if name in result}
+    return {name: result[name] for name in ("modreg", "torch", "seconds", "diverged", "train_of", "phases") if name in result}
 
 
 @checked
@@ -151,7 +153,8 @@ def collect(
     there = {one["run"]: one for one in read_records(path)}
     new = {one["run"]: one for one in records}
     lines = [json.dumps(one) for _, one in sorted((there | new).items())]
-    write_whole(path, lambda beside: beside.write_text("\n".join(lines) + "\n", encoding="utf-8"))
+    if lines:
+        write_whole(path, lambda beside: beside.write_text("\n".join(lines) + "\n", encoding="utf-8"))
     return len(new.keys() - there.keys())
 
 
@@ -260,11 +263,18 @@ if __name__ == "__main__" and "__file__" in globals():  # called by name, and no
 # %% [markdown]
 # ## Exercise 1: what did it cost?
 #
-# Sum the hours that a file of records stands for.
+# *3 min, easy.* Sum the hours that a file of records stands for.
 
 # %%
 def hours(records):
-    raise NotImplementedError("each record has its seconds")
+    "Hours of all records together, each a dict with its `seconds`"
+    raise NotImplementedError
+
+
+# %%
+#| fold How it is checked
+with exercise("3600 seconds are an hour", lambda: draw_bars({"half an hour and one and a half": hours([{"seconds": 1800.0}, {"seconds": 5400.0}]), "the record above": hours([kept])}, "hours")) as expect:
+    expect(hours, [{"seconds": 1800.0}, {"seconds": 5400.0}], gives=2.0)
 
 
 # %% [markdown]
@@ -277,20 +287,28 @@ def hours(records):
 #
 # </details>
 
-# %%
-with exercise("3600 seconds are an hour"):
-    test_eq(hours([{"seconds": 1800.0}, {"seconds": 5400.0}]), 2.0)
-
-
 # %% [markdown]
 # ## Exercise 2: which seeds?
 #
-# A record's settings leave out what changes nothing, and the first seed is 0 by default. Which seeds has a run trained? (Three, if it does not say.)
+# *5 min, easy.* A record's settings leave out what changes nothing, and the first seed is 0 by default. Which seeds has a run trained? (Three, if it does not say.)
 
 # %%
 def seeds_of(settings):
-    raise NotImplementedError("settings may have `seed` and `seeds`, or not")
+    "List of the seeds that a run has trained; its settings, a dict, may have `seed` (else 0) and `seeds` (else 3), or not"
+    raise NotImplementedError
 
+
+# %%
+#| fold How it is checked
+def picture():
+    kinds = {"says nothing": {}, "the record above": kept["settings"], "one, from 100 on": {"seed": 100, "seeds": 1}}
+    draw_bars({name: len(seeds_of(settings)) for name, settings in kinds.items()}, "networks of a run")
+
+
+with exercise("dict.get takes a default; a range from the first on", picture) as expect:
+    expect(seeds_of, {}, gives=[0, 1, 2])
+    expect(seeds_of, kept["settings"], gives=[0, 1])
+    expect(seeds_of, {"seed": 100, "seeds": 1}, gives=[100])
 
 # %% [markdown]
 # <details><summary>Solution</summary>
@@ -303,12 +321,6 @@ def seeds_of(settings):
 #
 # </details>
 
-# %%
-with exercise("dict.get takes a default"):
-    test_eq(seeds_of({}), [0, 1, 2])
-    test_eq(seeds_of(kept["settings"]), [0, 1])
-    test_eq(seeds_of({"seed": 100, "seeds": 1}), [100])
-
 # %% [markdown]
 # ## What broke, and what the paper did
 #
@@ -316,5 +328,25 @@ with exercise("dict.get takes a default"):
 # - A record is found by its settings and not by its run's name: the name also hangs on the data that the run has read, which a reader of a table need not have.
 #
 # The published code logs to a service whose records can be read, by task and by date; which of them went into which cell of which table is not said.
+#
+# ## Recall and think
+#
+# <details><summary>Recall: what does a record hold of a run's settings?</summary>
+#
+# Those that decide its result and differ from what changes nothing.
+#
+# </details>
+#
+# <details><summary>Recall: what does a record lack?</summary>
+#
+# Weights, and whatever needs them.
+#
+# </details>
+#
+# <details><summary>Think: what would you want to know of a number in a table of ten years ago?</summary>
+#
+# Which settings, code and data made it, and how many others were tried.
+#
+# </details>
 #
 # **References.** Sandve et al., *Ten simple rules for reproducible computational research* (2013).

@@ -12,6 +12,8 @@
 # > Results in folders that are found again, never repeated and never half written
 
 # %% [markdown]
+# *Reading 20 min, exercises 6 min. To skip at a first reading:* all of it, until you need it.
+#
 # After this chapter you can
 #
 # - find a run's folder from its settings alone, and its settings from its folder,
@@ -58,7 +60,7 @@ import matplotlib.pyplot as plt
 import torch
 from fastcore.test import test_eq, test_fail
 
-from modreg.book.exercises import exercise
+from modreg.book.exercises import draw_bars, draw_lines, exercise
 from modreg.lab.files import write_weights
 
 plt.style.use("modreg.data.book")
@@ -403,11 +405,20 @@ test_fail(lambda: is_complete(example), contains="metrics.jsonl is damaged (of 1
 # %% [markdown]
 # ## Exercise 1
 #
-# Show that two configs which differ in `out`, `device` or `scale` alone share a digest, and that one seed more makes another run.
+# *3 min, easy.* Show that two configs which differ in `out`, `device` or `scale` alone share a digest, and that one seed more makes another run.
 
 # %%
 def same_run(a, b):
-    raise NotImplementedError("compare digests")
+    "Whether two configs describe the same run"
+    raise NotImplementedError
+
+
+# %%
+#| fold How it is checked
+others = {"out": replace(config, out="elsewhere"), "seeds": replace(config, seeds=4), "sparsity": replace(config, sparsity=0.31)}
+with exercise("digest(config) is a text, which is the same for the same run", lambda: draw_bars({f"another {name}": same_run(config, other) for name, other in others.items()}, "the same run?")) as expect:
+    for name, same in (("out", True), ("seeds", False), ("sparsity", False)):
+        expect(lambda: same_run(config, others[name]), gives=same, name=f"your answer about another {name}")
 
 
 # %% [markdown]
@@ -420,21 +431,22 @@ def same_run(a, b):
 #
 # </details>
 
-# %%
-with exercise("digest(config) is a string"):
-    assert same_run(config, replace(config, out="elsewhere"))
-    assert not same_run(config, replace(config, seeds=4))
-
-
 # %% [markdown]
 # ## Exercise 2: what does it cost to die?
 #
-# A checkpoint is written after each epoch. A machine fails at a random moment of a run of $E$ epochs, each of $s$ seconds. How many seconds of work are lost on average?
+# *3 min, easy.* A checkpoint is written after each epoch. A machine fails at a random moment of a run of $E$ epochs, each of $s$ seconds. How many seconds of work are lost on average?
 
 # %%
 def lost(epochs, seconds):
-    raise NotImplementedError("mean time since the last checkpoint")
+    "Seconds of work lost on average, if a run of so many epochs, each of so many seconds, fails at a random moment"
+    raise NotImplementedError
 
+
+# %%
+#| fold How it is checked
+with exercise("the failure falls somewhere in one epoch: where, on average?", lambda: draw_lines("epochs of 60 s", "seconds lost", with_checkpoints=(range(1, 21), [lost(n, 60) for n in range(1, 21)]), without=(range(1, 21), [30 * n for n in range(1, 21)]))) as expect:
+    expect(lost, 10, 60, gives=30)
+    expect(lost, 1000, 60, gives=30)
 
 # %% [markdown]
 # <details><summary>Solution</summary>
@@ -448,10 +460,6 @@ def lost(epochs, seconds):
 #
 # </details>
 
-# %%
-with exercise("the failure falls somewhere in one epoch: where, on average?"):
-    test_eq([lost(10, 60), lost(1000, 60)], [30, 30])
-
 # %% [markdown]
 # ## What broke, and what the paper did
 #
@@ -462,5 +470,25 @@ with exercise("the failure falls somewhere in one epoch: where, on average?"):
 # - A seed may diverge. JSON has no word for *not a number*, so it is written as `null`, and a table says "diverged".
 #
 # The published scripts draw no seed, and write results under names that are given by hand, so no run of theirs can be repeated or found.
+#
+# ## Recall and think
+#
+# <details><summary>Recall: what is in a run's name?</summary>
+#
+# A hash of the settings that decide, the task's class, the data's fingerprint and the version.
+#
+# </details>
+#
+# <details><summary>Recall: which file is written last?</summary>
+#
+# `result.json`: where it is, the run is complete.
+#
+# </details>
+#
+# <details><summary>Think: why is the version part of the name?</summary>
+#
+# A change of the package may change a number; results of two versions are not to be mixed in silence.
+#
+# </details>
 #
 # **References.** Frankle and Carbin, *The lottery ticket hypothesis* (2019). Frankle et al., `open_lth`, whose hashed run folders are the model for these.

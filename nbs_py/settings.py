@@ -12,6 +12,8 @@
 # > An experiment as a flat list of checked values, each of which says whether it decides the result
 
 # %% [markdown]
+# *Reading 20 min, exercises 15 min. To skip at a first reading:* all of it, until you need it.
+#
 # After this chapter you can
 #
 # - describe an experiment as a `Config`, and add settings for a task of your own,
@@ -57,7 +59,7 @@ from dataclasses import replace
 import matplotlib.pyplot as plt
 from fastcore.test import test_eq, test_fail
 
-from modreg.book.exercises import exercise
+from modreg.book.exercises import draw_bars, exercise
 
 plt.style.use("modreg.data.book")
 
@@ -431,11 +433,20 @@ plt.show()
 # %% [markdown]
 # ## Exercise 1: whose fault?
 #
-# A colleague's config differs from yours somewhere. List the settings that differ and decide.
+# *5 min, easy.* A colleague's config differs from yours somewhere. List the settings that differ and decide.
 
 # %%
 def differences(a, b):
-    raise NotImplementedError("compare what decides, name by name")
+    "Sorted names of the settings that decide and differ between two configs"
+    raise NotImplementedError
+
+
+# %%
+#| fold How it is checked
+other = replace(config, out="elsewhere", sparsity=0.5, seeds=4)
+with exercise("decisive(config) is a dict; a setting at its neutral value is in neither, or in one of them alone", lambda: draw_bars({name: name in differences(config, other) for name in ("out", "sparsity", "seeds", "lr")}, "decides and differs")) as expect:
+    expect(lambda: differences(config, other), gives=["seeds", "sparsity"], name="the differences to a config with another out, sparsity and seeds")
+    expect(lambda: differences(config, config), gives=[], name="the differences of a config to itself")
 
 
 # %% [markdown]
@@ -449,21 +460,23 @@ def differences(a, b):
 #
 # </details>
 
-# %%
-with exercise("a setting at its neutral value is in neither list, or in one of them alone"):
-    test_eq(differences(config, replace(config, out="elsewhere", sparsity=0.5, seeds=4)), ["seeds", "sparsity"])
-    test_eq(differences(config, config), [])
-
-
 # %% [markdown]
 # ## Exercise 2: a default that changes
 #
-# You want 0.95 instead of 0.9 as the default sparsity. What is then the identity of an old run with 0.9, and of a new one with 0.95? Say whether the two are taken for one another.
+# *10 min, medium.* You want 0.95 instead of 0.9 as the default sparsity. What is then the identity of an old run with 0.9, and of a new one with 0.95? Say whether the two are taken for one another.
 
 # %%
 def confused(old_default, old_value, new_default, new_value):
-    raise NotImplementedError("True if both values stand in neither list")
+    "Whether two runs with different values of a setting are taken for one, each made under the default of its time"
+    raise NotImplementedError
 
+
+# %%
+#| fold How it is checked
+cases = {"both at their defaults": (0.9, 0.9, 0.95, 0.95), "the default stays": (0.9, 0.9, 0.9, 0.95), "the old one said so": (0.9, 0.8, 0.95, 0.95)}
+with exercise("a value is left out where it is the default of its time; two values are confused if both are left out, or say the same, and yet differ", lambda: draw_bars({name: confused(*case) for name, case in cases.items()}, "confused?")) as expect:
+    for case, answer in zip(cases.values(), (True, False, False), strict=True):
+        expect(confused, *case, gives=answer)
 
 # %% [markdown]
 # <details><summary>Solution</summary>
@@ -479,12 +492,6 @@ def confused(old_default, old_value, new_default, new_value):
 #
 # </details>
 
-# %%
-with exercise("a value is left out where it is the default of its time"):
-    assert confused(0.9, 0.9, 0.95, 0.95)
-    assert not confused(0.9, 0.9, 0.9, 0.95)
-    assert not confused(0.9, 0.8, 0.95, 0.95)
-
 # %% [markdown]
 # ## What broke, and what the paper did
 #
@@ -493,5 +500,25 @@ with exercise("a value is left out where it is the default of its time"):
 # - The parameter cells of the chapters were copies, and drifted from the classes. A test compares them now: names, order, defaults, and comments.
 #
 # The published scripts are set by command lines, whose defaults decide what is left out; the list of runs for the L1 baseline left out the factor, and so ran with a penalty of zero.
+#
+# ## Recall and think
+#
+# <details><summary>Recall: which settings are left out of a run's identity?</summary>
+#
+# Those that change no number, and those at their neutral value.
+#
+# </details>
+#
+# <details><summary>Recall: what does papermill do with an unknown name?</summary>
+#
+# It warns in its log and goes on, so the first call of a notebook checks.
+#
+# </details>
+#
+# <details><summary>Think: what breaks when a default is changed?</summary>
+#
+# A record that left it out is taken for the new default, unless the run's settings are kept in full.
+#
+# </details>
 #
 # **References.** nanoGPT, whose training script is set by a file of globals: readable, and unchecked. `open_lth`, whose hyperparameters say for themselves what they are.

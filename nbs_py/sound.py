@@ -12,6 +12,8 @@
 # > How speech becomes pictures that a network can read, and how few speakers become many
 
 # %% [markdown]
+# *Reading 15 min, exercises 15 min. To skip at a first reading:* all of it, unless you work with sound.
+#
 # After this chapter you can
 #
 # - turn sound into a mel spectrogram, and say what each of its numbers means,
@@ -49,7 +51,7 @@ import matplotlib.pyplot as plt
 from fastcore.test import test_close, test_eq
 from IPython.display import Audio, display
 
-from modreg.book.exercises import exercise
+from modreg.book.exercises import draw_bars, draw_lines, exercise
 
 plt.style.use("modreg.data.book")
 
@@ -506,11 +508,24 @@ assert (pictures[0, lengths[0] - 12 :] == 0).all() and data[0][0] is data[0][0]
 # %% [markdown]
 # ## Exercise 1: how much silence?
 #
-# A batch is padded to its longest utterance. Write the share of it that is padding.
+# *5 min, easy.* A batch is padded to its longest utterance. Write the share of it that is padding.
 
 # %%
 def padding(lengths):
-    raise NotImplementedError("lengths (n,) in frames; the share of n · max(lengths) that belongs to nobody")
+    "Share of a batch that is padding, from the lengths (n,) of its utterances in frames"
+    raise NotImplementedError
+
+
+# %%
+#| fold How it is checked
+def picture():
+    by_length = sorted(range(len(train)), key=lambda k: train[k].seconds())
+    batches = {"as they come": range(0, len(train), max(1, len(train) // 16)), "of about equal length": by_length[:16]}
+    draw_bars({name: padding(collate([data[k] for k in batch])[1]) for name, batch in batches.items()}, "share that is padding")
+
+
+with exercise("what is used is the sum of the lengths; what is paid for is the longest, n times", picture) as expect:
+    expect(padding, torch.tensor([2, 4, 4, 2]), gives=0.25)
 
 
 # %% [markdown]
@@ -525,23 +540,22 @@ def padding(lengths):
 #
 # </details>
 
-# %%
-with exercise("what is used is the sum of the lengths; what is paid for is the longest, n times"):
-    test_close(padding(torch.tensor([2, 4, 4, 2])), 0.25)
-    by_length = sorted(range(len(train)), key=lambda k: train[k].seconds())
-    for name, batch in (("as they come", range(0, len(train), max(1, len(train) // 16))), ("of about equal length", by_length[:16])):
-        print(f"padding in a batch of utterances {name}: {padding(collate([data[k] for k in batch])[1]):.0%}")
-
-
 # %% [markdown]
 # ## Exercise 2: a band in hertz
 #
-# Forty bands that are evenly spaced in mel between 0 and 4000 Hz: how wide, from foot to foot, is each triangle in hertz?
+# *10 min, medium.* Forty bands that are evenly spaced in mel between 0 and 4000 Hz: how wide, from foot to foot, is each triangle in hertz?
 
 # %%
 def widths(bands, rate):
-    raise NotImplementedError("(bands,) in Hz; band k begins at edge k and ends at edge k + 2 of bands + 2 edges")
+    "Widths (bands,) in Hz from foot to foot of bands that are evenly spaced in mel up to half the rate; band k begins at edge k and ends at edge k + 2 of bands + 2 edges"
+    raise NotImplementedError
 
+
+# %%
+#| fold How it is checked
+with exercise("`mel_filters` computes the edges in its first line", lambda: draw_lines("band", "width (Hz)", from_your_formula=widths(40, 8000), from_the_filters=(mel_filters(40, 8192, 8000) > 0).sum(0) * 8000 / 8192)) as expect:
+    expect(lambda: widths(40, 8000)[[0, 20, 39]], gives=((mel_filters(40, 8192, 8000) > 0).sum(0) * 8000 / 8192)[[0, 20, 39]], within=0.03, name="the widths of bands 0, 20 and 39 of 40")
+    expect(lambda: widths(40, 8000).shape, gives=(40,), name="the shape")
 
 # %% [markdown]
 # <details><summary>Solution</summary>
@@ -556,13 +570,6 @@ def widths(bands, rate):
 #
 # </details>
 
-# %%
-with exercise("`mel_filters` computes the edges in its first line"):
-    wide = widths(40, 8000)
-    filters = mel_filters(40, 8192, 8000)
-    test_close(wide, (filters > 0).sum(0) * 8000 / 8192, eps=2)
-    print(f"the lowest band is {wide[0]:.0f} Hz wide, the highest {wide[-1]:.0f} Hz")
-
 # %% [markdown]
 # ## What broke, and what the paper did
 #
@@ -570,5 +577,25 @@ with exercise("`mel_filters` computes the edges in its first line"):
 # - The mean of each band is taken over the whole utterance, so the silence in front already carries the word's average spectrum. A network can write a letter before it is spoken ([speech](speech.ipynb) shows where).
 # - Speed and pitch are changed on the picture, not on the sound: it is cheaper by far, and blurs it a little.
 # - The paper's network reads 128 bands and its code follows a tutorial's; it splits by utterance. Here the speakers of the test are never heard in training, which is harder and is what "recognizing speech" means.
+#
+# ## Recall and think
+#
+# <details><summary>Recall: what does the mel scale imitate?</summary>
+#
+# That the ear tells low frequencies apart finely and high ones coarsely.
+#
+# </details>
+#
+# <details><summary>Recall: why is silence cut off at 30 dB below the loudest moment?</summary>
+#
+# A digital zero has a logarithm of minus infinity.
+#
+# </details>
+#
+# <details><summary>Think: what would a network lose if it were given the raw pressure instead?</summary>
+#
+# Nothing that is there; but it would have to learn, from few speakers, that shifted and tuned waves say the same.
+#
+# </details>
 #
 # **References.** Park et al., *SpecAugment* (2019). Panayotov et al., *LibriSpeech* (2015). Jackson et al., *Free Spoken Digit Dataset*. Appendix A.4 of the paper.

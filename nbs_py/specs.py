@@ -12,6 +12,8 @@
 # > Spaces and inhibitors as text, with arguments: read by a small parser, never run as a program
 
 # %% [markdown]
+# *Reading 20 min, exercises 10 min. To skip at a first reading:* all of it, until you need it.
+#
 # After this chapter you can
 #
 # - write a space with its arguments wherever a name is taken: on a command line, in a settings file, in a notebook's parameters,
@@ -47,7 +49,7 @@ from modreg.geometry.arguments import checked, nearest, shown
 #| hide
 from fastcore.test import test_eq, test_fail
 
-from modreg.book.exercises import exercise
+from modreg.book.exercises import draw_bars, draw_lines, exercise
 from modreg.geometry.inhibitors import inhibitor
 from modreg.geometry.manifolds import Torus, manifold, manifolds_of, register_manifold
 
@@ -463,11 +465,27 @@ for text, words in (
 #
 # ## Exercise 1: a name for a space of your own
 #
-# Give the name `wide` to tori of period 100, so that `manifold("wide")` is one, and so that `"wide(dim=3)"` works too. A function will do.
+# *5 min, easy.* Give the name `wide` to tori of period 100, so that `manifold("wide")` is one, and so that `"wide(dim=3)"` works too. A function will do.
 
 # %%
 def wide():
-    raise NotImplementedError("a torus of period 100, of any dimension")
+    "A torus of period 100, of as many dimensions as one says, or 2"
+    raise NotImplementedError
+
+
+# %%
+#| fold How it is checked
+def read(text):
+    "What a text means while `wide` is registered"
+    wide()
+    register_manifold("wide", wide)
+    return manifold(text)
+
+
+with exercise("the function needs a parameter dim, whose default is 2, and the annotation int", lambda: draw_bars({text: read(text).diameter for text in ("torus", "wide", "wide(dim=3)")}, "diameter")) as expect:
+    expect(read, "wide", gives=Torus(2, 100.0))
+    expect(read, "wide(dim=3)", gives=Torus(3, 100.0))
+    expect(lambda: read("wide").name, gives="torus(period=100)", name="the name of a wide torus")
 
 
 # %% [markdown]
@@ -482,23 +500,27 @@ def wide():
 #
 # </details>
 
-# %%
-with exercise("the function needs a parameter dim, whose default is 2"):
-    wide()
-    register_manifold("wide", wide)
-    test_eq(manifold("wide(dim=3)"), Torus(3, 100.0))
-    test_eq(manifold("wide").name, "torus(period=100)")
-
-
 # %% [markdown]
 # ## Exercise 2: read a list
 #
-# Settings often hold several specs in one text. Write a function that makes a list of inhibitors from texts such as `"ricker(s=2), diffusion"`.
+# *5 min, easy.* Settings often hold several specs in one text. Write a function that makes a list of inhibitors from texts such as `"ricker(s=2), diffusion"`.
 
 # %%
 def inhibitors_of(text):
-    raise NotImplementedError("cut at the commas that stand outside of parentheses, then read each piece")
+    "List of the inhibitors that a text names, with commas between"
+    raise NotImplementedError
 
+
+# %%
+#| fold How it is checked
+def picture():
+    d = torch.linspace(0, 5, 100)
+    draw_lines("distance", "price", **{f.name: (d, f(d)) for f in inhibitors_of("ricker(s=2), difference_of_gaussians(a=3, b=3)")})
+
+
+with exercise("cut at the commas that stand outside of parentheses, then read each piece: `split` of this chapter knows which commas are outside", picture) as expect:
+    text = "ricker(s=2), difference_of_gaussians(a=1, b=3)"
+    expect(lambda: [f.name for f in inhibitors_of(text)], gives=["ricker(s=2)", "difference_of_gaussians(a=1, b=3)"], name=f"the names of {text!r}")
 
 # %% [markdown]
 # <details><summary>Solution</summary>
@@ -512,16 +534,32 @@ def inhibitors_of(text):
 #
 # </details>
 
-# %%
-with exercise("`split` of this chapter knows which commas are outside"):
-    test_eq([f.name for f in inhibitors_of("ricker(s=2), difference_of_gaussians(a=1, b=3)")], ["ricker(s=2)", "difference_of_gaussians(a=1, b=3)"])
-
 # %% [markdown]
 # ## What broke, and what the paper did
 #
 # - The authors' code has a number for each manifold and a chain of `if`s; sizes stand in the code. The first edition of this one had names without arguments, so that no experiment could set the period of its torus without
 #   changing the program.
 # - *A name that means two things* is worse than one that is unknown. So a name can't be registered twice, except by the same class, when a notebook's cell runs again.
+#
+# ## Recall and think
+#
+# <details><summary>Recall: what can a text such as `torus(period=20)` make the computer do?</summary>
+#
+# Look up a name and call it with plain values; and import a module, if it names one.
+#
+# </details>
+#
+# <details><summary>Recall: what happens to `torus(perod=20)`?</summary>
+#
+# It is refused, with the nearest right name.
+#
+# </details>
+#
+# <details><summary>Think: why not simply allow Python?</summary>
+#
+# A setting travels, in files and from other people. What runs as a program can do anything.
+#
+# </details>
 #
 # ## References
 #

@@ -12,6 +12,8 @@
 # > How many networks learned, how sure a difference is, and when a claim holds
 
 # %% [markdown]
+# *Reading 20 min, exercises 15 min. To skip at a first reading:* *Ours beside a cell*.
+#
 # After this chapter you can
 #
 # - report a mixture of networks that learned and networks that did not,
@@ -47,7 +49,7 @@ from modreg.lab.training import Task
 import matplotlib.pyplot as plt
 from fastcore.test import test_close, test_eq, test_fail
 
-from modreg.book.exercises import exercise
+from modreg.book.exercises import draw_bars, draw_curve, exercise
 from modreg.tasks.adding import Adding
 
 plt.style.use("modreg.data.book")
@@ -429,11 +431,21 @@ test_eq(verdicts("8", [], Adding)[0].why, "not run: 95% Sparse")
 # %% [markdown]
 # ## Exercise 1: paired or not?
 #
-# Two conditions on the same five seeds, where seeds differ much and conditions little. Compute the standard error of the mean difference with pairs, and without.
+# *10 min, medium.* Two conditions on the same five seeds, where seeds differ much and conditions little. Compute the standard error of the mean difference with pairs, and without.
 
 # %%
 def errors_of_difference(a, b):
-    raise NotImplementedError("(with pairs, without)")
+    "Standard errors of the mean difference of two lists of results, seed by seed: a pair, with the seeds' pairs and without"
+    raise NotImplementedError
+
+
+# %%
+#| fold How it is checked
+a, b = [1.0, 5.0, 9.0, 3.0], [1.2, 5.1, 9.3, 3.2]
+with exercise("with pairs: the spread of the differences over the root of their number; without: both variances add", lambda: draw_bars(dict(zip(("with pairs", "without"), errors_of_difference(a, b), strict=True)), "standard error of the difference")) as expect:
+    expect(errors_of_difference, [0.0, 2.0], [1.0, 5.0], gives=(1.0, (((1**2 + 1**2) + (2**2 + 2**2)) / 2) ** 0.5))
+    paired, apart = errors_of_difference(a, b)
+    expect.that(paired < apart / 20, "these seeds differ much and the conditions little, so the error with pairs should be far less than without")
 
 
 # %% [markdown]
@@ -447,21 +459,22 @@ def errors_of_difference(a, b):
 #
 # </details>
 
-# %%
-with exercise("pairs: the spread of the differences; without: both spreads add"):
-    paired, apart = errors_of_difference([1.0, 5.0, 9.0, 3.0], [1.2, 5.1, 9.3, 3.2])
-    assert paired < apart / 20
-
-
 # %% [markdown]
 # ## Exercise 2: how many seeds?
 #
-# Nine of nine networks learned. From how many successes of as many seeds on does the exact interval exclude a rate of 80 %?
+# *5 min, medium.* Nine of nine networks learned. From how many successes of as many seeds on does the exact interval exclude a rate of 80 %?
 
 # %%
 def seeds_needed(rate):
-    raise NotImplementedError("the lower end for n of n is 0.025 ** (1 / n)")
+    "From how many successes of as many seeds on the lower end of the exact interval is above a rate"
+    raise NotImplementedError
 
+
+# %%
+#| fold How it is checked
+with exercise("the lower end for n of n is 0.025 ** (1 / n): try n = 1, 2, …", lambda: draw_curve(seeds_needed, [0.3 + k / 20 for k in range(13)], "rate to be excluded", "seeds, all of them successes")) as expect:
+    expect(seeds_needed, 0.8, gives=17)
+    expect(seeds_needed, 0.5, gives=6)
 
 # %% [markdown]
 # <details><summary>Solution</summary>
@@ -473,10 +486,6 @@ def seeds_needed(rate):
 #
 # </details>
 
-# %%
-with exercise("try n of n for n = 1, 2, …"):
-    test_eq(seeds_needed(0.8), 17)
-
 # %% [markdown]
 # ## What broke, and what the paper did
 #
@@ -485,6 +494,26 @@ with exercise("try n of n for n = 1, 2, …"):
 # - Nineteen comparisons of one table at one in twenty each: one of them was "significant", and it was the one that the text spoke of.
 #
 # The paper reports mean and standard deviation of 4 or 5 trials, tests nothing, and chooses one strength for all conditions.
+#
+# ## Recall and think
+#
+# <details><summary>Recall: why are networks compared in pairs?</summary>
+#
+# Those that share a seed share data and start, so their difference varies less than each of them.
+#
+# </details>
+#
+# <details><summary>Recall: when does a claim hold here?</summary>
+#
+# When in each of its rows the difference lies on the claimed side, and its p, corrected for all claims, is below one in twenty.
+#
+# </details>
+#
+# <details><summary>Think: three seeds of each condition do not overlap. What do you say?</summary>
+#
+# That chance does this once in twenty times; run more seeds, chosen before you look.
+#
+# </details>
 #
 # **References.** Clopper and Pearson, *The use of confidence or fiducial limits* (1934). Efron, *Bootstrap methods* (1979). Holm, *A simple sequentially rejective multiple test procedure* (1979).
 # Agarwal et al., *Deep reinforcement learning at the edge of the statistical precipice* (2021), on few runs and the probability of improvement.

@@ -12,6 +12,8 @@
 # > Many runs for one question, from a command line, in tables that ship with the package
 
 # %% [markdown]
+# *Reading 15 min, exercises 15 min. To skip at a first reading:* all of it, until you need it.
+#
 # After this chapter you can
 #
 # - run every study whose results this book shows, or the same on a task of your own,
@@ -60,7 +62,7 @@ import matplotlib.pyplot as plt
 import torch
 from fastcore.test import test_eq, test_fail
 
-from modreg.book.exercises import exercise
+from modreg.book.exercises import draw_curve, draw_matrices, exercise
 from modreg.lab.training import Remember
 
 plt.style.use("modreg.data.book")
@@ -379,11 +381,21 @@ main(["tickets", "modreg.lab.training:Remember", "ticket=rescaled", "-p", "scale
 # %% [markdown]
 # ## Exercise 1: a look of your own
 #
-# Write a look that says of each network how many of its neurons hear no other (a row of zeros in the recurrent weight of the first seed).
+# *10 min, medium.* Write a look that says of each network how many of its neurons hear no other (a row of zeros in the recurrent weight of the first seed).
 
 # %%
 def deaf(task, run):
-    raise NotImplementedError("rows by the name of the results; nothing before training")
+    "Before training (run is None) nothing, {}; after it {'deaf': [{'neurons': n}]}, where n rows of the first seed's recurrent weight are all zero"
+    raise NotImplementedError
+
+
+# %%
+#| fold How it is checked
+one = Remember(base(Remember, {"scale": "tiny", "out": str(folder / "runs"), "epochs": 3, "sparsity": 0.0, "lottery": False}))
+ended = fit(one, progress=False)
+with exercise("recurrent_weights(task, run)[0] has the name, the weight and the embedding", lambda: draw_matrices(not_zero=recurrent_weights(one, ended)[0][1] != 0)) as expect:
+    expect(lambda: deaf(one, None), gives={}, name="your look before training")
+    expect(lambda: deaf(one, ended), gives={"deaf": [{"neurons": 0}]}, name="your look at a dense network")
 
 
 # %% [markdown]
@@ -399,22 +411,22 @@ def deaf(task, run):
 #
 # </details>
 
-# %%
-with exercise("recurrent_weights(task, run)[0] has the name, the weight and the embedding"):
-    one = Remember(base(Remember, {"scale": "tiny", "out": str(folder / "runs"), "epochs": 3, "sparsity": 0.0, "lottery": False}))
-    test_eq(deaf(one, fit(one, progress=False)), {"deaf": [{"neurons": 0}]})
-    test_eq(deaf(one, None), {})
-
-
 # %% [markdown]
 # ## Exercise 2: how many runs?
 #
-# A study tries each of $k$ strengths on one seed for each of $c$ penalties, runs the best on the reported seeds, and beside them one network without a penalty, sparse and dense. How many run folders are there, if the network without a penalty is tried on the selection seed, too?
+# *5 min, easy.* A study tries each of $k$ strengths on one seed for each of $c$ penalties, runs the best on the reported seeds, and beside them one network without a penalty, sparse and dense. How many run folders are there, if the network without a penalty is tried on the selection seed, too?
 
 # %%
 def folders(penalties, strengths):
-    raise NotImplementedError("runs of the penalties, and those without one")
+    "How many run folders a study leaves, of so many penalties at so many strengths each"
+    raise NotImplementedError
 
+
+# %%
+#| fold How it is checked
+with exercise("each penalty: its strengths and the reported run; without a penalty: selection, sparse, dense", lambda: draw_curve(lambda k: folders(6, k), range(1, 11), "strengths", "run folders of six penalties")) as expect:
+    expect(folders, 6, 3, gives=27)
+    expect(folders, 1, 1, gives=5)
 
 # %% [markdown]
 # <details><summary>Solution</summary>
@@ -426,11 +438,6 @@ def folders(penalties, strengths):
 #
 # </details>
 
-# %%
-with exercise("each penalty: its strengths and the reported run; without: selection, sparse, dense"):
-    test_eq(folders(penalties=6, strengths=3), 27)
-    test_eq(folders(penalties=1, strengths=1), 5)
-
 # %% [markdown]
 # ## What broke, and what the paper did
 #
@@ -439,5 +446,25 @@ with exercise("each penalty: its strengths and the reported run; without: select
 # - Rescaled tickets of language were made by a script of their own; they are a setting now, `ticket="rescaled"`. That script divided by the root of a whole matrix' share, this setting by that of each row.
 #
 # The published list of runs leaves settings to defaults, and so gives the L1 baseline a penalty of zero and the baseline without regularization that of a Klein bottle. Here a row names all that differs, and each run keeps all of its settings.
+#
+# ## Recall and think
+#
+# <details><summary>Recall: what is lost when a study is stopped?</summary>
+#
+# What was under way: finished runs are found again and rows are kept as they come.
+#
+# </details>
+#
+# <details><summary>Recall: what is a look?</summary>
+#
+# A function of a task and its run that returns rows by the name of the results.
+#
+# </details>
+#
+# <details><summary>Think: which study of yours should be a look, and not a new training?</summary>
+#
+# Any question that can be asked of networks that are there.
+#
+# </details>
 #
 # **References.** Sculley et al., *Winner's curse? On pace, progress, and empirical rigor* (2018), on what studies must have in common to be compared.

@@ -12,6 +12,8 @@
 # > A table of the paper from one line: its runs, the choice of its strengths, and a report beside the paper's numbers
 
 # %% [markdown]
+# *Reading 25 min, exercises 10 min. To skip at a first reading:* all of it, until you need it.
+#
 # After this chapter you can
 #
 # - run a table of the paper with one line, `modreg sweep table8`, and go on with the same line after whatever stopped it,
@@ -67,7 +69,7 @@ import tempfile
 import matplotlib.pyplot as plt
 from fastcore.test import test_eq, test_fail
 
-from modreg.book.exercises import exercise
+from modreg.book.exercises import draw_bars, draw_curve, exercise
 from modreg.lab.training import Remember, RememberConfig
 
 plt.style.use("modreg.data.book")
@@ -498,7 +500,7 @@ def listing(jobs: Iterable[Job], chosen: bool = True) -> str:
     answers, pace, lines, left = done_before(known), Pace(), [], []
     for job in {job.task.Config: job for job in jobs}.values():
         for one in records_beside(job):
-            pace.learn(one["task"], one["settings"], one["seconds"])
+            pace.learn_from(one)
     for job in jobs:
         path, whole = prepared(replace(job, device=None))[1], pace.seconds(job.config)
         done, epochs = epochs_done(path) if job in known else 0, job.config.epochs * (2 if job.config.lottery else 1)
@@ -597,11 +599,23 @@ main(["sweep", "table8", "--scale", "tiny", "--seeds", "1", "--out", str(folder 
 # %% [markdown]
 # ## Exercise 1: a list of your own
 #
-# Anything can be a sweep. Make the jobs that train `Remember` at each of the given sparsities, with a penalty and without.
+# *5 min, easy.* Anything can be a sweep. Make the jobs that train `Remember` at each of the given sparsities, with a penalty and without.
 
 # %%
 def curve(config, sparsities):
-    raise NotImplementedError("a Job for each sparsity and each of the penalties none and moduli")
+    "Jobs that train `Remember` at each sparsity, with the penalty none and with moduli, as a list"
+    raise NotImplementedError
+
+
+# %%
+#| fold How it is checked
+def kinds():
+    return sorted((job.config.sparsity, job.config.penalty) for job in curve(tiny, [0.5, 0.8, 0.9]))
+
+
+with exercise("Job(task, config), and replace makes a config with other settings", lambda: draw_bars({f"{s:.0%} zeros": sum(sparsity == s for sparsity, _ in kinds()) for s in (0.5, 0.8, 0.9)}, "jobs")) as expect:
+    expect(lambda: len(merged(curve(tiny, [0.5, 0.8, 0.9]))), gives=6, name="the number of runs")
+    expect(kinds, gives=[(s, penalty) for s in (0.5, 0.8, 0.9) for penalty in ("moduli", "none")])
 
 
 # %% [markdown]
@@ -614,20 +628,22 @@ def curve(config, sparsities):
 #
 # </details>
 
-# %%
-with exercise("Job(task, config)"):
-    test_eq(len(merged(curve(tiny, [0.5, 0.8, 0.9]))), 6)
-
-
 # %% [markdown]
 # ## Exercise 2: what does fairness cost?
 #
-# A table has $c$ conditions with a penalty, each of which is tried at $g$ strengths on one seed and then reported, dense and sparse, on $n$ seeds. Which share of all trained networks serves only the choice, if tickets are left out?
+# *5 min, medium.* A table has $c$ conditions with a penalty, each of which is tried at $g$ strengths on one seed and then reported, dense and sparse, on $n$ seeds. Which share of all trained networks serves only the choice, if tickets are left out?
 
 # %%
 def share_of_choice(conditions, grid, seeds):
-    raise NotImplementedError("networks of the choice, out of all")
+    "Share of all trained networks that serves only the choice of strengths"
+    raise NotImplementedError
 
+
+# %%
+#| fold How it is checked
+with exercise("each condition has `grid` networks of the choice and `2 * seeds` that are reported", lambda: draw_curve(lambda n: share_of_choice(6, 5, n), range(1, 21), "seeds", "share of networks for the choice")) as expect:
+    expect(share_of_choice, 3, 5, 10, gives=0.2)
+    expect(share_of_choice, 7, 4, 1, gives=2 / 3)
 
 # %% [markdown]
 # <details><summary>Solution</summary>
@@ -641,10 +657,6 @@ def share_of_choice(conditions, grid, seeds):
 #
 # </details>
 
-# %%
-with exercise("each condition has `grid` networks of the choice and `2 * seeds` that are reported"):
-    test_eq(share_of_choice(conditions=3, grid=5, seeds=10), 0.2)
-
 # %% [markdown]
 # ## What broke, and what the paper did
 #
@@ -652,5 +664,25 @@ with exercise("each condition has `grid` networks of the choice and `2 * seeds` 
 # - Called as `python -m`, a module has the name `__main__`, and so have its classes. Workers know none of that name, so the command imports itself again under its own.
 #
 # The published code has a list of runs for its authors' cluster, each a script with its command line. Which of them ended, and how, has to be looked up in a service.
+#
+# ## Recall and think
+#
+# <details><summary>Recall: why must a grid be lengthened for all conditions at once?</summary>
+#
+# A longer grid for one of them would be an advantage.
+#
+# </details>
+#
+# <details><summary>Recall: what leads from a number of the report to its run?</summary>
+#
+# A link, to the run with all of its settings.
+#
+# </details>
+#
+# <details><summary>Think: how many of your machine's hours would you give to choosing strengths?</summary>
+#
+# As a share: $g / (g + 2n)$. Fewer than that, and the comparison is of lucky strengths.
+#
+# </details>
 #
 # **References.** Tables 1–20 of the paper. Sculley et al., *Winner's curse? On pace, progress, and empirical rigor* (2018), on choices that are made on what is reported.

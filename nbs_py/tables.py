@@ -12,6 +12,8 @@
 # > Every table beside ours, every claim with its verdict, and what is still to be run
 
 # %% [markdown]
+# *Reading 10 min, exercises 10 min. To skip at a first reading:* nothing.
+#
 # After this chapter you can
 #
 # - read any number of the paper beside ours, with how many networks learned,
@@ -26,6 +28,7 @@
 # %%
 #| export
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from modreg.geometry.arguments import checked
@@ -33,6 +36,7 @@ from modreg.lab.paper import Cell, Table, printed
 from modreg.lab.results import Record, matching
 from modreg.lab.statistics import Verdict, config_of, outcome, record_of_cell
 from modreg.lab.training import Task
+from modreg.sparsity.rivals import weight_uses
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -40,10 +44,10 @@ if TYPE_CHECKING:
 # %%
 #| hide
 import matplotlib.pyplot as plt
-from fastcore.test import test_eq
+from fastcore.test import test_close
 from IPython.display import Markdown, display
 
-from modreg.book.exercises import exercise
+from modreg.book.exercises import draw_bars, draw_lines, exercise
 from modreg.lab.experiments import large
 from modreg.lab.paper import hyperparameter_table, paper_figures, paper_tables
 from modreg.lab.results import all_records
@@ -114,13 +118,13 @@ def table_markdown(
 # %%
 tasks = {task.Config.task: task for task in (Navigation, Adding, Language)}
 kept = {name: all_records(task.Config) for name, task in tasks.items()}
-places, scales = {"navigation": 1, "adding": 3, "language": 1}, {"navigation": "small", "adding": "script", "language": "small"}
+places = {"navigation": 1, "adding": 3, "language": 1}
 
 
 def show(number: str) -> None:
-    "A table beside ours, at the scale that is run in the background of this book"
+    "A table beside ours"
     table = paper_tables()[number]
-    display(Markdown(table_markdown(table, kept[table.task], tasks[table.task], scales[table.task], places[table.task])))
+    display(Markdown(table_markdown(table, kept[table.task], tasks[table.task], digits=places[table.task])))
 
 
 for number in ("1", "2", "3", "15"):
@@ -136,7 +140,7 @@ for number in ("4", "5", "6", "7", "16"):
 # %% [markdown]
 # ## Adding
 #
-# At the scale `script`: as many batches as the published script trains, not as its text says.
+# At the small scale. `--scale script` trains as many batches as the published script, which are not as many as the text says.
 
 # %%
 for number in ("8", "9", "10"):
@@ -167,7 +171,7 @@ def verdict_markdown(
 
 # %%
 found = [v for number, table in paper_tables().items() if table.task in kept
-         for v in verdicts(number, kept[table.task], tasks[table.task], scales[table.task])]
+         for v in verdicts(number, kept[table.task], tasks[table.task])]
 display(Markdown(verdict_markdown(found, 2)))
 words = [v.word for v in found]
 print(", ".join(f"{words.count(word)} {word}" for word in ("holds", "fails", "undecided")))
@@ -254,40 +258,99 @@ for name, records in kept.items():
 
 
 # %% [markdown]
+# And the paper's scale? A network's work is counted: how often each weight is used for an example, times its entries, three times in a step of training, times all examples. *Predict:* how many times as long as the small navigation network does the paper's take, with eight times the neurons?
+
+# %%
+#| export
+def work_of(
+    task: type[Task],
+    scale: str = "paper",
+) -> float:  # multiplications by weights
+    "What training one dense network takes in one phase; FileNotFoundError if its data are not there"
+    config = task.Config(scale=scale, device="cpu", seeds=1)
+    narrow = task(replace(config, hidden=8, batch=2))  # as many uses, at less cost
+    model, batch = narrow.model(narrow.generators("weights")), next(iter(narrow.batches(narrow.generators("uses"))))
+    uses = weight_uses(model, lambda: narrow.loss(model, batch), 2)
+    wide = task(config)
+    sizes = {name: p.numel() for name, p in wide.model(wide.generators("weights")).named_parameters()}
+    return 3 * sum(count * sizes[name] for name, count in uses.items()) * config.batch * config.batches * config.epochs
+
+
+# %%
+lines = ["| task | phases in its tables | one at `small` | one at `paper` | all of them, 5 seeds, as fast as here | on a machine of 10¹³ a second |", "|---|---|---|---|---|---|"]
+for task in (Navigation, Adding):
+    phases = sum(len(table.cells) for table in paper_tables().values() if table.task == task.Config.task and not table.is_sensitivity)
+    small, whole = work_of(task, "small"), 5 * phases * work_of(task)
+    rate = cost_of(kept[task.Config.task])[1]
+    here = f"{whole / rate / 3600 / 24:,.0f} days" if rate else "not known yet"
+    lines.append(f"| {task.Config.task} | {phases} | {large(small)} | {large(work_of(task))} | {here} | {whole / 1e13 / 3600:,.0f} h |")
+display(Markdown("\n".join(lines)))
+
+# %%
+#| hide
+for task, number in ((Navigation, "1"), (Adding, "8")):  # the runs counted their work themselves
+    cells = [record_of_cell(kept[task.Config.task], cell, task) for cell in paper_tables()[number].cells if cell.result == "train"]
+    for one in filter(None, cells):
+        test_close(one["phases"]["train"]["dense_training"][0] / work_of(task, "small"), 1, eps=1e-6)
+
+
+# %% [markdown]
+# A machine does 10¹³ multiplications a second where its products are large and it does nothing else; nobody has run the paper's scale here on one. A network of 100,000 neurons has no matrix of all pairs, but as many edges as it was born with, and its step takes about as long as they are many ([edges](edges.ipynb)).
+#
 # `modreg sweep table1 --scale small --dry-run` says what is missing and about how long it takes; without `--dry-run` it runs it ([sweeps](sweeps.ipynb)).
 #
 # ## Exercise 1: which cells are missing?
+#
+# *5 min, easy.* A table of the paper is a list of cells. List those that nobody has run yet.
 
 # %%
-def missing(table, records, task, scale):
-    raise NotImplementedError("the cells for which record_of_cell finds nothing")
+def missing(table, records, task):
+    "Cells of a table for which there is no record, as a list"
+    raise NotImplementedError
+
+
+# %%
+#| fold How it is checked
+def picture():
+    draw_bars({f"table {n}": len(missing(t, kept[t.task], tasks[t.task])) for n, t in paper_tables().items() if int(n) < 17}, "cells that are not run yet")
+
+
+with exercise("record_of_cell(records, cell, task) is None for a cell that nobody ran", picture) as expect:
+    expect(lambda: len(missing(paper_tables()["8"], [], Adding)), gives=12, name="the number of cells of table 8 that are missing if nothing was run")
+    expect(lambda: missing(paper_tables()["8"], [], Adding), gives=list(paper_tables()["8"].cells), name="your list for table 8")
 
 
 # %% [markdown]
 # <details><summary>Solution</summary>
 #
 # ```python
-# def missing(table, records, task, scale):
-#     return [cell for cell in table.cells if record_of_cell(records, cell, task, scale) is None]
+# def missing(table, records, task):
+#     return [cell for cell in table.cells if record_of_cell(records, cell, task) is None]
 # ```
 #
 # </details>
 
-# %%
-with exercise("record_of_cell(records, cell, task, scale) is None for a cell that nobody ran"):
-    test_eq(len(missing(paper_tables()["8"], [], Adding, "script")), 12)
-    print(sum(len(missing(t, kept[t.task], tasks[t.task], scales[t.task])) for n, t in paper_tables().items() if int(n) < 17), "cells are not run yet")
-
-
 # %% [markdown]
 # ## Exercise 2: what a mixture's mean says
 #
-# A cell of the paper has mean $m$ and deviation $s$. If it is a mixture of networks at $a$ and at $b$, its deviation cannot be more than a certain value. Which?
+# *5 min, medium.* A cell of the paper has mean $m$ and deviation $s$. If it is a mixture of networks at $a$ and at $b$, its deviation cannot be more than a certain value. Which?
 
 # %%
 def largest_deviation(a, b):
-    raise NotImplementedError("half of each gives the most")
+    "The largest standard deviation that a mixture of networks at a and at b can have"
+    raise NotImplementedError
 
+
+# %%
+#| fold How it is checked
+def picture():
+    spreads = sorted((cell.std for table in paper_tables().values() if table.task == "navigation" for cell in table.cells if cell.std), reverse=True)
+    draw_lines("cells of the paper on navigation, sorted", "standard deviation (cm)", the_paper=spreads, your_limit=[largest_deviation(5, 95)] * len(spreads))
+
+
+with exercise("half of each gives the most, since p (1 - p) is largest at one half", picture) as expect:
+    expect(largest_deviation, 5, 95, gives=45)
+    expect(largest_deviation, 2, 1, gives=0.5)
 
 # %% [markdown]
 # <details><summary>Solution</summary>
@@ -299,16 +362,30 @@ def largest_deviation(a, b):
 #
 # </details>
 
-# %%
-with exercise("p (1 - p) is largest at one half"):
-    test_eq(largest_deviation(5, 95), 45)
-    spreads = [cell.std for table in paper_tables().values() if table.task == "navigation" for cell in table.cells if cell.std]
-    print(f"the largest deviation in the paper's tables on navigation is {max(spreads)} cm")
-
 # %% [markdown]
 # ## What broke, and what the paper did
 #
 # - The first edition showed networks of a few seconds beside the paper's of many hours. Now a table has the numbers of runs that learned something, or none.
 # - A number typed by hand is right until a default changes. Every number here is looked up by the settings that make it.
+#
+# ## Recall and think
+#
+# <details><summary>Recall: what does a cell show if nobody has run it?</summary>
+#
+# That it is missing, and no number.
+#
+# </details>
+#
+# <details><summary>Recall: what is our number in a cell?</summary>
+#
+# The median of the networks that learned, and how many of how many did.
+#
+# </details>
+#
+# <details><summary>Think: why is a mean with a large deviation a poor summary of networks of which some failed?</summary>
+#
+# No network is where the mean is. It mixes how good those are that learned with how many they are.
+#
+# </details>
 #
 # **References.** Tables 1–20 of the paper.

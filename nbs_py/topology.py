@@ -12,6 +12,8 @@
 # > Holes that a cloud of points has, at which scale, and whether they mean anything
 
 # %% [markdown]
+# *Reading 40 min, exercises 10 min. To skip at a first reading:* *How far apart are two diagrams?*, *Would other points have said the same?*.
+#
 # After this chapter you can
 #
 # - read a barcode, and tell circle, sphere, torus and Klein bottle apart by theirs,
@@ -50,7 +52,7 @@ import matplotlib.pyplot as plt
 from fastcore.test import test_close, test_eq, test_fail
 from IPython.display import Markdown, display
 
-from modreg.book.exercises import exercise
+from modreg.book.exercises import draw_bars, draw_curve, exercise
 from modreg.book.explore import growing_balls
 from modreg.geometry.manifolds import Circle, Sphere
 from modreg.lab.experiments import load_results
@@ -64,7 +66,7 @@ growing_balls()
 
 
 # %% [markdown]
-# Move the radius: a ball grows round each point. Two points are joined when their balls meet, and three that are joined fill a triangle. *Predict:* in the ring, at which radius does the hole open, and at which does it close? And what will noise do to
+# Move the radius: a ball grows round each point. Two points are joined when their balls meet, and three that are joined fill a triangle. *Predict:* in <a href="#set:growing_balls?points on=ring">the ring</a>, at which radius does the hole open, and at which does it close? And what will <a href="#set:growing_balls?points on=ring&noise=0.5">noise</a> do to
 # the length of its bar?
 #
 # ## Holes, counted
@@ -876,11 +878,21 @@ for reading in ("right", "misread"):
 # %% [markdown]
 # ## Exercise 1: is it one piece?
 #
-# Write from a `Homology` the distance from which on all points are one piece: that at which the last bar of degree 0 but one ends.
+# *5 min, easy.* Write from a `Homology` the distance from which on all points are one piece: that at which the last bar of degree 0 but one ends.
 
 # %%
 def joined_at(homology):
-    raise NotImplementedError("the greatest death in degree 0 that is finite; 0 for a single point")
+    "The distance from which on all points are one piece: the greatest death in degree 0 that is finite, or 0 for a single point"
+    raise NotImplementedError
+
+
+# %%
+#| fold How it is checked
+pair = torch.tensor([[0.0, 0.0], [1.0, 0.0], [5.0, 0.0]])
+with exercise("homology.bars[0][:, 1] are deaths, and one of them is inf",
+              lambda: draw_bars({"0, 1 and 5 on a line": joined_at(persistent_homology(pair, degree=0)), "3,000 points on the torus": joined_at(persistent_homology(many, torus, degree=0, landmarks=120))}, "one piece from this distance on")) as expect:
+    expect(lambda: joined_at(persistent_homology(pair, degree=0)), gives=4.0, name="your answer for 0, 1 and 5 on a line")
+    expect(lambda: joined_at(persistent_homology(pair[:1], degree=0)), gives=0.0, name="your answer for a single point")
 
 
 # %% [markdown]
@@ -894,23 +906,22 @@ def joined_at(homology):
 #
 # </details>
 
-# %%
-with exercise("homology.bars[0][:, 1] are deaths, and one of them is inf"):
-    pair = torch.tensor([[0.0, 0.0], [1.0, 0.0], [5.0, 0.0]])
-    test_eq(joined_at(persistent_homology(pair, degree=0)), 4.0)
-    test_eq(joined_at(persistent_homology(pair[:1], degree=0)), 0.0)
-    print(f"3,000 points on the torus are one piece from {joined_at(persistent_homology(many, torus, degree=0, landmarks=120)):.2f} on, told by 120 landmarks")
-
-
 # %% [markdown]
 # ## Exercise 2: a null of your own
 #
-# A statistic of $m$ random clouds says how surprising one more is: the share of all $m + 1$ that are at least as large as it, itself included. Write it.
+# *5 min, easy.* A statistic of $m$ random clouds says how surprising one more is: the share of all $m + 1$ that are at least as large as it, itself included. Write it.
 
 # %%
 def p_value(observed, null):
-    raise NotImplementedError("the share of null and observed together that is at least observed")
+    "Share, of a list of null values and the observed one together, that is at least as large as the observed one"
+    raise NotImplementedError
 
+
+# %%
+#| fold How it is checked
+with exercise("the observed one counts in both the numerator and the denominator", lambda: draw_curve(lambda x: p_value(x, [k / 10 for k in range(19)]), [k / 20 for k in range(-4, 44)], "observed", "p")) as expect:
+    for observed, p in ((5.0, 0.25), (0.0, 1.0), (2.0, 0.75)):
+        expect(p_value, observed, [1.0, 2.0, 3.0], gives=p)
 
 # %% [markdown]
 # <details><summary>Solution</summary>
@@ -922,10 +933,6 @@ def p_value(observed, null):
 #
 # </details>
 
-# %%
-with exercise("the observed one counts in both the numerator and the denominator"):
-    test_eq([p_value(5.0, [1.0, 2.0, 3.0]), p_value(0.0, [1.0, 2.0, 3.0]), p_value(2.0, [1.0, 2.0, 3.0])], [0.25, 1.0, 0.75])
-
 # %% [markdown]
 # ## What broke, and what the paper did
 #
@@ -936,6 +943,26 @@ with exercise("the observed one counts in both the numerator and the denominator
 # - *Lengths of bars of embeddings.* Judged by the lengths of bars, trained points always had less of a shape than random ones, since they are nearer to each other.
 #
 # The paper shows diagrams of trained embeddings (figure 8), and concludes from their bars near the diagonal that no shape was learned. It sets no random points beside them, and its points were misread.
+#
+# ## Recall and think
+#
+# <details><summary>Recall: what are the Betti numbers of the torus?</summary>
+#
+# One piece, two loops, one hollow.
+#
+# </details>
+#
+# <details><summary>Recall: how long must a bar be for the landmarks to vouch for it?</summary>
+#
+# Three times their cover.
+#
+# </details>
+#
+# <details><summary>Think: why compare ratios of death to birth and not lengths?</summary>
+#
+# A cloud that has shrunk has shorter bars of every kind; the ratio has no unit.
+#
+# </details>
 #
 # **References.** Edelsbrunner and Harer, *Computational Topology* (2010). de Silva and Carlsson, *Topological estimation using witness complexes* (2004), whose landmarks these are. Fasy et al., *Confidence sets for persistence diagrams* (2014), and Chazal et al.,
 # *Robust topological inference* (2018), on bands. Bobrowski and Skraba, *A universal null-distribution for topological data analysis* (2023), on ratios. Bauer, *Ripser* (2021). Appendix H and figure 8 of the paper.

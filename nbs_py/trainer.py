@@ -12,6 +12,8 @@
 # > One short loop for networks of your own and for every task of this book, and what is hung on it
 
 # %% [markdown]
+# *Reading 25 min, exercises 10 min. To skip at a first reading:* all of it, until you need it.
+#
 # After this chapter you can
 #
 # - train any torch model with penalties, pruning, clipping and checkpoints, each a line in a list,
@@ -49,7 +51,7 @@ import matplotlib.pyplot as plt
 from fastcore.test import test_close, test_eq, test_fail
 
 from modreg import MagnitudePruner, ModuliRegularizer
-from modreg.book.exercises import exercise
+from modreg.book.exercises import draw_curve, draw_lines, exercise
 from modreg.sparsity.regularizer import RAMPS
 
 plt.style.use("modreg.data.book")
@@ -552,15 +554,30 @@ test_fail(lambda: wild.epoch(numbers(0)), contains="diverged in epoch 0, step 1:
 # %% [markdown]
 # ## Exercise 1: a callback
 #
-# Stop to sparsify, once the loss has not fallen for an epoch? First one must know. Write a callback that keeps the mean loss of each epoch, a number each (the first seed's, if there are several).
+# *5 min, easy.* Stop to sparsify, once the loss has not fallen for an epoch? First one must know. Write a callback that keeps the mean loss of each epoch, a number each (the first seed's, if there are several).
 
 # %%
 class KeepLosses(Callback):
+    "Keeps the mean loss of each epoch, a number each; trainer.mean_loss is () or, of several seeds, (S,)"
     def __init__(self):
         self.losses = []
 
     def after_epoch(self, trainer):
-        raise NotImplementedError("trainer.mean_loss is () or (S,)")
+        raise NotImplementedError
+
+
+# %%
+#| fold How it is checked
+def trained_and_kept():
+    "Losses that the trainer gives and those that the callback keeps"
+    keep, other = KeepLosses(), build(Path(tempfile.mkdtemp()))
+    other.callbacks.append(keep)
+    return [other.epoch(numbers(epoch)).item() for epoch in range(2)], keep.losses
+
+
+with exercise("flatten() makes one shape of both, and the first of it is the first seed's", lambda: draw_lines("epoch", "mean loss", kept=trained_and_kept()[1])) as expect:
+    given, kept_losses = trained_and_kept()
+    expect(lambda: kept_losses, gives=given, name="the losses that it keeps")
 
 
 # %% [markdown]
@@ -577,22 +594,22 @@ class KeepLosses(Callback):
 #
 # </details>
 
-# %%
-with exercise("flatten() makes one shape of both"):
-    keep, other = KeepLosses(), build(Path(tempfile.mkdtemp()))
-    other.callbacks.append(keep)
-    test_eq([other.epoch(numbers(epoch)).item() for epoch in range(2)], keep.losses)
-
-
 # %% [markdown]
 # ## Exercise 2: how many steps?
 #
-# A task yields 10 batches an epoch, and the gradients of 4 are averaged for a step. How many steps has an epoch, and by what is the last step's gradient too small?
+# *5 min, medium.* A task yields 10 batches an epoch, and the gradients of 4 are averaged for a step. How many steps has an epoch, and by what is the last step's gradient too small?
 
 # %%
 def steps(batches, accumulate):
-    raise NotImplementedError("number of steps, and what the last gradient must be multiplied by to be a mean")
+    "A pair: the number of steps of an epoch, and what the last gradient must be multiplied by to be a mean"
+    raise NotImplementedError
 
+
+# %%
+#| fold How it is checked
+with exercise("10 = 4 + 4 + 2: the last step has the sum of what is left over, divided by `accumulate` all the same", lambda: draw_curve(lambda n: steps(n, 4)[1], range(1, 17), "batches of an epoch", "factor of the last gradient")) as expect:
+    expect(steps, 10, 4, gives=(3, 2))
+    expect(steps, 8, 4, gives=(2, 1))
 
 # %% [markdown]
 # <details><summary>Solution</summary>
@@ -606,11 +623,6 @@ def steps(batches, accumulate):
 #
 # </details>
 
-# %%
-with exercise("10 = 4 + 4 + 2"):
-    test_eq(steps(10, 4), (3, 2))
-    test_eq(steps(8, 4), (2, 1))
-
 # %% [markdown]
 # ## What broke, and what the paper did
 #
@@ -619,5 +631,25 @@ with exercise("10 = 4 + 4 + 2"):
 # - With a learning rate of 10⁹ all weights were NaN, and navigation reported an error of 110.9 cm and speech one of 100 %: decoders take NaN for an answer.
 #
 # The published scripts clip some networks and not others, and none of them looks whether a loss is finite.
+#
+# ## Recall and think
+#
+# <details><summary>Recall: at which moments does the loop call out?</summary>
+#
+# Before an epoch, before a step, after the backward pass, after a step, after an epoch.
+#
+# </details>
+#
+# <details><summary>Recall: what happens to one of several replicas that diverges?</summary>
+#
+# It is stopped, keeps the weights from before the epoch, and has no score from then on.
+#
+# </details>
+#
+# <details><summary>Think: what would you hang on the loop first, in a project of yours?</summary>
+#
+# Something that you have more than once written into the middle of a loop.
+#
+# </details>
 #
 # **References.** fastai's *miniai*, from which callbacks of a few lines are taken.

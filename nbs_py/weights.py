@@ -12,6 +12,8 @@
 # > Which parameters of a model are weights, and which of their entries join which neurons
 
 # %% [markdown]
+# *Reading 20 min, exercises 8 min. To skip at a first reading:* all of it, until you need it.
+#
 # After this chapter you can
 #
 # - find all weight matrices of a model, and nothing that only looks like one,
@@ -41,7 +43,7 @@ from modreg.geometry.arguments import Count, Shape, Within, checked, nearest
 import matplotlib.pyplot as plt
 from fastcore.test import test_eq, test_fail
 
-from modreg.book.exercises import exercise
+from modreg.book.exercises import draw_bars, exercise
 
 plt.style.use("modreg.data.book")
 
@@ -413,11 +415,19 @@ test_eq(permuted(values, torch.Generator().manual_seed(0)).sort(1).values, value
 # %% [markdown]
 # ## Exercise 1
 #
-# Write a function that finds the four numbers of the picture above, for any LSTM, with a `Layout` and no arithmetic of your own.
+# *5 min, medium.* Write a function that finds the four numbers of the picture above, for any LSTM, with a `Layout` and no arithmetic of your own.
 
 # %%
 def gates_of(weight, source, target):
-    raise NotImplementedError("make a Layout of the shape of `weight` (4·N, N), and pick a row and a column")
+    "The numbers (4,) that an LSTM's weight (4·N, N) has for the connection from one neuron to another, one a gate"
+    raise NotImplementedError
+
+
+# %%
+#| fold How it is checked
+with exercise("make a Layout of the shape of `weight` with 4 gates: the first dimension of its view is that of replicas, the second that of gates; rows are where a connection leads to",
+              lambda: draw_bars(dict(zip(("input", "forget", "cell", "output"), gates_of(numbers, 3, 7), strict=True)), "weight from 3 to 7")) as expect:
+    expect(gates_of, numbers, 3, 7, gives=numbers[7::10, 3])
 
 
 # %% [markdown]
@@ -431,22 +441,24 @@ def gates_of(weight, source, target):
 #
 # </details>
 
-# %%
-with exercise("the first dimension of a view is that of replicas, the second that of gates; rows are where a connection leads to"):
-    test_eq(gates_of(numbers, 3, 7), numbers[7::10, 3])
-
-
 # %% [markdown]
 # ## Exercise 2
 #
-# A module of your own keeps a table of shape (5, 2) that is no weight. Make `weight_matrices` leave it alone.
+# *3 min, easy.* A module of your own keeps a table of shape (5, 2) that is no weight. Make `weight_matrices` leave it alone.
 
 # %%
 class Table(nn.Module):
+    "A module with a parameter `table` of shape (5, 2) that is no weight"
     def __init__(self):
         super().__init__()
-        raise NotImplementedError("make self.table a parameter of shape (5, 2), and say that the module holds no weights")
+        raise NotImplementedError
 
+
+# %%
+#| fold How it is checked
+with exercise("a class attribute, called holds_weights, says that a module holds none", lambda: draw_bars({name: parameter.numel() for name, parameter in nn.Sequential(Table(), nn.Linear(3, 4)).named_parameters()}, "numbers; only 1.weight is a weight")) as expect:
+    expect(lambda: [tuple(p.shape) for p in Table().parameters()], gives=[(5, 2)], name="the shapes of its parameters")
+    expect(lambda: list(weight_matrices(nn.Sequential(Table(), nn.Linear(3, 4)))), gives=["1.weight"], name="the weights that are found in it and a linear layer")
 
 # %% [markdown]
 # <details><summary>Solution</summary>
@@ -462,12 +474,6 @@ class Table(nn.Module):
 #
 # </details>
 
-# %%
-with exercise("the attribute is called holds_weights"):
-    both = nn.Sequential(Table(), nn.Linear(3, 4))
-    test_eq(len(list(both.parameters())), 3)
-    test_eq(list(weight_matrices(both)), ["1.weight"])
-
 # %% [markdown]
 # ## What broke, and what the paper did
 #
@@ -475,5 +481,25 @@ with exercise("the attribute is called holds_weights"):
 #   and the bounds of a layer's normalization.
 # - Under `weight_norm` it pruned directions. A row that was pruned away is divided by its length 0, and all outputs were not numbers.
 # - The published scripts name the weights that they penalize and prune one by one, for each network anew.
+#
+# ## Recall and think
+#
+# <details><summary>Recall: how many of an LSTM's recurrent numbers belong to one connection?</summary>
+#
+# Four, one a gate.
+#
+# </details>
+#
+# <details><summary>Recall: why is a computed weight refused by the pruner?</summary>
+#
+# Zeros among what it is computed from are not zeros of the weight.
+#
+# </details>
+#
+# <details><summary>Think: in attention, which numbers would be "the connection from token to token"?</summary>
+#
+# None that is stored: it is computed for each input. So a price for it would have to be paid on activity, not on weights.
+#
+# </details>
 #
 # **References.** Appendix I of the paper, for linear layers and convolutions. Paszke et al., *PyTorch* (2019), for the names of weights.

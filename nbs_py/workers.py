@@ -12,6 +12,8 @@
 # > A list of runs on all cores, or on many machines, that survives whatever kills its parts
 
 # %% [markdown]
+# *Reading 40 min, exercises 15 min. To skip at a first reading:* all of it, until you need it.
+#
 # After this chapter you can
 #
 # - compute a list of runs in as many processes as your machine has cores, or on a cluster, with one call,
@@ -73,9 +75,9 @@ from modreg.lab.training import Task, fit
 import tempfile
 
 import matplotlib.pyplot as plt
-from fastcore.test import test_eq, test_fail
+from fastcore.test import test_eq
 
-from modreg.book.exercises import exercise
+from modreg.book.exercises import draw_curve, exercise
 from modreg.lab.training import Remember, RememberConfig
 from modreg.tasks.adding import Adding, AddingConfig
 
@@ -225,7 +227,12 @@ class Pace:
     def __init__(self, records: Iterable[Record] = ()):
         self.rates: dict[tuple[Any, ...], dict[int, list[float]]] = {}  # s a step, by kind and number of seeds
         for one in records:
-            self.learn(one["task"], one["settings"], one["seconds"])
+            self.learn_from(one)
+
+    def learn_from(self, one: Record) -> None:
+        "Add a complete run; what was taken over from another has taken no time"
+        settings = one["settings"] | ({"lottery": False} if "train_of" in one else {})
+        self.learn(one["task"], settings, one["seconds"])
 
     def learn(
         self,
@@ -461,7 +468,7 @@ class Watch:
         "Take a job from the list, and learn from it"
         self.left.pop(outcome.job, None)
         if outcome.record is not None and outcome.computed:
-            self.pace.learn(outcome.record["task"], outcome.record["settings"], outcome.record["seconds"])
+            self.pace.learn_from(outcome.record)
 
     def _look(self, job: Job) -> None:
         "Learn from a running job of which nothing else is known"
@@ -825,11 +832,20 @@ test_eq((wrong.record, right.error), (None, ""))
 # %% [markdown]
 # ## Exercise 1: too many workers?
 #
-# Runs take the given seconds each, and go to whichever of $w$ workers is free first, in their order. When is the last one done?
+# *10 min, medium.* Runs take the given seconds each, and go to whichever of $w$ workers is free first, in their order. When is the last one done?
 
 # %%
 def makespan(seconds, workers):
-    raise NotImplementedError("keep the time at which each worker is free")
+    "When the last of the runs, of so many seconds each, is done, if each goes in its turn to the worker that is free first"
+    raise NotImplementedError
+
+
+# %%
+#| fold How it is checked
+with exercise("keep the time at which each worker is free", lambda: draw_curve(lambda w: makespan([3, 1, 2, 1, 5, 1, 2, 3], int(w)), range(1, 9), "workers", "seconds until all is done")) as expect:
+    for w, done in ((1, 6), (2, 3), (3, 3)):
+        expect(makespan, [3, 1, 1, 1], w, gives=done)
+    expect(makespan, [1, 1, 1, 3], 2, gives=4)
 
 
 # %% [markdown]
@@ -848,21 +864,22 @@ def makespan(seconds, workers):
 #
 # </details>
 
-# %%
-with exercise("the next run goes to the worker that is free first"):
-    test_eq([makespan([3, 1, 1, 1], w) for w in (1, 2, 3)], [6, 3, 3])
-    test_eq(makespan([1, 1, 1, 3], 2), 4)
-
-
 # %% [markdown]
 # ## Exercise 2: what does a death cost?
 #
-# A sweep has $w$ workers. Each run takes $E$ epochs of $s$ seconds, and one worker is killed every $k$ seconds and takes $r$ seconds to start again. Which share of the workers' time is lost?
+# *5 min, medium.* A sweep has $w$ workers. Each run takes $E$ epochs of $s$ seconds, and one worker is killed every $k$ seconds and takes $r$ seconds to start again. Which share of the workers' time is lost?
 
 # %%
 def lost(workers, seconds, kills, start):
-    raise NotImplementedError("each death costs half an epoch and a start, out of `workers * kills` seconds of work")
+    "Share of the workers' time that is lost, if every `kills` seconds one is killed and takes `start` seconds to start again, and an epoch takes `seconds`"
+    raise NotImplementedError
 
+
+# %%
+#| fold How it is checked
+with exercise("each death costs half an epoch and a start, out of `workers * kills` seconds of work", lambda: draw_curve(lambda kills: lost(2, 10.0, kills, 5.0), range(20, 401, 20), "seconds between two deaths", "share lost")) as expect:
+    expect(lost, 2, 10.0, 100.0, 5.0, gives=0.05)
+    expect(lost, 1, 20.0, 100.0, 0.0, gives=0.1)
 
 # %% [markdown]
 # <details><summary>Solution</summary>
@@ -876,10 +893,6 @@ def lost(workers, seconds, kills, start):
 #
 # </details>
 
-# %%
-with exercise("how much work is thrown away, and how long does nobody work?"):
-    test_eq(lost(workers=2, seconds=10.0, kills=100.0, start=5.0), 0.05)
-
 # %% [markdown]
 # ## What broke, and what the paper did
 #
@@ -889,5 +902,25 @@ with exercise("how much work is thrown away, and how long does nobody work?"):
 # - Two workers may believe that a run is theirs, if the network was away for a while. The folder's lock lets one of them in; the other's word, *in use*, means: ask again later.
 #
 # The published code has a list of runs for its authors' cluster, each a script with its command line. Which of them ended, and how, has to be looked up in a service.
+#
+# ## Recall and think
+#
+# <details><summary>Recall: what happens to a run whose worker is killed?</summary>
+#
+# Another worker gets it, and goes on from the checkpoint.
+#
+# </details>
+#
+# <details><summary>Recall: why are no more runs handed out than there are workers?</summary>
+#
+# Else all that lay with a dead worker would be suspected of having killed it.
+#
+# </details>
+#
+# <details><summary>Think: when do more workers not help?</summary>
+#
+# When the longest run takes longer than all others shared out.
+#
+# </details>
 #
 # **References.** Rocklin, *Dask: parallel computation with blocked algorithms and task scheduling* (2015).

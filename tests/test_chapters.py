@@ -1,16 +1,23 @@
 """Every chapter runs from top to bottom in a kernel of its own, and none of its own code warns."""
 
 import ast
+import json
 import os
 import re
+import sys
 from pathlib import Path
+from typing import NamedTuple
 
 import nbformat
 import pytest
 from nbclient import NotebookClient
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.append(str(ROOT / "tools"))
+import pages  # noqa: E402
+
 EXECUTED = ROOT / "build" / "executed"
+ANSWERS = ROOT / "tests" / "answers.py"
 CHAPTERS = sorted((ROOT / "nbs").glob("*.ipynb"))
 MODULES = ["modreg", *(f"modreg.{path.parent.name}.{path.stem}" for path in sorted((ROOT / "modreg").glob("*/*.py")) if not path.stem.startswith("_"))]
 
@@ -18,32 +25,58 @@ MODULES = ["modreg", *(f"modreg.{path.parent.name}.{path.stem}" for path in sort
 SOLUTION = re.compile(r"<details><summary>Solution</summary>\n+```python\n(.*?)```.*</details>", re.DOTALL)
 
 
-def exercises(notebook) -> list[tuple[int, str]]:
-    "Index of each stub, and its folded solution"
-    return [(k - 1, found.group(1).rstrip()) for k, cell in enumerate(notebook.cells)
+class Exercise(NamedTuple):
+    "Cells of an exercise, by index: its task, its stub, its check, and its solution, of which there is the code too"
+    task: int
+    stub: int
+    check: int
+    solution: int
+    code: str
+
+
+def exercises(notebook) -> list[Exercise]:
+    "Every exercise of a chapter: four cells that follow each other"
+    return [Exercise(k - 3, k - 2, k - 1, k, found.group(1).rstrip()) for k, cell in enumerate(notebook.cells)
             if cell.cell_type == "markdown" and (found := SOLUTION.search(cell.source))]
+
+
+def to_write(stub: str) -> list[str]:
+    "Names of what a stub leaves to write: functions, and methods as `Class.method`"
+    found = []
+    for node in ast.parse(stub).body:
+        inner = [(f"{node.name}.{part.name}", part) for part in node.body if isinstance(part, ast.FunctionDef)] if isinstance(node, ast.ClassDef) else [(node.name, node)]
+        found += [name for name, part in inner if "NotImplementedError" in ast.unparse(part)]
+    return found
 
 
 @pytest.mark.filterwarnings("default")  # what warns here are the notebook tools; the chapter's code is in another process
 @pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
 def test_chapter(path, tmp_path, monkeypatch):
-    "With the folded solutions in place of the stubs the chapter runs, and every check says that it is solved; the copy is kept under build/"
+    """With the folded solutions in place of the stubs the chapter runs, and every check says that it is solved; it says so of answers that are right up to rounding, too, and
+    of wrong ones in words what is wrong. The copy is kept under build/"""
     notebook = nbformat.read(path, as_version=4)
-    for k, solution in exercises(notebook):
-        assert "raise NotImplementedError(" in notebook.cells[k].source, f"the cell before a solution is its stub: {notebook.cells[k].source[:80]}"
-        notebook.cells[k].source = solution
-    execute(path, notebook, tmp_path, monkeypatch)
-    for k, _ in exercises(notebook):
-        assert said(notebook.cells[k + 2]).rstrip().endswith("Solved."), said(notebook.cells[k + 2])
+    found, tried = exercises(notebook), []
+    for place, one in reversed([*enumerate(found)]):
+        stub, check = notebook.cells[one.stub].source, notebook.cells[one.check].source
+        code = f"exec(compile(open({str(ANSWERS)!r}).read(), 'answers', 'exec'), _answers := {{}})\n_answers['try_answers']({path.stem!r}, {place}, {to_write(stub)!r}, {check!r}, globals())"
+        tried.insert(0, nbformat.v4.new_code_cell(code))
+        notebook.cells[one.stub].source = one.code
+        notebook.cells.insert(one.check + 1, tried[0])
+    execute(path, notebook, tried, tmp_path, monkeypatch)
+    for one, answers in zip(found, tried, strict=True):
+        assert "Solved." in said(notebook.cells[one.check]), said(notebook.cells[one.check])
+        verdict = json.loads(said(answers).split("ANSWERS ")[1])
+        assert verdict["nearly"] == "Solved.", f"{path.stem}, {to_write(notebook.cells[one.stub].source)}: {verdict}"
+        assert re.match(r"Not right yet: .{12}", verdict["wrong"]) and "the check stops" not in verdict["wrong"], f"{path.stem}, {one.code}: {verdict}"
 
 
 def said(cell) -> str:
-    "What a cell printed"
-    return "".join(output.text for output in cell.get("outputs", []) if output.get("name") == "stdout")
+    "What a cell printed or showed as text"
+    return "".join(output.get("text") or output.get("data", {}).get("text/plain", "") for output in cell.get("outputs", []) if output.get("name") != "stderr")
 
 
-def execute(path, notebook, tmp_path, monkeypatch):
-    "Run a notebook in a kernel of its own; an error or a warning of the chapter's own code fails"
+def execute(path, notebook, tried, tmp_path, monkeypatch):
+    "Run a notebook in a kernel of its own; an error or a warning of the chapter's own code fails. The copy that is kept lacks the cells `tried`"
     monkeypatch.setenv("IN_TEST", "1")  # as nbdev_test sets it: scale="auto" is then the one that ends in seconds
     monkeypatch.setenv("PYTHONWARNINGS", ",".join(f"error:::{module}" for module in ["__main__", *MODULES]))
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])))
@@ -51,6 +84,7 @@ def execute(path, notebook, tmp_path, monkeypatch):
     try:
         client.execute()
     finally:
+        notebook.cells = [cell for cell in notebook.cells if not any(cell is one for one in tried)]
         EXECUTED.mkdir(parents=True, exist_ok=True)
         nbformat.write(notebook, EXECUTED / path.name)
     stderr = [output.text for cell in notebook.cells for output in cell.get("outputs", []) if output.get("name") == "stderr"]
@@ -73,7 +107,18 @@ def test_chapters_have_exercises():
         found = exercises(notebook)
         if path.stem != "index":
             assert rules()["least"] <= len(found) <= rules()["most"], f"{path.name} has {len(found)} exercises"
-        assert all("with exercise(" in notebook.cells[k + 2].source for k, _ in found), path.name
+        for one in found:
+            check_form(notebook, one, path.stem)
+
+
+def check_form(notebook, one: Exercise, name: str) -> None:
+    "Minutes and difficulty; a stub that says what it takes and gives, and nothing of how; a check that has a picture"
+    task, stub, check, _ = (notebook.cells[k].source for k in one[:4])
+    assert re.search(r"^## Exercise \d.*\n\n\*\d+ min, (easy|medium|hard)\.\* ", task, re.MULTILINE), f"{name}: {task[-200:]}"
+    assert re.search(r"^ +raise NotImplementedError$", stub, re.MULTILINE) and to_write(stub), f"{name}: {stub}"
+    assert all(ast.get_docstring(node) for node in ast.parse(stub).body), f"{name}: a stub has a docstring: {stub}"
+    (block,) = [node.items[0].context_expr for node in ast.parse(check).body if isinstance(node, ast.With)]
+    assert block.func.id == "exercise" and len(block.args) == 2, f"{name}: a check has a hint and a picture: {check[:80]}"
 
 
 @pytest.mark.parametrize("path", [path for path in CHAPTERS if path.stem not in ("index", "exercises")], ids=lambda path: path.stem)
@@ -101,8 +146,65 @@ def test_no_chapter_is_large():
     "A chapter is read in one sitting, and has enough prose"
     for path in CHAPTERS:
         notebook = nbformat.read(path, as_version=4)
-        stubs = [k for k, _ in exercises(notebook)]
-        cells = [cell for k, cell in enumerate(notebook.cells) if not any(stub <= k <= stub + 2 for stub in stubs)]
+        inside = [k for one in exercises(notebook) for k in one[1:4]]
+        cells = [cell for k, cell in enumerate(notebook.cells) if k not in inside]
         code = [cell for cell in cells if cell.cell_type == "code"]
         assert len(cells) <= rules()["cells"], f"{path.name} has {len(cells)} cells"
         assert rules()["code"] * (len(cells) - len(code)) >= rules()["prose"] * len(code), f"{path.name}: {len(code)} code cells, {len(cells) - len(code)} of prose"
+
+
+TIME = re.compile(r"\*Reading (\d+) min, exercises (\d+) min\. To skip at a first reading:\* (nothing|all of it, [^\n]+|\*[^*\n]+\*(?:, \*[^*\n]+\*)*)\.\n\n")
+HIDDEN = re.compile(r"^#\| *(hide|default_exp|fold|code-fold|echo: false)\b", re.MULTILINE)
+
+
+def reading_time(notebook) -> float:
+    "Minutes for what a page shows, at 200 words or 15 lines of code a minute"
+    inside = [k for one in exercises(notebook) for k in one[1:4]]
+    cells = [cell for k, cell in enumerate(notebook.cells) if k not in inside]
+    words = sum(len(cell.source.split()) for cell in cells if cell.cell_type == "markdown")
+    shown = [cell.source.splitlines() for cell in cells if cell.cell_type == "code" and not HIDDEN.search(cell.source)]
+    return words / 200 + sum(bool(line.strip()) and not line.startswith(("import ", "from ")) for lines in shown for line in lines) / 15
+
+
+@pytest.mark.parametrize("path", [path for path in CHAPTERS if path.stem != "index"], ids=lambda path: path.stem)
+def test_how_long_it_takes_and_what_to_skip(path):
+    "Said in one line, first thing after the title; minutes are about what they are, and what may be skipped is there"
+    notebook = nbformat.read(path, as_version=4)
+    said = TIME.match(notebook.cells[1].source)
+    assert said, f"{path.stem}: {notebook.cells[1].source[:100]}"
+    prose = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    assert abs(int(said[1]) - reading_time(notebook)) <= max(4, 0.35 * reading_time(notebook)), f"{path.stem} takes {reading_time(notebook):.0f} minutes"
+    assert int(said[2]) == sum(map(int, re.findall(r"^\*(\d+) min, \w+\.\* ", prose, re.MULTILINE))), path.stem
+    for heading in re.findall(r"\*([^*]+)\*", said[3]):
+        assert re.search(rf"^## {re.escape(heading)}$", prose, re.MULTILINE), f"{path.stem} has no section {heading}"
+
+
+QUESTION = re.compile(r"<details><summary>(Recall|Think): ([^<]+\?|[^<]+)</summary>\n\n([^<]+)\n\n</details>")
+
+
+@pytest.mark.parametrize("path", [path for path in CHAPTERS if path.stem != "index"], ids=lambda path: path.stem)
+def test_recall_and_think(path):
+    "Two or three questions to recall and one to think about, with folded answers"
+    prose = "\n".join(cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "markdown")
+    kinds = [kind for kind, _, answer in QUESTION.findall(prose.split("## Recall and think\n")[1]) if len(answer) > 20]
+    assert kinds.count("Recall") in (2, 3) and kinds.count("Think") == 1, f"{path.stem}: {kinds}"
+
+
+def test_each_part_ends_with_an_open_task():
+    "Further research, in the last chapter of each part"
+    parts = [part for part in pages.parts() if part["section"] and part["contents"][-1].endswith(".ipynb")]
+    for part in parts:
+        text = (ROOT / "nbs_py" / f"{part['contents'][-1].removesuffix('.ipynb')}.py").read_text(encoding="utf-8")
+        assert re.search(r"^# \*\*Further research\.\*\* \w", text, re.MULTILINE), part["section"]
+
+
+AMERICAN = r"\b(colors?|grays?|center(s|ed)?|behaviors?|favorites?|neighbors?|neighborhoods?|labeled|labeling|modeling|modeled|traveled|analyze[ds]?|catalogs?|fulfill|skillful|defense|meters?)\b"
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+def test_british_spelling(path):
+    "In the prose; titles of works, names and code are as they are"
+    for cell in nbformat.read(path, as_version=4).cells:
+        if cell.cell_type == "markdown":
+            prose = re.sub(r"```.*?```|`[^`]*`|\*[^*\n]+\n?[^*\n]*\*|\]\([^)]*\)|<[^>]*>|\$[^$]*\$", " ", cell.source, flags=re.DOTALL)
+            assert not (found := re.search(AMERICAN, prose, re.IGNORECASE)), f"{path.stem}: {prose[max(0, found.start() - 40) : found.end() + 20]}"

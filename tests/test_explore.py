@@ -149,7 +149,7 @@ def test_bars_of_the_page_are_those_of_ripser(page, tmp_path):
             torch.testing.assert_close(torch.tensor(said), torch.tensor(expected), rtol=0, atol=1e-5)
 
 
-TAUGHT = {"glued_square": "manifolds", "inhibitor_shapes": "inhibitors", "embedding_training": "inhibitors", "neighbourhoods": "regularizer",
+TAUGHT = {"glued_square": "manifolds", "in_space": "manifolds", "inhibitor_shapes": "inhibitors", "embedding_training": "inhibitors", "neighbourhoods": "regularizer",
           "pruning_steps": "pruning", "path_integration": "navigation", "covering": "coverings", "growing_balls": "topology"}
 
 
@@ -193,3 +193,61 @@ def test_a_notebook_gets_widget_and_page(name):
     bundle = getattr(explore, name)()._repr_mimebundle_()
     assert {"application/vnd.jupyter.widget-view+json", "text/html", "text/plain"} <= set(bundle)
     assert bundle["text/html"].count("<script") == bundle["text/html"].count("</script") == 1
+
+
+# --- words that set a figure, and a reset ------------------------------------------------------------------------------
+
+WORDS = sorted({(path.stem, *match) for path in (ROOT / "nbs_py").glob("*.py") for match in re.findall(r'href="#set:(\w+)\?([^"]+)"', path.read_text(encoding="utf-8"))})
+SHOWS = """(figure) => ({ state: figure.dataset.state, controls: Object.fromEntries([...figure.querySelectorAll('input, select')].map((c) => [c.ariaLabel, c.value])) })"""
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_words_set_a_figure_and_a_reset_brings_it_back(page, tmp_path, name):
+    """Every link of the chapters does to its figure what it says, from wherever the figure was left; then the reset shows it as it was."""
+    wanted = [(chapter, said) for chapter, figure, said in WORDS if figure == name and (name, chapter) != ("pruning_steps", "idea")]
+    links = "".join(f'<p><a href="#set:{name}?{said}">{chapter}</a></p>' for chapter, said in wanted)
+    path = tmp_path / "words.html"
+    path.write_text(f"<!doctype html><html><meta charset='utf-8'><body>{links}{getattr(explore, name)().page()}</body></html>", encoding="utf-8")
+    page.goto(path.as_uri())
+    page.wait_for_function("document.querySelector('.modreg-explore').dataset.state")
+    figure = page.locator(".modreg-explore")
+    first = figure.evaluate(SHOWS)
+    assert wanted or name == "in_space", f"no chapter has words for {name}"
+    for k, (chapter, said) in enumerate(wanted):
+        page.locator("p > a").nth(k).press("Enter")
+        now = figure.evaluate(SHOWS)
+        for control, value in (pair.split("=") for pair in said.split("&")):
+            if control in now["controls"]:
+                close = float(now["controls"][control]) == pytest.approx(float(value), abs=0.11) if value.replace(".", "").isdigit() else now["controls"][control] == value
+                assert close, f"{chapter}: {said} leaves {control} at {now['controls'][control]}"
+            else:
+                assert figure.get_by_role("button", name=control, exact=True).count() == 1, f"{chapter}: {name} has no control {control}"
+    figure.locator("input[type=range], canvas").first.press("ArrowRight")
+    figure.get_by_role("button", name="Reset").press("Enter")
+    assert figure.evaluate(SHOWS) == first
+
+
+def test_three_networks_stand_under_one_cursor(page, tmp_path):
+    """A click in any of the squares picks one neuron in all, and each says how many partners are left."""
+    figure = show(page, "pruning_steps", tmp_path)
+    squares = figure.locator("canvas")
+    for k in range(3):
+        squares.nth(k).click(position={"x": 20 + 30 * k, "y": 40})
+        state = json.loads(figure.get_attribute("data-state"))
+        data = explore.load_results("explore")["pruned"]
+        assert [one["name"] for one in state["partners"]] == list(data["networks"]) == ["moduli", "shuffled", "none"]
+        for one in state["partners"]:
+            survived = explore._tensor(data["networks"][one["name"]]["survived"], torch.uint8, data["neurons"], data["neurons"])[state["neuron"]]
+            survived[state["neuron"]] = 0
+            assert one["partners"] == (survived > state["level"]).sum()
+
+
+def test_distances_in_space_are_the_packages(page, tmp_path):
+    """The farthest point of each surface is about as far as the package says, and prices replace distances."""
+    figure = show(page, "in_space", tmp_path)
+    said = json.loads(figure.get_attribute("data-state"))["farthest"]
+    for name in ("sphere", "torus", "klein"):
+        space = manifold(name)
+        assert 0.93 * space.diameter < said[name] <= space.diameter + 1e-6
+    figure.get_by_role("combobox").select_option("price")
+    assert json.loads(figure.get_attribute("data-state"))["colour"] == "price"

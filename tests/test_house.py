@@ -165,7 +165,7 @@ def test_the_home_page_lists_every_chapter_in_reading_order():
     rows = re.findall(r"^\| ([^|]*) ?\| \[(\w+)\]\((\w+)\.ipynb\) \| \w", (ROOT / "nbs_py" / "index.py").read_text(encoding="utf-8").replace("\n# ", "\n"), re.MULTILINE)
     assert [name for _, name, _ in rows] == [address for *_, address in rows] == [name for name in pages.chapters() if name != "index"]
     begins = {contents["contents"][0].removesuffix(".ipynb"): contents["section"] for contents in pages.parts() if contents["section"]}
-    assert all(part.strip() == begins.get(name, "") for part, name, _ in rows if name != "exercises")
+    assert all(part.strip() == begins.get(name, "") for part, name, _ in rows if name != "idea")
 
 
 WINGS = ("geometry", "layers", "sparsity", "lab", "tasks", "analysis", "book")

@@ -2,9 +2,9 @@
 
     python tools/figures.py
 
-Two networks of one seed each: one on the torus, pruned step by step to 98 % zeros, of which is kept after which epoch each recurrent weight
-fell and how large the error was then; and a dense one, trained on long paths, that the page runs itself. Results go to
-modreg/data/explore.json.
+Networks of one seed each. Three are pruned step by step to 98 % zeros, under the prices of the torus, the same prices dealt out at random, and none:
+kept are the epoch after which each recurrent weight fell and how large the error was then. A dense one, trained on long paths, is run by the page itself.
+Results go to modreg/data/explore.json.
 """
 
 import base64
@@ -40,16 +40,15 @@ def packed(tensor: torch.Tensor) -> str:
 
 
 def pruned(out: str) -> dict:
-    """When each recurrent weight of a network on the torus was pruned, and what the network could do then."""
-    task, survivals = Navigation(NavigationConfig(**SHARED, out=out, manifold="torus", strength=0.1, sparsity=0.98, batches=150)), Survivals()
-    run = fit(task, progress=False, callbacks=[survivals])
-    weights = run.weights()
-    return {
-        "neurons": task.config.hidden, "places": packed(weights["regularizer.0.embedding"][0].half()),
-        "survived": packed(survivals.survived.to(torch.uint8)), "weights": packed(weights["rnn.weight_hh_l0"][0].half()),
-        "sparsity": [line["sparsity"][0] for line in run.history], "error": [line["error"][0] for line in run.history],
-        "limits": task.limits(),
-    }
+    """When each recurrent weight of a network was pruned under each of three penalties, and what the network could do then."""
+    networks = {}
+    for penalty in ("moduli", "shuffled", "none"):
+        task, survivals = Navigation(NavigationConfig(**SHARED, out=out, manifold="torus", penalty=penalty, strength=0.1 * (penalty != "none"), sparsity=0.98, batches=150)), Survivals()
+        run = fit(task, progress=False, callbacks=[survivals])
+        networks[penalty] = {"survived": packed(survivals.survived.to(torch.uint8)), "error": [line["error"][0] for line in run.history]}
+        if penalty == "moduli":
+            shared = {"places": packed(run.weights()["regularizer.0.embedding"][0].half()), "sparsity": [line["sparsity"][0] for line in run.history]}
+    return {"neurons": task.config.hidden, **shared, "limits": task.limits(), "networks": networks}
 
 
 def dense(out: str) -> dict:
@@ -65,7 +64,7 @@ def dense(out: str) -> dict:
 
 
 def main():
-    """Train both networks and write what the figures need."""
+    """Train the networks and write what the figures need."""
     with tempfile.TemporaryDirectory() as out:
         RESULTS.write_text(json.dumps({"pruned": pruned(out), "dense": dense(out)}, indent=1) + "\n", encoding="utf-8")
     print({name: value["error"] for name, value in json.loads(RESULTS.read_text(encoding="utf-8")).items()})

@@ -221,7 +221,7 @@ def chapter(
         elif not re.search(r"^#\| *(hide|default_exp)\b", cell.source, re.MULTILINE):
             told = re.search(r"^#\| *(?:fold\b|code-fold: true) *(.*)$", cell.source, re.MULTILINE)  # of these two, nbdev leaves the second in a module
             picture = draws(cell) and (told or not drawn)
-            fold = "Imports" if _only_imports(cell.source) else "The picture's code" if picture else (told[1] or "The code") if told else ""
+            fold = "Imports" if _only_imports(cell.source) else told[1] if told and told[1] else "The picture's code" if picture else "The code" if told else ""
             cells.append(_code(cell, fold))
             drawn = drawn or draws(cell)
     if end:

@@ -495,7 +495,7 @@ def manifolds_of(
 # %% ../../nbs/manifolds.ipynb #1e5d884f
 @checked
 def plot_from_point(
-    manifold: Manifold,  # circle, sphere, torus or Klein bottle
+    manifold: Manifold,  # of one or two dimensions
     point: Annotated[Tensor, Shape("coordinates", "float", finite=True)],  # one point (coordinates,)
     ax: "Axes",
     function: Callable | None = None,  # of the distance, such as an inhibitor; the distance itself if not given
@@ -506,8 +506,8 @@ def plot_from_point(
     values = manifold.distance(point.expand(1, 1, -1), points)
     values = (function(values) if function else values).reshape(points.shape[:-1]).numpy()
     flat, star = manifold.chart(points).numpy(), manifold.chart(point[None])[0].numpy()
-    if manifold.coordinates == 1:
-        colours = ax.scatter(*flat.reshape(-1, 2).T, c=values.flatten(), s=60)
+    if points.ndim == 2 or manifold.coordinates == 1:
+        colours = ax.scatter(*flat.reshape(-1, 2).T, c=values.flatten(), s=60 if manifold.coordinates == 1 else 9)
     else:
         colours = ax.pcolormesh(flat[..., 0], flat[..., 1], values, shading="gouraud")
         ax.contour(flat[..., 0], flat[..., 1], values, levels=8, colors="white", linewidths=0.6)
@@ -517,7 +517,7 @@ def plot_from_point(
 
 # %% ../../nbs/manifolds.ipynb #612a000f
 def _grid(manifold: Manifold, resolution: int) -> Tensor:
-    "A grid of points (rows, columns, coordinates) that covers a manifold with a flat picture"
+    "A grid of points (rows, columns, coordinates) that covers a manifold; random points (n, coordinates) of one that we know no grid for"
     side = torch.linspace(0, 1, resolution)
     if isinstance(manifold, Sphere) and manifold.dim == 2:
         turn, tilt = torch.meshgrid((side - 0.5) * 2 * math.pi * (1 - 1e-6), side * math.pi, indexing="ij")
@@ -525,4 +525,6 @@ def _grid(manifold: Manifold, resolution: int) -> Tensor:
     if isinstance(manifold, _Flat) and manifold.period and manifold.coordinates <= 2:
         axes = torch.meshgrid(*[side * manifold.period] * manifold.coordinates, indexing="ij")
         return torch.stack(axes, -1).reshape(-1, resolution, manifold.coordinates)
-    raise ValueError(f"{manifold} has no flat picture; give a circle, sphere, torus or Klein bottle")
+    if manifold.trainable and manifold.dim <= 2:
+        return manifold.sample(resolution**2, torch.Generator().manual_seed(0))
+    raise ValueError(f"{manifold} has no flat picture; give a space of at most two dimensions, such as a circle, sphere, torus or Klein bottle")

@@ -227,16 +227,18 @@ def report(
 
 # %% ../../nbs/experiments.ipynb #a1409377
 CONDITIONS = {
-    "none": {"penalty": "none"},
+    "none": PLAIN,
     "l1": {"penalty": "l1"},
     "shuffled": {"penalty": "shuffled"},
+    "moduli": {},  # the task's own manifold
     "torus": {"manifold": "torus"},
     "sphere": {"manifold": "sphere"},
     "klein": {"manifold": "klein"},
     "circle": {"manifold": "circle"},
+    "torus6": {"manifold": "torus6"},
     "distance_shuffled": {"penalty": "distance_shuffled"},  # the same prices between other neurons
-    "random": {"penalty": "none", "sparsifier": "random"},  # sparse from birth, by lot
-    "geometric": {"penalty": "none", "sparsifier": "geometric"},  # sparse from birth, the cheapest weights
+    "random": PLAIN | {"sparsifier": "random"},  # sparse from birth, by lot
+    "geometric": PLAIN | {"sparsifier": "geometric"},  # sparse from birth, the cheapest weights
 }
 
 

@@ -26,7 +26,7 @@ Record = dict[str, Any]  # run, task, settings, phases, seconds, …
 
 def _found(result: dict[str, Any]) -> Record:
     "What a record takes from result.json"
-    return {name: result[name] for name in ("modreg", "torch", "seconds", "diverged", "phases") if name in result}
+    return {name: result[name] for name in ("modreg", "torch", "seconds", "diverged", "train_of", "phases") if name in result}
 
 
 @checked
@@ -85,7 +85,8 @@ def collect(
     there = {one["run"]: one for one in read_records(path)}
     new = {one["run"]: one for one in records}
     lines = [json.dumps(one) for _, one in sorted((there | new).items())]
-    write_whole(path, lambda beside: beside.write_text("\n".join(lines) + "\n", encoding="utf-8"))
+    if lines:
+        write_whole(path, lambda beside: beside.write_text("\n".join(lines) + "\n", encoding="utf-8"))
     return len(new.keys() - there.keys())
 
 # %% ../../nbs/results.ipynb #2d67b5fe

@@ -341,7 +341,7 @@ def listing(jobs: Iterable[Job], chosen: bool = True) -> str:
     answers, pace, lines, left = done_before(known), Pace(), [], []
     for job in {job.task.Config: job for job in jobs}.values():
         for one in records_beside(job):
-            pace.learn(one["task"], one["settings"], one["seconds"])
+            pace.learn_from(one)
     for job in jobs:
         path, whole = prepared(replace(job, device=None))[1], pace.seconds(job.config)
         done, epochs = epochs_done(path) if job in known else 0, job.config.epochs * (2 if job.config.lottery else 1)

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['stream', 'Task', 'class_name', 'run_of', 'penalty_of', 'groups_of', 'prices_of', 'shares_of', 'blocks_of',
            'sparsifier_of', 'redrawn', 'named', 'Phase', 'costs_of', 'checked_recurrent', 'checked_metrics',
-           'metrics_of', 'tensors_of', 'prefetch', 'Record', 'last_of', 'train_phases', 'fit', 'RememberConfig',
-           'Remember']
+           'metrics_of', 'tensors_of', 'prefetch', 'taken_over', 'Record', 'last_of', 'train_phases', 'fit',
+           'RememberConfig', 'Remember']
 
 # %% ../../nbs/training.ipynb #7731b3e7
 import hashlib
@@ -16,7 +16,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
@@ -31,7 +31,7 @@ from ..geometry.inhibitors import inhibitor
 from ..geometry.manifolds import Manifold, manifolds_of
 from .files import locked, read_weights, sweep, write_weights
 from .runs import Run, begin, fingerprint, is_complete, load_state, save_state, tidy, tidy_after, write_history, write_result
-from .settings import SHARES, Config
+from .settings import SHARES, TICKETS, Config
 from .trainer import Callback, Clip, LearningRate, Penalize, Progress, SparseProducts, Sparsify, StopDiverged, Trainer, call
 from ..layers.recurrent import RNN, Linear
 from ..layers.sparse import geometric_blocks
@@ -334,6 +334,23 @@ def prefetch(batches: Iterator[Any]) -> Iterator[Any]:
             yield batch
 
 # %% ../../nbs/training.ipynb #af4f336f
+def taken_over(run: Run) -> dict[str, Any] | None:
+    "The state at the end of the phase `train`, whose weights are copied from a complete run that differs in its lottery alone; None if there is none"
+    if not run.config.lottery:
+        return None
+    for other in [Run(replace(run.config, lottery=lottery, ticket=ticket), run.task, run.data) for lottery in (False, True) for ticket in TICKETS]:
+        try:
+            if other.path == run.path or not is_complete(other):
+                continue
+            lines, weights = [line for line in other.history if line["phase"] == "train"], other.weights("train")
+        except (ValueError, OSError):
+            continue  # it is no help, and no harm
+        write_weights(run.path / "train.safetensors", weights, run.path.name)
+        lost = [how if loss is None else None for how, loss in zip(other.result["diverged"], lines[-1]["loss"], strict=True)]
+        return {"phase": "lottery", "history": lines, "diverged": lost, "train_of": other.path.name}
+    return None
+
+# %% ../../nbs/training.ipynb #8c33411f
 @checked
 class Record(Callback):
     "Writes an epoch's metrics and a checkpoint into the run's folder"
@@ -341,8 +358,8 @@ class Record(Callback):
     def __init__(self, run: Run):
         self.run, self.start, state = run, time.perf_counter(), load_state(run)
         if state is None or (state["phase"] != "train" and not (run.path / "train.safetensors").exists()):
-            state = {"phase": "train", "history": [], "seconds": 0.0}
-        self.state = {"diverged": [None] * run.config.seeds, **state}
+            state = taken_over(run) or {"phase": "train", "history": []}
+        self.state = {"diverged": [None] * run.config.seeds, "seconds": 0.0, **state}
         write_history(run, state["history"])
 
     def seconds(self) -> float:
@@ -391,7 +408,8 @@ def train_phases(
             while phase.epochs < config.epochs:
                 phase.next_epoch()
             write_weights(run.path / f"{name}.safetensors", tensors_of(phase), run.path.name)
-    write_result(run, {"phases": {name: last_of(name, record.state["history"]) for name in run.phases}, "diverged": record.state["diverged"],
+    source = {"train_of": record.state["train_of"]} if "train_of" in record.state else {}
+    write_result(run, {"phases": {name: last_of(name, record.state["history"]) for name in run.phases}, "diverged": record.state["diverged"], **source,
                        "seconds": round(record.seconds(), 1), "torch": torch.__version__, "modreg": modreg.__version__})
 
 # %% ../../nbs/training.ipynb #8d1ab40b

@@ -151,7 +151,12 @@ class Pace:
     def __init__(self, records: Iterable[Record] = ()):
         self.rates: dict[tuple[Any, ...], dict[int, list[float]]] = {}  # s a step, by kind and number of seeds
         for one in records:
-            self.learn(one["task"], one["settings"], one["seconds"])
+            self.learn_from(one)
+
+    def learn_from(self, one: Record) -> None:
+        "Add a complete run; what was taken over from another has taken no time"
+        settings = one["settings"] | ({"lottery": False} if "train_of" in one else {})
+        self.learn(one["task"], settings, one["seconds"])
 
     def learn(
         self,
@@ -328,7 +333,7 @@ class Watch:
         "Take a job from the list, and learn from it"
         self.left.pop(outcome.job, None)
         if outcome.record is not None and outcome.computed:
-            self.pace.learn(outcome.record["task"], outcome.record["settings"], outcome.record["seconds"])
+            self.pace.learn_from(outcome.record)
 
     def _look(self, job: Job) -> None:
         "Learn from a running job of which nothing else is known"

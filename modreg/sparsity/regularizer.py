@@ -237,6 +237,13 @@ def _check_compiled(part: PenalizedWeight, train: bool) -> None:
         raise ValueError(f"compiled=True, but torch {torch.__version__} cannot compile slopes that it finds itself: leave it out, or take a newer torch")
 
 
+def _has_slopes(space: Manifold) -> bool:
+    "Whether distances of some points, also to themselves, have finite gradients"
+    points = space.sample(8, torch.Generator().manual_seed(0), dtype=torch.float64, device="cpu")
+    d, backward = space.distance_vjp(points, points)
+    return all(bool(grad.isfinite().all()) for grad in backward(torch.ones_like(d)))
+
+
 def _check_training(penalty: "ModuliRegularizer") -> None:
     "ValueError if points cannot be trained; a warning if they will clump"
     if type(penalty).price is not ModuliRegularizer.price:
@@ -244,6 +251,9 @@ def _check_training(penalty: "ModuliRegularizer") -> None:
     for part in penalty.parts:
         if not part.manifold.trainable:
             raise ValueError(f"train_embedding on {part.manifold}: its points are given one by one, and nothing lies between them; use train_embedding=False")
+        if not _has_slopes(part.manifold):
+            raise ValueError(f"train_embedding on {part.manifold}: the gradient of its distance is not finite everywhere, as from a point to itself, and one such pair would turn all points to nan; "
+                             "mend the distance (check_manifold says what is wrong, and the chapter `own` how it is done), or use train_embedding=False")
     _check_inhibitor(penalty.inhibitor)
     if not penalty.inhibitor.trainable[0]:
         warnings.warn(f"train_embedding with {penalty.inhibitor}, whose prices are least at distance 0: neurons that are near each other clump, since nothing drives them apart; "

@@ -36,6 +36,8 @@ class NavigationConfig(Config):
                      init="identity", inputs="standardized"),
         "small": dict(hidden=512, place_cells=512, steps=20, batch=50, batches=100, epochs=36, lr=5e-4, strength=3e-3,
                       init="identity", inputs="standardized", schedule="cubic", ticket="rescaled"),
+        "regime": dict(hidden=512, place_cells=512, steps=20, batch=50, batches=400, epochs=30, lr=3e-4, strength=0.1,
+                       init="paper", inputs="raw"),
         "paper": dict(hidden=4096, place_cells=512, steps=50, batch=200, batches=1000, epochs=30, lr=1e-4, strength=0.1,
                       init="paper", inputs="raw"),
     }

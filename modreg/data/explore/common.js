@@ -102,7 +102,7 @@ const INHIBITORS = {
   difference_of_gaussians: {
     label: "difference of Gaussians",
     formula: "<i>f</i> = max <i>g</i> − <i>g</i>, &ensp;<i>g</i>(<i>d</i>) = <i>a</i>·(e<sup>−<i>d</i>²/<i>b</i></sup> − e<sup>−<i>c</i>·<i>d</i>²</sup>)",
-    parameters: { a: [10, 200, 100], b: [1, 20, 5], c: [1.5, 10, 4] },
+    parameters: { a: [10, 200, 100], b: [1, 20, 5], c: [1.05, 10, 4] },
     value: (d, p) => gaussians(Math.sqrt(Math.log(p.b * p.c) / (p.c - 1 / p.b)), p) - gaussians(d, p),
     cheapest: (p) => Math.sqrt(Math.log(p.b * p.c) / (p.c - 1 / p.b)),
   },
@@ -169,6 +169,12 @@ const STYLE = `
 .modreg-figure .warning { color: #c2410c; font-weight: 600; }
 .modreg-figure input[type=range] { width: 9em; }
 .modreg-figure :focus-visible { outline: 2px solid ${ORANGE}; outline-offset: 2px; }
+.modreg-figure > .controls { justify-content: space-between; align-items: start; }
+.modreg-figure > .controls > .controls { flex: 1 1 12em; margin: 0; }
+.modreg-figure .panel.small { flex: 1 1 90px; }
+.modreg-figure .panel.third { flex: 1 1 140px; }
+a[href*="#set:"] { color: ${ORANGE}; text-decoration: underline dashed 1.5px; text-underline-offset: 0.2em; cursor: pointer; }
+html[data-theme="dark"] a[href*="#set:"], body[data-jp-theme-light="false"] a[href*="#set:"] { color: #fdae6b; }
 `;
 
 function element(parent, tag, attributes = {}, text = "") {
@@ -180,18 +186,44 @@ function element(parent, tag, attributes = {}, text = "") {
   return made;
 }
 
-/** The frame of a figure: its question, a row for controls, a row for panels, and a line that says what is seen. */
-function frame(el, question) {
+/** The frame of a figure: its question, a row for controls with a reset, a row for panels, and a line that says what is seen. */
+function frame({ el, model }, question) {
   el.replaceChildren();
-  const root = element(el, "section", { class: "modreg-figure", "aria-label": question });
+  const root = element(el, "section", { class: "modreg-figure", "aria-label": question, "data-figure": NAME });
   element(root, "style", {}, STYLE);
   element(root, "p", { class: "question" }, question);
+  const row = element(root, "div", { class: "controls" }), controls = element(row, "div", { class: "controls" });
+  button(row, "Reset", () => render({ el, model }));
   return {
-    root,
-    controls: element(root, "div", { class: "controls" }),
+    root, controls,
     panels: element(root, "div", { class: "panels" }),
     says: element(root, "p", { class: "says", "aria-live": "polite" }),
   };
+}
+
+/** Words of the text that set a figure: a link to `#set:NAME?control=value&…` sets the controls of those labels in the nearest figure of that name. */
+function follow(event) {
+  const link = event.target.closest?.('a[href*="#set:"]');
+  if (!link) return;
+  event.preventDefault();
+  const [name, wanted] = decodeURI(link.getAttribute("href")).split("#set:")[1].split("?"), from = link.getBoundingClientRect().top;
+  const far = (figure) => Math.abs(figure.getBoundingClientRect().top - from);
+  const [figure] = [...document.querySelectorAll(`[data-figure="${name}"]`)].sort((a, b) => far(a) - far(b));
+  if (!figure) return;
+  for (const [label, value] of new URLSearchParams(wanted)) {
+    const control = figure.querySelector(`[aria-label="${label}"]`) ?? [...figure.querySelectorAll("button")].find((made) => made.textContent === label);
+    if (control?.tagName === "BUTTON") control.click();
+    else if (control) {
+      control.value = value;
+      control.dispatchEvent(new Event(control.tagName === "SELECT" ? "change" : "input"));
+    }
+  }
+  figure.scrollIntoView({ block: "nearest", behavior: "smooth" });
+}
+
+if (!window.modregFollows) {
+  window.modregFollows = true; // one listener for all figures of a page
+  document.addEventListener("click", follow, true);
 }
 
 function slider(parent, name, [min, max, value], step, change) {
@@ -221,11 +253,12 @@ function button(parent, text, click) {
 }
 
 /** A canvas as wide as its panel, drawn by `draw(context, width, height, ink)` at once, when its size or the page's colours change, and on `redraw()`. */
-function panel(parent, label, caption, ratio, draw) {
-  const figure = element(parent, "figure", { class: "panel" });
+function panel(parent, label, caption, ratio, draw, size = "") {
+  const figure = element(parent, "figure", { class: `panel ${size}` });
   const canvas = element(figure, "canvas", { role: "img", "aria-label": label, tabindex: 0 });
   element(figure, "figcaption", {}, caption);
   const redraw = () => {
+    if (!canvas.isConnected) return; // the figure was reset
     const width = canvas.clientWidth || 320, height = Math.round(width * ratio), dense = window.devicePixelRatio || 1;
     canvas.style.height = `${height}px`;
     if (canvas.width !== Math.round(width * dense) || canvas.height !== Math.round(height * dense)) {

@@ -1,7 +1,7 @@
 // The line winds up on the circle, the plane on the torus and on the Klein bottle: a walk above, and the same walk below.
 
 function render({ model, el }) {
-  const view = frame(el, "Walk once round. Are you back, and the same way up?");
+  const view = frame({ model, el }, "Walk once round. Are you back, and the same way up?");
   const LOW = -PERIOD, HIGH = 2 * PERIOD, SURFACES = { torus: "torus", klein: "Klein bottle", circle: "circle" };
   let surface = "torus", rolled = 0.15, at = [-7, 3], trail = [at], moving = 0;
 

@@ -1,24 +1,23 @@
 // Training an embedding: neurons on the torus move down the gradient of the penalty, under an inhibitor of choice.
 
 function render({ model, el }) {
-  const view = frame(el, "Let the neurons move to lower the bill. Will they spread, clump, or all meet?");
+  const view = frame({ model, el }, "Let the neurons move to lower the bill. Will they spread, clump, or all meet?");
   const count = 60, r0 = random(5), weights = Array.from({ length: count * count }, () => Math.abs(normal(r0)) ** 3);
   let inhibitor = "difference_of_gaussians", step = 0, points = [], history = [], timer = null;
 
   choice(view.controls, "inhibitor", Object.fromEntries(Object.entries(INHIBITORS).map(([k, f]) => [k, f.label])), inhibitor, (v) => {
     inhibitor = v;
-    reset();
+    begin();
   });
   const play = button(view.controls, "Train", () => {
     if (timer) return pause();
     play.textContent = "Pause";
     timer = setInterval(() => {
-      if (!el.isConnected || step >= 400) return pause();
+      if (!view.root.isConnected || step >= 400) return pause();
       advance(2);
     }, 40);
   });
   button(view.controls, "20 steps", () => advance(20));
-  button(view.controls, "Start again", reset);
 
   function pause() {
     clearInterval(timer);
@@ -26,7 +25,7 @@ function render({ model, el }) {
     play.textContent = "Train";
   }
 
-  function reset() {
+  function begin() {
     pause();
     const r = random(2);
     points = Array.from({ length: count }, () => square(r));
@@ -96,7 +95,7 @@ function render({ model, el }) {
     model.save_changes();
   }
 
-  reset();
+  begin();
 }
 
 export default { render };

@@ -1,7 +1,7 @@
 // The square whose edges are glued: a disc is dragged over an edge of the torus or of the Klein bottle.
 
 function render({ model, el }) {
-  const view = frame(el, "Drag the disc over an edge. Where does it come back, and which way up?");
+  const view = frame({ model, el }, "Drag the disc over an edge. Where does it come back, and which way up?");
   let manifold = "klein", centre = [8.6, 3], radius = 1.8;
 
   choice(view.controls, "surface", { klein: "Klein bottle", torus: "torus" }, manifold, (v) => {
@@ -12,6 +12,11 @@ function render({ model, el }) {
     radius = v;
     show();
   });
+
+  const sliders = ["across", "up"].map((name, k) => slider(view.controls, name, [0, PERIOD, centre[k]], 0.1, (v) => {
+    centre[k] = v % PERIOD;
+    show();
+  }));
 
   const home = ([x, y]) => {
     const turns = Math.floor(x / PERIOD), flipped = manifold === "klein" && turns % 2 !== 0;
@@ -76,6 +81,7 @@ function render({ model, el }) {
     const over = centre[0] < radius || centre[0] > PERIOD - radius;
     const words = { klein: "turned over: up has become down", torus: "the same way up" };
     view.says.textContent = `Centre (${centre.map((v) => v.toFixed(1)).join(", ")}). ` + (over ? `It reaches over a side edge and comes back on the other side, ${words[manifold]}.` : "Move it to the right or left edge.");
+    sliders.forEach((one, k) => (one.value = centre[k].toFixed(1)));
     flat.redraw();
     solid.redraw();
     model.set("state", { manifold, centre, radius });

@@ -1,7 +1,7 @@
 // Persistent homology: balls that grow round points of the plane, what they join, and the bars of pieces and loops.
 
 function render({ model, el }) {
-  const view = frame(el, "At which radius does the hole open, and at which does it close? What does noise do to its bar?");
+  const view = frame({ model, el }, "At which radius does the hole open, and at which does it close? What does noise do to its bar?");
   const FAR = 3, HALF = 3.2; // greatest radius, half the plane's side
   let shape = "ring", noise = 0.15, radius = 0.5, count = 28, picked = 0, points = [], bars = [];
 

@@ -1,7 +1,7 @@
 // Inhibitor shapes: the price of a connection by its length, and the matrix of prices that it makes of neurons on a circle.
 
 function render({ model, el }) {
-  const view = frame(el, "Which connections will this inhibitor leave alone, and may the neurons move under it?");
+  const view = frame({ model, el }, "Which connections will this inhibitor leave alone, and may the neurons move under it?");
   const neurons = 48, circumference = 20;
   let name = "difference_of_gaussians", parameters = defaults(INHIBITORS[name]), sliders = [];
 

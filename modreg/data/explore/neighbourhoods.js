@@ -1,7 +1,7 @@
 // Geodesic neighbourhoods: pick a neuron on a manifold; who is near, who is inhibited, and how its row of weights would look.
 
 function render({ model, el }) {
-  const view = frame(el, "Pick a neuron. Which others may it keep a connection to?");
+  const view = frame({ model, el }, "Pick a neuron. Which others may it keep a connection to?");
   const count = 700;
   let manifold = "torus", inhibitor = "difference_of_gaussians", neuron = 0, points = [], places = [], apart = [], cost = [], drawn = [];
 

@@ -1,13 +1,12 @@
 // Path integration: draw a path; the trained network runs in the page and says where it believes to be.
 
 function render({ model, el }) {
-  const data = model.get("data"), view = frame(el, "Draw a path in the box. How far does the network follow you before it is lost?");
+  const data = model.get("data"), view = frame({ model, el }, "Draw a path in the box. How far does the network follow you before it is lost?");
   const n = data.neurons, p = data.cells, box = 2.2, stride = data.speed * data.dt * 1.25;
   const centres = new Float32Array(bytes(data.centres)), encoder = halves(data["encoder.weight"]), inputs = halves(data["rnn.weight_ih_l0"]);
   const recurrent = halves(data["rnn.weight_hh_l0"]), decoder = halves(data["decoder.weight"]);
   let path = [], said = [], state = null, hand = [0, 0];
 
-  button(view.controls, "Clear", () => begin([0, 0]));
   button(view.controls, "Draw a loop for me", () => {
     begin([-0.35, 0]);
     for (let k = 1; k <= 120; k++) walk([-0.35 * Math.cos((k * Math.PI) / 60), 0.35 * Math.sin((k * Math.PI) / 60)]);

@@ -1,12 +1,15 @@
-// Pruning: the wiring that survives in a trained network, from 0 to 98 % zeros, and the network's error.
+// Pruning: the wiring that survives in networks trained under several penalties, side by side under one cursor, and their errors.
 
 function render({ model, el }) {
-  const data = model.get("data"), view = frame(el, "How much of the wiring can go before the network is lost, and where on the torus is what stays?");
-  const n = data.neurons, levels = data.sparsity.length, places = halves(data.places), weights = halves(data.weights), survived = new Uint8Array(bytes(data.survived));
+  const data = model.get("data"), view = frame({ model, el }, "How much of the wiring can go before a network is lost, and where on the torus is what stays?");
+  const n = data.neurons, levels = data.sparsity.length, places = typeof data.places === "string" ? halves(data.places) : data.places.flat(), names = Object.keys(data.networks);
+  const counts = (x) => (typeof x === "string" ? new Uint8Array(bytes(x)) : Uint8Array.from(x.flat())); // bytes of what is stored, or lists from a notebook
+  const survived = names.map((name) => counts(data.networks[name].survived)), COLOURS = [BLUE, ORANGE, "#7570b3"];
   const point = (u) => [places[2 * u], places[2 * u + 1]];
-  let level = 0, neuron = 0;
+  const alive = (k, u, v) => u !== v && survived[k][u * n + v] > level;
+  let level = Math.round(0.9 * (levels - 1)), neuron = 0;
 
-  slider(view.controls, "pruning step", [0, levels - 1, 0], 1, (v) => {
+  slider(view.controls, "pruning step", [0, levels - 1, level], 1, (v) => {
     level = v;
     show();
   });
@@ -15,71 +18,88 @@ function render({ model, el }) {
     show();
   });
 
-  const alive = (u, v) => survived[u * n + v] > level;
-
-  const flat = panel(view.panels, "neurons on the torus with the connections of one", "The torus as a square. Lines lead from the neurons that the star still listens to; click to pick another.", 0.92, (c, width, height, ink) => {
-    const { size, left, top, x, y } = plane(width, height, 8, 0, PERIOD);
-    c.save();
-    c.beginPath();
-    c.rect(left, top, size, size);
-    c.clip();
-    const here = point(neuron);
-    for (let v = 0; v < n; v++) {
-      if (v === neuron || !alive(neuron, v)) continue;
-      const way = MANIFOLDS.torus.difference(point(v), here), there = [here[0] + way[0], here[1] + way[1]];
-      for (const [sx, sy] of [[0, 0], [PERIOD, 0], [-PERIOD, 0], [0, PERIOD], [0, -PERIOD]]) {
-        line(c, [[x(here[0] + sx), y(here[1] + sy)], [x(there[0] + sx), y(there[1] + sy)]], `${BLUE}88`, 1);
-      }
-    }
-    c.restore();
-    for (let v = 0; v < n; v++) dot(c, x(places[2 * v]), y(places[2 * v + 1]), alive(neuron, v) ? 3.4 : 1.5, alive(neuron, v) ? BLUE : "#8889");
-    star(c, x(here[0]), y(here[1]), 9, ORANGE);
-    c.strokeStyle = ink;
-    c.strokeRect(left, top, size, size);
-  });
-  flat.canvas.addEventListener("pointerdown", (event) => {
-    const at = plane(flat.canvas.clientWidth, flat.canvas.clientHeight, 8, 0, PERIOD).back(...pointer(flat.canvas, event));
-    neuron = pick.value = [...Array(n).keys()].reduce((a, b) => (MANIFOLDS.torus.distance(point(a), at) < MANIFOLDS.torus.distance(point(b), at) ? a : b));
-    show();
-  });
-
-  const shares = panel(view.panels, "surviving weights by distance", "Recurrent weights that survive, by the distance of their neurons.", 0.92, (c, width, height, ink) => {
-    const bins = 24, far = Math.SQRT1_2 * PERIOD, left = new Float64Array(bins), all = new Float64Array(bins);
-    for (let u = 0; u < n; u++) {
+  const squares = element(view.root, "div", { class: "panels" });
+  view.panels.before(squares);
+  const flats = names.map((name, k) => {
+    const flat = panel(squares, `${name}: neurons on the torus with the connections of one`, `${name}`, 1, (c, width, height, ink) => {
+      const { size, left, top, x, y } = plane(width, height, 8, 0, PERIOD), here = point(neuron);
+      c.save();
+      c.beginPath();
+      c.rect(left, top, size, size);
+      c.clip();
       for (let v = 0; v < n; v++) {
-        if (u === v) continue;
-        const bin = Math.min(bins - 1, Math.floor((apart[u * n + v] / far) * bins));
-        all[bin] += 1;
-        left[bin] += alive(u, v);
+        if (!alive(k, neuron, v)) continue;
+        const way = MANIFOLDS.torus.difference(point(v), here), there = [here[0] + way[0], here[1] + way[1]];
+        for (const [sx, sy] of [[0, 0], [PERIOD, 0], [-PERIOD, 0], [0, PERIOD], [0, -PERIOD]]) {
+          line(c, [[x(here[0] + sx), y(here[1] + sy)], [x(there[0] + sx), y(there[1] + sy)]], `${COLOURS[k]}88`, 1);
+        }
       }
-    }
-    const top = Math.max(0.02, ...[...left].map((k, b) => k / (all[b] || 1)));
-    const to = axes(c, width, height, ink, [0, far], [0, 105 * top], "geodesic distance", "left (%)");
-    line(c, [...left].map((k, b) => [to.x(((b + 0.5) * far) / bins), to.y((100 * k) / (all[b] || 1))]), BLUE);
+      c.restore();
+      for (let v = 0; v < n; v++) dot(c, x(places[2 * v]), y(places[2 * v + 1]), alive(k, neuron, v) ? 3.4 : 1.5, alive(k, neuron, v) ? COLOURS[k] : "#8889");
+      star(c, x(here[0]), y(here[1]), 9, ink);
+      c.strokeStyle = ink;
+      c.strokeRect(left, top, size, size);
+    }, "small");
+    flat.canvas.addEventListener("pointerdown", (event) => {
+      const at = plane(flat.canvas.clientWidth, flat.canvas.clientHeight, 8, 0, PERIOD).back(...pointer(flat.canvas, event));
+      neuron = pick.value = [...Array(n).keys()].reduce((a, b) => (MANIFOLDS.torus.distance(point(a), at) < MANIFOLDS.torus.distance(point(b), at) ? a : b));
+      show();
+    });
+    arrows(flat.canvas, (dx, dy) => {
+      neuron = pick.value = (neuron + (dx || dy) + n) % n;
+      show();
+    });
+    return flat;
   });
-  const errors = panel(view.panels, "position error by share of zeros", "Position error on paths that it has not seen (cm). It learned while it was pruned, so the left end is an untrained network.", 0.92, (c, width, height, ink) => {
-    const still = data.limits["standing still"], to = axes(c, width, height, ink, [0, 1], [0, 1.1 * Math.max(still, ...data.error)], "share of zeros", "error (cm)");
+
+  /** Share (%) of the weights of each length that are left, for each network; the lengths are the same in all. */
+  const bins = 24, far = Math.SQRT1_2 * PERIOD, bin = new Uint8Array(n * n), all = new Float64Array(bins);
+  for (let u = 0; u < n; u++) {
+    for (let v = 0; v < n; v++) {
+      bin[u * n + v] = Math.min(bins - 1, Math.floor((MANIFOLDS.torus.distance(point(u), point(v)) / far) * bins));
+      if (u !== v) all[bin[u * n + v]] += 1;
+    }
+  }
+  function left(k) {
+    const found = new Float64Array(bins);
+    for (let u = 0; u < n; u++) for (let v = 0; v < n; v++) found[bin[u * n + v]] += alive(k, u, v);
+    return [...found].map((c, b) => (100 * c) / (all[b] || 1));
+  }
+
+  const shares = panel(view.panels, "surviving weights by distance", "Recurrent weights that survive, by the distance of their neurons.", 0.7, (c, width, height, ink) => {
+    const curves = names.map((_, k) => left(k)), to = axes(c, width, height, ink, [0, far], [0, 1.05 * Math.max(2, ...curves.flat())], "geodesic distance", "left (%)");
+    curves.forEach((curve, k) => line(c, curve.map((share, b) => [to.x(((b + 0.5) * far) / bins), to.y(share)]), COLOURS[k]));
+  });
+  const errors = panel(view.panels, "error by share of zeros", `Error (${data.unit}) on data that it has not seen. Networks learned while they were pruned, so at the left end they have hardly begun.`, 0.7, (c, width, height, ink) => {
+    const curves = names.map((name) => data.networks[name].error), [[limit, still]] = Object.entries(data.limits);
+    const to = axes(c, width, height, ink, [0, 1], [0, 1.1 * Math.max(still, ...curves.flat())], "share of zeros", `error (${data.unit})`);
     c.setLineDash([3, 3]);
     line(c, [[to.x(0), to.y(still)], [to.x(1), to.y(still)]], "#888", 1);
+    line(c, [[to.x(data.sparsity[level]), to.y(0)], [to.x(data.sparsity[level]), 8]], ink, 1);
     c.setLineDash([]);
     c.fillStyle = ink;
     c.textAlign = "left";
-    c.fillText("standing still", to.x(0.25), to.y(still) - 4);
-    line(c, data.error.map((e, k) => [to.x(data.sparsity[k]), to.y(e)]), BLUE);
-    dot(c, to.x(data.sparsity[level]), to.y(data.error[level]), 6, ORANGE);
+    c.fillText(limit, to.x(0.25), to.y(still) - 4);
+    curves.forEach((curve, k) => {
+      line(c, curve.map((e, s) => [to.x(data.sparsity[s]), to.y(e)]), COLOURS[k]);
+      dot(c, to.x(data.sparsity[level]), to.y(curve[level]), 5, COLOURS[k]);
+    });
   });
 
-  const apart = new Float32Array(n * n);
-  for (let u = 0; u < n; u++) for (let v = 0; v < n; v++) apart[u * n + v] = MANIFOLDS.torus.distance(point(u), point(v));
-
   function show() {
-    let partners = 0;
-    for (let v = 0; v < n; v++) partners += v !== neuron && alive(neuron, v);
-    view.says.textContent = `${(100 * data.sparsity[level]).toFixed(0)} % of all weights are zero: error ${data.error[level].toFixed(1)} cm. Neuron ${neuron} listens to ${partners} of ${n - 1} others.`;
-    flat.redraw();
-    shares.redraw();
-    errors.redraw();
-    model.set("state", { level, neuron });
+    const near = names.map((name, k) => {
+      const partners = [...Array(n).keys()].filter((v) => alive(k, neuron, v)), free = partners.filter((v) => Math.abs(MANIFOLDS.torus.distance(point(neuron), point(v)) - 0.9) < 0.9);
+      return { name, error: data.networks[name].error[level], partners: partners.length, near: free.length };
+    });
+    const digits = data.unit === "cm" ? 1 : 2;
+    flats.forEach((flat, k) => {
+      flat.canvas.nextSibling.replaceChildren();
+      element(flat.canvas.nextSibling, "b", { style: `color: ${COLOURS[k]}` }, near[k].name);
+      flat.canvas.nextSibling.append(`: ${near[k].partners} partners, ${near[k].near} of them less than 1.8 away`);
+    });
+    view.says.textContent = `${(100 * data.sparsity[level]).toFixed(0)} % of all weights are zero. Error ${near.map((one) => `${one.error.toFixed(digits)} (${one.name})`).join(", ")}. The star is neuron ${neuron}; lines lead from those that it still listens to.`;
+    for (const drawn of [...flats, shares, errors]) drawn.redraw();
+    model.set("state", { level, neuron, partners: near });
     model.save_changes();
   }
 
