@@ -58,19 +58,8 @@ ORDERS = ("geometric", "random")
 TICKETS = ("redraw", "rescaled", "original", "shuffled")
 
 
-class _Named(type):
-    "Classes whose constructor answers a name that no field has with the nearest one"
-
-    def __call__(cls, *values: Any, **settings: Any) -> Any:
-        known = [one.name for one in fields(cls)]
-        for name in settings:
-            if name not in known:
-                raise ArgumentError(f"{cls.__name__} has no setting {name!r}; {nearest(name, known)}it has {', '.join(known)}")
-        return super().__call__(*values, **settings)
-
-
 @dataclass(frozen=True, kw_only=True)
-class Config(metaclass=_Named):
+class Config:
     "All settings of an experiment"
 
     manifold: str = "torus"  # circle, sphere, klein, torus6, torus*circle, …, with arguments as the chapter specs says; one for each recurrent weight: torus,sphere,klein
