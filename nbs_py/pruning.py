@@ -623,29 +623,36 @@ def _check_copied(original: dict[str, Tensor], weights: dict[str, Tensor]) -> No
 
 # %% [markdown]
 # What size should the new values have? Layers draw them so that a neuron's sum over *all* its inputs has the right size. A neuron that has kept a tenth of them sums a tenth of the terms.
-# `scale="left"` multiplies what is left of each row by $\sqrt{\text{columns} / \text{left}}$. A network that is born sparse can be scaled in the same way.
+# `scale="left"` enlarges what is left of each row until the row is as long as it was drawn. *Predict:* by how much, if a row's hundred weights were drawn alike and ten are left? And if one weight is far larger than the others, as on the
+# diagonal of a start near the identity, and stays?
 
 # %%
 #| export
 @checked
 @torch.no_grad()
-def scale_to_left_(
+def cut_to_length_(
     weight: Tensor,  # (rows, columns, …), or (S, rows, columns, …); changed in place
     mask: Tensor,  # True where a weight stays; same shape
     replicas: Count | None = None,  # S if dimension 0 is that of replicas
 ) -> None:
-    "Multiply each row's weights by the root of its columns over the weights that it has left; a row with none left stays as it is"
-    left = mask.flatten(1 if replicas is None else 2).sum(-1)
-    columns = mask[0].numel() if replicas is None else mask[0, 0].numel()
-    factor = (columns / left.clamp(min=1)).sqrt().to(weight.dtype)
-    weight.mul_(factor.view(*factor.shape, *[1] * (weight.dim() - factor.dim())))
+    "Set masked weights to 0, and multiply what is left of each row so that its norm is what it was; a row with none left is 0"
+    first = 1 if replicas is None else 2
+    drawn = torch.linalg.vector_norm(weight.flatten(first), dim=-1, dtype=torch.float64)
+    mask_(weight, mask)
+    left = torch.linalg.vector_norm(weight.flatten(first), dim=-1, dtype=torch.float64)
+    factor = torch.where(left > 0, drawn / left, 1.0).to(weight.dtype)
+    weight.mul_(factor.view(*factor.shape, *[1] * (weight.dim() - first)))
 
 
 # %%
 weight, mask = torch.randn(2000, 100), torch.rand(2000, 100) < 0.1
-scale_to_left_(weight, mask)
-sums = (weight * mask) @ torch.ones(100)
-test_close(sums[mask.any(1)].std().item(), 10, eps=0.5)  # as of 100 normal numbers
+drawn = weight.clone()
+cut_to_length_(weight, mask)
+test_close(weight.norm(dim=1)[mask.any(1)], drawn.norm(dim=1)[mask.any(1)], eps=1e-4)
+print(f"weights that were drawn alike grow by {(weight[mask] / drawn[mask]).mean():.2f}, near √10 = {10**0.5:.2f}")
+weight = torch.eye(100) + 0.01 * torch.randn(100, 100)
+cut_to_length_(weight, mask[:100] | torch.eye(100, dtype=torch.bool))
+print(f"beside a diagonal that stays they grow by a factor of {weight.diag().mean():.3f}")  # √10 would make a state explode in a few steps
 
 
 # %% [markdown]
@@ -688,7 +695,7 @@ def reinitialize(
     masks: dict[str, Tensor],  # True where a weight stays, by name
     mode: Annotated[str, OneOf(REINITIALIZE)] = "redraw",  # "redraw", "original", "shuffled" or "shuffled_rows"
     *,
-    scale: Annotated[str, OneOf(SCALES)] = "dense",  # size of the new values: as they are drawn, or times √(columns ÷ weights left) in each row ("left")
+    scale: Annotated[str, OneOf(SCALES)] = "dense",  # size of the new values: as they are drawn, or what is left of each row as long as the row was drawn ("left")
     init: Callable[[nn.Module], None] | None = None,  # draws all weights; None calls each module's reset_parameters
     original: dict[str, Tensor] | None = None,  # initial state dict, for "original"
     generator: torch.Generator | None = None,  # for shuffling
@@ -710,9 +717,7 @@ def reinitialize(
     else:
         (init or _reset)(model)
     for name, mask in masks.items():
-        mask_(weights[name], mask)
-        if scale == "left":
-            scale_to_left_(weights[name], mask, replicas)
+        cut_to_length_(weights[name], mask, replicas) if scale == "left" else mask_(weights[name], mask)
     return masks
 
 

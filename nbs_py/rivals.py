@@ -39,7 +39,7 @@ from torch import Tensor, nn
 from modreg.geometry.arguments import Count, NotNegative, OneOf, Share, Whole, checked, nearest
 from modreg.layers.edges import EdgeRNN
 from modreg.layers.recurrent import RNN, Linear
-from modreg.sparsity.pruning import SPARSIFIERS, Sparsifier, block_magnitudes, cut, scale_to_left_, smallest
+from modreg.sparsity.pruning import SPARSIFIERS, Sparsifier, block_magnitudes, cut, cut_to_length_, smallest
 
 # %%
 #| hide
@@ -119,7 +119,7 @@ plt.show()
 # The chapter [pruning](pruning.ipynb) has what all methods share: a `Sparsifier` holds masks, and asks two questions, `begin` and `update`. A network that is sparse from birth answers the first. The plainest way draws its weights by lot.
 # With `shares="erk"` narrow matrices keep more of theirs, as Erdős and Rényi's graphs would, and with `fan_in=True` each neuron keeps equally many inputs.
 #
-# What size should the weights begin with? A row that is left with a tenth of its weights makes sums that are smaller by $\sqrt{10}$. `scale="left"` enlarges each row's weights by $\sqrt{\text{columns} ÷ \text{left}}$; `"dense"` leaves them as they were drawn.
+# What size should the weights begin with? A row that is left with a tenth of its weights makes sums that are smaller by $\sqrt{10}$. `scale="left"` enlarges what is left of each row to the length that the row was drawn with; `"dense"` leaves them as they were drawn.
 
 # %%
 #| export
@@ -133,7 +133,7 @@ class Random(Sparsifier):
         self,
         *arguments,  # of every `Sparsifier`
         fan_in: bool = False,  # each row keeps equally many of its weights
-        scale: Annotated[str, OneOf(("dense", "left"))] = "dense",  # first weights as they were drawn; or "left": each row times √(columns ÷ left)
+        scale: Annotated[str, OneOf(("dense", "left"))] = "dense",  # first weights as they were drawn; or "left": what is left of each row as long as the row was drawn
         **options,  # of every `Sparsifier`
     ):
         if fan_in and options.get("blocks"):
@@ -144,9 +144,11 @@ class Random(Sparsifier):
     def begin(self) -> None:
         "Masks, and the size of the weights"
         self.allowed = {name: mask.clone() for name, mask in self.masks.items()}
-        self.held.set((keep_fan_in if self.fan_in else born)(self, self.first()))
+        masks = (keep_fan_in if self.fan_in else born)(self, self.first())
         if self.scale == "left":
-            enlarge_(self)
+            for name, weight in self.weights.items():
+                cut_to_length_(weight, masks[name], self.replicas)
+        self.held.set(masks)
 
     def first(self) -> dict[str, Tensor]:
         "Hook: a positive number for each weight, of which the largest stay"
@@ -197,14 +199,6 @@ def keep_fan_in(sparsifier: Sparsifier, sizes: dict[str, Tensor]) -> dict[str, T
     return masks
 
 
-@checked
-@torch.no_grad()
-def enlarge_(sparsifier: Sparsifier) -> None:
-    "Multiply each row of the weights by √(columns ÷ left)"
-    for name, weight in sparsifier.weights.items():
-        scale_to_left_(weight, sparsifier.masks[name], sparsifier.replicas)
-
-
 # %%
 layer = nn.ModuleList([nn.Linear(100, 100), nn.Linear(4, 100)])
 for shares in ("layer", "erk"):
@@ -216,7 +210,7 @@ layer = nn.Linear(100, 100)
 before = layer.weight.detach().clone()
 sparsifier = Random(layer, 0.9, fan_in=True, scale="left")
 test_eq(sparsifier.masks["weight"].sum(1).tolist(), [10] * 100)
-test_close(layer.weight, before * sparsifier.masks["weight"] * 10**0.5, eps=1e-6)
+test_close(layer.weight.norm(dim=1), before.norm(dim=1), eps=1e-6)
 
 
 # %% [markdown]

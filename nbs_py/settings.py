@@ -143,7 +143,7 @@ class Config:
     sparse_products: str = setting("auto", decides=False, choices=("auto", "on", "off"))  # multiply by surviving weights alone where that is measured to be quicker: auto (large layers), on, off
     lottery: bool = True  # train again from new weights under the same masks
     twins: str = setting("both", decides=False, choices=("both", "plain"))  # dense networks that are trained beside the sparse one: both (with the penalty and without), plain (without)
-    ticket: str | None = setting(None, choices=TICKETS, neutral="redraw")  # new weights: redraw (the paper), rescaled (redraw, each row larger by √(columns ÷ weights left)), original, shuffled (redraw, masks permuted)
+    ticket: str | None = setting(None, choices=TICKETS, neutral="redraw")  # new weights: redraw (the paper), rescaled (redraw, what is left of a row as long as the row was drawn), original, shuffled (redraw, masks permuted)
     hidden: int | None = setting(None, least=2)  # number of hidden neurons N
     batch: int | None = None  # samples a step
     batches: int | None = None  # steps an epoch

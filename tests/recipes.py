@@ -430,7 +430,7 @@ recipe(f"{N}.share_of_zeros", lambda: dict(weights=[rand(2, 4)], replicas=2))
 recipe(f"{N}.sparsity", lambda: dict(model=layer(replicas=2), replicas=2, parameters=["weight_hh_l0"]))
 recipe(f"{N}.cut", lambda: dict(sparsifier=pruner(), sizes=sizes(), epoch=2))
 recipe(f"{N}.block_magnitudes", lambda: dict(weight=rand(4, 4), groups=torch.arange(4) // 2))
-recipe(f"{N}.scale_to_left_", lambda: dict(weight=rand(2, 4, 4), mask=rand(2, 4, 4) > 0.5, replicas=2))
+recipe(f"{N}.cut_to_length_", lambda: dict(weight=rand(2, 4, 4), mask=rand(2, 4, 4) > 0.5, replicas=2))
 recipe(f"{N}.shuffle_mask", lambda: dict(mask=rand(2, 4, 4) > 0.5, generator=seeded(), by_row=False, replicas=2))
 recipe(f"{N}.reinitialize", lambda: dict(model=model(), masks=square(), mode="redraw", scale="dense", generator=seeded()))
 for _name in ("MagnitudePruner", "FixedMasks"):
@@ -460,7 +460,6 @@ for _hook in ("scores", "share_in", "update"):
 recipe(f"{V}.lots", lambda: dict(sparsifier=pruner()))
 for _name in ("by_block", "born", "keep_fan_in"):
     recipe(f"{V}.{_name}", lambda: dict(sparsifier=pruner(), sizes=sizes()))
-recipe(f"{V}.enlarge_", lambda: dict(sparsifier=pruner()))
 recipe(f"{V}.priced", lambda: dict(sparsifier=pruner()))
 recipe(f"{V}.exchange", lambda: dict(sparsifier=pruner(rivals.SET), share=0.3, scores=sizes(), allowed={name: size >= 0 for name, size in sizes().items()}))
 recipe(f"{V}.register_sparsifier", lambda: dict(kind=rivals.SET))

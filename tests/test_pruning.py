@@ -433,23 +433,27 @@ def test_a_sparsifier_of_ones_own():
 
 @pytest.mark.parametrize("replicas", [None, 2])
 @pytest.mark.parametrize("mode", ["redraw", "original", "shuffled", "shuffled_rows"])
-def test_scale_left_multiplies_each_row_by_the_root_of_columns_over_left(mode, replicas):
+def test_scale_left_keeps_the_length_of_each_row(mode, replicas):
+    """Row by row, with one weight far larger than the others, as near the identity."""
     model = mixed(replicas=replicas)
-    original = {name: value.clone() for name, value in model.state_dict().items()}
     pruner = MagnitudePruner(model, 0.8, 1, replicas=replicas)
     pruner.step(0)
-    options = dict(original=original if mode == "original" else None, replicas=replicas)
-    draws = []
-    for scale in ("dense", "left"):
-        torch.manual_seed(3)
-        masks = reinitialize(model, pruner.masks, mode, scale=scale, generator=torch.Generator().manual_seed(5), **options)
-        draws.append({name: w.detach().clone() for name, w in pruner.weights.items()})
+    drawn = {name: torch.randn(w.shape, generator=torch.Generator().manual_seed(2)) for name, w in pruner.weights.items()}
+    for values in drawn.values():
+        values[..., 0] *= 30
+
+    def draw(model):
+        for name, w in pruner.weights.items():
+            w.data.copy_(drawn[name])
+
+    options = dict(original={name: value.clone() for name, value in {**model.state_dict(), **drawn}.items()}) if mode == "original" else dict(init=draw)
+    masks = reinitialize(model, pruner.masks, mode, scale="left", generator=torch.Generator().manual_seed(5), replicas=replicas, **options)
     for name, mask in masks.items():
-        dense, left, mask = (t[name].flatten(0, 1) if replicas else t[name] for t in (*draws, masks))
-        for a, b, row in zip(dense.flatten(1), left.flatten(1), mask.flatten(1), strict=True):
-            assert ((b != 0) <= row).all()
-            if row.any():
-                torch.testing.assert_close(b, a * math.sqrt(len(row) / int(row.sum())))
+        old, new, mask = (t.flatten(0, 1) if replicas else t for t in (drawn[name], pruner.weights[name].detach(), mask))
+        for a, b, row in zip(old.flatten(1).tolist(), new.flatten(1), mask.flatten(1).tolist(), strict=True):
+            left = [v if stays else 0.0 for v, stays in zip(a, row, strict=True)]
+            factor = math.hypot(*a) / math.hypot(*left) if any(left) else 0.0
+            torch.testing.assert_close(b, torch.tensor([v * factor for v in left]), rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("replicas", [None, 2])

@@ -138,8 +138,9 @@ def test_first_weights_suit_what_is_left():
     a, b = make("random", dense, shares="layer"), make("random", left, shares="layer", scale="left")
     for name, mask in a.masks.items():
         assert torch.equal(mask, b.masks[name])
-        factor = (mask.shape[1] / mask.sum(1, keepdim=True).clamp(min=1)).sqrt()
-        torch.testing.assert_close(left.get_parameter(name), dense.get_parameter(name) * factor)
+        drawn, kept, cut = (net.get_parameter(name).detach() for net in (network(), dense, left))
+        torch.testing.assert_close(cut.norm(dim=1), torch.where(mask.any(1), drawn.norm(dim=1), 0.0))
+        torch.testing.assert_close(cut * kept.norm(dim=1, keepdim=True), kept * cut.norm(dim=1, keepdim=True))  # the same direction
 
 
 def test_geometric_keeps_the_cheapest():

@@ -38,7 +38,7 @@ from ..layers.sparse import geometric_blocks
 from ..sparsity.penalties import PENALTIES
 from ..sparsity.pruning import MagnitudePruner, Sparsifier, reinitialize
 from ..sparsity.regularizer import Penalty
-from ..sparsity.rivals import enlarge_, multiplications, sparsifier, weight_uses
+from ..sparsity.rivals import multiplications, sparsifier, weight_uses
 
 # %% ../../nbs/training.ipynb #5d913354
 @checked
@@ -194,12 +194,9 @@ def sparsifier_of(task: Task, model: nn.Module, penalties: Sequence[Penalty]) ->
 def redrawn(task: Task, model: nn.Module, tickets: dict[str, Tensor]) -> Sparsifier:
     "A sparsifier that keeps to the masks of `tickets`, permuted if the config says so; the model's weights are drawn already"
     config = task.config
-    mode = "shuffled" if config.ticket == "shuffled" else "redraw"
-    masks = reinitialize(model, named(tickets, "mask."), mode, init=lambda model: None, generator=stream(config.seed, "ticket"), replicas=config.seeds)
-    fixed = MagnitudePruner.from_masks(model, masks, replicas=config.seeds)
-    if config.ticket == "rescaled":
-        enlarge_(fixed)
-    return fixed
+    mode, scale = "shuffled" if config.ticket == "shuffled" else "redraw", "left" if config.ticket == "rescaled" else "dense"
+    masks = reinitialize(model, named(tickets, "mask."), mode, scale=scale, init=lambda model: None, generator=stream(config.seed, "ticket"), replicas=config.seeds)
+    return MagnitudePruner.from_masks(model, masks, replicas=config.seeds)
 
 # %% ../../nbs/training.ipynb #8462908d
 @checked

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['Sparse', 'SCHEDULES', 'SHARES', 'SPARSIFIERS', 'REINITIALIZE', 'SCALES', 'progress', 'scheduled_sparsity',
            'erk_shares', 'check_blocks', 'shares_by_threshold', 'rows', 'share_of_zeros', 'sparsity', 'cut',
-           'Sparsifier', 'FixedMasks', 'block_magnitudes', 'MagnitudePruner', 'scale_to_left_', 'shuffle_mask',
+           'Sparsifier', 'FixedMasks', 'block_magnitudes', 'MagnitudePruner', 'cut_to_length_', 'shuffle_mask',
            'reinitialize']
 
 # %% ../../nbs/pruning.ipynb #f4a94e45
@@ -369,16 +369,18 @@ def _check_copied(original: dict[str, Tensor], weights: dict[str, Tensor]) -> No
 # %% ../../nbs/pruning.ipynb #7a48c048
 @checked
 @torch.no_grad()
-def scale_to_left_(
+def cut_to_length_(
     weight: Tensor,  # (rows, columns, …), or (S, rows, columns, …); changed in place
     mask: Tensor,  # True where a weight stays; same shape
     replicas: Count | None = None,  # S if dimension 0 is that of replicas
 ) -> None:
-    "Multiply each row's weights by the root of its columns over the weights that it has left; a row with none left stays as it is"
-    left = mask.flatten(1 if replicas is None else 2).sum(-1)
-    columns = mask[0].numel() if replicas is None else mask[0, 0].numel()
-    factor = (columns / left.clamp(min=1)).sqrt().to(weight.dtype)
-    weight.mul_(factor.view(*factor.shape, *[1] * (weight.dim() - factor.dim())))
+    "Set masked weights to 0, and multiply what is left of each row so that its norm is what it was; a row with none left is 0"
+    first = 1 if replicas is None else 2
+    drawn = torch.linalg.vector_norm(weight.flatten(first), dim=-1, dtype=torch.float64)
+    mask_(weight, mask)
+    left = torch.linalg.vector_norm(weight.flatten(first), dim=-1, dtype=torch.float64)
+    factor = torch.where(left > 0, drawn / left, 1.0).to(weight.dtype)
+    weight.mul_(factor.view(*factor.shape, *[1] * (weight.dim() - first)))
 
 # %% ../../nbs/pruning.ipynb #08ec2833
 @checked
@@ -414,7 +416,7 @@ def reinitialize(
     masks: dict[str, Tensor],  # True where a weight stays, by name
     mode: Annotated[str, OneOf(REINITIALIZE)] = "redraw",  # "redraw", "original", "shuffled" or "shuffled_rows"
     *,
-    scale: Annotated[str, OneOf(SCALES)] = "dense",  # size of the new values: as they are drawn, or times √(columns ÷ weights left) in each row ("left")
+    scale: Annotated[str, OneOf(SCALES)] = "dense",  # size of the new values: as they are drawn, or what is left of each row as long as the row was drawn ("left")
     init: Callable[[nn.Module], None] | None = None,  # draws all weights; None calls each module's reset_parameters
     original: dict[str, Tensor] | None = None,  # initial state dict, for "original"
     generator: torch.Generator | None = None,  # for shuffling
@@ -436,7 +438,5 @@ def reinitialize(
     else:
         (init or _reset)(model)
     for name, mask in masks.items():
-        mask_(weights[name], mask)
-        if scale == "left":
-            scale_to_left_(weights[name], mask, replicas)
+        cut_to_length_(weights[name], mask, replicas) if scale == "left" else mask_(weights[name], mask)
     return masks
