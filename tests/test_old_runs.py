@@ -3,6 +3,7 @@
 `tests/data/runs-VERSION` holds one that is complete and one that was stopped. `python tests/test_old_runs.py` writes those of this version; do so after `version` in settings.ini was raised, and keep the old ones."""
 
 import json
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -33,10 +34,14 @@ class Stop(Callback):
 
 def write(folder: Path) -> None:
     "The fixtures of this version"
-    fit(task(folder / "whole"), progress=False)
+    folder.mkdir(parents=True)
+    os.chdir(folder)  # so that no path of this machine stands in them
+    fit(task(Path("whole")), progress=False)
     try:
-        fit(task(folder / "stopped"), progress=False, callbacks=[Stop()])
+        fit(task(Path("stopped")), progress=False, callbacks=[Stop()])
     except KeyboardInterrupt:
+        for name in (".lock", ".owner"):
+            next(Path("stopped").iterdir()).joinpath(name).unlink(missing_ok=True)
         return
     raise AssertionError("the run was not stopped")
 
