@@ -22,7 +22,7 @@ endif
 endif
 
 .DEFAULT_GOAL = help
-.PHONY: help run test test-slow test-faults test-browser docs serve bench lint export readme sync lab clean distclean
+.PHONY: help run test test-slow test-faults test-browser docs serve bench lint export readme sync previews lab clean distclean
 .DELETE_ON_ERROR:
 
 help: ## show this list
@@ -48,10 +48,11 @@ test-browser: $(VENV)/dev.stamp ## only the site and JupyterLab in a real browse
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m browser $(ARGS)
 
 docs: $(VENV)/dev.stamp ## the site, in build/site/html; SCALE=small trains the experiments' networks first
-	$(BIN)/python tools/docs.py build --scale $(SCALE)
+	$(BIN)/python tools/docs.py --scale $(SCALE)
 
 serve: $(VENV)/dev.stamp ## show the site at an address of this machine
-	$(BIN)/python tools/docs.py serve --port $(PORT)
+	@test -f build/site/html/index.html || { echo 'there is no site yet: `make docs` builds it' >&2; exit 1; }
+	$(BIN)/python -m http.server $(PORT) --bind 127.0.0.1 --directory build/site/html
 
 lint: $(VENV)/dev.stamp ## ruff
 	$(BIN)/python -m ruff check $(LINTED)
@@ -68,6 +69,10 @@ sync: $(VENV)/dev.stamp ## newer of notebook and twin -> the other; then export,
 	$(BIN)/python -m jupytext --sync $(CHAPTERS) $(TWINS)
 	$(BIN)/nbdev_export
 	$(BIN)/python tools/readme.py
+	$(BIN)/python tools/notebooks.py
+
+previews: $(VENV)/dev.stamp ## store each chapter's first figure, as `make test` has drawn it, in its notebook, for who opens it in JupyterLab
+	$(BIN)/python tools/notebooks.py previews
 
 lab: $(VENV)/dev.stamp ## open the chapters in JupyterLab
 	$(BIN)/python -m jupyterlab nbs/index.ipynb

@@ -1,10 +1,21 @@
 """Sphinx over the pages that tools/pages.py wrote; `make docs` calls it."""
 
+import importlib
+import inspect
+import sys
 from configparser import ConfigParser
+from contextlib import suppress
+from dataclasses import dataclass, field
+from operator import attrgetter
 from pathlib import Path
+
+from sphinxcontrib.bibtex.plugin import register_plugin
+from sphinxcontrib.bibtex.style.referencing import BracketStyle
+from sphinxcontrib.bibtex.style.referencing.author_year import AuthorYearReferenceStyle
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = ROOT / "build" / "site" / "pages"
+sys.path[:0] = [str(ROOT), str(ROOT / "docs")]
 
 config = ConfigParser(delimiters=["="])
 config.read(ROOT / "settings.ini", encoding="utf-8")
@@ -13,8 +24,8 @@ settings = config["DEFAULT"]
 project, author, copyright = settings["title"], settings["author"], settings["copyright"]
 version = release = settings["version"]
 language = "en"
-extensions = ["myst_nb", "sphinx_copybutton"]
-exclude_patterns = ["assets", "_quarto.yml"]
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.linkcode", "sphinx_copybutton", "sphinx_external_toc", "sphinxcontrib.bibtex", "book_reference"]
+exclude_patterns = ["assets"]
 
 nb_execution_mode = "off"
 nb_merge_streams = True
@@ -27,22 +38,67 @@ myst_dmath_double_inline = True
 mathjax_path = "mathjax/tex-chtml.js"
 copybutton_exclude = ".linenos, .gp, .go"
 
+default_role = "py:obj"  # in docstrings
+autodoc_member_order = "bysource"
+autodoc_preserve_defaults = True
+autodoc_typehints = "none"  # book_reference says them
+autodoc_inherit_docstrings = False
+python_maximum_signature_line_length = 88
+add_module_names = False
+toc_object_entries_show_parents = "hide"
+
+
+def linkcode_resolve(domain: str, info: dict[str, str]) -> str:
+    "Address of an object's source"
+    line, value = "", attrgetter(info["fullname"])(importlib.import_module(info["module"]))
+    with suppress(OSError, TypeError):  # of what Python cannot find, such as a number
+        line = f"#L{inspect.getsourcelines(getattr(value, 'fget', value))[1]}"
+    return f"{settings['git_url']}/blob/{settings['branch']}/{info['module'].replace('.', '/')}.py{line}"
+
+
+@dataclass
+class Round(AuthorYearReferenceStyle):
+    "Years stand in round brackets, as in the chapters"
+
+    bracket_year: BracketStyle = field(default_factory=lambda: BracketStyle("(", ")"))
+
+
+register_plugin("sphinxcontrib.bibtex.style.referencing", "round", Round)
+bibtex_bibfiles = ["references.bib"]
+bibtex_reference_style = "round"
+external_toc_path = "_toc.yml"
+
 html_theme = "sphinx_book_theme"
 html_title = project
 html_static_path = [str(PAGES / "assets")]
 html_css_files = ["book.css"]
-html_js_files = ["cards.js", "book.js"]
+html_js_files = ["book.js"]
 html_context = {"default_mode": "auto"}
 html_favicon = str(ROOT / "docs" / "favicon.svg")
-html_copy_source = html_show_sourcelink = False
+html_show_sourcelink = False
 html_theme_options = {
     "logo": {"text": f"{project}"},
     "home_page_in_toc": True,
     "show_navbar_depth": 1,
     "navbar_persistent": [],
-    "use_download_button": False,
+    "repository_url": settings["git_url"],
+    "repository_branch": settings["branch"],
+    "path_to_docs": "nbs",
+    "use_source_button": True,
     "use_fullscreen_button": False,
+    "launch_buttons": {"binderhub_url": "https://mybinder.org", "colab_url": "https://colab.research.google.com", "notebook_interface": "jupyterlab"},
     "extra_footer": "",
     "pygments_light_style": "a11y-high-contrast-light",
     "pygments_dark_style": "a11y-high-contrast-dark",
 }
+
+
+def only_on_chapters(app, page, template, context, doctree) -> None:
+    "Other pages are made from several files, so they have no source to show or to download"
+    if context.get("page_source_suffix") != ".ipynb":
+        context["header_buttons"] = [b for b in context.get("header_buttons", []) if b["label"] not in ("source-file-button", "download-buttons")]
+
+
+def setup(app) -> None:
+    app.extensions["sphinx_multitoc_numbering"].parallel_read_safe = True  # comes with sphinx_external_toc, and numbers nothing here
+    app.connect("html-page-context", only_on_chapters, priority=600)

@@ -103,6 +103,7 @@ def planted_activity(
 
 
 # %%
+#| fig-alt: "Left: a noisy image of the activity of 100 neurons in 60 states, without visible order. Right: all 4,000 states along their first two principal components, a filled disc whose colour changes smoothly from one side to the other."
 seen, where = planted_activity("torus", 4000, noise=0.3, generator=torch.Generator().manual_seed(0))
 fig, axes = plt.subplots(1, 2, figsize=(8, 3), layout="constrained")
 axes[0].imshow(seen[:60].T, aspect="auto", cmap="viridis")
@@ -201,6 +202,7 @@ def activity_cloud(
 
 
 # %%
+#| fig-alt: "Two barcodes of the same activity. As recorded, bars of degree 1 have nearly equal lengths; after it is cleared, two of them stand out from the rest."
 cloud = activity_cloud(seen)
 test_eq(cloud(seen[:50]).shape, (50, 10))
 before, after = (persistent_homology(points, landmarks=100, threshold=None) for points in (cloud.raw, cloud.clean))
@@ -355,6 +357,7 @@ def smoothed(
 
 
 # %%
+#| fig-alt: "Left: a cocycle on 40 points of a ring jumps at one place and is no function of the angle. Right: smoothed, it falls evenly from 1 to 0 once round the ring."
 angle = 2 * math.pi * torch.arange(40, dtype=torch.float64) / 40
 ring = torch.stack([angle.cos(), angle.sin()], -1)
 near = (torch.cdist(ring, ring) < 0.6) & ~torch.eye(40, dtype=torch.bool)
@@ -495,6 +498,7 @@ def toroidal_coordinates(
 
 
 # %%
+#| fig-alt: "States on the torus, drawn at their true coordinates. The first angle that was found changes with the second coordinate and the second with the first, each in smooth stripes that go once round."
 fitted = toroidal_coordinates(seen[::2])
 later = fitted(seen[1::2])
 fig, axes = plt.subplots(1, 2, figsize=(7, 3.3), layout="constrained")
@@ -636,6 +640,7 @@ for name, walk in walks.items():
     print(f"{name}: {decoded[name]['error']:.1f} cm at the end of a path, standing still {decoded[name]['standing still']:.1f} cm")
 
 # %%
+#| fig-alt: "Decoded paths beside true ones, for simulated rats and two sets of real ones: the decoded paths follow the true ones near their start."
 fig, axes = plt.subplots(1, len(walks), figsize=(10, 3.2), layout="constrained")
 for ax, (name, found) in zip(axes, decoded.items(), strict=True):
     for k in range(5):
@@ -723,6 +728,7 @@ told = decoding_score(angles.flatten(0, 1), torch.stack([heading.cos(), heading.
 print(f"{ring_shape.name}; the angle tells {told:.0%} of the heading")
 
 # %%
+#| fig-alt: "Left: a barcode in which one bar of degree 1 is far longer than all others. Right: the angle that was found against the true heading, a band of dots that falls from 360 to 0 degrees."
 fig, axes = plt.subplots(1, 2, figsize=(8, 3), layout="constrained")
 plot_barcode(ring_shape.homology[2], axes[0], 6)
 axes[1].plot(torch.rad2deg(heading.flatten() % (2 * math.pi)), torch.rad2deg(angles.flatten()), ".", markersize=2)
@@ -807,6 +813,7 @@ def plot_shapes(rows: Iterable[dict[str, Any]], ax: "Axes") -> None:
 
 
 # %%
+#| fig-alt: "A table of colours: networks by how they were trained in rows, shapes of their activity in columns. Nearly all rows have all their networks in the column of the circle."
 rows = load_results("activity_head_direction")
 fig, ax = plt.subplots(figsize=(8, 0.6 * len(rows) + 1.4), layout="constrained")
 plot_shapes(rows, ax)

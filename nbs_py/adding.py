@@ -71,6 +71,7 @@ plt.style.use("modreg.data.book")
 
 # %%
 #| echo: false
+#| fig-alt: "Nine numbers in a row, two of them marked with 1 below: .9 and .4. Their sum, the target, is 1.3."
 from modreg.tasks.adding import plot_sample as finished_plot_sample
 
 figure3 = torch.tensor([[.2, .6, .9, .1, .4, .4, .7, .1, .8], [0, 0, 1, 0, 1, 0, 0, 0, 0]]).T
@@ -327,6 +328,7 @@ folder
 # ## Learning while being pruned
 
 # %%
+#| fig-alt: "RMSE over epochs for dense and pruned networks, and the rising share of zeros behind; to the right of a line the lottery ticket is trained from new weights."
 fig, ax = plt.subplots(figsize=(6.5, 3.4), layout="constrained")
 plot_learning(task, runs, ax)
 fig.savefig(folder / "learning.png", dpi=150)
@@ -361,6 +363,7 @@ def plot_answers(
 
 
 # %%
+#| fig-alt: "Left: answers of dense, sparse and ticket networks against the sum of the marked numbers, near the diagonal. Right: the answer so far at each step, which rises after each marked number."
 models = {"dense": load_model(task, runs["plain"]), "sparse": load_model(task, runs["sparse"])}
 models |= {"lottery ticket": load_model(task, runs["sparse"], "lottery")} if config.lottery else {}
 fig, axes = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained", width_ratios=(1, 1.8))
@@ -373,6 +376,7 @@ fig.savefig(folder / "answers.png", dpi=150)
 # Surviving weights against distance, the spectrum before and after, and the neuron with most connections left.
 
 # %%
+#| fig-alt: "Three panels: the share of surviving weights by distance, the eigenvalues before and after pruning in the complex plane, and the weights into one neuron on its manifold."
 fig = plt.figure(layout="constrained")
 plot_wiring(task, runs, fig)
 fig.savefig(folder / "wiring.png", dpi=150)
@@ -404,6 +408,7 @@ display(Markdown("\n".join(lines)))
 # The dense network at several lengths, three seeds each, all else as at the small scale (`python -m modreg.lab.studies lengths adding`).
 
 # %%
+#| fig-alt: "RMSE against the length of the sequence, up to 400 steps. Networks that start near the identity stay below 0.15; those with the paper's start fail from 100 steps on."
 lengths = load_results("adding_lengths")
 fig, ax = plt.subplots(figsize=(6, 3.4), layout="constrained")
 for k, name in enumerate(("identity", "paper")):
@@ -434,6 +439,7 @@ results = load_results("adding_small")
 display(Markdown(condition_table(results, 3)))
 
 # %%
+#| fig-alt: "RMSE of dense, pruned and ticket networks under six conditions, a dot a seed, for two kinds of start; lines mark what two guesses reach."
 if results:
     plot_conditions(results, task.label, plt.figure(layout="constrained"), task.limits())
     plt.show()

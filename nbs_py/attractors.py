@@ -82,6 +82,7 @@ def run(weights, state, steps, drive=1.0):
 
 
 # %%
+#| fig-alt: "Activity of a ring of 64 neurons over 25 steps from three random starts: each time one smooth bump forms, at another angle, and stays."
 angle, weights = ring(64)
 generator = torch.Generator().manual_seed(1)
 noise = torch.rand(3, 64, generator=generator, dtype=torch.float64)
@@ -104,6 +105,7 @@ plt.show()
 # *Predict:* push the bump a little to the side, or make it a little taller, or add noise to each neuron. Then wait. Which of the three is still there after thirty steps?
 
 # %%
+#| fig-alt: "Distance from the old state after three small pushes, on a logarithmic scale: a push sideways stays, a push that makes the bump taller decays to nothing, noise decays to what of it lies sideways."
 bump = run(weights, torch.relu(torch.cos(angle - angle[10])), 200)[-1]
 sideways = -torch.sin(angle - angle[10]) * (bump > 0)
 grain = torch.randn(64, generator=generator, dtype=torch.float64) * (bump > 0)
@@ -137,6 +139,7 @@ assert far["noise"][-1] < 0.5 * far["noise"][0]
 # Half the circle is awake exactly if $J_1 = 4$, and then the first is 1. That is no luck. Turn a bump that rests and you have another that rests, so the step that leads from one to the other is left as it is.
 
 # %%
+#| fig-alt: "Eigenvalues at the bump inside the unit circle: one at 1, one near 0.8, the others near 0."
 awake = weights * (bump > 0)[:, None]
 fig, ax = plt.subplots(figsize=(3.4, 3.4), layout="constrained")
 plot_spectrum(awake, ax)
@@ -156,6 +159,7 @@ assert found[2:-1].abs().max() < 1e-6  # the rest is forgotten in one step
 # A state is a point in a space of 64 dimensions. From many random starts, follow it there, and look at the two directions in which the resting states differ most.
 
 # %%
+#| fig-alt: "Sixty grey lines run from the centre outwards and end on a ring of dots, whose colour is their angle."
 paths = run(weights, 2 * torch.rand(60, 64, generator=generator, dtype=torch.float64), 60)
 resting = paths[-1]
 axes2 = torch.linalg.svd(resting - resting.mean(0), full_matrices=False).Vh[:2].T
@@ -222,6 +226,7 @@ hand = built_by_hand(64)
 # A head that rests, turns left at a constant pace, rests, and turns right twice as fast:
 
 # %%
+#| fig-alt: "A bump of activity over 140 steps follows the white line of the true heading: it stays, moves up, stays, moves down twice as fast, and stays."
 turns = torch.cat([torch.zeros(40), torch.full((40,), 0.05), torch.zeros(20), torch.full((20,), -0.1), torch.zeros(20)]).double()
 heading = torch.cat([torch.tensor([1.0]).double(), 1 + turns.cumsum(0)])[None, :, None]
 with torch.no_grad():
@@ -261,6 +266,7 @@ print(f"mean angular error {trained_run.result['phases']['train']['error'][0]:.1
 # *Predict:* the states of both networks after twenty turns, seen along their first two principal components and coloured by the true heading. What shape has the trained one's?
 
 # %%
+#| fig-alt: "States of two networks along two principal components: each a ring, coloured in order by the true heading; the one by hand is a clean circle, the trained one somewhat rough."
 def principal(states):
     "States (n, N) along their two directions of greatest variance (n, 2), and the share of variance in each direction"
     centred = states - states.mean(0)
@@ -303,6 +309,7 @@ assert order(last["trained"], heading_seen.flip(0)) < 0.2
 # *Predict:* both networks get a heading and then silence: no turn, for two hundred steps. The one was trained on twenty.
 
 # %%
+#| fig-alt: "Heading that a network says in 200 steps of silence, from 36 starts: of the one by hand straight lines; of the trained one lines that drift and gather at a few headings."
 starts = torch.linspace(0, 2 * math.pi, 37)[:-1].double()
 fig, axes = plt.subplots(1, 2, figsize=(8, 3.2), layout="constrained", sharey=True)
 with torch.no_grad():
@@ -320,6 +327,7 @@ plt.show()
 # The loss never saw more than twenty steps, so it never asked for more. And how do they fare with turns of other sizes than it was trained on?
 
 # %%
+#| fig-alt: "Mean error against the size of a turn. The network by hand is better for small turns; the trained one is even up to the size it was trained on, and then both get worse."
 sizes = torch.tensor([0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.8, 1.2])
 errors = {"by hand": [], "trained": []}
 with torch.no_grad():
@@ -347,6 +355,7 @@ plt.show()
 # its state is largest on average. Beside them stands the price that the difference of Gaussians puts on a connection between two neurons of a circle.
 
 # %%
+#| fig-alt: "Three curves over the angle between two neurons: the cosine of the ring by hand, the mean learned weights, which are highest near 0, and the price by a difference of Gaussians, which is lowest near 0 but not at it."
 favourite = torch.atan2(*(last["trained"].T @ direction(heading_seen)).T.flip(0))
 apart = torch.remainder(favourite[:, None] - favourite + math.pi, 2 * math.pi) - math.pi
 pair = ~torch.eye(64, dtype=torch.bool)
@@ -560,6 +569,7 @@ def plot_slow_points(
 
 
 # %%
+#| fig-alt: "Slow points of two networks in the plane of their states, all on a ring: those by hand stand everywhere on it, those of the trained one at some places."
 visited = last["trained"].double()
 creeping = slow_points(trained.rnn, visited[:80], steps=200, slow=0.05)
 fig, axes = plt.subplots(1, 2, figsize=(8, 3.6), layout="constrained")
@@ -607,6 +617,7 @@ def kept_distances(
 
 
 # %%
+#| fig-alt: "Correlation of distances over steps of silence: for the network by hand it stays at 1, for the trained one it falls from 1 at the start to below 0.2 after 200 steps."
 fig, ax = plt.subplots(figsize=(5.5, 3), layout="constrained")
 for name, model, states in (("by hand", hand.rnn, last["by hand"]), ("trained", trained.rnn, last["trained"])):
     ax.plot(kept_distances(model, states[:100], 200)[0], label=name)
@@ -668,6 +679,7 @@ test_eq(set(look(task, trained_run)["attractors"][0]) >= {"correlation", "slow",
 # *Predict:* which of the networks with 90 % zeros has the better memory?
 
 # %%
+#| fig-alt: "Correlation of distances after 20 to 200 steps of silence for networks of four kinds, a dot a seed: it falls with the steps in each, least in the dense ones."
 rows = [row for row in load_results("attractors") if row["task"] == "head_direction"]
 fig, ax = plt.subplots(figsize=(6, 3.2), layout="constrained")
 for x, row in enumerate(rows):

@@ -53,6 +53,7 @@ plt.style.use("modreg.data.book")
 
 # %%
 #| code-fold: true
+#| fig-alt: "Distance from a star at (5, 2), in colour with contour lines. On the torus the lines are circles that meet round the edges; on the other space they are diamonds, and at the upper edge they do not meet."
 @dataclass(frozen=True)
 class Taxi(Torus):
     "A torus where only streets along x and y lead anywhere, and where somebody forgot the way over the upper edge"

@@ -124,6 +124,7 @@ both = torch.minimum(wide_torus(points, others), wide_torus(points, mirrored))
 test_close(KleinBottle().distance(points, others), both, eps=1e-4)
 
 # %%
+#| fig-alt: "Left: distance on a torus twice as wide, with one circle round a star. Right: the same square for the Klein bottle, where a second circle round the neuron's other image appears, mirrored."
 across, up = torch.meshgrid(torch.linspace(0, 20, 200), torch.linspace(0, 10, 100), indexing="xy")
 everywhere, neuron = torch.stack([across, up], -1).flatten(0, 1), torch.tensor([[6.0, 3.0]])
 fig, axes = plt.subplots(1, 2, figsize=(10, 2.9), layout="constrained", sharey=True)
@@ -164,6 +165,7 @@ def lift(path, space):
 # A walk in the plane, and what is left of it below; its lift is the walk again:
 
 # %%
+#| fig-alt: "One random walk three times: in the plane it runs off to the upper right; on the torus and on the Klein bottle it leaves at an edge and comes in at the opposite one, on the Klein bottle at the mirrored height."
 walk = torch.tensor([3.0, 3.0]) + torch.cumsum(torch.tensor([0.2, 0.15]) + 0.25 * torch.randn(150, 2, generator=torch.Generator().manual_seed(5)), 0)
 fig, axes = plt.subplots(1, 3, figsize=(10, 3.2), layout="constrained")
 axes[0].scatter(*walk.T, s=6, c=range(150))
@@ -196,6 +198,7 @@ def seen_from_above(copies, width=1.3):
 
 
 # %%
+#| fig-alt: "Three maps of bumps: square on the torus, mirrored on the Klein bottle, hexagonal on the twisted torus; and the grid score of a neuron on the Klein bottle by its height, highest in the middle."
 slanted = torch.tensor([[1.0, 0.0], [0.5, math.sqrt(3) / 2]]) * 8
 steps = torch.cartesian_prod(torch.arange(-3.0, 4), torch.arange(-3.0, 4))
 lattices = {

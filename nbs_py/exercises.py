@@ -49,6 +49,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from modreg.geometry.arguments import checked
+
 # %%
 #| hide
 import matplotlib.pyplot as plt
@@ -99,6 +101,7 @@ def _of_tensors(got: Any, want: Tensor, within: float) -> str:
 
 # %%
 #| export
+@checked
 def difference(
     got: Any,  # an answer
     want: Any,  # what it should be: a number, a tensor, text, or a list, tuple, dict or set of such
@@ -144,6 +147,7 @@ test_eq(difference([1, 2], [1, 3]), "at 1 gives 2, which is too small")
 
 # %%
 #| export
+@checked
 class Check:
     "What is found out about one answer"
 
@@ -187,6 +191,7 @@ class Check:
 
 # %%
 #| export
+@checked
 class Verdict:
     "What the reader is told of an answer"
     UNSOLVED = "Not solved yet: replace `raise NotImplementedError` in the cell above by your answer, run that cell, then this one."
@@ -275,6 +280,7 @@ test_eq(said(first), "Not right yet: first(2, 3) gives 2, which is too small.\nH
 #| fold Pictures of answers
 
 
+@checked
 def draw_curve(
     answer: Callable,  # from a number to a number
     x: Iterable,  # where it is asked
@@ -296,6 +302,7 @@ def draw_curve(
     plt.show()
 
 
+@checked
 def draw_lines(
     xlabel: str,
     ylabel: str,
@@ -312,6 +319,7 @@ def draw_lines(
     plt.show()
 
 
+@checked
 def draw_bars(
     values: Mapping[str, float],  # heights by name
     ylabel: str,
@@ -326,6 +334,7 @@ def draw_bars(
     plt.show()
 
 
+@checked
 def draw_matrices(
     **matrices: Tensor,  # each (rows, columns), by title
 ) -> None:

@@ -30,9 +30,10 @@
 import html
 import json
 import math
+import shlex
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from importlib.resources import files
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -43,7 +44,7 @@ from modreg.geometry.arguments import NotNegative, OneOf, Whole, Within, checked
 from modreg.lab.files import write_whole
 from modreg.lab.paper import paper_cell, printed
 from modreg.lab.runs import Run
-from modreg.lab.settings import Config
+from modreg.lab.settings import Config, duration, label_of, parameters_of
 from modreg.lab.training import Task, fit
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ from modreg.lab.training import Remember, RememberConfig
 plt.style.use("modreg.data.book")
 
 # %%
+#| fig-alt: "Angular error of networks under seven conditions, a dot a seed: dense ones at 3 degrees, pruned ones at 4 to 6, tickets above 5; with any price at all pruned networks are somewhat better than with none."
 from modreg.lab.experiments import load_results as finished_results
 from modreg.lab.experiments import plot_conditions as finished_plot
 
@@ -99,7 +101,7 @@ def train_three(
     configs = {"plain": replace(dense, **PLAIN), "dense": dense, "sparse": config}
     if config.twins == "plain":
         del configs["dense"]
-    return {name: fit(task(one), progress) for name, one in configs.items()}
+    return {name: fit(task(one), progress and f"run {k} of {len(configs)}") for k, (name, one) in enumerate(configs.items(), 1)}
 
 
 # %%
@@ -177,6 +179,7 @@ def _plot_limits(limits: dict[str, float], ax: "Axes") -> None:
 
 
 # %%
+#| fig-alt: "RMSE over epochs of dense and pruned networks, and the rising share of zeros behind; to the right of a line the lottery ticket is trained from new weights."
 fig, ax = plt.subplots(figsize=(6.5, 3.4), layout="constrained")
 plot_learning(task, runs, ax)
 plt.show()
@@ -325,6 +328,25 @@ def finding(
 print(finding(task, runs, 3))
 
 
+# %% [markdown]
+# Whoever finds the notebook a month later asks what was run, how long it took, and what to try next. The answer is kept below the table.
+
+# %%
+#| export
+@checked
+def account(
+    runs: dict[str, Run],  # of `train_three`
+) -> str:  # Markdown
+    "How long each run took, the next thing to try, and all settings of the sparse run"
+    config = runs["sparse"].config
+    took = "; ".join(f"{label_of(run.config)}{' and its ticket' * run.config.lottery} {duration(run.result['seconds'])}" for run in runs.values())
+    control = {"penalty": "none"} if config.penalty != "none" else {"penalty": "moduli"}
+    other = parameters_of(replace(config, **control))
+    line = shlex.join(["papermill", f"nbs/{config.task}.ipynb", "out.ipynb", *(word for name, value in other.items() for word in ("-p", name, str(value)))])
+    settings = "\n".join(f"{name} = {value!r}" for name, value in asdict(config).items())
+    return f"Training took: {took}.\n\nTry next, {'the same without a penalty' if config.penalty != 'none' else 'the same with a geometry'}: `{line}`\n\n<details><summary>All settings</summary>\n\n```python\n{settings}\n```\n\n</details>"
+
+
 # %%
 #| export
 @checked
@@ -355,7 +377,7 @@ def report(
         lines.append(f"| {names[name]} | {summary(last[task.metric], digits)} | {printed(paper.get(name)) or '–'} | {costs(last)} |")
     limits = ", ".join(f"{name}: {value:.{digits}f}" for name, value in task.limits().items())
     parts = [tiny_note(config).rstrip()] if config.scale == "tiny" else ["\n".join(lines), limits, finding(task, runs, digits)]
-    text = "\n\n".join(filter(None, [*parts, *diverged_seeds(runs)])) + "\n"
+    text = "\n\n".join(filter(None, [*parts, *diverged_seeds(runs), account(runs)])) + "\n"
     write_whole(runs["sparse"].path / "table.md", lambda path: path.write_text(text, encoding="utf-8"))
     return text
 
@@ -365,6 +387,7 @@ display(Markdown(report(task, runs, 3)))
 larger = RememberConfig(scale="small", device="cpu", sparsity=0.8, out=folder, epochs=5)  # as many epochs as the tiny one
 print(report(Remember(larger), runs, 3))
 assert (runs["sparse"].path / "table.md").exists()
+assert "sparsity = 0.8" in report(task, runs) and "-p penalty none" in report(task, runs)
 
 # %% [markdown]
 # ## Does the shape matter? All conditions on equal terms
@@ -528,6 +551,7 @@ def plot_sparsity(
 
 
 # %%
+#| fig-alt: "RMSE of dense, pruned and ticket networks under three conditions, a dot a seed, and a line for the guess that always says 1/2."
 display(Markdown(condition_table(rows, 3)))
 plot_conditions(rows, task.label, plt.figure(layout="constrained"), task.limits())
 plt.show()

@@ -383,6 +383,7 @@ test_fail(lambda: read_state(state, "me"), contains="state.pt is damaged (it is 
 # How much of a file must be hit for a reader without seals to notice? A bit is flipped at a random place of a file of weights, a hundred times each for files of four sizes.
 
 # %%
+#| fig-alt: "Share of flipped bits that are noticed, by size of the file: with a seal all of them, without one about half in the smallest files and hardly any in large ones."
 chance, shares = random.Random(0), {}
 for side in (4, 16, 64, 256):
     write_weights(weights, {"w": torch.randn(side, side, generator=torch.Generator().manual_seed(0))}, "me")

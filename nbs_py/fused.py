@@ -86,6 +86,7 @@ for n in sizes:
         times[name].append(1e3 * seconds)
 
 # %%
+#| fig-alt: "Time of penalty and gradient by number of neurons: the closed form is about four times as fast as automatic differentiation."
 fig, ax = plt.subplots(figsize=(5, 3), layout="constrained")
 for name, each in times.items():
     ax.plot(sizes, each, "o-", label=name)

@@ -93,6 +93,7 @@ def plot_four_maps(axes):
 
 # %%
 #| echo: false
+#| fig-alt: "Four maps of activity in a box, A to D: small bumps in a hexagonal pattern, a few large ones, bumps in a square pattern, and stripes."
 plot_four_maps(plt.subplots(1, 4, figsize=(9, 2.6), layout="constrained")[1])
 plt.show()
 
@@ -311,6 +312,7 @@ def plot_maps(
 
 
 # %%
+#| fig-alt: "The four maps with their scores, 1.47, 1.36, -0.95 and 0.15, and below them their autocorrelations: hexagons for A and B, squares for C, stripes for D."
 fig, axes = plt.subplots(2, 4, figsize=(8, 4.3), layout="constrained")
 plot_maps(torch.stack(list(four_maps().values())), axes, list(four_maps()))
 plt.show()
@@ -322,6 +324,7 @@ plt.show()
 # that, and take the 95th percentile of the scores of many. But a shuffled map has only the grain that its smoothing leaves. What do maps score that are smoother than that, and hold no lattice?
 
 # %%
+#| fig-alt: "Histograms of grid scores of smoothed noise: the wider the smoothing, the wider the spread, with scores above 0.5 by chance."
 noise = {width: grid_scores(smooth_noise(1000, width, 2)) for width in (0.5, 1, 2, 5)}
 fig, ax = plt.subplots(figsize=(6, 3), layout="constrained")
 for width, scores in noise.items():
@@ -424,6 +427,7 @@ if config.lottery:
 # Before you look: *predict* what an untrained network's maps look like. Its start is told by place cells, and its recurrence hardly forgets.
 
 # %%
+#| fig-alt: "Rows of small activity maps of eight neurons each, of an untrained, two dense, a pruned and a ticket network: patches without a regular pattern."
 fig, axes = plt.subplots(len(maps), 8, figsize=(9, 1.3 * len(maps)), layout="constrained", squeeze=False)
 for row, (name, some) in zip(axes, maps.items(), strict=True):
     fire = some[0][some[0].std((-2, -1)) > 0].cpu()
@@ -439,6 +443,7 @@ plt.show()
 # And the neurons with the highest scores, which is what papers print:
 
 # %%
+#| fig-alt: "The six neurons with the highest grid scores and their autocorrelations; none shows a clear hexagon."
 every = maps[names["train"]].flatten(0, 1).cpu()
 best = grid_scores(every).nan_to_num(-math.inf).topk(6).indices
 fig, axes = plt.subplots(2, 6, figsize=(9, 3.3), layout="constrained")

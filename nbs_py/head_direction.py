@@ -72,6 +72,7 @@ from modreg.lab.settings import from_parameters
 plt.style.use("modreg.data.book")
 
 # %%
+#| fig-alt: "Three headings over time in a polar picture, with time running outwards: zigzag lines that stay in their own sector."
 heads = head_direction.headings(3, 20, torch.Generator().manual_seed(5))
 fig, ax = plt.subplots(figsize=(4, 4), subplot_kw={"projection": "polar"}, layout="constrained")
 for heading in heads.T:
@@ -310,6 +311,7 @@ runs = train_three(HeadDirection, config)
 folder = runs["sparse"].path
 
 # %%
+#| fig-alt: "Angular error over epochs of dense and pruned networks, and the rising share of zeros behind; to the right of a line the lottery ticket is trained from new weights."
 fig, ax = plt.subplots(figsize=(6.5, 3.4), layout="constrained")
 plot_learning(task, runs, ax)
 fig.savefig(folder / "learning.png", dpi=150)
@@ -339,6 +341,7 @@ def plot_headings(model, heading, axes):
 
 
 # %%
+#| fig-alt: "True heading as a line and what the network said as dots, for three sequences of five steps."
 fig, axes = plt.subplots(1, 3, figsize=(9, 3), layout="constrained")
 plot_headings(load_model(task, runs["sparse"]), task.test_headings(), axes)
 fig.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=2, frameon=False)
@@ -348,6 +351,7 @@ fig.savefig(folder / "headings.png", dpi=150)
 # ## The shape of what is left
 
 # %%
+#| fig-alt: "Three panels: the share of surviving weights by distance, the eigenvalues before and after pruning, and the weights into one neuron on its manifold."
 fig = plt.figure(layout="constrained")
 plot_wiring(task, runs, fig)
 fig.savefig(folder / "wiring.png", dpi=150)
@@ -358,6 +362,7 @@ fig.savefig(folder / "wiring.png", dpi=150)
 # of the dense network that felt no penalty; on the right, what pruning left of the one that did. On another manifold the lines join places on its chart.
 
 # %%
+#| fig-alt: "Neurons on a circle and their strongest connections as lines: without a penalty across the whole circle, with the penalty those that pruning left."
 def plot_connections(weights, embedding, keep, ax):
     "The `keep` largest weights between different neurons, as lines between their places"
     flat = manifolds.manifold(config.manifold).chart(embedding)
@@ -385,6 +390,7 @@ fig.savefig(folder / "circle.png", dpi=150)
 # (`python -m modreg.lab.studies conditions head_direction none l1 shuffled circle torus sphere klein --strengths 1e-3 1e-2 1e-1 1`).
 
 # %%
+#| fig-alt: "Angular error of dense, pruned and ticket networks under seven conditions, a dot a seed."
 results = load_results("head_direction_small")
 display(Markdown(condition_table(results)))
 if results:

@@ -52,6 +52,7 @@ plt.style.use("modreg.data.book")
 
 # %%
 #| echo: false
+#| fig-alt: "Price over distance for six inhibitors: a difference of Gaussians and a Ricker wavelet that are lowest a little off 0, diffusion that rises without end, a sinusoid with several valleys, a Gaussian and a constant."
 import modreg.geometry.inhibitors as finished
 
 d = torch.linspace(0, 7, 500)
@@ -267,6 +268,7 @@ assert (dog(d.float()) >= 0).all()
 test_fail(lambda: DifferenceOfGaussians(b=0.1), contains="wider")
 
 # %%
+#| fig-alt: "Left: a wide and a narrow Gaussian and their difference, which has its peak near distance 0.9. Right: turned upside down it is a price, free at that distance."
 d = torch.linspace(0, 5, 400)
 wide, narrow = dog._gaussians(d)
 fig, (left, right) = plt.subplots(1, 2, figsize=(8.5, 3), layout="constrained")
@@ -435,6 +437,7 @@ for f in INHIBITORS.values():
 # On a manifold a curve becomes a landscape. The star is one neuron; each place shows what a connection to a neuron there would cost.
 
 # %%
+#| fig-alt: "What a neuron in the middle of a square pays for partners around it, under four inhibitors: a free ring under three of them, several rings under the sinusoid, and a free centre under diffusion."
 fig, axes = plt.subplots(2, 2, figsize=(8, 6.6), layout="constrained")
 for ax, name in zip(axes.flat, ("difference_of_gaussians", "ricker", "diffusion", "sinusoid"), strict=True):
     colours = plot_from_point(Torus(), torch.tensor([6.0, 4.0]), ax, inhibitor(name))
@@ -477,6 +480,7 @@ def nearest(space, x):
 
 
 # %%
+#| fig-alt: "Where neurons move when they may: from a random start, under a difference of Gaussians into one tight cluster, under the sinusoid and the Ricker wavelet into separate groups, under diffusion onto a line."
 torus, start = Torus(), Torus().sample(60, torch.Generator().manual_seed(0))
 settled = {"start": start} | {name: settle(inhibitor(name), torus) for name in ("difference_of_gaussians", "sinusoid", "ricker", "diffusion")}
 fig, axes = plt.subplots(2, 3, figsize=(8.5, 6), layout="constrained")
@@ -549,6 +553,7 @@ def mean_coefficient(
 
 
 # %%
+#| fig-alt: "Histograms of the price of a pair on circle, torus and six-dimensional torus: the more dimensions, the more pairs pay the full price."
 fig, axes = plt.subplots(1, 3, figsize=(10, 2.6), layout="constrained", sharey=True)
 for name in ("torus", "klein", "circle", "sphere", "s3", "torus6"):
     price = dog(_random_distances(manifold(name), 100_000, torch.Generator().manual_seed(0)))
@@ -644,6 +649,7 @@ def matched_covering(
 
 
 # %%
+#| fig-alt: "Covering radius against the number of neurons on logarithmic scales: it falls fastest on the circle, more slowly on torus and sphere, and hardly at all on the six-dimensional torus."
 sizes = [10, 30, 100, 300, 1000]
 fig, ax = plt.subplots(figsize=(6, 3.4), layout="constrained")
 for name, colour in zip(("circle", "torus", "sphere", "torus6"), plt.get_cmap("viridis")(torch.linspace(0, 0.85, 4)), strict=True):

@@ -55,6 +55,7 @@ rng = np.random.default_rng(0)
 
 # %%
 #| echo: false
+#| fig-alt: "A diagram of three grids: one row's weights in a panel are multiplied with a strip of states, and the sums of a strip of results stay in registers."
 rows, width, batch = 12, 24, 16
 kept = rng.random((rows, width)) < 0.15
 row = kept[:, :8].sum(1).argmax()

@@ -67,6 +67,7 @@ in_space()
 
 # %%
 #| echo: false
+#| fig-alt: "Distance from one point in colour, with contours, on a circle, a sphere as an oval map, a torus and a Klein bottle as squares."
 import modreg.geometry.manifolds as finished
 
 fig, axes = plt.subplots(2, 2, figsize=(8, 6.6), layout="constrained")
@@ -88,6 +89,7 @@ plt.show()
 # Two calls are all that a network needs of a space: one draws a point for each neuron, and one says how far all are from all.
 
 # %%
+#| fig-alt: "Left: 200 neurons on a square, coloured by distance from one of them, round the edges. Right: the matrix of all their distances, sorted, with a dark diagonal."
 space = finished.manifold("torus(period=10)")
 neurons = space.sample(200, torch.Generator().manual_seed(0))
 neurons = neurons[neurons[:, 0].argsort()]  # numbered from left to right, for the picture's sake
@@ -121,6 +123,7 @@ glued_square()
 # In formulas: subtract, take off the nearest multiple of the period, and measure what is left.
 
 # %%
+#| fig-alt: "Shortest difference and its length round a circle, from two points: the first jumps halfway round, the second has corners there."
 def naive_torus(x, y, period=10.0):
     "Distances on the flat torus as one writes them down first"
     delta = x[:, None] - y[None]
@@ -160,6 +163,7 @@ assert x.grad.isnan().all()
 # included. Ask it for the distance of points to themselves, and to their exact antipodes:
 
 # %%
+#| fig-alt: "Relative error of an angle in float32: by the arc cosine it is 100 % for small angles and falls, by two chords it is 1e-7 everywhere."
 def naive_sphere(x, y, radius=5.0):
     "Great-circle distances by the arccosine, for unit vectors; the inner product is cut to [-1, 1] so that most pairs survive"
     return radius * torch.acos((x @ y.T).clamp(-1, 1))
@@ -376,6 +380,7 @@ class Manifold(ABC):
 
 
 # %%
+#| fig-alt: "Arrows between pairs of points on torus and Klein bottle, drawn on the flat square and beyond its edges: the short way often leaves the square."
 fig, axes = plt.subplots(1, 2, figsize=(8, 3.8), layout="constrained")
 for ax, name in zip(axes, ("torus", "klein"), strict=True):
     space = finished.manifold(name)
@@ -593,6 +598,7 @@ test_close(circle.distance(torch.tensor([[0.0]]), torch.tensor([[quarter], [2 * 
            torch.tensor([[quarter, circle.diameter, quarter]]), eps=1e-5)
 
 # %%
+#| fig-alt: "A field of arrows on a square that point away from a star; they turn round where the short way goes over the edge."
 grid = torch.cartesian_prod(*[torch.linspace(0.25, 9.75, 20)] * 2).requires_grad_()
 star = torch.tensor([[6.0, 4.0]])
 d = torus.distance(grid, star)
@@ -618,6 +624,7 @@ plt.show()
 # Lay out copies of the square, each with its image of the point. The distance is that to the nearest image:
 
 # %%
+#| fig-alt: "An arrow in the grey square of a Klein bottle and its eight images in the squares around it, some of them mirrored; a dashed line marks the nearest to the star."
 def images(point, period=10.0):
     "The point itself and its eight images in the squares around; every other column is upside down"
     x, y = point
@@ -756,6 +763,7 @@ class Euclidean(_Flat):
 
 # %%
 #| code-fold: true
+#| fig-alt: "A unit circle with points u, -u and v: the chord from u to v is 2 sin of half the angle, that from -u to v is 2 cos."
 turn, angle = torch.linspace(0, 2 * math.pi, 200), torch.tensor(1.1)
 u, v = torch.tensor([1.0, 0.0]), torch.stack([angle.cos(), angle.sin()])
 fig, ax = plt.subplots(figsize=(4, 3.6), layout="constrained")
@@ -894,6 +902,7 @@ class Sphere(Manifold):
 # *Predict:* someone draws latitude and longitude uniformly, each from its range. Where on the map will neurons crowd?
 
 # %%
+#| fig-alt: "Points on an oval map of the sphere: uniform by area on the left; on the right, uniform in latitude and longitude, crowded at the poles."
 sphere = Sphere()
 x = sphere.sample(200, torch.Generator().manual_seed(4))
 x = torch.cat([x, -x]).requires_grad_()
@@ -987,6 +996,7 @@ test_fail(lambda: manifold("donut"), contains="circle, sphere, torus, klein")
 # larger torus, and a smaller sphere, with all that is nearer than 2:
 
 # %%
+#| fig-alt: "The free ring round a star on a Klein bottle, where it comes in mirrored at the other edge, on a torus twice as large and on a small sphere."
 fig, axes = plt.subplots(1, 3, figsize=(10, 3), layout="constrained")
 for ax, text, star in zip(axes, ("klein", "torus(period=20)", "sphere(radius=2)"), ([9.5, 2.0], [9.5, 2.0], [1.6, 0.0, 1.2]), strict=True):
     finished.plot_from_point(finished.manifold(text), torch.tensor(star), ax, lambda d: d.clamp(max=2))
@@ -1043,6 +1053,7 @@ def _grid(manifold: Manifold, resolution: int) -> Tensor:
 # *Predict:* draw two neurons at random. How does their distance spread on the circle, on the sphere, and on a torus of six dimensions?
 
 # %%
+#| fig-alt: "Histograms of the distance of two random neurons: flat on the circle, a hump on sphere and torus, a narrow hump far from 0 on the six-dimensional torus."
 fig, ax = plt.subplots(figsize=(7, 3.4), layout="constrained")
 names = ("circle", "sphere", "torus", "torus6")
 for name, colour in zip(names, plt.get_cmap("viridis")(torch.linspace(0, 0.8, 4)), strict=True):

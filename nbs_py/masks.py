@@ -103,6 +103,7 @@ LOOPS = {
 
 
 # %%
+#| fig-alt: "Share of weights that are still zero after five steps when only their gradient is masked: all of them under plain SGD and autograd, none under Adam, Muon or when written to."
 def zeros_left(hold, optimizer, loop):
     torch.manual_seed(0)
     model, x = nn.Linear(8, 8, bias=False), torch.randn(16, 8)

@@ -182,6 +182,7 @@ def paths(
 
 
 # %%
+#| fig-alt: "Five winding paths of ten seconds in a square box of 2.2 m."
 walks = paths(200, 500, torch.Generator().manual_seed(0))
 fig, ax = plt.subplots(figsize=(3.4, 3.4), layout="constrained")
 for k in range(5):
@@ -267,6 +268,7 @@ class PlaceCells(nn.Module):
 
 
 # %%
+#| fig-alt: "Place cells as dots in the box, coloured by their activity for a rat at a red cross: only those near it are active."
 cells = PlaceCells(config.place_cells, [torch.Generator().manual_seed(0)])
 place = torch.tensor([[[0.3, -0.2]]])
 activity = cells(place)[0, 0]
@@ -322,6 +324,7 @@ print(f"decoding true activity of {cells.centres.shape[1]} cells: {best:.1f} cm;
 
 # %%
 #| code-fold: true
+#| fig-alt: "A diagram: place cells at the start and the displacement of each step go into a hidden state of N neurons with a recurrent arrow onto itself; from there scores of place cells and a position."
 fig, ax = plt.subplots(figsize=(7.5, 2.9), layout="constrained")
 boxes = {"place cells\nat the start, P": (0, 0), "hidden state\nN neurons": (2.6, 0), "scores of the\nplace cells, P": (5.2, 0), "displacement\nof a step, 2": (2.6, -1.25), "position,\nthe 3 best cells": (7.4, 0)}
 for words, (x, y) in boxes.items():
@@ -459,6 +462,7 @@ folder
 # ## Learning while being pruned
 
 # %%
+#| fig-alt: "Position error over epochs of dense and pruned networks, with the rising share of zeros behind; to the right of a line the lottery ticket is trained from new weights."
 fig, ax = plt.subplots(figsize=(6.5, 3.4), layout="constrained")
 plot_learning(task, runs, ax)
 fig.savefig(folder / "learning.png", dpi=150)
@@ -490,6 +494,7 @@ def plot_paths(
 
 
 # %%
+#| fig-alt: "Three true paths and the decoded ones beside them, each with its start marked."
 fig, axes = plt.subplots(1, 3, figsize=(8, 3.2), layout="constrained")
 plot_paths(task, load_model(task, runs["sparse"]), axes)
 fig.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=3, frameon=False)
@@ -502,6 +507,7 @@ fig.savefig(folder / "paths.png", dpi=150)
 # show; with a control it should not.
 
 # %%
+#| fig-alt: "Three panels: the share of surviving weights by distance, the eigenvalues before and after pruning, and the weights into one neuron on its manifold."
 fig = plt.figure(layout="constrained")
 plot_wiring(task, runs, fig)
 fig.savefig(folder / "wiring.png", dpi=150)
@@ -546,6 +552,7 @@ results = load_results("navigation_small")
 display(Markdown(condition_table(results)))
 
 # %%
+#| fig-alt: "Position error under many conditions in three settings, a dot a seed, with a line for standing still: small pruned networks stand above it, wide ones below."
 plot_conditions(results, task.label, plt.figure(layout="constrained"), {"standing still": load_results("navigation_dense")[0]["standing still"]})
 plt.show()
 

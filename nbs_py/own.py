@@ -43,6 +43,7 @@ from modreg.tasks.navigation import Navigation, NavigationConfig
 plt.style.use("modreg.data.book")
 
 # %%
+#| fig-alt: "A Möbius band in space, coloured along its width; beside it the band laid flat, with arrows at its ends that say which way they are glued."
 fig = plt.figure(figsize=(9, 3), layout="constrained")
 left, right = fig.add_subplot(1, 2, 1, projection="3d"), fig.add_subplot(1, 2, 2)
 round_, across = torch.meshgrid(torch.linspace(0, 2 * math.pi, 120), torch.linspace(-1, 1, 9), indexing="ij")
@@ -240,6 +241,7 @@ for name, (weight, _, error) in networks.items():
 
 
 # %%
+#| fig-alt: "Strongest connections on the band laid flat, of three networks: without a penalty and with prices dealt out at random they run everywhere; with this manifold and inhibitor they are short."
 def plot_connections(weight, embedding, ax):
     "The surviving weights between different neurons as lines on the flat band; those over the seam leave by the ends"
     u, v = weight.clone().fill_diagonal_(0).nonzero().T

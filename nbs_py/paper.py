@@ -177,6 +177,7 @@ test_fail(lambda: tables["1"].cell("90% Sparse", "sphere"), contains="its column
 # *Predict:* in the picture below a dot is a cell of the tables on navigation. Errors of networks that found their way are near 5 cm, and those of networks that learned nothing near 100. Where do means of both lie, and what do their deviations say?
 
 # %%
+#| fig-alt: "Standard deviation against mean of the cells of the paper's table, with a curve for a mixture of 5 cm and 95 cm: many cells lie below it, some near it."
 fig, ax = plt.subplots(figsize=(5.2, 3.2), layout="constrained")
 for k, (result, words) in enumerate((("train", "sparse"), ("lottery", "lottery ticket"))):
     dots = [(cell.mean, cell.std) for table in tables.values() if table.task == "navigation" for cell in table.cells if cell.result == result and cell.std is not None]

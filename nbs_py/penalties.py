@@ -50,6 +50,7 @@ plt.style.use("modreg.data.book")
 
 # %%
 #| code-fold: true
+#| fig-alt: "Matrices of prices of five penalties: a cheap band along the diagonal for moduli, nothing for none, one colour for l1, and the same prices scattered for the two shuffles."
 rnn = nn.RNN(4, 60)
 ring = Circle().sample(60, torch.Generator().manual_seed(0))
 ring = ring[ring[:, 0].argsort()]  # neurons numbered round the circle
@@ -183,6 +184,7 @@ class SeRNN(ModuliRegularizer):
 
 # %%
 #| code-fold: true
+#| fig-alt: "A matrix of weights in two blocks, and its communicability, which is spread within the blocks and small between them."
 generator = torch.Generator().manual_seed(2)
 groups = torch.arange(40) // 20
 joined = torch.rand(40, 40, generator=generator) * (torch.rand(40, 40, generator=generator) < torch.where(groups[:, None] == groups, 0.4, 0.02))
@@ -249,6 +251,7 @@ test_fail(lambda: PENALTIES["l1"](layer, train_embedding=True), contains="only M
 # Weights that feel nothing but the penalty shrink at their prices. After some steps, what is left of one random matrix?
 
 # %%
+#| fig-alt: "What is left of a matrix under six penalties: a band along the diagonal under moduli and seRNN, scattered dots under the others."
 start = torch.randn(60, 60, generator=generator) / 60**0.5
 fig, axes = plt.subplots(1, 6, figsize=(12, 2.4), layout="constrained")
 distance, length = Circle().distance(ring), {}

@@ -66,6 +66,7 @@ plt.style.use("modreg.data.book")
 
 # %%
 #| echo: false
+#| fig-alt: "Distance on a torus times a circle, shown at four headings: nearest at heading 0 in the middle, farther everywhere as the heading turns."
 import modreg.geometry.products as finished
 
 space = finished.Product(Torus(), Circle(radius=5 / math.pi))
@@ -292,6 +293,7 @@ for weights in ((1, 1), (1, 2)):
 # leaves a ring free. In three dimensions the ring is a shell: a sphere's surface in place and heading.
 
 # %%
+#| fig-alt: "Points at half price or less around the centre of a product of three circles, in space: a hollow ball, and with more weight on heading a flatter one."
 dog = DifferenceOfGaussians()
 neurons = Product(Torus(), Circle(5 / math.pi)).sample(4000, torch.Generator().manual_seed(5))
 fig = plt.figure(figsize=(9, 4.2), layout="constrained")
@@ -481,6 +483,7 @@ class Modules(Manifold):
 # coefficients show the rule: blocks on the diagonal, each with the pattern of its space, and one price for everything else.
 
 # %%
+#| fig-alt: "Distances and prices of neurons of three modules, on a torus, a sphere and a circle: three blocks along the diagonal, the largest price between modules."
 brain = Modules("torus", "sphere", "circle", sizes=(2, 1, 1))
 x = brain.sample(200, torch.Generator().manual_seed(6))
 x = x[(1000 * x[:, 0] + x[:, 1]).argsort()]
@@ -623,6 +626,7 @@ assert slope.isfinite().all()
 # *Predict:* the formula is a cosine rule. Where will it fail in float32?
 
 # %%
+#| fig-alt: "Relative error of a hyperbolic distance in float32 near the rim: by the law of cosines up to 100 %, without subtraction 1e-7."
 def naive_hyperbolic(x, y, unit=2.0):
     "Distances by the law of cosines, for curvature -1/unit²"
     (r, s), cosine = ((p / unit).norm(dim=-1) for p in (x, y)), torch.nn.functional.normalize(x, dim=-1) @ torch.nn.functional.normalize(y, dim=-1).T
@@ -786,6 +790,7 @@ a, b = (disc.sample(n, torch.Generator().manual_seed(n), dtype=torch.float64).re
 assert torch.autograd.gradcheck(disc.distance, (a, b))
 
 # %%
+#| fig-alt: "Distance from a star on discs that chart the projective and the hyperbolic plane, and points uniform by hyperbolic area, crowded at the rim."
 fig, axes = plt.subplots(1, 3, figsize=(11, 3.7), layout="constrained")
 turn, out = torch.meshgrid(torch.linspace(0, 2 * math.pi, 181), torch.linspace(0, 1, 61), indexing="ij")
 rays = torch.stack([turn.cos() * out, turn.sin() * out], -1)

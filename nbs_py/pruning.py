@@ -58,6 +58,7 @@ plt.style.use("modreg.data.book")
 # One threshold (dashed) cuts nine in ten of all weights:
 
 # %%
+#| fig-alt: "Sizes of weights of a layer with 4 inputs and one with 100: one threshold cuts few of the first and nearly all of the second."
 torch.manual_seed(0)
 layers = nn.Sequential(nn.Linear(4, 100), nn.Linear(100, 100))
 sizes = [layer.weight.detach().abs().flatten() for layer in layers]
@@ -129,6 +130,7 @@ def scheduled_sparsity(
 
 
 # %%
+#| fig-alt: "Share of zeros over 30 epochs: linear rises evenly, cubic fast at first and slowly at the end, one shot not at all before the last."
 fig, ax = plt.subplots(figsize=(5, 3), layout="constrained")
 for name in SCHEDULES:
     ax.step(range(30), [100 * scheduled_sparsity(e, 0.9, 30, name) for e in range(30)], where="post", label=name)
@@ -170,6 +172,7 @@ def erk_shares(
 
 
 # %%
+#| fig-alt: "Share of zeros by the Erdős–Rényi-kernel rule for three weights: the small one keeps all, the large ones go beyond 90 %."
 examples = {"100 × 100": torch.empty(100, 100), "100 × 4": torch.empty(100, 4), "32 × 16 kernels of 3 × 3": torch.empty(32, 16, 3, 3)}
 erk = erk_shares(examples, 0.9)
 fig, ax = plt.subplots(figsize=(6, 2.2), layout="constrained")
@@ -542,6 +545,7 @@ test_close(sparsity(layers, parameters=["0.weight"]), 1 - left["0.weight"], eps=
 # The same two layers under the four kinds of shares:
 
 # %%
+#| fig-alt: "Share of weights left in a layer with 4 inputs and one with 100 under four rules: with one threshold the small layer keeps 80 %, with equal shares 10 %."
 def left_in_each(shares):
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(4, 100), nn.Linear(100, 100))
@@ -783,6 +787,7 @@ for seed in range(3):
         curves[mode].append(learn(model, MagnitudePruner.from_masks(model, masks), teacher))
 
 # %%
+#| fig-alt: "Error over epochs of five kinds of ticket: original and redrawn weights learn, with shuffled masks the error stays near 1."
 fig, ax = plt.subplots(figsize=(5.5, 3.2), layout="constrained")
 for color, (name, errors) in zip(("0.5", "C0", "C2", "C1", "C3"), curves.items(), strict=True):
     ax.semilogy(range(1, 9), torch.tensor(errors).T, color=color, linewidth=1, label=[name, None, None])

@@ -70,6 +70,7 @@ plt.style.use("modreg.data.book")
 
 
 # %%
+#| fig-alt: "Position error of standing still, of true activity and of a dense network on five sets of paths: on slow real rats standing still is as good as the network."
 def plot_asked(rows, ax):
     "Errors of a dense network on each kind of path, beside the two that frame them"
     asked = {row["limit"]: row["error"] for row in rows if "limit" in row}
@@ -260,6 +261,7 @@ def generated_recording(name: Annotated[str, OneOf(RATS)]) -> Recording:
 
 
 # %%
+#| fig-alt: "Ten seconds of a path of a simulated rat, which crosses the box, and of two real ones, which stay in a corner of it."
 recordings = {name: load_recording(name) if config.rats == "recorded" else generated_recording(name) for name in RATS}
 if config.rats == "generated":
     display(Markdown("**Made-up recordings.** No number below says anything about rats."))
@@ -301,6 +303,7 @@ for name, rat in recordings.items():
 # A straight line at constant speed is the easiest path there is, and no rat ran it. There is a second kind of gap, which the times do not show. Look at the speeds between two frames:
 
 # %%
+#| fig-alt: "Number of frames by speed for two recordings, on a logarithmic scale: beyond a dotted line a second hump, of jumps of the tracker."
 fig, ax = plt.subplots(figsize=(6, 3), layout="constrained")
 for k, (name, rat) in enumerate(recordings.items(), start=1):
     speeds = np.linalg.norm(np.diff(rat.position, axis=0), axis=1) / np.diff(rat.time)
@@ -396,6 +399,7 @@ test_fail(lambda: real_paths(toy, 40), contains="fewer steps")
 # Speed, turning, and what matters most here: how far a rat is from where it was.
 
 # %%
+#| fig-alt: "Speed, turn in a step, and distance from the start over time, for simulated and real rats: the real ones are slower and go less far."
 def moves(walk):
     "Speeds in m/s, and turns in rad from one step to the next where the rat moves at all"
     step = walk.diff(dim=0)
@@ -461,6 +465,7 @@ def walks_of(
 
 
 # %%
+#| fig-alt: "The same three panels after real paths were sped up: the curves lie near those of the simulated rats."
 fast = {name: walk for name, walk in walks_of(recordings, length, config.mapping).items() if "×" in name}
 fig, axes = plt.subplots(1, 3, figsize=(11, 3.3), layout="constrained")
 plot_moves({"simulated": walks["simulated"], **fast}, axes)
@@ -549,6 +554,7 @@ display(Markdown(table))
 # *Predict:* the networks were trained on short paths. Ask them for five times as long: does the error grow as a rat's that stands still, or slower?
 
 # %%
+#| fig-alt: "Position error over the steps of a path for five networks and two guesses, on three sets of paths."
 long = {"simulated": paths(200, length, torch.Generator().manual_seed(5)), **fast}
 fig, axes = plt.subplots(1, len(long), figsize=(11, 3.4), layout="constrained", sharey=True)
 for ax, (name, walk) in zip(axes, long.items(), strict=True):
@@ -611,6 +617,7 @@ def plot_sparsities(
 
 
 # %%
+#| fig-alt: "Position error against the share of zeros for seven conditions on five sets of paths: even up to 75 %, rising steeply at 90 %."
 results = sorted(load_results("rats_small"), key=lambda row: row.get("sparsity", -1))  # the limits first
 kinds = list(results[0]["error"]) if results else []
 fig, axes = plt.subplots(2, 3, figsize=(9, 6), layout="constrained", sharey=True)

@@ -52,6 +52,7 @@ from modreg.layers.sparse import median_time
 plt.style.use("modreg.data.book")
 
 # %%
+#| fig-alt: "A diagram of a recurrent layer: inputs go up into states h1 to h4, orange arrows lead from each state to the next, green arrows carry the error back."
 fig, ax = plt.subplots(figsize=(8, 2.9), layout="constrained")
 arrow = dict(arrowstyle="-|>", linewidth=1.6)
 for t in range(5):
@@ -725,6 +726,7 @@ assert ours.as_torch().weight_hh_l0 is ours.weight_hh_l0
 # *Predict:* eight copies of a small network take how much longer than one?
 
 # %%
+#| fig-alt: "Time of forward and backward pass by number of replicas: as one computation it grows less than one after another."
 copies = [1, 2, 4, 8]
 layers = [(RNN(2, 128, nonlinearity="relu", replicas=s), torch.randn(s, 50, 32, 2)) for s in copies]
 cost = [1e3 * seconds for seconds in median_time(*(lambda layer=layer, x=x: layer(x)[0].sum().backward() for layer, x in layers), rounds=5)]

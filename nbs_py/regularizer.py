@@ -68,6 +68,7 @@ loss.backward()
 
 # %%
 #| code-fold: true
+#| fig-alt: "Left: neurons on a square, coloured by the price of a connection to a star: cheap in a ring around it, dear elsewhere. Right: the matrix of all prices, with cheap bands near the diagonal."
 generator = torch.Generator().manual_seed(0)
 torus, dog = manifolds.Torus(), inhibitors.DifferenceOfGaussians()
 points = torus.sample(100, generator)
@@ -89,6 +90,7 @@ plt.show()
 
 # %%
 #| code-fold: true
+#| fig-alt: "Three steps in pictures: a matrix joins all pairs of four neurons, each neuron gets a place, and the distance of two places sets the price of their connection."
 few = torch.tensor([[2.0, 2.0], [3.5, 6.0], [7.5, 3.0], [8.0, 7.5]])
 fig, (net, place, price) = plt.subplots(1, 3, figsize=(8, 2.8), layout="constrained")
 ring = torch.tensor([[0.0, 1.0], [1.0, 0.0], [0.0, -1.0], [-1.0, 0.0]])
@@ -168,6 +170,7 @@ def train(penalty="moduli", steps=400, **options):
 trained = {name: train(name) for name in ("moduli", "none", "l1", "shuffled")}
 
 # %%
+#| fig-alt: "Mean size of a weight by distance after training: under moduli it has a peak at the free distance, under no penalty it is even and large, under l1 and shuffled prices small everywhere."
 fig, ax = plt.subplots(figsize=(5.5, 3.2), layout="constrained")
 edges = torch.linspace(0, 7, 15)
 for name, (weight, points) in trained.items():
@@ -201,6 +204,7 @@ assert 0.6 < weight.abs()[free].mean() / weight.abs()[distance > 3].mean() < 1.6
 # *Predict:* where do the neurons go, under the difference of Gaussians? And under the Ricker wavelet, which is least at distance 0 but falls again far away?
 
 # %%
+#| fig-alt: "Neurons and their connections when places may move: as drawn, gathered in two clusters under a difference of Gaussians, and spread as a net under the Ricker wavelet."
 def moved(ax, weight, points, title):
     "Neurons, and their 200 strongest connections"
     pairs = weight.abs().fill_diagonal_(0).flatten().topk(200).indices
@@ -262,6 +266,7 @@ test_fail(lambda: ModuliRegularizer(lstm, manifold=["torus"] * 3), contains="4 w
 test_fail(lambda: ModuliRegularizer(nn.Sequential(rnn, out)), contains="0.weight_hh_l0, 1.weight")
 
 # %%
+#| fig-alt: "What is left of a linear layer and of a convolution whose outputs and inputs lie on a circle: a dark diagonal in each."
 linear, conv = ModuliRegularizer(nn.Linear(40, 60), "circle", strength=100.0), ModuliRegularizer(nn.Conv2d(40, 60, 3), "circle", strength=100.0)
 fig, axes = plt.subplots(1, 2, figsize=(7, 2.8), layout="constrained")
 for ax, reg, title in zip(axes, (linear, conv), ("linear: |weight| after shrinking", "convolution: norm of each slice"), strict=True):
@@ -335,6 +340,7 @@ def ramp(
 
 
 # %%
+#| fig-alt: "Share of the penalty's strength in the course of training for four ramps: constant, linear, cubic, which rises early, and late."
 fig, ax = plt.subplots(figsize=(5, 2.6), layout="constrained")
 for kind in RAMPS:
     ax.plot([k / 50 for k in range(51)], [ramp(k / 50, kind) for k in range(51)], label=kind)

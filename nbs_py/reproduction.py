@@ -46,6 +46,7 @@ plt.style.use("modreg.data.book")
 
 # %%
 #| echo: false
+#| fig-alt: "Histogram of the price of a pair on five manifolds, on a logarithmic scale: most pairs pay the full price, on the six-dimensional torus nearly all."
 f = DifferenceOfGaussians()
 fig, ax = plt.subplots(figsize=(6.5, 3), layout="constrained")
 for name in ("circle", "torus", "klein", "sphere", "torus6"):
@@ -132,6 +133,7 @@ assert l1.coefficients.std() < 1e-4 < torus.coefficients.std()
 # two opposite penalties. Table 15 (navigation) and table 16 (language) show it under the same heading.
 
 # %%
+#| fig-alt: "Price over distance of the diffusion inhibitor in the published code: in navigation it rises, in language it falls."
 d = torch.linspace(0, 7, 100)
 fig, ax = plt.subplots(figsize=(5, 2.6), layout="constrained")
 ax.plot(d, d**2, label="in navigation")
@@ -148,6 +150,7 @@ test_eq(((d**2).argmin().item(), (49 - d**2).argmin().item()), (0, 99))
 # coordinate of "point" $k$ comes from the first $N$ numbers in memory, whoever they belong to.
 
 # %%
+#| fig-alt: "Places of neurons as stored and as the penalty sees them: they differ."
 stored = Torus().sample(6, generator)
 seen = stored.reshape(2, 6).T
 fig, ax = plt.subplots(figsize=(3.2, 3.2), layout="constrained")

@@ -101,6 +101,7 @@ def learn(make, epochs=8, batches=12, **options):
 
 # %%
 #| echo: false
+#| fig-alt: "Connections of one neuron that are left under six methods, on the square: near it for those that know the geometry, anywhere for the others."
 runs = {name: learn(make, **({} if name == "magnitude" else {"scale": "left"})) for name, make in finished.SPARSIFIERS.items()}
 fig, axes = plt.subplots(2, 3, figsize=(8, 5.4), layout="constrained", sharex=True, sharey=True)
 for ax, (name, (_, masks)) in zip(axes.flat, runs.items(), strict=True):
@@ -273,6 +274,7 @@ def priced(sparsifier: Sparsifier) -> dict[str, Tensor]:
 # On the torus the cheapest wiring is a ring around each neuron. Its width is that which the number of weights needs:
 
 # %%
+#| fig-alt: "Histograms of the distance of connections left under six methods: geometric keeps the shortest, regrow many short ones, the others follow the distances that there are."
 apart = Torus().distance(POINTS)
 fig, axes = plt.subplots(1, 6, figsize=(9, 2), layout="constrained", sharex=True, sharey=True)
 for ax, (name, (_, masks)) in zip(axes, runs.items(), strict=True):
@@ -404,6 +406,7 @@ class RigL(Rewiring):
 # One step of it, looked at closely: each point is a place without a weight. *Predict:* which of them grow?
 
 # %%
+#| fig-alt: "Size of the gradient against distance of empty connections: the ones that grow are those of the largest gradient, at any distance."
 model, penalty = network()
 sparsifier = RigL(model, 0.9, 8, parameters=["rnn.weight_hh_l0"], generator=torch.Generator().manual_seed(0))
 (task_loss(model) + penalty()).backward()
@@ -463,6 +466,7 @@ class Regrow(Rewiring):
 # What is left after each epoch, and how much of the first mask is still there:
 
 # %%
+#| fig-alt: "Left: weights left over epochs, which fall step by step under magnitude pruning and are few from the start under the others. Right: share of the final mask that is there already."
 fig, axes = plt.subplots(1, 2, figsize=(8, 3), layout="constrained")
 for k, (name, (_, masks)) in enumerate(runs.items()):
     axes[0].plot([100 * mask.float().mean() for mask in masks], "o-", color=f"C{k}", label=name, markersize=9 - k)
@@ -654,6 +658,7 @@ test_close(cost["training"].item(), 3 * cost["inference"].item() + 8 * (144**2 -
 # *Predict:* pruning reaches nine zeros in ten along a line, over the whole training. How much of the dense network's multiplications does it save while it trains?
 
 # %%
+#| fig-alt: "Multiplications of training as a share of the dense network's: over half for magnitude pruning, a tenth or little more for the five that are sparse from birth."
 def cost_of(masks, dense_gradients=0.0):
     "Multiplications of training, as a share of the dense network's"
     costs = [multiplications(model, uses, {"rnn.weight_hh_l0": mask}, dense_gradients) for mask in masks]

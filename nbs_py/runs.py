@@ -108,6 +108,7 @@ test_eq(digest(config), digest(replace(config, out="elsewhere", sparse_products=
 # Change one setting, and about half of the bits change with it: no two names are near each other by being near in settings.
 
 # %%
+#| fig-alt: "Bits of run names for twelve seeds: black and white at random, no two rows alike."
 bits = [[int(bit) for bit in f"{int(digest(replace(config, seed=seed)), 16):048b}"] for seed in range(12)]
 fig, ax = plt.subplots(figsize=(6, 1.9), layout="constrained")
 ax.imshow(bits, cmap="Greys", aspect="auto")

@@ -358,6 +358,43 @@ test_eq(decisive(replace(later, patience=2)), decisive(config) | {"patience": 2.
 
 
 # %% [markdown]
+# A reader is told less: the space or the control, how many zeros, and what else is unusual. Progress bars and reports call a run so. papermill is told what differs from the scale.
+
+# %%
+#| export
+@checked
+def label_of(config: Config) -> str:
+    "What a run trains, as in `torus, 90 % zeros`"
+    space = {"none": "no penalty", "moduli": config.manifold}.get(config.penalty, config.penalty)
+    more = [" trained" * config.train_embedding, f" {config.inhibitor}" * (config.inhibitor != "difference_of_gaussians" and config.penalty != "none")]
+    rule = f", {config.sparsifier}" * (config.sparsifier != "magnitude")
+    return f"{space}{''.join(more)}{rule}, " + (f"{100 * config.sparsity:g} % zeros" if config.sparsity else "dense")
+
+
+@checked
+def parameters_of(config: Config) -> dict[str, Any]:
+    "What papermill is to be told: the scale, and what differs from it"
+    usual = type(config)(scale=config.scale)
+    return {one.name: getattr(config, one.name) for one in fields(config) if one.name in ("scale", "out") or getattr(config, one.name) != getattr(usual, one.name)}
+
+
+@checked
+def duration(seconds: float | None) -> str:
+    "As in `2 h 10 min`; `not known yet` of None"
+    if seconds is None:
+        return "not known yet"
+    minutes, hours = round(seconds / 60), int(seconds // 3600)
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{minutes} min" if minutes < 90 else f"{hours} h {int(seconds % 3600 // 60)} min" if hours < 48 else f"{hours / 24:.1f} days"
+
+
+# %%
+test_eq([label_of(replace(config, **one)) for one in ({}, {"penalty": "none", "sparsity": 0.0})], ["torus, 90 % zeros", "no penalty, dense"])
+test_eq(parameters_of(replace(config, sparsity=0.8)), {"sparsity": 0.8, "scale": "tiny", "out": "runs"})
+
+
+# %% [markdown]
 # ## From a notebook's cell
 #
 # The first call of an experiment's notebook hands all its plain variables to `from_parameters`, which knows which names exist.
@@ -409,6 +446,7 @@ test_eq(from_parameters(WaitConfig, {"scale": "tiny", "lottery": "false"}).lotte
 # How many settings there are, and how many of them decide:
 
 # %%
+#| fig-alt: "A bar of 29 settings, of which 24 decide the result."
 names = [one.name for one in fields(Config)]
 idle = [one.name for one in fields(Config) if not about(one, "decides")]
 fig, ax = plt.subplots(figsize=(6, 1.1), layout="constrained")

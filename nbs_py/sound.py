@@ -57,6 +57,7 @@ plt.style.use("modreg.data.book")
 
 # %%
 #| code-fold: true
+#| fig-alt: "Sound waves of three short words, 50 ms each: the same word by two voices, and another word."
 from modreg.tasks.sound import tones as made_up
 
 fig, axes = plt.subplots(1, 3, figsize=(8, 2.2), layout="constrained", sharey=True)
@@ -364,6 +365,7 @@ def log_mel(
 
 
 # %%
+#| fig-alt: "A mel spectrogram of a spoken 'five': bright bands at low and middle pitch between 0.2 and 0.4 seconds."
 utterance = test[len(test) // 2]
 samples, rate = utterance.sound()
 picture = log_mel(samples, rate, 40)

@@ -56,6 +56,7 @@ def label(row):
 
 # %%
 #| echo: false
+#| fig-alt: "Time of many computations as a multiple of ours, one line each: the plain and published ones stand to the right of 1 in nearly all, the floor to its left."
 shown = rows_on(2, "floor")[::-1]
 fig, ax = plt.subplots(figsize=(7, 0.3 * len(shown) + 1), layout="constrained")
 for y, row in enumerate(shown):
@@ -149,6 +150,7 @@ def interleaved(machine, a, b, rounds=10):
 
 
 # %%
+#| fig-alt: "Measured ratio of two equal programs: measured one after the other it is spread from 0.6 to 2.1, interleaved it is within a few per cent of 1."
 honest = [interleaved(Machine(seed), 1, 1) for seed in range(100)]
 fig, ax = plt.subplots(figsize=(6, 2.6), layout="constrained")
 bins = [0.5 + 0.05 * k for k in range(41)]
@@ -177,6 +179,7 @@ test_close(statistics.median(interleaved(Machine(seed), 1, 2) for seed in range(
 # slow in each step, whatever is computed with it.
 
 # %%
+#| fig-alt: "Speed of copying 64 MB with one core and with two: to memory that is there it is four times as fast as to new memory."
 speeds = {name: [machine[f"{name} on {cores}"] for cores in (1, 2)] for name in ("GB/s", "GB/s to new memory")}
 fig, ax = plt.subplots(figsize=(5, 2), layout="constrained")
 for k, (words, values) in enumerate(zip(("memory that is there", "new memory"), speeds.values(), strict=True)):
@@ -249,6 +252,7 @@ for side in ("published", "ours"):
 # The most that one call needs above what was there before it. Automatic differentiation keeps what the backward pass will want; a gradient that is written by hand knows what it needs.
 
 # %%
+#| fig-alt: "Memory of one call of ours, a plain and the published version of each computation, as bars on a logarithmic scale; ours need least in nearly all."
 many = [row for row in rows_on(2) if "published" in row["memory"] or "plain" in row["memory"]][::-1]
 fig, ax = plt.subplots(figsize=(7, 0.4 * len(many) + 0.8), layout="constrained")
 for k, side in enumerate(("ours", "plain", "published")):
@@ -268,6 +272,7 @@ plt.show()
 # *Predict:* the exponent of the recurrent layer in $N$, in steps, in batch; and of the penalty in $N$.
 
 # %%
+#| fig-alt: "Time by size on logarithmic scales in seven panels, each with a straight line for ours and for others, and the exponent that fits."
 def plot_growth(curve, ax):
     "Time by size, and the fitted exponent of each side"
     for side, points in curve["sides"].items():

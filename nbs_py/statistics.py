@@ -60,6 +60,7 @@ plt.style.use("modreg.data.book")
 # *Predict:* seven of ten networks end near 0.1, and three at 0.4, where chance is. Which of these numbers would you print: the mean, the median, or two others?
 
 # %%
+#| fig-alt: "Ten networks as dots on a line of RMSE: seven near 0.1, three at 0.4, and the mean at 0.2, where there is none."
 errors = [0.08, 0.09, 0.1, 0.1, 0.11, 0.12, 0.14, 0.4, 0.41, 0.41]
 fig, ax = plt.subplots(figsize=(5.2, 1.6), layout="constrained")
 ax.plot(errors, [0] * len(errors), "o", alpha=0.6)
@@ -178,6 +179,7 @@ test_fail(lambda: difference([1.0], [1.0], 10.0), contains="two or more seeds")
 # *Predict:* how often does such an interval miss 0 where there is no difference at all? It should be one time in twenty.
 
 # %%
+#| fig-alt: "Share of false findings with 3, 5 and 10 seeds: over 20 % with three, at the wanted 5 % with ten."
 rng = np.random.default_rng(1)
 misses = {n: np.mean([not (d := difference(*rng.normal(size=(2, n)), chance=0.0)).low <= 0 <= d.high for _ in range(60)]) for n in (3, 5, 10)}
 fig, ax = plt.subplots(figsize=(4, 2.4), layout="constrained")

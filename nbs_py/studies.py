@@ -179,6 +179,7 @@ rows = json.loads((RESULTS / "remember_small.json").read_text())
 test_eq([row["condition"] for row in rows], ["none", "geometric", "torus"])
 
 # %%
+#| fig-alt: "RMSE under three conditions, a dot a seed."
 fig, ax = plt.subplots(figsize=(5, 2.6), layout="constrained")
 for x, row in enumerate(rows):
     ax.plot([x] * len(row["sparse"]), row["sparse"], "o", color=f"C{x}")

@@ -56,11 +56,11 @@ from modreg.lab.experiments import CONDITIONS, DENSE, costs, summary, tiny_note
 from modreg.lab.files import write_whole
 from modreg.lab.paper import Cell, Table, paper_cell, paper_tables, printed
 from modreg.lab.results import learned_below
-from modreg.lab.settings import about, decisive
+from modreg.lab.settings import about, decisive, duration, label_of
 from modreg.lab.statistics import SELECTION, config_of, verdicts
 from modreg.lab.studies import find_task, found, value
 from modreg.lab.training import Task
-from modreg.lab.workers import Crew, Job, Outcome, Pace, done_before, duration, epochs_done, label_of, merged, papermill_line, prepared, records_beside, sweep
+from modreg.lab.workers import Crew, Job, Outcome, Pace, done_before, epochs_done, merged, papermill_line, prepared, records_beside, sweep
 
 # %%
 #| hide

@@ -183,6 +183,7 @@ def farthest_landmarks(
 
 
 # %%
+#| fig-alt: "3,000 grey points on a square and 120 of them in blue, spread evenly."
 torus = manifold("torus")
 many = torus.sample(3000, torch.Generator().manual_seed(0))
 chosen, between, cover = farthest_landmarks(many, torus, 120)
@@ -423,6 +424,7 @@ def plot_diagram(
 
 
 # %%
+#| fig-alt: "Left: a barcode of a torus: one long blue bar, two orange ones that stand out, one green. Right: the same bars as dots over birth and death, away from the diagonal."
 torus_bars = persistent_homology(many, torus, landmarks=200)
 fig, axes = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
 plot_barcode(torus_bars, axes[0])
@@ -801,6 +803,7 @@ display(Markdown("\n".join(lines)))
 # end as far from where they began as from any other place. *Predict:* where do points go under a difference of Gaussians, whose cheapest distance is 0.89?
 
 # %%
+#| fig-alt: "Points of trained embeddings in the plane and on the torus at the first and the last epoch, each with its diagram of births and deaths."
 fast = [row for row in rows if row["rate"] == max(row["rate"] for row in rows) and row["reading"] == "right"]
 spaces, epochs = list(dict.fromkeys(row["space"] for row in fast)), sorted({row["epoch"] for row in fast})
 fig, axes = plt.subplots(2, 2 * len(epochs) - 2, figsize=(11, 5.4), layout="constrained")
@@ -841,6 +844,7 @@ def verdict(
 
 
 # %%
+#| fig-alt: "Prominence of the greatest loop and hollow of embeddings over epochs, beside a grey band for uniform points: most dots lie within the band or below."
 fig, axes = plt.subplots(len(spaces), 2, figsize=(8, 5), layout="constrained", sharex=True)
 for line, name in zip(axes, spaces, strict=True):
     for k, ax in enumerate(line):

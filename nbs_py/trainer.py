@@ -264,6 +264,7 @@ class Penalize(Callback):
 
 
 # %%
+#| fig-alt: "Share of the penalty's strength in 20 epochs for four ramps, as stairs."
 fig, ax = plt.subplots(figsize=(5, 2.2), layout="constrained")
 for kind in RAMPS:
     ax.step(range(1, 21), [ramp(epoch / 19, kind) for epoch in range(20)], where="mid", label=kind)

@@ -49,6 +49,7 @@ plt.style.use("modreg.data.book")
 
 # %%
 #| code-fold: true
+#| fig-alt: "A tall matrix of four stacked gates; the connection from neuron 3 to neuron 7 is one black square in each."
 connection = torch.zeros(40, 10)
 connection[7::10, 3] = 1
 fig, ax = plt.subplots(figsize=(3, 5), layout="constrained")

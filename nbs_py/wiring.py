@@ -74,6 +74,7 @@ inhibition = DifferenceOfGaussians()(distances)
 local = weights * (inhibition <= inhibition.quantile(0.1))
 
 # %%
+#| fig-alt: "Two matrices of a tenth of all connections as black dots, kept at random and kept by geometry: by eye they look alike."
 fig, axes = plt.subplots(1, 2, figsize=(7, 3.4), layout="constrained")
 for ax, matrix, title in zip(axes, (chance, local), ("kept at random", "kept by geometry"), strict=True):
     ax.spy(matrix, markersize=0.3, color="black")
@@ -149,6 +150,7 @@ def plot_weight_by_distance(
 
 
 # %%
+#| fig-alt: "Share of surviving weights by distance: even at 10 % where they were kept at random; where they were kept by geometry, all between 0.4 and 1.8 and none elsewhere."
 fig, ax = plt.subplots(figsize=(5, 3), layout="constrained")
 plot_weight_by_distance(chance, distances, ax, "kept at random")
 plot_weight_by_distance(local, distances, ax, "kept by geometry")
@@ -187,6 +189,7 @@ def plot_neuron(
 
 
 # %%
+#| fig-alt: "Connections into one neuron on the square: kept at random they come from everywhere, kept by geometry from a ring around it."
 fig, axes = plt.subplots(1, 2, figsize=(8, 3.4), layout="constrained")
 for ax, matrix in zip(axes, (chance, local), strict=True):
     plot_neuron(matrix[7], torus, embedding, 7, ax)
@@ -219,6 +222,7 @@ def plot_spectrum(
 
 
 # %%
+#| fig-alt: "Eigenvalues of both matrices fill the same disc in the complex plane."
 fig, ax = plt.subplots(figsize=(3.6, 3.6), layout="constrained")
 for matrix, label in ((chance, "at random"), (local, "by geometry")):
     plot_spectrum(matrix / (matrix != 0).sum(1).float().mean().sqrt(), ax, label)
@@ -316,6 +320,7 @@ def rewired(
 
 
 # %%
+#| fig-alt: "Share of surviving weights by distance: all in a narrow range before rewiring, even at 10 % after it."
 again = rewired(local, generator)
 for dim in (0, 1):
     test_eq((again != 0).sum(dim).tolist(), (local != 0).sum(dim).tolist())
@@ -475,6 +480,7 @@ def plot_against_chance(
 
 
 # %%
+#| fig-alt: "Seven measures of two graphs as multiples of those of random graphs with equal degrees: at 1 for the one kept at random; clustering, small world and modularity several times higher for the one kept by geometry."
 measured = {title: against_chance(matrix, distances, 3, generator) for title, matrix in {"kept at random": chance, "kept by geometry": local}.items()}
 fig, ax = plt.subplots(figsize=(6.5, 3.4), layout="constrained")
 plot_against_chance(measured, ax)
@@ -513,6 +519,7 @@ def measures_over_time(
 
 # %%
 #| code-fold: true
+#| fig-alt: "Connections, clustering and wiring length over five moments of training: under prices of a torus clustering stays and wiring gets short, under equal prices clustering vanishes and length stays."
 spaces = {}
 place = torus.sample(200, generator)
 for name, price in {"torus": DifferenceOfGaussians()(torus.distance(place)), "uniform": torch.full((200, 200), 60.0)}.items():

@@ -50,7 +50,7 @@ import uuid
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -66,7 +66,7 @@ from modreg.lab.files import RunInUse
 from modreg.lab.paper import Cell
 from modreg.lab.results import Record, find, record, records_in
 from modreg.lab.runs import is_complete
-from modreg.lab.settings import Config, decisive
+from modreg.lab.settings import Config, decisive, duration, label_of, parameters_of
 from modreg.lab.trainer import Callback, Trainer
 from modreg.lab.training import Task, fit
 
@@ -105,15 +105,6 @@ class Job:
     def name(self) -> str:
         "The task, as in `modreg.tasks.adding:Adding`"
         return f"{self.task.__module__}:{self.task.__qualname__}"
-
-
-@checked
-def label_of(config: Config) -> str:
-    "What a run trains, as in `torus, 90 % zeros`"
-    space = {"none": "no penalty", "moduli": config.manifold}.get(config.penalty, config.penalty)
-    more = [" trained" * config.train_embedding, f" {config.inhibitor}" * (config.inhibitor != "difference_of_gaussians" and config.penalty != "none")]
-    rule = f", {config.sparsifier}" * (config.sparsifier != "magnitude")
-    return f"{space}{''.join(more)}{rule}, " + (f"{100 * config.sparsity:g} % zeros" if config.sparsity else "dense")
 
 
 # %% [markdown]
@@ -265,17 +256,6 @@ test_eq([pace.seconds(replace(tiny, **change)) for change in ({}, {"lottery": Fa
 # %%
 #| export
 @checked
-def duration(seconds: float | None) -> str:
-    "As in `2 h 10 min`; `not known yet` of None"
-    if seconds is None:
-        return "not known yet"
-    minutes, hours = round(seconds / 60), int(seconds // 3600)
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{minutes} min" if minutes < 90 else f"{hours} h {int(seconds % 3600 // 60)} min" if hours < 48 else f"{hours / 24:.1f} days"
-
-
-@checked
 def epochs_done(folder: Path) -> int:
     "Epochs of all phases that a run folder holds"
     try:
@@ -356,13 +336,6 @@ def compute(
 
 # %%
 #| export
-@checked
-def parameters_of(config: Config) -> dict[str, Any]:
-    "What papermill is to be told: the scale, and what differs from it"
-    usual = type(config)(scale=config.scale)
-    return {one.name: getattr(config, one.name) for one in fields(config) if one.name in ("scale", "out") or getattr(config, one.name) != getattr(usual, one.name)}
-
-
 @checked
 def notebook_of(job: Job) -> str:
     "The chapter that trains a job's task; ValueError if there is none"
@@ -805,6 +778,7 @@ def sweep(
 
 
 # %%
+#| fig-alt: "Seconds of three runs as bars, each named by what it trained."
 first, second = (sweep(jobs, workers=0, progress=False) for _ in range(2))
 test_eq([[outcome.computed for outcome in outcomes] for outcomes in (first, second)], [[False, True, True], [False] * 3])
 fig, ax = plt.subplots(figsize=(5, 2), layout="constrained")

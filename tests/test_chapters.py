@@ -14,6 +14,8 @@ from nbclient import NotebookClient
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.append(str(ROOT / "tools"))
+
+import notebooks  # noqa: E402
 import pages  # noqa: E402
 
 EXECUTED = ROOT / "build" / "executed"
@@ -68,6 +70,15 @@ def test_chapter(path, tmp_path, monkeypatch):
         verdict = json.loads(said(answers).split("ANSWERS ")[1])
         assert verdict["nearly"] == "Solved.", f"{path.stem}, {to_write(notebook.cells[one.stub].source)}: {verdict}"
         assert re.match(r"Not right yet: .{12}", verdict["wrong"]) and "the check stops" not in verdict["wrong"], f"{path.stem}, {one.code}: {verdict}"
+    notebook.cells = [cell for cell in notebook.cells if not any(cell is one for one in tried)]
+    nbformat.write(notebook, EXECUTED / path.name)
+    (stored, at), (drawn, first) = first_picture(nbformat.read(path, as_version=4)), first_picture(notebook)
+    assert at == first and (drawn is None or notebooks.is_like(stored, drawn)), "the first figure has changed: run `make previews`"
+
+
+def first_picture(notebook) -> tuple[bytes | None, int | None]:
+    "The first picture that a notebook holds, and the index of its cell"
+    return next(((png, k) for k, cell in enumerate(notebook.cells) if (png := notebooks.picture(cell))), (None, None))
 
 
 def said(cell) -> str:

@@ -1,18 +1,22 @@
-"""What makes the site, without building it: links, hidden cells, keys of the cache, works and words that the chapters name."""
+"""What makes the site, without building it: links, hidden cells, keys of the cache, dark figures, works and words that the chapters name."""
 
-import base64
+import importlib
 import inspect
 import re
 import sys
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import nbformat
 import pytest
+import yaml
+from matplotlib.colors import to_rgba
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.append(str(ROOT / "tools"))
+sys.path += [str(ROOT / "tools"), str(ROOT / "docs")]
 
-import api  # noqa: E402
+import book_kernel  # noqa: E402
+import book_reference  # noqa: E402
 import docs  # noqa: E402
 import pages  # noqa: E402
 
@@ -27,26 +31,22 @@ def read(name: str) -> nbformat.NotebookNode:
 
 
 @pytest.mark.parametrize(("text", "linked"), [
-    ("a Klein bottle and a klein\nbottle", "a [Klein bottle](glossary.md#term-klein-bottle) and a klein\nbottle"),
-    ("tori, masks", "tori, [masks](glossary.md#term-mask)"),
-    ("`Torus()` and `torus`", "[`Torus()`](api/manifolds.md#manifolds-class-torus) and `torus`"),
-    ("Sorscher et al. (2023)", "[Sorscher et al. (2023)](bibliography.md#work-sorscher2023)"),
-    ("*Opening the black\nbox* (2013)", "[*Opening the black\nbox*](bibliography.md#work-sussillo2013) (2013)"),
+    ("a Klein bottle and a klein\nbottle", "a {term}`Klein bottle <Klein bottle>` and a klein\nbottle"),
+    ("tori, masks", "tori, {term}`masks <mask>`"),
+    ("`Torus()` and `torus`", "{py:obj}`Torus() <modreg.geometry.manifolds.Torus>` and `torus`"),
+    ("Sorscher et al. (2023)", "Sorscher et al. {cite:yearpar}`sorscher2023`"),
+    ("*Opening the black\nbox* (2013)", "*Opening the black\nbox* {cite:yearpar}`sussillo2013`"),
 ])
 def test_what_is_named_is_linked_once(text, linked):
-    assert pages.Linker("navigation")(text) == linked
+    assert pages.Linker()(text) == linked
 
 
 @pytest.mark.parametrize("text", [
     "# A torus", "[the torus](manifolds.ipynb)", "$torus$ and $$\ntorus\n$$", "<b title='torus'>", "```python\ntorus = `Torus`\n```",
-    "    - a list\n\n  ~~~\n  torus\n  ~~~", "subtorus torus_x", "*Something that nobody wrote*",
+    "    - a list\n\n  ~~~\n  torus\n  ~~~", "subtorus torus_x", "*Something that nobody wrote* (1999)",
 ])
 def test_what_is_no_prose_stays(text):
-    assert pages.Linker("navigation")(text) == text
-
-
-def test_a_page_below_a_folder_links_upward():
-    assert pages.Linker("api/x")("a mask") == "a [mask](../glossary.md#term-mask)"
+    assert pages.Linker()(text) == text
 
 
 @chapter
@@ -60,130 +60,177 @@ def test_works_of_the_references_are_in_the_bibliography(name):
 def test_bibliography_is_well_formed():
     for key, entry in pages.works().items():
         assert entry.persons["author"] and {"title", "year"} <= entry.fields.keys(), key
-    forms = [pages.plain(f"{pages.authors(e)[0]} {e.fields['year']}") for e in pages.works().values()]
-    assert len(forms) == len(set(forms)), "two works of the same authors and year: the site could not tell them apart"
+    assert {pages.works()[key].fields["year"] in form for form, key in pages.citations().items()} == {True}
 
 
 def test_glossary_says_each_word_once():
-    forms = [form.lower() for names, _ in pages.glossary().values() for form in names]
-    assert len(forms) == len(set(forms))
-    assert {"manifold", "geodesic-distance", "embedding", "inhibitor", "lottery-ticket", "perplexity", "grid-score"} <= pages.glossary().keys()
-    assert all("$" not in text for _, text in pages.glossary().values()), "hover cards have no formulas"
+    text = (ROOT / "docs" / "glossary.md").read_text(encoding="utf-8")
+    entries = re.findall(r"^((?:\S.*\n)+)  (\S.*)", text.partition(":sorted:\n")[2], re.MULTILINE)
+    forms = [form.lower() for lines, _ in entries for form in lines.splitlines()]
+    assert len(forms) == len(set(forms)) and set(forms) <= pages.terms().keys()
+    assert {"manifold", "geodesic distance", "embedding", "inhibitor", "lottery ticket", "perplexity", "grid score"} <= set(forms)
+    assert "$" not in text, "tool tips have no formulas"
+
+
+def test_navigation_is_that_of_quarto():
+    "Contents for sphinx-external-toc are those of _quarto.yml, which is all that Quarto needs; the reference has the modules below it"
+    quarto, toc = yaml.safe_load((ROOT / "_quarto.yml").read_text(encoding="utf-8")), yaml.safe_load(pages.contents())
+    assert quarto["project"]["type"] == "website" and (ROOT / "nbs" / "_quarto.yml").resolve() == ROOT / "_quarto.yml"
+    listed = [entry["file"] for tree in toc["subtrees"] for entry in tree["entries"]]
+    assert [toc["root"], *listed] == [Path(file).stem for part in pages.parts() for file in part["contents"]]
+    below = next(entry["entries"] for tree in toc["subtrees"] for entry in tree["entries"] if entry["file"] == "api")
+    assert [entry["file"] for entry in below] == [f"api/{name}" for name in pages.modules()]
 
 
 # --- chapters ----------------------------------------------------------------------------------------------------------
 
 
-HEAD = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"  # of a picture; its width and height follow
-PIXEL, WIDE = (base64.b64encode(HEAD + bytes([0, 0, 0, width, 0, 0, 0, 1])).decode() for width in (1, 3))
-
-
-def page_of(*cells: nbformat.NotebookNode) -> nbformat.NotebookNode:
+def page_of(*cells: nbformat.NotebookNode, pictures: dict | None = None, scale: str = "tiny") -> nbformat.NotebookNode:
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("# T\n\n> a < b"), *cells])
-    notebook.metadata = {"kernelspec": {"name": "python3", "display_name": "python3"}, "modreg": {"scale": "tiny", "key": "0"}}
-    return nbformat.reads(pages.chapter("navigation", notebook, pages.Linker("navigation")), as_version=4)
+    notebook.metadata = {"kernelspec": {"name": "python3", "display_name": "python3"}, "modreg": {"scale": scale, "key": "0"}}
+    return nbformat.reads(pages.chapter("navigation", notebook, {} if pictures is None else pictures), as_version=4)
+
+
+def code(source: str, text: str = "", html: str = "") -> nbformat.NotebookNode:
+    outputs = [nbformat.v4.new_output("stream", text=text)] * bool(text) + [nbformat.v4.new_output("display_data", data={"text/html": html})] * bool(html)
+    return nbformat.v4.new_code_cell(source, outputs=outputs)
 
 
 def test_a_chapter_page():
     "Hidden cells go, directives go, exported code stays, the scale is said, warnings of libraries are not shown"
-    code = nbformat.v4.new_code_cell
-    shown = code("#| export\nx = 1", outputs=[nbformat.v4.new_output("stream", name="stderr", text="careful")])
+    shown = nbformat.v4.new_code_cell("#| export\nx = 1", outputs=[nbformat.v4.new_output("stream", name="stderr", text="careful")])
     page = page_of(code("#| hide\nsecret"), code("#| default_exp x"), shown, code("#| echo: false\ny"))
     first, export, silent = page.cells
-    assert first.source.startswith("# T\n\n") and "a &lt; b" in first.source and "<em>tiny</em>" in first.source and 'class="badges"' in first.source
+    assert first.source.startswith("# T\n\n") and "a &lt; b" in first.source and "<em>tiny</em>" in first.source
     assert (export.source, export.metadata.tags, export.outputs) == ("x = 1", ["export"], [])
     assert silent.metadata.tags == ["remove-input"]
 
 
+def test_what_tiny_networks_found_is_not_shown():
+    "Whatever hangs on what was trained is left out, and nothing else"
+    cells = code("runs = train_three(T, config)", "a"), code("error = runs['sparse'].result", "b"), code("print(error)", "c"), code("print(load_results('x'))", "d")
+    assert [len(cell.outputs) for cell in page_of(*cells).cells[1:]] == [0, 0, 0, 1]
+    assert [len(cell.outputs) for cell in page_of(*cells, scale="small").cells[1:]] == [1, 1, 1, 1]
+
+
 def test_code_before_the_first_picture_is_folded():
     "A reader sees question and picture at once: imports are folded, and so is the code of the first picture and what it is told to fold"
-    code, show = nbformat.v4.new_code_cell, lambda: [nbformat.v4.new_output("display_data", data={"image/png": PIXEL})]
-    cells = code("import math\n\nif math:\n    import torch"), code("x = 1"), code("#| code-fold: true\ny = 1"), code("plot()", outputs=show()), code("plot(2)", outputs=show())
+    cells = code("import math\n\nif math:\n    import torch"), code("x = 1"), code("#| code-fold: true\ny = 1"), code("plot()", html="<b>"), code("plot(2)", html="<b>")
     folded = [cell.metadata.tags == ["hide-input"] for cell in page_of(*cells).cells[1:]]
     assert folded == [True, False, True, True, False]
 
 
 def test_a_fold_says_what_is_in_it():
     "Imports, a picture's code, or what stands behind `fold`"
-    code, show = nbformat.v4.new_code_cell, [nbformat.v4.new_output("display_data", data={"image/png": PIXEL})]
-    cells = code("import math"), code("#| export\n#| fold Loaders\nx = 1"), code("#| code-fold: true\ny = 1"), code("plot()", outputs=show)
+    cells = code("import math"), code("#| export\n#| fold Loaders\nx = 1"), code("#| code-fold: true\ny = 1"), code("plot()", html="<b>")
     assert [cell.metadata.mystnb.code_prompt_show for cell in page_of(*cells).cells[1:]] == ["Imports", "Loaders", "The code", "The picture's code"]
 
 
-def test_wide_figures_are_marked():
-    "On a phone a row of panels is wider than the screen, and scrolls"
-    shown = [nbformat.v4.new_output("display_data", data={"image/png": png}) for png in (PIXEL, WIDE)]
-    narrow, wide = page_of(*(nbformat.v4.new_code_cell("plot()", outputs=[out]) for out in shown)).cells[1:]
-    assert "classes" not in narrow.metadata.mystnb.image and wide.metadata.mystnb.image.classes == "wide"
+def test_pictures_are_files_and_described():
+    figure = '<figure class="plot"><img class="only-light" alt="" src="data:image/png;base64,AAAA"><img class="only-dark" alt="" src="data:image/png;base64,BBBB"></figure>'
+    page = page_of(code('#| fig-alt: A torus with "400" dots\nplt.show()', html=figure), pictures=(pictures := {}))
+    shown = page.cells[1].outputs[0].data["text/html"]
+    assert len(pictures) == 2 and all(f"_static/{name}" in shown for name in pictures) and "base64" not in shown
+    assert shown.count('alt="A torus with &quot;400&quot; dots"') == 2
 
 
-def test_figures_are_described():
-    assert pages.figure_alt('ax.set(title="paths", xlabel="east (m)")\nax.set_title("paths")') == "Figure: paths; east (m)"
-    assert pages.figure_alt('#| fig-alt: "A torus with 400 dots"\nplt.show()') == "A torus with 400 dots"
-    assert pages.figure_alt("plt.show()") == "Figure, described in the text around it"
+# --- figures, light and dark --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def figure():
+    fig, axes = plt.subplots(1, 2, figsize=(8, 3), dpi=100, layout="constrained")
+    axes[0].plot([0, 1], color="black", label="line")
+    axes[0].set_title("title", fontsize=6, color="black")
+    axes[1].imshow([[0, 1]])
+    axes[1].text(0, 0, "on it", color="black")
+    yield fig
+    plt.close(fig)
+
+
+def test_a_figure_has_a_dark_twin(figure):
+    "Ink becomes light and ground dark; what lies on a picture stays; and afterwards all is as it was"
+    plot, painted = figure.axes
+    undo = book_kernel.darken(figure)
+    dark = [to_rgba(colour)[0] for colour in (plot.lines[0].get_color(), plot.title.get_color(), painted.title.get_color(), painted.xaxis.label.get_color())]
+    assert min(dark) > 0.8 and to_rgba(plot.patch.get_facecolor())[0] < 0.2
+    assert painted.texts[0].get_color() == "black"
+    undo()
+    assert to_rgba(plot.lines[0].get_color())[:3] == to_rgba(plot.title.get_color())[:3] == (0, 0, 0)
+    assert to_rgba(plot.patch.get_facecolor())[:3] == (1, 1, 1)
+
+
+def test_a_figure_knows_how_narrow_it_may_be(figure):
+    "Its smallest letters, of 6 pt, are to be 9 px high at least"
+    shown = book_kernel.html(figure)
+    width, least = (int(re.search(pattern, shown)[1]) for pattern in (r'width="(\d+)"', r"--least: (\d+)px"))
+    assert 9 <= 6 * 100 / 72 * min(least, width) / width <= 9.5 or least == width
+    assert 'class="plot wide"' in shown and "tabindex=0" in shown and shown.count("<img") == 2
+
+
+# --- the reference ------------------------------------------------------------------------------------------------------
 
 
 def test_reference_has_shapes_and_units():
-    text = api.page("navigation", "https://example.org/navigation.py")
-    assert "| **returns** | `Tensor` |  | positions (T + 1, n, 2) in m, the box's centre at 0 |" in text
-    assert "| `manifold` | `str` | `'torus'` | circle, sphere, klein, torus6" in text  # inherited
-    assert "| `BOX` | `2.2` | side of the box, m |" in text
-    assert all(f"[`{name}`]{{#" in text or f"| `{name}` |" in text for name, _ in api.members("navigation"))
+    from modreg.tasks.navigation import NavigationConfig, paths
+
+    assert book_reference.commented(paths)["return"] == ("Tensor", "positions (T + 1, n, 2) in m, the box's centre at 0")
+    assert book_reference.commented(paths)["n"] == ("int", "number of paths")
+    assert "circle, sphere, klein, torus6" in book_reference.commented(NavigationConfig)["manifold"][1]  # inherited
+    book_reference.add_comments(None, "data", "modreg.tasks.navigation.BOX", 2.2, None, lines := [])
+    assert lines == ["side of the box, m"]
+    book_reference.add_comments(None, "function", "paths", paths, None, lines := ["as |x| in `y_`"])
+    assert lines[0] == r"as \|x\| in `y_`" and ":param n: number of paths" in lines and ":type n: ``int``" in lines
 
 
 @pytest.mark.parametrize("name", pages.modules())
-def test_public_names_are_in_the_reference(name):
-    "Each is told by a sentence or, a constant, by its value"
-    text = api.page(name, "https://example.org/x.py")
-    for member, value in api.members(name):
-        assert f"[`{member}`]{{#" in text or f"| `{member}` |" in text, member
-        if "." not in member and (inspect.isclass(value) or inspect.isfunction(value)):
-            assert (value.__doc__ or "").strip(), f"{name}.{member} has no docstring"
+def test_public_names_are_told(name):
+    "Each by a sentence"
+    loaded = importlib.import_module(pages.module_of(name))
+    for member in pages.exported(name):
+        value = getattr(loaded, member)
+        assert not (inspect.isclass(value) or inspect.isfunction(value)) or (value.__doc__ or "").strip(), f"{name}.{member} has no docstring"
 
 
 # --- what is executed again --------------------------------------------------------------------------------------------
 
 
-def test_key_follows_what_a_chapter_shows():
-    "Code, the modules under it and the scale change the key; prose and modules that it does not use leave it"
-    notebook = read("wiring")
-    key = docs.key(notebook, "")
+def test_key_follows_what_a_chapter_shows(tmp_path):
+    "Code, the files that it has read and the scale change the key; prose and what is said of a figure leave it"
+    notebook, module = read("wiring"), tmp_path / "kernels.py"
+    module.write_text("x = 1")
+    key = docs.key(notebook, "", [str(module)])
     notebook.cells[1].source += " more prose"
-    assert docs.key(notebook, "") == key
-    assert docs.key(notebook, "tiny") != key
-    next(cell for cell in notebook.cells if cell.cell_type == "code").source += "\n1"
-    assert docs.key(notebook, "") != key
+    first = next(cell for cell in notebook.cells if cell.cell_type == "code" and "plt.show()" in cell.source)
+    first.source = f"#| fig-alt: two pictures\n{first.source}"
+    assert docs.key(notebook, "", [str(module)]) == key
+    assert docs.key(notebook, "tiny", [str(module)]) != key
+    module.write_text("x = 2")
+    assert docs.key(notebook, "", [str(module)]) != key
+    module.unlink()
+    assert docs.key(notebook, "", [str(module)]) != key
 
 
-def test_sources_are_those_that_are_imported():
-    assert {name.rpartition(".")[0] for name in docs.sources("from modreg.geometry.manifolds import Torus")} == {"modreg.geometry"}
-    wiring = set(docs.sources("import modreg.analysis.wiring"))
-    assert {"modreg.analysis.wiring", "modreg.geometry.manifolds"} <= wiring and "modreg.tasks.navigation" not in wiring
-    assert {"modreg", "modreg.sparsity.regularizer", "modreg.sparsity.pruning"} <= set(docs.sources("from modreg import Torus"))
-
-
-def test_every_way_to_import_is_seen():
-    text = "import modreg.a\nfrom modreg.b import c\ndef f():\n    from modreg import d\n    from . import e\n    from .f import g\n    from ..h import i\nimport torch\n%matplotlib inline"
-    seen = docs.imported(text, "modreg.wing")
-    assert {"modreg.a", "modreg.b", "modreg.b.c", "modreg.d", "modreg.wing.e", "modreg.wing.f", "modreg.h"} <= seen and "torch" not in seen
+def test_a_kernel_knows_what_it_has_read():
+    "Modules, whichever way they are imported, and data; so a chapter that uses the kernels is executed again when they change"
+    cells = [nbformat.v4.new_code_cell(source) for source in ("import importlib", "importlib.import_module('modreg.layers.recurrent')", "def f():\n    import modreg.layers.kernels\nf()", "from modreg.lab.experiments import load_results; load_results('ahead')")]
+    found = {Path(path).relative_to(ROOT).as_posix() for path in docs._run(nbformat.v4.new_notebook(cells=cells), "")}
+    assert {"modreg/__init__.py", "modreg/layers/recurrent.py", "modreg/layers/kernels.py", "modreg/data/ahead.json", "docs/book_kernel.py"} <= found
+    assert "modreg/tasks/navigation.py" not in found and not any("__pycache__" in path for path in found)
 
 
 def test_an_unchanged_chapter_is_not_executed(tmp_path, monkeypatch):
     "The copy is used with its outputs, and has the prose of now"
     monkeypatch.setattr(docs, "EXECUTED", tmp_path)
-    runs = []
-    monkeypatch.setattr(docs, "_run", lambda notebook, scale: runs.append(scale) or notebook)
+    runs, module = [], tmp_path / "used.py"
+    module.write_text("1")
+    monkeypatch.setattr(docs, "_run", lambda notebook, scale: runs.append(scale) or [str(module)])
+    assert [docs.execute("wiring", "tiny"), docs.execute("wiring", "tiny")] == ["wiring: executed", "wiring: as it was"]
+    module.write_text("2")
     assert [docs.execute("wiring", "tiny"), docs.execute("wiring", "tiny")] == ["wiring: executed", "wiring: as it was"]
     assert docs.execute("navigation", "tiny") == "navigation: executed at scale tiny"
     assert docs.execute("navigation", "small") == "navigation: executed at scale small"
-    assert runs == ["", "tiny", "small"]
-
-
-def test_navigation_is_the_same_for_both_builders():
-    trees = pages.toctrees()
-    listed = re.findall(r"^([\w/]+)$", trees["index"], re.MULTILINE)
-    assert listed == [Path(file).stem for part in pages.parts()[1:] for file in part["contents"]]
-    assert re.findall(r"^api/(\w+)$", trees["api"], re.MULTILINE) == pages.modules()
+    assert runs == ["", "", "tiny", "small"]
 
 
 @pytest.mark.parametrize("name", pages.experiments())

@@ -15,12 +15,13 @@ import jupytext
 import nbformat
 import papermill
 import pytest
+import yaml
 from fastcore.docments import docments
 from jupytext.config import load_jupytext_config
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tools"))
-import docs  # noqa: E402
+import notebooks  # noqa: E402
 import pages  # noqa: E402
 
 CHAPTERS = sorted((ROOT / "nbs").glob("*.ipynb"))
@@ -55,13 +56,27 @@ def test_every_twin_has_a_chapter():
 
 @chapter
 def test_no_output_is_committed(path):
-    "Outputs and widget states change at every run; the executed copies are under build/"
+    "But for the first figure: outputs and widget states change at every run; the executed copies are under build/"
     notebook = nbformat.read(path, as_version=4)
     assert "widgets" not in notebook.metadata, SYNC
     for cell in notebook.cells:
-        assert set(cell.metadata) <= {"tags"}, SYNC
-        if cell.cell_type == "code":
-            assert not cell.outputs and cell.execution_count is None, SYNC
+        assert set(cell.metadata) <= {"tags", "jupyter"}, SYNC
+        assert cell.cell_type != "code" or cell.execution_count is None, SYNC
+    shown = [cell.outputs for cell in notebook.cells if cell.cell_type == "code" and cell.outputs]
+    assert len(shown) < 2 and all(len(outputs) == 1 and set(outputs[0].data) == {"image/png"} for outputs in shown), SYNC
+
+
+@chapter
+def test_what_is_folded_in_jupyterlab(path):
+    "Imports, what the page does not show, and the code of figures; no stub of an exercise, no parameters, no definition of the package but those that are folded on the page"
+    notebook = nbformat.read(path, as_version=4)
+    folded = [cell.metadata.get("jupyter") for cell in notebook.cells]
+    notebooks.fold(notebook)
+    assert [cell.metadata.get("jupyter") for cell in notebook.cells] == folded, SYNC
+    for cell in notebook.cells:
+        if cell.metadata.get("jupyter"):
+            assert "parameters" not in cell.metadata.get("tags", [])
+            assert "raise NotImplementedError(" not in cell.source or "export" in cell.source
 
 
 @chapter
@@ -181,11 +196,33 @@ def test_the_house_has_seven_wings():
         assert row in (ROOT / "README.md").read_text(encoding="utf-8"), f"the table of the home page lacks {row}"
 
 
+def imported(
+    text: str,  # of a module
+    package: str,  # that relative imports start from
+) -> set[str]:  # dotted names below `modreg`; a member of a module is among them, since it may be a module
+    "What `text` imports from the package, wherever the statement stands"
+    found = set()
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        if isinstance(node, ast.ImportFrom):
+            base = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
+            base = ".".join([*base, *([node.module] if node.module else [])])
+            found |= {base, *(f"{base}.{alias.name}" for alias in node.names)}
+    return {name for name in found if name.partition(".")[0] == "modreg"}
+
+
+def test_every_way_to_import_is_seen():
+    text = "import modreg.a\nfrom modreg.b import c\ndef f():\n    from modreg import d\n    from . import e\n    from .f import g\n    from ..h import i\nimport torch"
+    seen = imported(text, "modreg.wing")
+    assert {"modreg.a", "modreg.b", "modreg.b.c", "modreg.d", "modreg.wing.e", "modreg.wing.f", "modreg.h"} <= seen and "torch" not in seen
+
+
 def arrows(module: str) -> set[str]:
     "Dotted names that a module such as `geometry/manifolds.py` imports from the package, also within functions and for types alone"
     path = ROOT / "modreg" / module
     text, package = path.read_text(encoding="utf-8"), ".".join(("modreg", *Path(module).parts[:-1]))
-    return {name for name in docs.imported(text, package) if (ROOT / f"{name.replace('.', '/')}.py").exists()}
+    return {name for name in imported(text, package) if (ROOT / f"{name.replace('.', '/')}.py").exists()}
 
 
 def test_arrows_go_down():
@@ -254,6 +291,15 @@ def test_base_requirements():
     "Who uses the library installs torch, which brings filelock, and three small packages"
     names = [re.split(r"[<>=~!\[]", requirement)[0] for requirement in settings()["requirements"].split()]
     assert names == ["torch", "numpy", "safetensors", "tqdm", "filelock"]
+
+
+def test_a_release_is_told():
+    "The citation names the version of now, the changelog has a section of it, and the workflow publishes the site with trained networks"
+    citation, workflow = (yaml.safe_load((ROOT / name).read_text(encoding="utf-8")) for name in ("CITATION.cff", ".github/workflows/release.yml"))
+    assert citation["version"] == settings()["version"] and citation["preferred-citation"]["title"] == "Geometric sparsification in recurrent neural networks"
+    assert f"\n## {settings()['version']}\n" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    steps = [step for job in workflow["jobs"].values() for step in job["steps"]]
+    assert any(step.get("run") == "make docs SCALE=small" for step in steps) and workflow["jobs"]["publish-site"]["needs"] == "site"
 
 
 def test_pins_are_of_packages_that_are_asked_for_or_come_with_them():

@@ -2,12 +2,12 @@
 
 import fcntl
 import functools
+import http.server
 import itertools
 import os
 import subprocess
 import sys
 import threading
-import urllib.request
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -34,12 +34,16 @@ def site():
     with (docs.SITE / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not done.exists() or done.read_text() != run:
-            built = subprocess.run([sys.executable, "tools/docs.py", "build"], cwd=ROOT, capture_output=True, text=True)
+            built = subprocess.run([sys.executable, "tools/docs.py"], cwd=ROOT, capture_output=True, text=True)
             assert built.returncode == 0, built.stdout + built.stderr
             done.write_text(run)
-    server = docs.Server()
+    class Silent(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *args):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Silent, directory=str(docs.HTML)))
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield server.address
+    yield f"http://127.0.0.1:{server.server_port}/"
     server.shutdown()
     server.server_close()
 
@@ -59,10 +63,18 @@ RAW = r"""() => {
   return article.textContent.match(/\$\$|\\\(|\\\[|\\begin\{|\{\{|:class:|\]\(\w|\|\s*(?:---|—)/g);
 }"""
 MATHS = """() => [...document.querySelectorAll(".math")].filter(e => !e.querySelector("mjx-container") || e.querySelector("mjx-merror")).map(e => e.textContent)"""
-IMAGES = """() => [...document.querySelectorAll("article img")].filter(e => !e.alt || !e.naturalWidth).map(e => e.src)"""
+IMAGES = """async () => {
+  const images = [...document.querySelectorAll("article img")];
+  images.forEach((e) => { e.loading = "eager"; });
+  await Promise.all(images.map((e) => e.decode().catch(() => null)));
+  return images.filter((e) => !e.alt || !e.naturalWidth).map((e) => e.src);
+}"""
+LETTERS = """() => [...document.querySelectorAll("figure.plot img")].filter((e) => e.getBoundingClientRect().width)
+  .filter((e) => e.getBoundingClientRect().width < parseFloat(e.parentElement.style.getPropertyValue("--least")) - 0.5).map((e) => e.src)"""
+CUES = """() => [...document.querySelectorAll("figure.plot")].filter((e) => e.scrollWidth > e.clientWidth + 8 && !getComputedStyle(e, "::after").content.includes("scroll")).length"""
 WIDTH = """() => document.documentElement.scrollWidth - document.documentElement.clientWidth"""
 PICTURE = """() => Math.min(...[...document.querySelectorAll("article :is(img, .modreg-explore, pre)")]
-  .filter(e => e.tagName != "PRE" || !e.closest(".cell")).map(e => e.getBoundingClientRect().top))"""
+  .filter(e => (e.tagName != "PRE" || !e.closest(".cell")) && e.getClientRects().length).map(e => e.getBoundingClientRect().top))"""
 
 
 @pytest.mark.parametrize("page", READING)
@@ -81,6 +93,8 @@ def test_page(site, chromium, page):
         watched.screenshot(f"{page}-desktop")
         tab.set_viewport_size(PHONE)
         assert tab.evaluate(WIDTH) == 0, "wider than a phone"
+        assert tab.evaluate(LETTERS) == [], "letters below 9 px"
+        assert tab.evaluate(CUES) == 0, "a figure is wider than the phone, and does not say so"
         watched.screenshot(f"{page}-phone")
         tab.set_viewport_size(DESKTOP)
         for summary in tab.locator("article details > summary").all():
@@ -90,14 +104,24 @@ def test_page(site, chromium, page):
 
 @pytest.mark.parametrize("page", pages.chapters())
 def test_chapter_shows_what_a_reader_needs(site, page):
-    "No directive and no hidden cell; badges that lead to this notebook; the notebook itself"
+    "No directive and no hidden cell; buttons that lead to this notebook; the notebook itself; every figure twice and described"
     text, html = (docs.HTML / f"{page}.html").read_text(encoding="utf-8"), soup(page)
     assert not any(line.startswith("#|") for code in html.select("article pre") for line in code.text.splitlines())
-    links = {a.text: a["href"] for a in html.select(".badges a")}
-    assert list(links) == ["Source", "Colab", "Binder", "Download"]
-    assert all(f"nbs/{page}.ipynb" in links[name] and urlsplit(links[name]).scheme == "https" for name in ("Source", "Colab", "Binder"))
-    assert (docs.HTML / links["Download"]).read_bytes() == (ROOT / "nbs" / f"{page}.ipynb").read_bytes()
+    links = [a["href"] for a in html.select(".header-article-items a[href]")]
+    for host, marks in (("mybinder.org", "lab/tree/"), ("colab.research.google.com", "/blob/"), ("github.com", "/blob/")):
+        assert any(urlsplit(link).netloc == host and marks in link and f"nbs/{page}.ipynb" in link for link in links), host
+    download = next(link for link in links if link.startswith("_sources/"))
+    assert (docs.HTML / download).read_bytes() == (ROOT / "nbs" / f"{page}.ipynb").read_bytes()
+    for figure in html.select("figure.plot"):
+        assert [image["class"] for image in figure.select("img")] == [["only-light"], ["only-dark"]] and all(image["alt"] for image in figure.select("img"))
     assert str(ROOT) not in text, "a path of this machine"
+
+
+def test_no_page_shows_what_tiny_networks_found(site):
+    "An experiment is shown at the scale that its page names, and at `tiny` without results"
+    for page in pages.experiments():
+        scale = soup(page).select_one(".scale").text
+        assert "Executed at the scale small" in scale or ("nothing that they found is shown" in scale and "sparse network has" not in soup(page).select_one("article").text)
 
 
 def test_links(site):
@@ -126,13 +150,18 @@ def test_previous_and_next_follow_the_navigation(site):
 
 
 def test_public_names_are_in_the_reference(site):
-    "Each with a table of its parameters"
-    import api
-
+    "Each with its parameters, and a link to its source"
     for module in pages.modules():
         html = soup(f"api/{module}")
-        for name, value in api.members(module):
-            assert html.find(id=api.anchor(module, name, value)), f"{module}.{name}"
+        for name in pages.exported(module):
+            assert html.find(id=f"{pages.module_of(module)}.{name}"), f"{module}.{name}"
+    paths = soup("api/navigation").find(id="modreg.tasks.navigation.paths").parent
+    assert "number of paths" in paths.text and "modreg/tasks/navigation.py#L" in paths.select_one("a.external")["href"]
+
+
+def test_works_say_where_they_are_named(site):
+    work = next(one for one in soup("bibliography").select(".citation") if "Opening the black box" in one.text)
+    assert "Named in" in work.text and work.select_one('a[href="attractors.html"]')
 
 
 # --- programs ----------------------------------------------------------------------------------------------------------
@@ -187,21 +216,64 @@ def test_light_and_dark(site, chromium):
 def test_hover_card(site, chromium):
     "A word of the glossary shows its meaning to the mouse and to the keyboard, and hides it on Escape"
     with Watched(chromium, site) as watched:
-        watched.open("index.html")
-        word, card = watched.page.locator("a.term").first, watched.page.locator("#hover-card")
-        assert card.is_hidden()
+        watched.open("regularizer.html")
+        word, card = watched.page.locator("a:has(> .std-term)").first, watched.page.locator(".tooltip.card-hover")
+        assert card.count() == 0
         word.hover()
-        assert card.is_visible() and len(card.inner_text()) > 40
+        card.wait_for()
+        assert len(card.inner_text()) > 40
         watched.screenshot("hover-card")
         watched.page.mouse.move(0, 0)
-        assert card.is_hidden()
+        card.wait_for(state="detached")
         word.focus()
-        assert card.is_visible() and word.get_attribute("aria-describedby") == "hover-card"
+        card.wait_for()
+        assert word.get_attribute("aria-describedby") == card.get_attribute("id")
         watched.page.keyboard.press("Escape")
-        assert card.is_hidden()
+        card.wait_for(state="detached")
         watched.page.set_viewport_size(PHONE)
+        word.blur()
         word.focus()
+        card.wait_for()
         assert watched.page.evaluate(WIDTH) == 0
+        names = watched.page.locator("a.reference:has(code), a.reference[href*=bibliography]")
+        assert names.count() and all(names.nth(k).get_attribute("data-bs-original-title") is not None for k in range(min(3, names.count())))
+
+
+def test_a_figure_in_the_dark(site, chromium):
+    "One of the two pictures is shown, and the dark one is dark"
+    with Watched(chromium, site) as watched:
+        watched.open("regularizer.html")
+        shown = []
+        for mode in ("light", "dark"):
+            watched.page.evaluate("(mode) => { document.documentElement.dataset.theme = mode; }", mode)
+            figure = watched.page.locator("figure.plot").first
+            figure.scroll_into_view_if_needed()
+            visible = [image.is_visible() for image in figure.locator("img").all()]
+            assert visible == [mode == "light", mode == "dark"]
+            watched.page.wait_for_function("(k) => document.querySelectorAll('figure.plot img')[k].naturalWidth", arg=mode == "dark")
+            shown.append(figure.locator("img").nth(mode == "dark").evaluate("""(image) => {
+                const canvas = Object.assign(document.createElement("canvas"), { width: 40, height: 40 }), pen = canvas.getContext("2d");
+                pen.fillStyle = getComputedStyle(document.body).backgroundColor;
+                pen.fillRect(0, 0, 40, 40);
+                pen.drawImage(image, 0, 0, 40, 40);
+                return pen.getImageData(0, 0, 3, 3).data[0];
+            }"""))
+            watched.screenshot(f"figure-{mode}")
+        assert shown[0] > 230 and shown[1] < 60
+
+
+def test_slider_and_picture_are_on_one_screen(site, chromium):
+    "On a phone, each control of a widget is seen together with its first picture"
+    with Watched(chromium, site) as watched:
+        watched.page.set_viewport_size(PHONE)
+        for page in ("manifolds", "inhibitors", "regularizer"):
+            watched.open(f"{page}.html")
+            for figure in watched.page.locator(".modreg-explore").all():
+                apart = figure.evaluate("""(figure) => {
+                    const bottom = (e) => e.getBoundingClientRect().bottom, top = figure.querySelector("canvas").getBoundingClientRect();
+                    return Math.max(0, ...[...figure.querySelectorAll("input, select, button")].map((e) => Math.max(bottom(e), top.bottom) - Math.min(e.getBoundingClientRect().top, top.top)));
+                }""")
+                assert apart < PHONE["height"], (page, figure.get_attribute("data-name"), apart)
 
 
 def test_contents_open_on_a_phone(site, chromium):
@@ -221,17 +293,6 @@ def test_reads_without_javascript(site, chromium):
     context = chromium.new_context(java_script_enabled=False)
     page = context.new_page()
     page.goto(f"{site}manifolds.html")
-    assert page.locator("article img").count() > 2
+    assert page.locator("article img.only-light").count() > 2 and page.locator("article img.only-light").first.is_visible()
     assert page.locator("article pre:visible").first.is_visible()
     context.close()
-
-
-def test_serve_prints_the_address(site):
-    process = subprocess.Popen([sys.executable, "tools/docs.py", "serve", "--port", "0"], cwd=ROOT, stdout=subprocess.PIPE, text=True)
-    try:
-        address = process.stdout.readline().split("at ")[1].split()[0]
-        with urllib.request.urlopen(address) as answer:
-            assert b"modreg" in answer.read()
-    finally:
-        process.terminate()
-        process.communicate(timeout=30)

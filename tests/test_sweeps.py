@@ -22,10 +22,10 @@ from modreg.lab import statistics, sweeps, workers
 from modreg.lab.experiments import study
 from modreg.lab.files import locked
 from modreg.lab.paper import paper_tables
-from modreg.lab.settings import decisive
+from modreg.lab.settings import decisive, label_of
 from modreg.lab.sweeps import choose, jobs_of, main, report
 from modreg.lab.training import Remember, RememberConfig, fit
-from modreg.lab.workers import Job, Outcome, Pace, label_of, sweep
+from modreg.lab.workers import Job, Outcome, Pace, sweep
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -18,7 +18,8 @@ import run  # noqa: E402
 def start(folder: Path, **config) -> Path:
     "A run folder as `fit` begins it"
     folder.mkdir(parents=True)
-    (folder / "config.json").write_text(json.dumps({"epochs": 3, "lottery": True, "sparsity": 0.9, **config}))
+    given = {"epochs": 3, "lottery": True, "sparsity": 0.9, "penalty": "moduli", "manifold": "torus", "train_embedding": False, "inhibitor": "difference_of_gaussians", "sparsifier": "magnitude"}
+    (folder / "config.json").write_text(json.dumps(given | config))
     return folder
 
 
@@ -27,39 +28,62 @@ def learn(folder: Path, *errors: float) -> None:
     (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
 
 
-def test_bars_follow_the_run_folders(tmp_path, capsys):
+@pytest.fixture
+def terminal(monkeypatch):
+    "As if somebody watched"
+    monkeypatch.setattr(run, "on_terminal", lambda: True)
+
+
+def test_bars_follow_the_run_folders(tmp_path, terminal, capsys):
+    "Each is named by what it trains"
     old = start(tmp_path / "old")
     os.utime(old / "config.json", (0, 0))
     bars = run.Bars(tmp_path, time.time() - 1)
     bars.update()
     assert not bars.bars
-    new = start(tmp_path / "new")
+    new, dense = start(tmp_path / "new"), start(tmp_path / "dense", sparsity=0.0, penalty="none")
     bars.update()
     learn(new, 90.0, 80.0)
     bars.update()
     bars.close()
-    assert list(bars.bars) == [new]
-    assert (bars.bars[new].n, bars.bars[new].total) == (2, 6)
-    assert "train, error 80" in capsys.readouterr().err
+    assert set(bars.bars) == {new, dense}
+    assert (bars.bars[new].bar.n, bars.bars[new].bar.total) == (2, 6)
+    shown = capsys.readouterr().err
+    assert "torus, 90 % zeros: 33 %" in shown and "error 80" in shown and "no penalty, dense: 0 %" in shown and " left" in shown
 
 
-def test_a_bar_is_closed_at_its_end(tmp_path):
+def test_a_bar_is_closed_at_its_end(tmp_path, terminal):
     folder = start(tmp_path / "new", lottery=False)
-    learn(folder, 90.0, 80.0, 70.0)
     bars = run.Bars(tmp_path, time.time() - 1)
+    bars.update()
+    learn(folder, 90.0, 80.0, 70.0)
     for _ in range(2):
         bars.update()
-    assert bars.bars[folder].disable and bars.bars[folder].n == 3
+    assert bars.bars[folder].bar.disable and bars.bars[folder].bar.n == 3
+
+
+def test_without_a_terminal_there_are_lines(tmp_path, capsys):
+    "Ten of a long run, none twice, and no carriage return"
+    folder = start(tmp_path / "new", epochs=50)
+    bars = run.Bars(tmp_path, time.time() - 1)
+    for epochs in range(101):
+        learn(folder, *[90.0] * epochs)
+        bars.update()
+    bars.close()
+    shown = capsys.readouterr()
+    lines = shown.out.splitlines()
+    assert shown.err == "" and "\r" not in shown.out and len(lines) == 10
+    assert lines[0].startswith("torus, 90 % zeros: epoch 10 of 100, error 90, ") and lines[-1].endswith(" 0 s left")
 
 
 def test_report_shows_the_table_of_this_run_and_where_things_lie(tmp_path):
     for name in ("old", "new"):
-        (start(tmp_path / name) / "table.md").write_text(f"| {name} |\n")
+        (start(tmp_path / name) / "table.md").write_text(f"| {name} |\n\n<details>all</details>\n")
         (tmp_path / name / "learning.png").touch()
     os.utime(tmp_path / "old" / "table.md", (0, 0))
     text = run.report(tmp_path, time.time() - 1, Path("build/navigation.ipynb"))
     assert "| new |" in text and "| old |" not in text
-    assert str(tmp_path / "new") in text and "learning.png" in text and "build/navigation.ipynb" in text
+    assert str(tmp_path / "new") in text and "learning.png" in text and "<details>" not in text and "build/navigation.ipynb" in text
 
 
 @pytest.mark.parametrize(("args", "folder"), [

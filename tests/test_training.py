@@ -15,7 +15,8 @@ from headless import break_off
 from modreg.tasks.navigation import Navigation, NavigationConfig
 from modreg.lab.runs import digest
 from modreg.lab.settings import from_parameters
-from modreg.lab.training import Phase, Task, fit, prefetch
+from modreg.lab.experiments import train_three
+from modreg.lab.training import Phase, Remember, RememberConfig, Task, fit, prefetch
 
 SCRIPT = """
 import sys
@@ -170,3 +171,12 @@ def test_batches_made_ahead_train_the_same_network(tmp_path):
 
     runs = [fit(task(config(tmp_path / task.__name__, seeds=2)), progress=False) for task in (Navigation, AheadNavigation)]
     assert_same(*runs)
+
+
+def test_a_bar_says_what_it_trains(tmp_path, capsys):
+    "The space, the zeros, the phase, and which run of how many; not the name of a folder"
+    train_three(Remember, RememberConfig(scale="tiny", device="cpu", batches=1, epochs=2, twins="plain", out=str(tmp_path)))
+    shown = capsys.readouterr().err
+    for said in ("no penalty, dense, run 1 of 2: 100 %", "torus, 90 % zeros, first training, run 2 of 2: ", "torus, 90 % zeros, ticket, run 2 of 2: 100 %"):
+        assert said in shown, shown
+    assert " left" in shown and "remember-" not in shown

@@ -1,15 +1,12 @@
-"""The site: execute the chapters, make pages of them (pages.py), and hand the pages to Quarto or, without it, to Sphinx.
+"""The site: execute the chapters, make pages of them (pages.py), and hand these to Sphinx (docs/conf.py).
 
-    python tools/docs.py build --scale auto    # build/site/html
-    python tools/docs.py serve                 # at an address of this machine
+    python tools/docs.py --scale auto    # build/site/html
 
-Nothing that the site shows comes from another host. What changed is executed again, and nothing else: a chapter's key is a
-hash of its code, of the modules and data that it uses, and of the scale.
+Nothing that the site shows comes from another host. What changed is executed again, and nothing else: an executed copy
+remembers which files of the package its kernel has read.
 """
 
 import argparse
-import ast
-import functools
 import hashlib
 import importlib
 import importlib.resources
@@ -21,7 +18,6 @@ import subprocess
 import sys
 import tempfile
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import nbformat
@@ -32,60 +28,25 @@ from papermill.parameterize import parameterize_notebook
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tools")]
 
-import api  # noqa: E402
 import pages  # noqa: E402
 
 SITE = ROOT / "build" / "site"
 EXECUTED, PAGES, HTML = SITE / "executed", SITE / "pages", SITE / "html"
 RUNS = ROOT / "build" / "runs"  # where `make run` leaves its networks
+SHOWN = {"seeds": 1, "twins": "plain", "lottery": False}  # what `make run` trains
+LOOKS_AT = {"rats": "navigation", "gridcells": "navigation"}  # chapters that look at another's networks
 MATHJAX = ("tex-chtml.js", "input/tex/extensions", "output/chtml")  # of the 24 MB, what the pages can ask for
 
 
-# --- execution ---------------------------------------------------------------------------------------------------------
-
-
-def sources(
-    text: str,  # Python that may import from the package
-) -> dict[str, str]:  # by name
-    "Sources of all modules of the package that `text` imports, directly or not"
-    found, waiting = {}, list(imported(text))
-    while waiting:
-        name = waiting.pop()
-        path = next((p for p in (ROOT / f"{name.replace('.', '/')}.py", ROOT / name.replace(".", "/") / "__init__.py") if p.exists()), None)
-        if path and name not in found:
-            found[name] = path.read_text(encoding="utf-8")
-            waiting += imported(found[name], name if path.stem == "__init__" else name.rpartition(".")[0])
-    return found
-
-
-def imported(
-    text: str,  # of a module or a notebook's cells
-    package: str = "modreg",  # that relative imports start from
-) -> set[str]:  # dotted names below `modreg`; a member of a module is among them, since it may be a module
-    "What `text` imports from the package, wherever the statement stands"
-    found = set()
-    for node in ast.walk(ast.parse(re.sub(r"^\s*[%!].*$", "", text, flags=re.MULTILINE))):
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        if isinstance(node, ast.ImportFrom):
-            base = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
-            base = ".".join([*base, *([node.module] if node.module else [])])
-            found |= {base, *(f"{base}.{alias.name}" for alias in node.names)}
-    return {name for name in found if name.partition(".")[0] == "modreg"}
-
-
-def key(notebook: nbformat.NotebookNode, scale: str) -> str:
+def key(
+    notebook: nbformat.NotebookNode,
+    scale: str,
+    read: list[str],  # files that its kernel has read
+) -> str:
     "Changes when the chapter would show something else"
-    code = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "code")
-    used = sources(code)
-    text = code + "".join(used.values())
-    files = [path for path in sorted((ROOT / "modreg" / "data").rglob("*")) if path.is_file()]
-    data = {path.name: path.read_bytes().hex() for path in files if path.stem in text}
-    return hashlib.sha256(json.dumps([code, used, data, scale], sort_keys=True).encode()).hexdigest()[:16]
-
-
-SHOWN = {"seeds": 1, "twins": "plain", "lottery": False}  # what `make run` trains
-LOOKS_AT = {"rats": "navigation", "gridcells": "navigation"}  # chapters that look at another's networks
+    code = [re.sub(r"^#\|.*\n?", "", cell.source, flags=re.MULTILINE) for cell in notebook.cells if cell.cell_type == "code"]
+    files = {path: Path(path).read_bytes().hex() if Path(path).exists() else "" for path in read}
+    return hashlib.sha256(json.dumps([code, files, scale], sort_keys=True).encode()).hexdigest()[:16]
 
 
 def trained(name: str) -> bool:
@@ -93,8 +54,7 @@ def trained(name: str) -> bool:
     from modreg.lab.training import Task
 
     name = LOOKS_AT.get(name, name)
-    members = vars(importlib.import_module(api.module_of(name))).values()
-    task = next(t for t in members if isinstance(t, type) and issubclass(t, Task) and t.Config.task == name)
+    task = next(t for t in vars(importlib.import_module(pages.module_of(name))).values() if isinstance(t, type) and issubclass(t, Task) and t.Config.task == name)
     try:
         return (task(task.Config(scale="small", device="cpu", out=str(RUNS), **SHOWN)).run.path / "table.md").exists()
     except FileNotFoundError:  # its data are not here, so it was not trained
@@ -111,19 +71,21 @@ def execute(
     elif scale == "auto":
         scale = "small" if trained(name) else "tiny"
     notebook, target = nbformat.read(ROOT / "nbs" / f"{name}.ipynb", as_version=4), EXECUTED / f"{name}.ipynb"
-    stamp, done = {"key": key(notebook, scale), "scale": scale}, "as it was"
     old = nbformat.read(target, as_version=4) if target.exists() else None
-    if old and old.metadata["modreg"] == stamp:
+    read = old.metadata.get("modreg", {}).get("read", []) if old else []
+    if as_it_was := bool(read) and old.metadata["modreg"]["key"] == key(notebook, scale, read):
         outputs = iter([cell.outputs for cell in old.cells if cell.cell_type == "code"])
         for cell in notebook.cells:  # the prose may have changed
             if cell.cell_type == "code":
                 cell.outputs = next(outputs)
     else:
-        notebook, done = _run(notebook if scale in ("", "tiny") else at_scale(name, scale), scale), "executed"
-    notebook.metadata["modreg"] = stamp
+        read = _run(executed := at_scale(name, scale) if scale == "small" else notebook, scale)
+        executed.metadata["modreg"] = {"key": key(notebook, scale, read), "scale": scale, "read": read}
+        notebook = executed
+    notebook.metadata["modreg"] = notebook.metadata.get("modreg") or old.metadata["modreg"]
     EXECUTED.mkdir(parents=True, exist_ok=True)
     nbformat.write(notebook, target)
-    return f"{name}: {done}" + (f" at scale {scale}" if scale else "")
+    return f"{name}: {'as it was' if as_it_was else 'executed'}" + (f" at scale {scale}" if scale else "")
 
 
 def at_scale(name: str, scale: str) -> nbformat.NotebookNode:
@@ -131,103 +93,57 @@ def at_scale(name: str, scale: str) -> nbformat.NotebookNode:
     return parameterize_notebook(load_notebook_node(str(ROOT / "nbs" / f"{name}.ipynb")), {"scale": scale, **SHOWN})
 
 
-def _run(notebook: nbformat.NotebookNode, scale: str) -> nbformat.NotebookNode:
-    os.environ |= {"IN_TEST": "1", "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))}
+def _run(notebook: nbformat.NotebookNode, scale: str) -> list[str]:
+    "Execute in place; the files of the package that were read"
+    os.environ |= {"IN_TEST": "1", "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), str(ROOT / "docs"), os.environ.get("PYTHONPATH")]))}
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    notebook.cells.append(nbformat.v4.new_code_cell("import book_kernel, json; print(json.dumps(book_kernel.files_read()))"))
     with tempfile.TemporaryDirectory() as folder:
-        if scale not in ("", "tiny"):
+        if scale == "small":
             RUNS.mkdir(parents=True, exist_ok=True)
             Path(folder, "runs").symlink_to(RUNS)
-        NotebookClient(notebook, kernel_name="python3", timeout=3600, resources={"metadata": {"path": folder}},
-                       extra_arguments=["--InlineBackend.figure_formats={'retina'}", "--IPKernelApp.log_level=40"]).execute()
+        options = ["--IPKernelApp.extensions=book_kernel", "--IPKernelApp.log_level=40"]
+        NotebookClient(notebook, kernel_name="python3", timeout=3600, resources={"metadata": {"path": folder}}, extra_arguments=options).execute()
+    read = json.loads(notebook.cells.pop().outputs[0].text)
     notebook.cells = [cell for cell in notebook.cells if "injected-parameters" not in cell.metadata.get("tags", [])]
-    return notebook
+    return read
 
 
-def execute_all(scale: str, jobs: int) -> None:
-    "Execute what changed, `jobs` chapters at a time"
-    with ProcessPoolExecutor(jobs) as pool:
-        for future in as_completed(pool.submit(execute, name, scale) for name in pages.chapters()):
-            print(future.result(), flush=True)
-
-
-# --- building ----------------------------------------------------------------------------------------------------------
-
-
-def write_pages(sphinx: bool) -> None:
-    "All pages, as Quarto or Sphinx reads them; a page that did not change keeps its time"
-    texts = pages.texts(EXECUTED, sphinx)
-    texts["_quarto.yml"] = (ROOT / "_quarto.yml").read_text(encoding="utf-8")
-    for name, text in texts.items():
-        path = PAGES / name
+def write_pages() -> None:
+    "All pages; one that did not change keeps its time"
+    files = pages.files(EXECUTED)
+    for name, content in files.items():
+        path, new = PAGES / name, content if isinstance(content, bytes) else content.encode()
         path.parent.mkdir(parents=True, exist_ok=True)
-        if not path.exists() or path.read_text(encoding="utf-8") != text:
-            path.write_text(text, encoding="utf-8")
+        if not path.exists() or path.read_bytes() != new:
+            path.write_bytes(new)
     for path in PAGES.rglob("*"):
-        if path.is_file() and str(path.relative_to(PAGES)) not in texts:
+        if path.is_file() and str(path.relative_to(PAGES)) not in files:
             path.unlink()
 
 
-def mathjax() -> None:
-    "MathJax, of the package sphinx-mathjax-offline, into the site"
-    source = importlib.resources.files("sphinx-mathjax-offline") / "static" / "mathjax"
+def build(scale: str, jobs: int) -> int:
+    "The site in build/site/html; Sphinx' exit code"
+    with ProcessPoolExecutor(jobs) as pool:
+        for future in as_completed(pool.submit(execute, name, scale) for name in pages.chapters()):
+            print(future.result(), flush=True)
+    write_pages()
+    shutil.rmtree(HTML, ignore_errors=True)  # every page has the navigation, so that a new chapter changes all
+    command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-j", str(jobs), "-c", str(ROOT / "docs")]
+    code = subprocess.call([*command, "-d", str(SITE / "doctrees"), str(PAGES), str(HTML)])
+    mathjax = importlib.resources.files("sphinx-mathjax-offline") / "static" / "mathjax"
     for name in MATHJAX:
         target = HTML / "_static" / "mathjax" / name
-        if not target.exists():
-            target.parent.mkdir(parents=True, exist_ok=True)
-            (shutil.copy if (source / name).is_file() else shutil.copytree)(source / name, target)
-
-
-def build(scale: str, jobs: int) -> int:
-    "The site in build/site/html; the builder's exit code"
-    quarto = shutil.which("quarto")
-    execute_all(scale, jobs)
-    write_pages(sphinx=not quarto)
-    shutil.rmtree(HTML, ignore_errors=True)  # every page has the navigation, so that a new chapter changes all
-    if quarto:
-        code = subprocess.call([quarto, "render", str(PAGES), "--output-dir", str(HTML), "--no-execute"])
-    else:
-        command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-j", str(jobs), "-c", str(ROOT / "docs")]
-        code = subprocess.call([*command, "-d", str(SITE / "doctrees"), str(PAGES), str(HTML)])
-        mathjax()
-    shutil.copytree(ROOT / "nbs", HTML / "notebooks", dirs_exist_ok=True, ignore=lambda folder, names: [n for n in names if not n.endswith(".ipynb")])
+        target.parent.mkdir(parents=True, exist_ok=True)
+        (shutil.copy if (mathjax / name).is_file() else shutil.copytree)(mathjax / name, target)
+    for path in (ROOT / "nbs").glob("*.ipynb"):  # what the button `Download` gives: the chapter as it is written
+        shutil.copy(path, HTML / "_sources")
     print(f"{len(list(HTML.rglob('*.html')))} pages in {HTML.relative_to(ROOT)}; `make serve` shows them")
     return code
 
 
-class Server(ThreadingHTTPServer):
-    "The site at an address of this machine; says nothing while it works"
-
-    def __init__(self, port: int = 0):  # 0: any free port
-        handler = functools.partial(SimpleHTTPRequestHandler, directory=str(HTML))
-        handler.func.log_message = lambda *args: None
-        super().__init__(("127.0.0.1", port), handler)
-        self.address = f"http://127.0.0.1:{self.server_port}/"
-
-
-def serve(port: int) -> int:
-    "Show the site until Ctrl-C"
-    if not (HTML / "index.html").exists():
-        print("there is no site yet: `make docs` builds it", file=sys.stderr)
-        return 1
-    server = Server(port)
-    print(f"the book is at {server.address} (Ctrl-C ends it)", flush=True)
-    try:
-        server.serve_forever()
-    except KeyboardInterrupt:
-        return 0
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(description="Build or serve the site")
-    commands = parser.add_subparsers(dest="command", required=True)
-    builder = commands.add_parser("build")
-    builder.add_argument("--scale", choices=("auto", "tiny", "small"), default="auto", help="of experiments; auto: small where build/runs has it, else tiny")
-    builder.add_argument("--jobs", type=int, default=os.cpu_count(), help="chapters executed at a time")
-    commands.add_parser("serve").add_argument("--port", type=int, default=8000)
-    args = parser.parse_args()
-    return serve(args.port) if args.command == "serve" else build(args.scale, args.jobs)
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    parser = argparse.ArgumentParser(description="Build the site")
+    parser.add_argument("--scale", choices=("auto", "tiny", "small"), default="auto", help="of experiments; auto: small where build/runs has it, else tiny")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="chapters executed at a time")
+    sys.exit(build(**vars(parser.parse_args())))

@@ -1,33 +1,28 @@
-"""Pages of the site, in Markdown that Quarto and MyST both read: chapters, API reference, glossary, bibliography.
+"""Pages of the site, as MyST reads them: chapters, API reference, glossary, bibliography, symbols.
 
 A chapter is written once, for who reads the notebook. What a site can add is added here: the first time that a page says a
-word of the glossary, it links there; a name of the package links to its reference; a work that stands in
-docs/references.bib, named by its title or as author and year, links to the bibliography. The same links have hover cards.
+word of the glossary, it links there; a name of the package links to its reference; the year of a work that stands in
+docs/references.bib, named by its title or its authors, links to the bibliography. Sphinx and its extensions do the rest.
 """
 
 import ast
 import base64
+import hashlib
 import html
-import inspect
-import json
+import importlib
 import re
-from configparser import ConfigParser
+import sys
 from functools import cache
 from pathlib import Path
 
-import api
 import nbformat
 import yaml
-from markdown_it import MarkdownIt
+from notebooks import only_imports
 from pybtex.database import Entry, parse_file
-from pybtex.plugin import find_plugin
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
-_ini = ConfigParser(delimiters=["="])
-_ini.read(ROOT / "settings.ini", encoding="utf-8")
-SETTINGS = _ini["DEFAULT"]
-SOURCE = f"{SETTINGS['git_url']}/blob/{SETTINGS['branch']}"
+sys.path.insert(0, str(ROOT))
 
 
 # --- navigation --------------------------------------------------------------------------------------------------------
@@ -39,12 +34,9 @@ def parts() -> list[dict]:
     return [{"section": "", "contents": [part]} if isinstance(part, str) else part for part in sidebar]
 
 
-def chapters(
-    part: str | None = None,  # its name; None for all
-) -> list[str]:
+def chapters() -> list[str]:
     "Names of the chapters in reading order"
-    files = [file for p in parts() if part in (None, p["section"]) for file in p["contents"]]
-    return [file.removesuffix(".ipynb") for file in files if file.endswith(".ipynb")]
+    return [file.removesuffix(".ipynb") for part in parts() for file in part["contents"] if file.endswith(".ipynb")]
 
 
 @cache
@@ -53,39 +45,42 @@ def experiments() -> list[str]:
     return [name for name in chapters() if any("parameters" in cell.metadata.get("tags", []) for cell in nbformat.read(ROOT / "nbs" / f"{name}.ipynb", as_version=4).cells)]
 
 
+def module_of(
+    chapter: str,
+) -> str | None:  # such as "modreg.geometry.manifolds"; None for a chapter that exports nothing
+    "Dotted name of the module that a chapter makes"
+    found = next((ROOT / "modreg").glob(f"*/{chapter}.py"), None)
+    return found and f"modreg.{found.parent.name}.{chapter}"
+
+
 def modules() -> list[str]:
     "Names of the package's modules in reading order"
-    return [name for name in chapters() if api.module_of(name)]
+    return [name for name in chapters() if module_of(name)]
 
 
-def toctrees() -> dict[str, str]:
-    "The same navigation for Sphinx, which has it in pages: what to add to the home page, and to that of the API"
-    captions = [(f":caption: {part['section']}\n" if part["section"] else "", part["contents"]) for part in parts()[1:]]
-    trees = {"index": captions, "api": [("", [f"api/{name}.md" for name in modules()])]}
-    return {page: "\n\n".join(f"```{{toctree}}\n:hidden:\n{caption}\n" + "\n".join(f.rsplit(".", 1)[0] for f in files) + "\n```"
-                              for caption, files in tree) for page, tree in trees.items()}
+def contents() -> str:  # YAML
+    "The same navigation as sphinx-external-toc takes it; the page of the API has the modules below it"
+    def entry(file: str) -> dict:
+        return {"file": file.rsplit(".", 1)[0]} | ({"entries": [{"file": f"api/{name}"} for name in modules()]} if file == "api.md" else {})
+
+    first, *rest = parts()
+    trees = [({"caption": part["section"]} if part["section"] else {}) | {"entries": [entry(file) for file in part["contents"]]} for part in rest]
+    return yaml.safe_dump({"root": entry(first["contents"][0])["file"], "subtrees": trees}, sort_keys=False)
 
 
 # --- what words link to ------------------------------------------------------------------------------------------------
 
 
-def plain(text: str) -> str:
+def letters(text: str) -> str:
     "Letters and digits alone, so that titles and names compare whatever their case, breaks and marks"
     return re.sub(r"[\W_]+", " ", text).strip().lower()
 
 
 @cache
-def glossary() -> dict[str, tuple[list[str], str]]:
-    "Of docs/glossary.md, by id: the forms of a term, and its definition in Markdown"
-    text = (DOCS / "glossary.md").read_text(encoding="utf-8")
-    found = re.findall(r"^(\S.*)\n: (.+(?:\n  .+)*)", text, re.MULTILINE)
-    return {plain(line.split(" / ")[0]).replace(" ", "-"): (line.split(" / "), definition) for line, definition in found}
-
-
-@cache
 def terms() -> dict[str, str]:
-    "Id in the glossary of each form of each term, with its plural"
-    forms = {form.lower(): term for term, (names, _) in glossary().items() for name in names for form in (name, f"{name}s")}
+    "The term of docs/glossary.md for each form of it, with its plural; the longest first"
+    entries = re.findall(r"^((?:\S.*\n)+)  ", (DOCS / "glossary.md").read_text(encoding="utf-8").partition("```{glossary}")[2].partition("\n\n")[2], re.MULTILINE)
+    forms = {f"{form}{s}".lower(): lines.split("\n")[0] for lines in entries for form in lines.splitlines() for s in ("", "s")}
     return dict(sorted(forms.items(), key=lambda item: -len(item[0])))
 
 
@@ -95,104 +90,117 @@ def works() -> dict[str, Entry]:
     return dict(parse_file(str(DOCS / "references.bib")).entries)
 
 
-def authors(entry: Entry) -> list[str]:
-    "The ways in which a text names the authors of a work, the usual one first"
-    last = [" ".join([*person.prelast_names, *person.last_names]).strip("{}") for person in entry.persons["author"]]
-    full = " and ".join(filter(None, [", ".join(last[:-1]), last[-1]]))
-    return [full] if len(last) < 3 else [f"{last[0]} et al.", full] if len(last) > 3 else [full, f"{last[0]} et al."]
-
-
 @cache
 def titles() -> dict[str, str]:
     "Key of each work by its title, by what stands before a colon in it, and by its short title"
     found = {key: [entry.fields["title"], entry.fields["title"].split(":")[0], entry.fields.get("shorttitle", "")] for key, entry in works().items()}
-    return {plain(re.sub("[{}]", "", title)): key for key, forms in found.items() for title in forms if title}
+    return {letters(re.sub("[{}]", "", title)): key for key, forms in found.items() for title in forms if title}
 
 
 def work(
     title: str,  # or how it begins, three words at least
 ) -> str | None:
     "Key of the work of that title"
-    said = plain(title)
+    said = letters(title)
     return titles().get(said) or next((key for full, key in titles().items() if said.count(" ") > 1 and full.startswith(f"{said} ")), None)
 
 
 @cache
 def citations() -> dict[str, str]:
-    "Key of each work by authors and year"
-    return {plain(f"{name} {entry.fields['year']}"): key for key, entry in works().items() for name in authors(entry)}
+    "Key of each work by the ways in which a text names its authors, and the year"
+    found = {}
+    for key, entry in works().items():
+        last = [" ".join([*person.prelast_names, *person.last_names]).strip("{}") for person in entry.persons["author"]]
+        for name in (f"{last[0]} et al.", " and ".join(filter(None, [", ".join(last[:-1]), last[-1]]))):
+            found[f"{name} {entry.fields['year']}"] = key
+    return found
+
+
+@cache
+def exported(module: str) -> list[str]:  # name of its chapter
+    "Public names of a module"
+    return importlib.import_module(module_of(module)).__all__
 
 
 @cache
 def names() -> dict[str, str]:
-    "Address of each public name of the package"
-    found = {api.module_of(module): f"api/{module}.md" for module in modules()}
-    return found | {name: f"api/{m}.md#{api.anchor(m, name, value)}" for m in reversed(modules()) for name, value in api.members(m)}
+    "Full name of each public name of the package, as Sphinx' Python domain has it"
+    found = {module_of(module): module_of(module) for module in modules()}
+    return found | {name: f"{module_of(m)}.{name}" for m in reversed(modules()) for name in exported(m)}
 
-
-# --- links -------------------------------------------------------------------------------------------------------------
 
 KEPT = r"""
       ^[ ]*(?P<fence>`{3,}|~{3,})[\s\S]*?^[ ]*(?P=fence)[ ]*$ # a fenced block
     | \$\$[\s\S]+?\$\$ | \$[^$\n]+\$                          # formulas
-    | \[(?:[^\[\]]|\[[^\]]*\])*\]\([^)]*\) | <[^<>\n]+>       # links, HTML
+    | \[(?:[^\[\]]|\[[^\]]*\])*\]\([^)]*\)                    # links
+    | <a\b[\s\S]*?</a> | <[^<>\n]+>                           # HTML
     | ^\#.*$                                                  # headings
     | (?P<code>`[^`\n]+`)
-    | (?<![*\w])\*(?P<title>[^\s*][^*\n]+\n?[^*\n]*)\*(?![*\w])
+    | (?<![*\w])\*(?P<title>[^\s*][^*\n]+\n?[^*\n]*)\*(?![*\w])(?:(?P<gap>\s+)\((?P<year>\d{4})\))?
 """
 
 
 @cache
 def _words() -> re.Pattern:
-    cited = "|".join(r"\s+".join(map(re.escape, name.split())) + r"(?:,?\s+Y|\s+\(Y\))".replace("Y", entry.fields["year"])
-                     for entry in works().values() for name in authors(entry))
+    cited = "|".join(r"\s+".join(map(re.escape, name.split()[:-1])) + rf"(?=,?\s+\(?{name.split()[-1]}\b)" for name in citations())
     said = "|".join(r"\s".join(map(re.escape, form.split())) for form in terms())
-    return re.compile(rf"{KEPT} | (?P<cited>{cited}) | \b(?P<term>{said})\b", re.MULTILINE | re.VERBOSE | re.IGNORECASE)
+    return re.compile(rf"{KEPT} | (?P<cited>{cited}),?\s+(?P<when>\(?\d{{4}}\)?) | \b(?P<term>{said})\b", re.MULTILINE | re.VERBOSE | re.IGNORECASE)
 
 
 class Linker:
-    "Turns words, names and works into links on one page; each target once, where it is first named"
+    "Turns words, names and works into Sphinx' roles on one page; each target once, where it is first named"
 
-    def __init__(
-        self,
-        page: str,  # its name, without a suffix
-    ):
-        self.page, self.targets = page, set()
+    def __init__(self):
+        self.targets = set()
 
-    def __call__(
-        self,
-        text: str,  # Markdown
-    ) -> str:  # Markdown
+    def __call__(self, text: str) -> str:  # Markdown
         return _words().sub(self._link, text)
 
+    def _first(self, target: str | None) -> bool:
+        new = target is not None and target not in self.targets
+        self.targets |= {target} if new else set()
+        return new
+
     def _link(self, match: re.Match) -> str:
-        text, target = match.group(), None
-        if match["code"]:
-            target = names().get(text.strip("`").removesuffix("()"))
-        elif match["term"]:
-            target = f"glossary.md#term-{terms()[' '.join(text.lower().split())]}"
-        elif key := work(match["title"] or "") or citations().get(plain(match["cited"] or "")):
-            target = f"bibliography.md#work-{key}"
-        if target is None or target in self.targets or target.split(".md")[0] == self.page:
-            return text
-        self.targets.add(target)
-        return f"[{text}]({'../' * self.page.count('/')}{target})"
+        text = match.group()
+        if match["code"] and self._first(target := names().get(text.strip("`").removesuffix("()"))):
+            return f"{{py:obj}}{text[:-1]} <{target}>`"
+        if match["term"] and self._first(term := terms()[" ".join(text.lower().split())]):
+            return f"{{term}}`{text} <{term}>`"
+        if match["year"] and self._first(key := work(match["title"])):
+            return f"*{match['title']}*{match['gap']}{{cite:yearpar}}`{key}`"
+        if match["cited"]:
+            key = citations().get(f"{' '.join(match['cited'].split())} {match['when'].strip('()')}")
+            if self._first(key):
+                return f"{text.removesuffix(match['when'])}{{cite:year{'par' * match['when'].startswith('(')}}}`{key}`"
+        return text
 
 
-# --- pages -------------------------------------------------------------------------------------------------------------
+# --- chapters ----------------------------------------------------------------------------------------------------------
+
+SCALES = {
+    "tiny": "Executed at the scale <em>tiny</em>, whose networks have hardly learned: nothing that they found is shown here. "
+            "<code>make docs SCALE=small</code> trains networks that have, and shows what they do.",
+    "small": "Executed at the scale <em>small</em> with one seed: networks that have learned, in minutes on two cores.",
+}
 
 
-def badges(name: str) -> str:
-    "Links by which a chapter is opened elsewhere"
-    repository = SETTINGS["git_url"].split("github.com/")[-1]
-    links = {
-        "Source": f"{SOURCE}/nbs/{name}.ipynb",
-        "Colab": f"https://colab.research.google.com/github/{repository}/blob/{SETTINGS['branch']}/nbs/{name}.ipynb",
-        "Binder": f"https://mybinder.org/v2/gh/{repository}/{SETTINGS['branch']}?urlpath=lab/tree/nbs/{name}.ipynb",
-        "Download": f"notebooks/{name}.ipynb",
-    }
-    marks = [f'<a class="badge-{text.lower()}" href="{link}"{" download" * (text == "Download")}>{text}</a>' for text, link in links.items()]
-    return f'<p class="badges">{" ".join(marks)}</p>'
+def draws(cell: nbformat.NotebookNode) -> bool:
+    "Whether a code cell shows a picture"
+    return any({"image/png", "text/html"} & output.get("data", {}).keys() for output in cell.outputs)
+
+
+def trains(cells: list[nbformat.NotebookNode]) -> set[int]:
+    "Indices of the cells that show what networks of this chapter found, by following names from `train_three` and `fit` on"
+    found, known = set(), {"train_three", "fit", "study"}
+    for k, cell in enumerate(cells):
+        if cell.cell_type == "code" and not re.search(r"^#\| *export", cell.source, re.MULTILINE):
+            tree = ast.walk(ast.parse(re.sub(r"^[%!].*$", "", cell.source, flags=re.MULTILINE)))
+            used = [node for node in tree if isinstance(node, ast.Name)]
+            if any(node.id in known and isinstance(node.ctx, ast.Load) for node in used):
+                found.add(k)
+                known |= {node.id for node in used if isinstance(node.ctx, ast.Store)} - {"fig", "ax", "axes"}
+    return found
 
 
 def figure_alt(code: str) -> str:
@@ -205,137 +213,86 @@ def figure_alt(code: str) -> str:
 def chapter(
     name: str,
     notebook: nbformat.NotebookNode,  # executed
-    linker: Linker,
-    end: str = "",  # Markdown to add
+    pictures: dict[str, bytes],  # by path in the folder of static files; those of this chapter are added
 ) -> str:  # a notebook's JSON
     "A chapter as a reader sees it: no hidden cell, no directive, prose with links, figures with a text for who does not see them"
     first, *rest = notebook.cells
     title, _, description = first.source.partition("\n\n> ")
-    lead = f'{title}\n\n<p class="lead">{html.escape(description)}</p>\n\n{badges(name)}'
-    if scale := notebook.metadata.get("modreg", {}).get("scale"):
-        lead += f"\n\n<p class=\"scale\">{SCALES[scale]}</p>"
-    cells, drawn = [nbformat.v4.new_markdown_cell(lead)], False
-    for cell in rest:
+    scale = notebook.metadata.get("modreg", {}).get("scale")
+    lead = f'{title}\n\n<p class="lead">{html.escape(description)}</p>' + (f"\n\n<p class=\"scale\">{SCALES[scale]}</p>" if scale else "")
+    cells, drawn, linker, silent = [nbformat.v4.new_markdown_cell(lead)], False, Linker(), trains(rest) if scale == "tiny" else set()
+    for k, cell in enumerate(rest):
         if cell.cell_type == "markdown":
             cells.append(nbformat.v4.new_markdown_cell(linker(cell.source)))
         elif not re.search(r"^#\| *(hide|default_exp)\b", cell.source, re.MULTILINE):
+            cell = nbformat.v4.new_code_cell(cell.source) if k in silent else cell
             told = re.search(r"^#\| *(?:fold\b|code-fold: true) *(.*)$", cell.source, re.MULTILINE)  # of these two, nbdev leaves the second in a module
             picture = draws(cell) and (told or not drawn)
-            fold = "Imports" if _only_imports(cell.source) else told[1] if told and told[1] else "The picture's code" if picture else "The code" if told else ""
-            cells.append(_code(cell, fold))
+            fold = "Imports" if only_imports(cell.source) else told[1] if told and told[1] else "The picture's code" if picture else "The code" if told else ""
+            cells.append(_code(cell, fold, pictures))
             drawn = drawn or draws(cell)
-    if end:
-        cells.append(nbformat.v4.new_markdown_cell(end))
     for k, cell in enumerate(cells):
         cell["id"] = f"{name}-{k}"  # random ids would change the page
-    page = nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": notebook.metadata.kernelspec, "language_info": {"name": "python"}})
-    return nbformat.writes(page)
-
-
-SCALES = {
-    "tiny": "Executed at the scale <em>tiny</em>, whose networks have hardly learned: it shows that everything is wired up, and no result. "
-            "<code>make docs SCALE=small</code> trains them first.",
-    "small": "Executed at the scale <em>small</em> with one seed: networks that have learned, in minutes on two cores.",
-}
-
-
-def draws(cell: nbformat.NotebookNode) -> bool:
-    "Whether a code cell shows a picture"
-    return any({"image/png", "text/html"} & output.get("data", {}).keys() for output in cell.outputs)
-
-
-def _only_imports(source: str) -> bool:
-    "Whether code does nothing but import, at once or for a type checker"
-    kinds = ast.Import | ast.ImportFrom
-    return all(isinstance(node, kinds) or (isinstance(node, ast.If) and all(isinstance(n, kinds) for n in node.body)) for node in ast.parse(source).body)
-
-
-def _is_wide(output: nbformat.NotebookNode) -> bool:
-    "Whether an output is a picture of several panels in a row, which a phone shows larger than its screen, to be scrolled"
-    png = base64.b64decode(output.get("data", {}).get("image/png", ""))
-    return bool(png) and int.from_bytes(png[16:20]) > 2.2 * int.from_bytes(png[20:24])
+    return nbformat.writes(nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": notebook.metadata.kernelspec, "language_info": {"name": "python"}}))
 
 
 def _code(
     cell: nbformat.NotebookNode,
-    fold: str = "",  # what the page says in place of the code, which a click shows; not folded if empty
+    fold: str,  # what the page says in place of the code, which a click shows; not folded if empty
+    pictures: dict[str, bytes],
 ) -> nbformat.NotebookNode:
     "A code cell without its directives"
     said = re.findall(r"^#\| *(.+)$", cell.source, re.MULTILINE)
-    tags = [*(["export"] if "export" in said else []), *(["remove-input"] if "echo: false" in said else ["hide-input"] if fold else [])]
     outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
-    source = re.sub(r"^#\|.*\n?", "", cell.source, flags=re.MULTILINE).strip()
-    made = nbformat.v4.new_code_cell(source, outputs=outputs)
-    image = {"alt": figure_alt(cell.source)} | ({"classes": "wide"} if any(map(_is_wide, outputs)) else {})
-    made.metadata = {"tags": tags, "mystnb": {"image": image}}
-    if fold:
-        made.metadata["mystnb"] |= {"code_prompt_show": fold, "code_prompt_hide": fold}
     for output in outputs:
-        if output.output_type == "execute_result":
-            output.execution_count = None
+        output.pop("execution_count", None) if output.output_type != "execute_result" else output.update(execution_count=None)
+        if (text := output.get("data", {}).get("text/html", "")).startswith('<figure class="plot'):
+            output.data = {"text/html": _stored(text, pictures).replace('alt=""', f'alt="{html.escape(figure_alt(cell.source))}"')}
+    made = nbformat.v4.new_code_cell(re.sub(r"^#\|.*\n?", "", cell.source, flags=re.MULTILINE).strip(), outputs=outputs)
+    made.metadata["tags"] = [*(["export"] if "export" in said else []), *(["remove-input"] if "echo: false" in said else ["hide-input"] if fold else [])]
+    made.metadata["mystnb"] = {"image": {"alt": figure_alt(cell.source)}} | ({"code_prompt_show": fold, "code_prompt_hide": fold} if fold else {})
     return made
 
 
-def glossary_page(linker: Linker) -> str:
-    "docs/glossary.md in alphabetical order, with an id for each term"
-    head = (DOCS / "glossary.md").read_text(encoding="utf-8").split("\n\n")[:2]
-    entries = [f"[{', '.join(forms)}]{{#term-{key}}}\n: {definition}" for key, (forms, definition) in sorted(glossary().items())]
-    return "\n\n".join([*head, *entries]) + "\n"
+def _stored(text: str, pictures: dict[str, bytes]) -> str:
+    "HTML whose pictures are files"
+    def store(match: re.Match) -> str:
+        png = base64.b64decode(match[1])
+        name = f"figures/{hashlib.sha256(png).hexdigest()[:16]}.png"
+        pictures[name] = png
+        return f"_static/{name}"
+
+    return re.sub(r"data:image/png;base64,([^\"]+)", store, text)
 
 
-def reference(key: str) -> str:
-    "A work as the bibliography has it, in Markdown"
-    style, backend = find_plugin("pybtex.style.formatting", "plain")(), find_plugin("pybtex.backends", "markdown")()
-    return next(iter(style.format_entries([works()[key]]))).text.render(backend)
-
-
-def bibliography(cited: dict[str, set[str]]) -> str:
-    "Each work that a chapter names, and the chapters that do"
-    entries = []
-    for key, entry in sorted(works().items(), key=lambda item: (authors(item[1])[0].lower(), item[1].fields["year"])):
-        where = [f"[{name}]({name}.ipynb)" for name in chapters() if f"bibliography.md#work-{key}" in cited.get(name, ())]
-        if where:
-            entries.append(f"[{authors(entry)[0]} {entry.fields['year']}]{{#work-{key}}}\n: {reference(key)} Named in {', '.join(where)}.")
-    return "\n\n".join(["# Bibliography", "Works that the chapters name.", *entries]) + "\n"
+# --- all pages ---------------------------------------------------------------------------------------------------------
 
 
 def api_index() -> str:
     "The modules, and the names at the top level"
     import modreg
 
-    rows = [f"| [{api.module_of(m)}](api/{m}.md) | {', '.join(f'[`{n}`]({names()[n]})' for n, _ in api.members(m) if '.' not in n)} |" for m in modules()]
-    top = ", ".join(f"[`{name}`]({names()[name]})" for name in modreg.__all__)
-    return f"# API reference\n\n`import modreg` gives {top}.\n\n| module | names |\n|---|---|\n" + "\n".join(rows) + "\n"
+    def linked(listed: list[str]) -> str:
+        return ", ".join(f"{{py:obj}}`{name} <{names()[name]}>`" for name in listed)
+
+    rows = [f"| [{module_of(m)}](api/{m}.md) | {linked(exported(m))} |" for m in modules()]
+    return f"# API reference\n\n`import modreg` gives {linked(modreg.__all__)}.\n\n| module | names |\n|---|---|\n" + "\n".join(rows) + "\n"
 
 
-def cards() -> str:
-    "JavaScript that holds the text of each hover card, by address"
-    markdown = MarkdownIt()
-    found = {f"glossary.html#term-{key}": f"<b>{html.escape(forms[0])}</b> {markdown.renderInline(text)}" for key, (forms, text) in glossary().items()}
-    found |= {f"bibliography.html#work-{key}": markdown.renderInline(reference(key)) for key in works()}
-    for module in modules():
-        for name, value in api.members(module):
-            doc = (getattr(value, "__doc__", None) or "").strip().split("\n")[0]
-            if inspect.isclass(value) or inspect.isfunction(value):
-                found[f"api/{module}.html#{api.anchor(module, name, value)}"] = f"<code>{html.escape(name)}</code> {html.escape(doc)}"
-    return f"window.hoverCards = {json.dumps(found, ensure_ascii=False, indent=0)};\n"
+def api_page(module: str) -> str:  # name of its chapter
+    "The reference of one module, which autodoc writes"
+    name = module_of(module)
+    return (f"# {name}\n\nWhat the chapter [{module}](../{module}.ipynb) exports. A shape stands in parentheses, a unit behind it.\n\n"
+            f"```{{eval-rst}}\n.. automodule:: {name}\n   :members:\n```\n")
 
 
-def texts(
+def files(
     executed: Path,  # folder of executed chapters
-    sphinx: bool = True,  # Sphinx needs the navigation in the pages
-) -> dict[str, str]:  # by path below the pages' folder
-    "Every page"
-    made, cited, ends = {}, {}, toctrees() if sphinx else {}
-    for name in chapters():
-        linker = Linker(name)
-        made[f"{name}.ipynb"] = chapter(name, nbformat.read(executed / f"{name}.ipynb", as_version=4), linker, ends.get(name, ""))
-        cited[name] = linker.targets
-    for name in modules():
-        made[f"api/{name}.md"] = api.page(name, f"{SOURCE}/{api.module_of(name).replace('.', '/')}.py")
-    made["api.md"] = f"{api_index()}\n{ends.get('api', '')}\n"
-    made["symbols.md"] = Linker("symbols")((DOCS / "symbols.md").read_text(encoding="utf-8"))
-    made["glossary.md"] = glossary_page(Linker("glossary"))
-    made["bibliography.md"] = bibliography(cited)
-    made["assets/cards.js"] = cards()
-    return made | {f"assets/{path.name}": path.read_text(encoding="utf-8") for path in DOCS.iterdir() if path.suffix in (".css", ".js", ".svg")}
+) -> dict[str, str | bytes]:  # by path below the pages' folder
+    "All that Sphinx reads"
+    pictures: dict[str, bytes] = {}
+    made: dict[str, str | bytes] = {f"{name}.ipynb": chapter(name, nbformat.read(executed / f"{name}.ipynb", as_version=4), pictures) for name in chapters()}
+    made |= {f"api/{name}.md": api_page(name) for name in modules()}
+    made |= {path.name: path.read_text(encoding="utf-8") for path in DOCS.iterdir() if path.suffix in (".md", ".bib")}
+    made |= {"api.md": api_index(), "symbols.md": Linker()(made["symbols.md"]), "_toc.yml": contents()}
+    return made | {f"assets/{path.name}": path.read_bytes() for path in DOCS.iterdir() if path.suffix in (".css", ".js", ".svg")} | {f"assets/{name}": png for name, png in pictures.items()}

@@ -1,9 +1,10 @@
-"""Run a chapter through papermill; show a bar for each of its training runs, then the table that it wrote.
+"""Run a chapter through papermill; show how far each of its training runs is, then the table that it wrote.
 
     python tools/run.py navigation -p scale small -p seeds 1 -p out build/runs
 
 is `papermill nbs/navigation.ipynb build/navigation.ipynb -p scale small ...`, whose own bar counts cells and so stands still
-while a network trains. A running chapter tells its progress in its run folders; the bars here are read from there.
+while a network trains. A running chapter tells its progress in its run folders; what is shown here is read from there.
+Where there is no terminal, it is a line for every tenth of a run.
 """
 
 import json
@@ -12,8 +13,11 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 from tqdm import tqdm
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 NEXT = """\
 try next    make run ARGS="-p penalty none"            the same without a geometry: is it worse?
@@ -29,8 +33,13 @@ def out_folder(
     return Path(named[-1] if named else "runs")
 
 
+def on_terminal() -> bool:
+    "Whether somebody watches"
+    return sys.stderr.isatty()
+
+
 class Bars:
-    "A progress bar for each run folder that was started or taken up again since `start`"
+    "A progress bar, or without a terminal now and then a line, for each run folder that was started or taken up again since `start`"
 
     def __init__(
         self,
@@ -49,24 +58,42 @@ class Bars:
         metrics = folder / "metrics.jsonl"
         lines = metrics.read_text(encoding="utf-8").splitlines() if metrics.exists() else []
         if folder not in self.bars:
-            config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-            total = config["epochs"] * (2 if config["lottery"] else 1)
-            self.bars[folder] = tqdm(total=total, initial=len(lines), desc=f"{config['sparsity']:.0%} zeros", unit="epoch")
-        bar = self.bars[folder]
-        if bar.disable:  # closed: its clock stands
-            return
-        bar.update(len(lines) - bar.n)
-        if lines:
-            last = json.loads(lines[-1])
-            values = [v for v in last.get("error", last["loss"]) if v is not None]
-            bar.set_postfix_str(f"{last['phase']}, {'error' if 'error' in last else 'loss'} {f'{sum(values) / len(values):.3g}' if values else 'of no seed: all diverged'}")
-        if bar.n >= bar.total:
-            bar.close()
+            from modreg.lab.settings import label_of  # loads torch, while the chapter does too
+
+            config = SimpleNamespace(**json.loads((folder / "config.json").read_text(encoding="utf-8")))
+            self.bars[folder] = Bar(label_of(config), config.epochs * (2 if config.lottery else 1), len(lines))
+        self.bars[folder].show([json.loads(line) for line in lines])
 
     def close(self) -> None:
         "Leave every bar as it is"
         for bar in self.bars.values():
-            bar.close()
+            bar.bar.close()
+
+
+class Bar:
+    "How far a run is"
+
+    def __init__(self, name: str, total: int, done: int):
+        self.name, self.done, self.begun, self.start = name, done, done, time.monotonic()
+        form = "{desc}: {percentage:.0f} %|{bar}| {remaining} left{postfix}"
+        self.bar = tqdm(total=total, initial=done, desc=name, unit="epoch", bar_format=form, disable=not on_terminal())
+
+    def show(self, lines: list[dict]) -> None:
+        "Move on to the epochs that are there"
+        if len(lines) == self.done:
+            return
+        before, self.done, last, total = self.done, len(lines), lines[-1], self.bar.total
+        values = [v for v in last.get("error", last["loss"]) if v is not None]
+        phase = {"lottery": "ticket, "}.get(last["phase"], "")
+        text = f"{phase}{'error' if 'error' in last else 'loss'} {f'{sum(values) / len(values):.3g}' if values else 'of no seed: all diverged'}"
+        if not self.bar.disable:
+            self.bar.set_postfix_str(text)
+            self.bar.update(self.done - before)
+            if self.done >= total:
+                self.bar.close()  # its clock stands
+        elif not on_terminal() and 10 * self.done // total > 10 * before // total:
+            left = (time.monotonic() - self.start) / (self.done - self.begun) * (total - self.done)
+            print(f"{self.name}: epoch {self.done} of {total}, {text}, {left:.0f} s left", flush=True)
 
 
 def report(
@@ -79,8 +106,9 @@ def report(
     for table in sorted(out.glob("*/table.md")):
         if table.stat().st_mtime >= start:
             figures = sorted(path.name for path in table.parent.glob("*.png"))
-            lines += ["", table.read_text(encoding="utf-8").rstrip(), "", f"run folder  {table.parent}", f"figures     {', '.join(figures)}"]
-    return "\n".join([*lines, f"notebook    {notebook}"])
+            text = table.read_text(encoding="utf-8").partition("<details>")[0]  # the settings lie in config.json
+            lines += ["", text.rstrip(), "", f"run folder  {table.parent}", f"figures     {', '.join(figures)}"]
+    return "\n".join([*lines, f"notebook    {notebook}, as a page {notebook.with_suffix('.html')}"])
 
 
 def main(args: list[str]) -> int:
@@ -105,6 +133,7 @@ def main(args: list[str]) -> int:
     finally:
         bars.close()
     if process.returncode == 0:
+        subprocess.call([sys.executable, "-m", "nbconvert", "--to", "html", "--log-level=ERROR", str(notebook)])
         print(report(bars.out, start, notebook))
         if args[0] == "navigation":
             print(NEXT)

@@ -15,6 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..geometry.arguments import checked
+
 # %% ../../nbs/exercises.ipynb #815b9a1d
 def _number(x: Any) -> bool:
     "Whether this is one real number, also as a tensor or an array without dimensions"
@@ -46,7 +48,8 @@ def _of_tensors(got: Any, want: Tensor, within: float) -> str:
     where = wrong.nonzero()[0].tolist()
     return f"is wrong at {int(wrong.sum())} of {wrong.numel()} places; the first is {where}, where it gives {got[tuple(where)].item():.6g}"
 
-# %% ../../nbs/exercises.ipynb #e2a9e516
+# %% ../../nbs/exercises.ipynb #158a879c
+@checked
 def difference(
     got: Any,  # an answer
     want: Any,  # what it should be: a number, a tensor, text, or a list, tuple, dict or set of such
@@ -75,7 +78,8 @@ def _short(x: Any) -> str:
     text = " ".join(str(x.tolist() if isinstance(x, Tensor) else getattr(x, "__name__", repr(x))).split())
     return text if len(text) < 120 else f"{text[:117]}…"
 
-# %% ../../nbs/exercises.ipynb #3c70e3ad
+# %% ../../nbs/exercises.ipynb #3ffe7a7c
+@checked
 class Check:
     "What is found out about one answer"
 
@@ -113,7 +117,8 @@ class Check:
         except (TypeError, ValueError) as error:
             self.that(saying in str(error), f"{call} is refused, but its message is: {_short(str(error))}")
 
-# %% ../../nbs/exercises.ipynb #f154aef2
+# %% ../../nbs/exercises.ipynb #2647032d
+@checked
 class Verdict:
     "What the reader is told of an answer"
     UNSOLVED = "Not solved yet: replace `raise NotImplementedError` in the cell above by your answer, run that cell, then this one."
@@ -143,7 +148,7 @@ class Verdict:
             get_ipython = lambda: None  # noqa: E731
         print(self) if get_ipython() is None else display(self)
 
-# %% ../../nbs/exercises.ipynb #ddf6a071
+# %% ../../nbs/exercises.ipynb #364e6db8
 @contextmanager
 def exercise(
     hint: str,  # what to think of, for who got it wrong
@@ -162,6 +167,7 @@ def exercise(
         picture()
 
 # %% ../../nbs/exercises.ipynb #0eb23374
+@checked
 def draw_curve(
     answer: Callable,  # from a number to a number
     x: Iterable,  # where it is asked
@@ -183,6 +189,7 @@ def draw_curve(
     plt.show()
 
 
+@checked
 def draw_lines(
     xlabel: str,
     ylabel: str,
@@ -199,6 +206,7 @@ def draw_lines(
     plt.show()
 
 
+@checked
 def draw_bars(
     values: Mapping[str, float],  # heights by name
     ylabel: str,
@@ -213,6 +221,7 @@ def draw_bars(
     plt.show()
 
 
+@checked
 def draw_matrices(
     **matrices: Tensor,  # each (rows, columns), by title
 ) -> None:

@@ -4,16 +4,17 @@
 
 # %% auto #0
 __all__ = ['DENSE', 'PLAIN', 'CONDITIONS', 'train_three', 'result_names', 'diverged_seeds', 'plot_learning', 'load_model',
-           'recurrent_weights', 'summary', 'large', 'costs', 'tiny_note', 'finding', 'escaped', 'report', 'study',
-           'load_results', 'setting_name', 'condition_table', 'plot_conditions', 'plot_sparsity']
+           'recurrent_weights', 'summary', 'large', 'costs', 'tiny_note', 'finding', 'account', 'escaped', 'report',
+           'study', 'load_results', 'setting_name', 'condition_table', 'plot_conditions', 'plot_sparsity']
 
 # %% ../../nbs/experiments.ipynb #e56760d5
 import html
 import json
 import math
+import shlex
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from importlib.resources import files
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -24,7 +25,7 @@ from ..geometry.arguments import NotNegative, OneOf, Whole, Within, checked, nea
 from .files import write_whole
 from .paper import paper_cell, printed
 from .runs import Run
-from .settings import Config
+from .settings import Config, duration, label_of, parameters_of
 from .training import Task, fit
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def train_three(
     configs = {"plain": replace(dense, **PLAIN), "dense": dense, "sparse": config}
     if config.twins == "plain":
         del configs["dense"]
-    return {name: fit(task(one), progress) for name, one in configs.items()}
+    return {name: fit(task(one), progress and f"run {k} of {len(configs)}") for k, (name, one) in enumerate(configs.items(), 1)}
 
 # %% ../../nbs/experiments.ipynb #717d5302
 @checked
@@ -194,6 +195,20 @@ def finding(
 
 # %% ../../nbs/experiments.ipynb #0642a533
 @checked
+def account(
+    runs: dict[str, Run],  # of `train_three`
+) -> str:  # Markdown
+    "How long each run took, the next thing to try, and all settings of the sparse run"
+    config = runs["sparse"].config
+    took = "; ".join(f"{label_of(run.config)}{' and its ticket' * run.config.lottery} {duration(run.result['seconds'])}" for run in runs.values())
+    control = {"penalty": "none"} if config.penalty != "none" else {"penalty": "moduli"}
+    other = parameters_of(replace(config, **control))
+    line = shlex.join(["papermill", f"nbs/{config.task}.ipynb", "out.ipynb", *(word for name, value in other.items() for word in ("-p", name, str(value)))])
+    settings = "\n".join(f"{name} = {value!r}" for name, value in asdict(config).items())
+    return f"Training took: {took}.\n\nTry next, {'the same without a penalty' if config.penalty != 'none' else 'the same with a geometry'}: `{line}`\n\n<details><summary>All settings</summary>\n\n```python\n{settings}\n```\n\n</details>"
+
+# %% ../../nbs/experiments.ipynb #a8bea176
+@checked
 def escaped(text: str) -> str:
     "A text as it stands in Markdown: no HTML, no link, no column of its own"
     text = html.escape(text, quote=False)
@@ -221,7 +236,7 @@ def report(
         lines.append(f"| {names[name]} | {summary(last[task.metric], digits)} | {printed(paper.get(name)) or '–'} | {costs(last)} |")
     limits = ", ".join(f"{name}: {value:.{digits}f}" for name, value in task.limits().items())
     parts = [tiny_note(config).rstrip()] if config.scale == "tiny" else ["\n".join(lines), limits, finding(task, runs, digits)]
-    text = "\n\n".join(filter(None, [*parts, *diverged_seeds(runs)])) + "\n"
+    text = "\n\n".join(filter(None, [*parts, *diverged_seeds(runs), account(runs)])) + "\n"
     write_whole(runs["sparse"].path / "table.md", lambda path: path.write_text(text, encoding="utf-8"))
     return text
 

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['SHARES', 'ORDERS', 'TICKETS', 'setting', 'about', 'Config', 'fill', 'check_types', 'check_values', 'decisive',
-           'ParameterError', 'from_parameters']
+           'label_of', 'parameters_of', 'duration', 'ParameterError', 'from_parameters']
 
 # %% ../../nbs/settings.ipynb #589036c6
 import math
@@ -206,6 +206,33 @@ def decisive(
     values = asdict(config)
     return {one.name: values[one.name] for one in fields(config)
             if about(one, "decides") and values[one.name] != about(one, "neutral")}
+
+# %% ../../nbs/settings.ipynb #645696b7
+@checked
+def label_of(config: Config) -> str:
+    "What a run trains, as in `torus, 90 % zeros`"
+    space = {"none": "no penalty", "moduli": config.manifold}.get(config.penalty, config.penalty)
+    more = [" trained" * config.train_embedding, f" {config.inhibitor}" * (config.inhibitor != "difference_of_gaussians" and config.penalty != "none")]
+    rule = f", {config.sparsifier}" * (config.sparsifier != "magnitude")
+    return f"{space}{''.join(more)}{rule}, " + (f"{100 * config.sparsity:g} % zeros" if config.sparsity else "dense")
+
+
+@checked
+def parameters_of(config: Config) -> dict[str, Any]:
+    "What papermill is to be told: the scale, and what differs from it"
+    usual = type(config)(scale=config.scale)
+    return {one.name: getattr(config, one.name) for one in fields(config) if one.name in ("scale", "out") or getattr(config, one.name) != getattr(usual, one.name)}
+
+
+@checked
+def duration(seconds: float | None) -> str:
+    "As in `2 h 10 min`; `not known yet` of None"
+    if seconds is None:
+        return "not known yet"
+    minutes, hours = round(seconds / 60), int(seconds // 3600)
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{minutes} min" if minutes < 90 else f"{hours} h {int(seconds % 3600 // 60)} min" if hours < 48 else f"{hours / 24:.1f} days"
 
 # %% ../../nbs/settings.ipynb #777d2eb1
 class ParameterError(ArgumentError):

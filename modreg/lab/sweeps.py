@@ -30,11 +30,11 @@ from .experiments import CONDITIONS, DENSE, costs, summary, tiny_note
 from .files import write_whole
 from .paper import Cell, Table, paper_cell, paper_tables, printed
 from .results import learned_below
-from .settings import about, decisive
+from .settings import about, decisive, duration, label_of
 from .statistics import SELECTION, config_of, verdicts
 from .studies import find_task, found, value
 from .training import Task
-from .workers import Crew, Job, Outcome, Pace, done_before, duration, epochs_done, label_of, merged, papermill_line, prepared, records_beside, sweep
+from .workers import Crew, Job, Outcome, Pace, done_before, epochs_done, merged, papermill_line, prepared, records_beside, sweep
 
 # %% ../../nbs/sweeps.ipynb #b57009b3
 @checked

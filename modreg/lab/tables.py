@@ -101,6 +101,7 @@ def cost_of(
     return hours, work / max(1e-9, 3600 * hours)
 
 # %% ../../nbs/tables.ipynb #de7c7500
+@checked
 def work_of(
     task: type[Task],
     scale: str = "paper",

@@ -1,6 +1,6 @@
 """Trained networks for the figures of the chapter `explore`.
 
-    python tools/figures.py
+    python docs/networks.py
 
 Networks of one seed each. Three are pruned step by step to 98 % zeros, under the prices of the torus, the same prices dealt out at random, and none:
 kept are the epoch after which each recurrent weight fell and how large the error was then. A dense one, trained on long paths, is run by the page itself.

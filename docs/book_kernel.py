@@ -1,0 +1,108 @@
+"""What is loaded into the kernels that execute chapters for the site: an IPython extension.
+
+A figure of matplotlib is drawn twice, for light pages and for dark ones, and knows how narrow it may be shown before its
+smallest letters are too small. And the kernel knows which files of the package it has read.
+"""
+
+import base64
+import colorsys
+import sys
+from pathlib import Path
+
+PACKAGE = str(Path(__file__).resolve().parent.parent / "modreg")
+SMALLEST = 9.2  # px, of a letter that is read on a phone
+NARROW = 350  # px, the room for a figure on a phone
+opened = set()
+
+
+def files_read() -> list[str]:
+    "Files of the package that this process has read, and this one"
+    modules = {module.__file__ for module in list(sys.modules.values()) if getattr(module, "__file__", None)}
+    return [*sorted(path for path in opened | modules if path.startswith(PACKAGE) and "__pycache__" not in path), __file__]
+
+
+def _dark(colour: tuple[float, ...]) -> tuple[float, ...]:
+    "The colour that stands for another on a dark page: greys are turned round, what is very dark or very pale is moved to the middle"
+    hue, light, full = colorsys.rgb_to_hls(*colour[:3])
+    if full < 0.15 or max(colour[:3]) - min(colour[:3]) < 0.06:
+        light = 0.08 + 0.84 * (1 - light)
+    else:
+        light = 1.1 - light if light > 0.75 else max(light, 0.55)
+    return (*colorsys.hls_to_rgb(hue, min(light, 1.0), full), colour[3])
+
+
+def darken(figure):  # -> Callable that undoes it
+    "Recolour all that a figure draws on its ground; what lies on a picture or a surface, and what stands for a number by its colour, stays"
+    from matplotlib import collections, colors, image, lines, patches, text
+
+    undo = []
+
+    def change(artist, *names):
+        for name in names:
+            old = getattr(artist, f"get_{name}")()
+            every = colors.to_rgba_array(old)
+            undo.append((getattr(artist, f"set_{name}"), old))
+            new = [_dark(tuple(one)) if one[3] else tuple(one) for one in every]
+            getattr(artist, f"set_{name}")(new if isinstance(artist, collections.Collection) else new[0] if new else old)
+
+    kept = set()
+    for axes in figure.axes:
+        axes._modreg_painted = any(isinstance(a, image.AxesImage | collections.QuadMesh) or type(a).__name__ in ("QuadContourSet", "TriContourSet", "Poly3DCollection") for a in axes.get_children())
+        if axes._modreg_painted:
+            inside = [*axes.lines, *axes.collections, *axes.patches, *axes.texts, *axes.images, *([] if hasattr(axes, "zaxis") else [axes.patch])]
+            kept |= {id(part) for one in inside for part in one.findobj()}
+        for axis in [axes.xaxis, axes.yaxis, axes.zaxis] if hasattr(axes, "zaxis") else []:
+            axis.pane.set_alpha(None)
+            change(axis.pane, "facecolor", "edgecolor")
+            change(axis.line, "color")
+    for artist in figure.findobj():
+        if id(artist) in kept or artist is figure.patch:
+            continue
+        if isinstance(artist, text.Text):
+            change(artist, "color")
+            arrow = getattr(artist, "arrow_patch", None)
+            for patch in filter(None, [artist.get_bbox_patch(), arrow]):
+                change(patch, "facecolor", "edgecolor")
+        elif isinstance(artist, lines.Line2D):
+            change(artist, "color", *(name for name in ("markerfacecolor", "markeredgecolor") if isinstance(getattr(artist, f"get_{name}")(), str | tuple)))
+        elif isinstance(artist, patches.Patch):
+            change(artist, "facecolor", "edgecolor")
+        elif isinstance(artist, collections.Collection):
+            if artist.get_array() is None and len({tuple(c) for c in artist.get_facecolor()}) < 12:
+                change(artist, "facecolor", "edgecolor")
+            elif isinstance(artist, collections.PathCollection):  # dots coloured by a number: a light rim, since the darkest would sink into the page
+                old = artist.get_edgecolor(), artist.get_linewidth()
+                undo.append((lambda old, artist=artist: (artist.set_edgecolor(old[0]), artist.set_linewidth(old[1])), old))
+                artist.set_edgecolor((1, 1, 1, 0.5))
+                artist.set_linewidth(0.4)
+    undo.append((figure.patch.set_facecolor, figure.patch.get_facecolor()))
+    figure.patch.set_facecolor("none")
+    return lambda: [setter(old) for setter, old in reversed(undo)]
+
+
+def smallest_letters(figure) -> float:
+    "Size of the smallest text that a figure shows, pt; 10 if it has none"
+    from matplotlib.text import Text
+
+    off = {id(part) for axes in figure.axes for axis in (axes.xaxis, axes.yaxis) if not (axes.axison and axes.get_visible() and axis.get_visible()) for part in axis.findobj(Text)}
+    return min((t.get_fontsize() for t in figure.findobj(Text) if t.get_visible() and t.get_text().strip() and id(t) not in off), default=10.0)
+
+
+def html(figure) -> str:
+    "Both pictures, of which the page shows one"
+    from IPython.core.pylabtools import print_figure
+
+    light, size = print_figure(figure, "png", dpi=2 * figure.dpi), smallest_letters(figure) * figure.dpi / 72
+    undo = darken(figure)
+    dark = print_figure(figure, "png", dpi=2 * figure.dpi)
+    undo()
+    width, height = (int.from_bytes(light[at : at + 4]) // 2 for at in (16, 20))
+    least = min(width, round(width * SMALLEST / size))
+    images = "".join(f'<img class="only-{mode}" alt="" width="{width}" height="{height}" loading="lazy" src="data:image/png;base64,{base64.b64encode(png).decode()}">'
+                     for mode, png in (("light", light), ("dark", dark)))
+    return f'<figure class="plot{" wide" * (least > NARROW)}" style="--least: {least}px"{" tabindex=0" * (least > NARROW)}>{images}</figure>'
+
+
+def load_ipython_extension(shell) -> None:
+    sys.addaudithook(lambda event, args: opened.add(args[0]) if event == "open" and isinstance(args[0], str) and args[0].startswith(PACKAGE) else None)
+    shell.display_formatter.formatters["text/html"].for_type_by_name("matplotlib.figure", "Figure", html)
