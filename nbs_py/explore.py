@@ -9,7 +9,7 @@
 # %% [markdown]
 # # Explore
 #
-# > Nine figures that are small programs: they run in JupyterLab and on a page without a kernel
+# > Ten figures that are small programs: they run in JupyterLab and on a page without a kernel
 
 # %% [markdown]
 # *Reading 20 min, exercises 10 min. To skip at a first reading:* *One source for two places*.
@@ -22,7 +22,7 @@
 #
 # The question: *can you feel a geometry with your fingers?*
 #
-# Each figure asks something. Decide on an answer first; then move it. All of them answer to the mouse, to a finger, and to the arrow keys. Here is one of the nine:
+# Each figure asks something. Decide on an answer first; then move it. All of them answer to the mouse, to a finger, and to the arrow keys. Here is one of the ten:
 
 # %%
 #| default_exp book.explore
@@ -348,6 +348,31 @@ def growing_balls() -> Explorer:
 
 # %%
 growing_balls()
+
+
+# %% [markdown]
+# ## Neurons in their places
+#
+# A matrix of weights comes with its neurons in any order. *Predict:* their places on a circle are found from the matrix alone. What will a matrix look like that was wired by lot, once its neurons are in the places that are found for them?
+
+# %%
+#| export
+def placed_neurons() -> Explorer:
+    "Neurons that move to the places that their wiring gives them, and their matrix, numbered as they lie"
+
+    def picture(figure: "Figure") -> None:
+        generator, place = torch.Generator().manual_seed(0), torch.arange(60) / 60
+        far = (place - place[:, None] - (place - place[:, None]).round()).abs()
+        joined, order = far.argsort(1).argsort(1) < 7, torch.randperm(60, generator=generator)
+        for ax, matrix, title in zip(figure.subplots(1, 2), (joined[order][:, order], joined), ("as it comes", "numbered as it lies on a circle"), strict=True):
+            ax.spy(matrix.fill_diagonal_(False).numpy(), markersize=2, color="C0")
+            ax.set(title=title, xlabel="from neuron", ylabel="to neuron", xticks=[], yticks=[])
+
+    return Explorer("placed_neurons", "The matrix comes in no order. Put its neurons where they belong. Would you have seen that it has a shape, and does the random one get one too?", picture)
+
+
+# %%
+placed_neurons()
 
 
 # %% [markdown]

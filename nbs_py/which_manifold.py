@@ -58,12 +58,24 @@ from fastcore.test import test_close, test_eq, test_fail
 
 from modreg.analysis import which_manifold as finished
 from modreg.book.exercises import draw_curve, exercise
+from modreg.book.explore import placed_neurons
 from modreg.lab.experiments import load_results
 
 plt.style.use("modreg.data.book")
 
 # %%
+#| echo: false
+placed_neurons()
+
+# %% [markdown]
+# Move the last slider, which takes each neuron from <a href="#set:placed_neurons?on the way=0">where it happens to be</a> to <a href="#set:placed_neurons?on the way=1">where its wiring puts it</a>. Then wire
+# <a href="#set:placed_neurons?wired on=nothing&on the way=1">by lot</a>: neurons are placed all the same, and the number below says how much a circle explains of a matrix that has none.
+#
+# The same with a matrix of 150 neurons, as this chapter's own functions place it:
+
+# %%
 #| code-fold: true
+#| fig-alt: "A matrix of connections that looks random, and the same one with neurons numbered as they lie on a circle: a black band along the diagonal."
 generator = torch.Generator().manual_seed(0)
 weights = finished.planted("circle", 150, 0.85, 0.1, generator)  # each neuron hears its neighbours on a circle, and some strangers
 pairs = ~torch.eye(150, dtype=torch.bool)
@@ -168,6 +180,7 @@ def _coordinates(known: Tensor) -> list[Tensor]:
 
 
 # %%
+#| fig-alt: "Neurons along two eigenvectors, coloured by their place: from affinities a crumpled line, from distances on the graph a clean ring."
 both = _coordinates(values)
 fig, axes = plt.subplots(1, 2, figsize=(6.4, 3.2), layout="constrained")
 for ax, vectors, title in zip(axes, both, ("affinities", "distances on the graph"), strict=True):
@@ -388,6 +401,7 @@ def _judge(spaces: list[Manifold], values: tuple[Tensor, Tensor], generator: tor
 
 
 # %%
+#| fig-alt: "Share of the variance that distance explains, for circle, torus and six-torus: for a network wired on a circle high on held-back pairs too; for a random one it falls below 0 there."
 random = finished.planted(None, 150, 0.85, generator=generator)
 rows = {}
 for title, matrix in {"wired on a circle": weights, "random": random}.items():
@@ -715,6 +729,7 @@ def plot_ranking(
 
 
 # %%
+#| fig-alt: "Score of circle, sphere and torus on a recording of head-direction cells, with their controls near 0: circle and sphere near 1, and the answer is circle."
 heading = 2 * math.pi * torch.rand(2000, 1, generator=generator)
 preferred = 2 * math.pi * torch.rand(80, generator=generator)
 rates = torch.exp(2 * torch.cos(heading - preferred)) + torch.rand(2000, 80, generator=generator)  # cells of head direction, with noise
@@ -786,6 +801,7 @@ if __name__ == "__main__" and "__file__" in globals():  # called by name, and no
     main()
 
 # %%
+#| fig-alt: "Table of answers by planted space: all twenty networks of each kind are told rightly, along the diagonal."
 rows = [row for row in load_results("which_manifold") if len(row["answers"]) >= 20]
 settings = sorted({(row["noise"], -row["sparsity"]) for row in rows})
 columns = [*SPACES, NONE]
@@ -875,6 +891,7 @@ for row in rows:
     print(f"{row['condition']:<10} {100 * row['sparsity']:.0f} % zeros: wiring {', '.join(said['wiring'])}; activity {', '.join(said['activity'])}")
 
 # %%
+#| fig-alt: "Scores of three spaces for wiring and for activity of trained networks, a dot a network."
 fig, axes = plt.subplots(1, 2, figsize=(8, 3), layout="constrained", sharey=True)
 for ax, of in zip(axes, ("wiring", "activity"), strict=True):
     for x, row in enumerate(rows):

@@ -149,8 +149,30 @@ def test_bars_of_the_page_are_those_of_ripser(page, tmp_path):
             torch.testing.assert_close(torch.tensor(said), torch.tensor(expected), rtol=0, atol=1e-5)
 
 
+def test_neurons_are_placed_as_they_were_wired(page, tmp_path):
+    figure = show(page, "placed_neurons", tmp_path)
+    fits = {}
+    for wired in ("circle", "nothing"):
+        figure.get_by_role("combobox").select_option(wired)
+        for label, value in (("share of strangers", "0"), ("on the way", "1")):
+            figure.get_by_label(label).fill(value)
+        state = json.loads(figure.get_attribute("data-state"))
+        joined, angles = torch.tensor(state["wiring"], dtype=torch.float64), torch.tensor(state["angles"], dtype=torch.float64)
+        apart = (angles[:, None] - angles + math.pi).remainder(2 * math.pi).sub(math.pi).abs()
+        lower = torch.ones(60, 60).tril(-1).bool()
+        fits[wired] = torch.corrcoef(torch.stack([torch.maximum(joined, joined.mT)[lower], apart[lower]]))[0, 1].item() ** 2
+        assert abs(fits[wired] - state["fit"]) < 1e-9
+    assert fits["circle"] > 2 * fits["nothing"]
+    figure.get_by_role("combobox").select_option("circle")
+    state = json.loads(figure.get_attribute("data-state"))
+    ranks = torch.tensor(state["angles"]).argsort().argsort()
+    steps = (ranks[:, None] - ranks).abs()
+    near = torch.minimum(steps, 60 - steps)[torch.tensor(state["wiring"]).bool()]
+    assert near.double().mean() < 6  # places away: 15 by lot, 2 if partners were the nearest in places too
+
+
 TAUGHT = {"glued_square": "manifolds", "in_space": "manifolds", "inhibitor_shapes": "inhibitors", "embedding_training": "inhibitors", "neighbourhoods": "regularizer",
-          "pruning_steps": "pruning", "path_integration": "navigation", "covering": "coverings", "growing_balls": "topology"}
+          "pruning_steps": "pruning", "path_integration": "navigation", "covering": "coverings", "growing_balls": "topology", "placed_neurons": "which_manifold"}
 
 
 @pytest.mark.parametrize("name", FIGURES)

@@ -77,11 +77,11 @@ def plot_curves(
         for s, one in found.items():
             x, last = sparsities.index(s), one["phases"][phase]
             dots = [v for v in last[task.metric] if v is not None]
-            top.plot([x + 0.12 * (k - len(curves) / 2)] * len(dots), dots, "o", color=f"C{k}", markersize=3, alpha=0.5)
+            top.plot([x + 0.07 * (k - (len(curves) - 1) / 2)] * len(dots), dots, "o", color=f"C{k}", markersize=3, alpha=0.5)
             if "training" in last:
                 below.plot(x, np.mean(last["training"]) / np.mean(last["dense_training"]), "_", color=f"C{k}", markersize=14)
         middle = [outcome(found[s]["phases"][phase][task.metric], found[s]["learned_below"] or math.inf).median if s in found else None for s in sparsities]
-        top.plot(range(len(sparsities)), [math.nan if m is None else m for m in middle], "-", color=f"C{k}", label=name)
+        top.plot(range(len(sparsities)), [math.nan if m is None else m for m in middle], "_-", color=f"C{k}", markersize=12, label=name)
     below.set(xticks=range(len(sparsities)), xticklabels=[f"{100 * s:g}" for s in sparsities], xlabel="weights that are zero (%)", ylabel="cost of\ntraining", ylim=(0, 1.1))
     top.set(ylabel=task.label)
     if sparsities:
@@ -142,7 +142,7 @@ def plot_answer(
 ) -> None:
     "Every network of every task and condition, as a share of its dense twin's error; a bar at each median"
     rows = {task: ratios(all_records(task.Config), task, sparsity, conditions, scale) for task, sparsity in asked.items()}
-    rows = {task: found for task, found in rows.items() if found}
+    rows = {task: found for task, found in rows.items() if set(found) - {SMALL}}
     figure.set_size_inches(6, 1.2 + 0.8 * max(1, len(rows)))
     ax = figure.subplots()
     for y, found in enumerate(rows.values()):
@@ -196,8 +196,8 @@ def answer(
 ) -> list[str]:  # sentences; what has not been run has none
     "What the records say, in words"
     plain = {task: list(of["none"].values()) for task, s in asked.items() if "none" in (of := ratios(all_records(task.Config), task, s, ("none",), scale))}
-    costs = ", ".join(f"{np.median(values):.2f} in {_named([task])} at {100 * asked[task]:g} %" for task, values in plain.items())
-    said = [f"Pruned without any penalty, the median network has so many times the error of its dense twin: {costs}."] if plain else []
+    costs = ", ".join(f"{np.median(values):.2f} ({_named([task])}, {100 * asked[task]:g} % zeros)" for task, values in plain.items())
+    said = [f"Pruned without any penalty, the median network has this many times its dense twin's error: {costs}."] if plain else []
     for second, words in (("none", "no penalty"), ("shuffled", "the same prices between other neurons")):
         found = compare("moduli", second, asked, scale)
         if any(found.values()):
