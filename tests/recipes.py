@@ -73,6 +73,7 @@ recipe(f"{A}.test_of", dict)
 recipe(f"{A}.check_memory", lambda: dict(wanted=8.0))
 recipe(f"{A}.in_bytes", lambda: dict(number=8.0))
 recipe(f"{A}.memory", dict)
+recipe(f"{A}.outermost", dict)
 
 SPACES: dict[str, Callable[[], manifolds.Manifold]] = {
     "manifolds.Torus": manifolds.Torus, "manifolds.Circle": manifolds.Circle, "manifolds.KleinBottle": manifolds.KleinBottle, "manifolds.Euclidean": manifolds.Euclidean,
