@@ -63,5 +63,5 @@ def test_tables_in_markdown(hostile):
     rows = [{"setting": {"out": hostile}, "condition": "torus", "strength": 0.1, "sparse": [1.0, 2.0], "dense": [1.0]}]
     lines = condition_table(rows).splitlines()
     assert len(lines) == 4 and len({line.count("|") for line in lines}) == 1
-    assert "<" not in "".join(lines) and "](" not in "".join(lines)
+    assert not {"<", "["} & set("".join(lines))
     assert html.unescape(escaped(setting_name({"out": hostile}))) == f"out={hostile}".replace("\n", " ")
