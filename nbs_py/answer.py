@@ -35,7 +35,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from modreg.geometry.arguments import checked
 from modreg.lab.experiments import CONDITIONS
 from modreg.lab.paper import Cell
 from modreg.lab.results import Record, all_records, matching
@@ -83,7 +82,6 @@ SMALL = "small dense"  # a dense network without a penalty, with as many weights
 COMPARED = (SMALL, "none", "l1", "shuffled", "moduli")  # conditions of the figure
 
 
-@checked
 def curve(
     records: Sequence[Record],
     task: type[Task],
@@ -119,7 +117,6 @@ for task, kept in records.items():
 
 # %%
 #| export
-@checked
 def plot_curves(
     records: Sequence[Record],
     task: type[Task],
@@ -165,7 +162,6 @@ for task, kept in records.items():
 
 # %%
 #| export
-@checked
 def as_large(
     task: type[Task],
     sparsity: float,
@@ -206,7 +202,6 @@ def _small(records: Sequence[Record], task: type[Task], scale: str) -> Record | 
     return max(smaller, key=lambda one: len(one["phases"]["train"][task.metric]), default=None)
 
 
-@checked
 def ratios(
     records: Sequence[Record],
     task: type[Task],
@@ -224,7 +219,6 @@ def ratios(
 
 # %%
 #| export
-@checked
 def plot_answer(
     figure: "Figure",
     asked: Mapping[type[Task], float] = ASKED,  # tasks, and the sparsity at which each is asked
@@ -272,7 +266,6 @@ def _named(tasks: Sequence[type[Task]]) -> str:
     return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]])) or "none"
 
 
-@checked
 def compare(
     first: str,  # a condition
     second: str,  # what it is compared with
@@ -295,7 +288,6 @@ def compare(
 
 # %%
 #| export
-@checked
 def answer(
     asked: Mapping[type[Task], float] = ASKED,
     scale: str = "small",
@@ -341,7 +333,6 @@ test_eq(list(curve(rows, HeadDirection, "moduli")), [0.9])
 
 # %%
 #| export
-@checked
 def schedules_markdown(
     records: Sequence[Record],
     task: type[Task],

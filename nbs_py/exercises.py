@@ -49,14 +49,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from modreg.geometry.arguments import checked
-
 # %%
 #| hide
 import matplotlib.pyplot as plt
 from fastcore.test import test_eq
 
 plt.style.use("modreg.data.book")
+
 
 # %% [markdown]
 # ## What a check says
@@ -65,9 +64,7 @@ plt.style.use("modreg.data.book")
 
 # %%
 #| export
-#| fold Numbers and tensors
-
-
+#| fold Numbers
 def _number(x: Any) -> bool:
     "Whether this is one real number, also as a tensor or an array without dimensions"
     return not isinstance(x, bool | str) and getattr(x, "ndim", 0) == 0 and hasattr(x, "__float__")
@@ -83,6 +80,9 @@ def _of_numbers(got: Any, want: Any, within: float) -> str:
     return f"gives {got:.6g}" + ("" if math.isnan(got) else ", which is too large" if got > want else ", which is too small")
 
 
+# %%
+#| export
+#| fold Tensors
 def _of_tensors(got: Any, want: Tensor, within: float) -> str:
     "How one tensor differs from another; nothing if it does not"
     if not isinstance(got, Tensor):
@@ -101,7 +101,6 @@ def _of_tensors(got: Any, want: Tensor, within: float) -> str:
 
 # %%
 #| export
-@checked
 def difference(
     got: Any,  # an answer
     want: Any,  # what it should be: a number, a tensor, text, or a list, tuple, dict or set of such
@@ -147,7 +146,6 @@ test_eq(difference([1, 2], [1, 3]), "at 1 gives 2, which is too small")
 
 # %%
 #| export
-@checked
 class Check:
     "What is found out about one answer"
 
@@ -191,7 +189,6 @@ class Check:
 
 # %%
 #| export
-@checked
 class Verdict:
     "What the reader is told of an answer"
     UNSOLVED = "Not solved yet: replace `raise NotImplementedError` in the cell above by your answer, run that cell, then this one."
@@ -277,10 +274,9 @@ test_eq(said(first), "Not right yet: first(2, 3) gives 2, which is too small.\nH
 
 # %%
 #| export
-#| fold Pictures of answers
+#| fold Curves
 
 
-@checked
 def draw_curve(
     answer: Callable,  # from a number to a number
     x: Iterable,  # where it is asked
@@ -302,7 +298,9 @@ def draw_curve(
     plt.show()
 
 
-@checked
+# %%
+#| export
+#| fold Lines
 def draw_lines(
     xlabel: str,
     ylabel: str,
@@ -319,7 +317,9 @@ def draw_lines(
     plt.show()
 
 
-@checked
+# %%
+#| export
+#| fold Bars
 def draw_bars(
     values: Mapping[str, float],  # heights by name
     ylabel: str,
@@ -334,7 +334,9 @@ def draw_bars(
     plt.show()
 
 
-@checked
+# %%
+#| export
+#| fold Matrices
 def draw_matrices(
     **matrices: Tensor,  # each (rows, columns), by title
 ) -> None:

@@ -520,7 +520,7 @@ def unseen(files, share, bits):
 
 # %%
 #| fold How it is checked
-with exercise("how often does a random number of so many bits equal another?", lambda: draw_curve(lambda bits: math.log10(unseen(1e6, 1e-3, bits)), range(1, 65), "bits", "files unseen in a year (log10)")) as expect:
+with exercise("how often does a random number of so many bits equal another?", lambda: draw_curve(lambda bits: unseen(1e6, 1e-3, bits), range(1, 17), "bits", "files unseen in a year")) as expect:
     expect(unseen, 1000, 1.0, 1, gives=500)
     expect(unseen, 1e6, 1e-3, 16, gives=1000 / 65536)
 

@@ -931,7 +931,7 @@ plt.show()
 #
 # An experiment's settings are plain text. `manifold` turns text to a space, with arguments if you like: `torus(period=20)`,
 # `sphere(radius=2)`, `torus6`. It passes spaces through, and tells what there is when it doesn't know one. A space of your own gets a
-# name by `register_manifold`. How such a text is read, and that it is never run as a program, is told in [specs](specs.ipynb).
+# name by `register_manifold`. How such a text is read, and that it is never run as a program, is told in [specs](specs.ipynb). Several spaces, such as one for each layer, stand in one text with commas between them.
 
 # %%
 #| export
@@ -962,9 +962,6 @@ def register_manifold(
     MANIFOLDS.register(name, space)
 
 
-# %% [markdown]
-# Several spaces, such as one for each layer, stand in one text with commas between them.
-
 # %%
 #| export
 #| fold Several spaces
@@ -982,13 +979,6 @@ def manifolds_of(
     return found * (count // len(found))
 
 
-# %%
-test_eq(manifold("torus"), Torus())
-test_eq(manifold("torus4(period=20)"), Torus(4, 20.0))
-test_eq(manifold("s2").name, "sphere")
-test_eq(manifolds_of("torus, sphere", 2), [Torus(), Sphere()])
-test_fail(lambda: manifold("donut"), contains="circle, sphere, torus, klein")
-
 # %% [markdown]
 # ## What a neuron sees
 #
@@ -997,6 +987,12 @@ test_fail(lambda: manifold("donut"), contains="circle, sphere, torus, klein")
 
 # %%
 #| fig-alt: "The free ring round a star on a Klein bottle, where it comes in mirrored at the other edge, on a torus twice as large and on a small sphere."
+test_eq(manifold("torus"), Torus())
+test_eq(manifold("torus4(period=20)"), Torus(4, 20.0))
+test_eq(manifold("s2").name, "sphere")
+test_eq(manifolds_of("torus, sphere", 2), [Torus(), Sphere()])
+test_fail(lambda: manifold("donut"), contains="circle, sphere, torus, klein")
+
 fig, axes = plt.subplots(1, 3, figsize=(10, 3), layout="constrained")
 for ax, text, star in zip(axes, ("klein", "torus(period=20)", "sphere(radius=2)"), ([9.5, 2.0], [9.5, 2.0], [1.6, 0.0, 1.2]), strict=True):
     finished.plot_from_point(finished.manifold(text), torch.tensor(star), ax, lambda d: d.clamp(max=2))

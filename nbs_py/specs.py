@@ -514,6 +514,8 @@ def inhibitors_of(text):
 # %%
 #| fold How it is checked
 def picture():
+    import torch
+
     d = torch.linspace(0, 5, 100)
     draw_lines("distance", "price", **{f.name: (d, f(d)) for f in inhibitors_of("ricker(s=2), difference_of_gaussians(a=3, b=3)")})
 

@@ -984,7 +984,7 @@ with exercise("add the network itself to the count and to the number", lambda: d
 #
 # <details><summary>Recall: which answer is given if no space beats the controls?</summary>
 #
-# None of these.
+# That it is none of these.
 #
 # </details>
 #

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..geometry.arguments import checked
 from ..lab.experiments import CONDITIONS
 from ..lab.paper import Cell
 from ..lab.results import Record, all_records, matching
@@ -37,7 +36,6 @@ SMALL = "small dense"  # a dense network without a penalty, with as many weights
 COMPARED = (SMALL, "none", "l1", "shuffled", "moduli")  # conditions of the figure
 
 
-@checked
 def curve(
     records: Sequence[Record],
     task: type[Task],
@@ -59,7 +57,6 @@ def curve(
     return found
 
 # %% ../../nbs/answer.ipynb #4c97a054
-@checked
 def plot_curves(
     records: Sequence[Record],
     task: type[Task],
@@ -89,7 +86,6 @@ def plot_curves(
     return curves
 
 # %% ../../nbs/answer.ipynb #777671bc
-@checked
 def as_large(
     task: type[Task],
     sparsity: float,
@@ -117,7 +113,6 @@ def _small(records: Sequence[Record], task: type[Task], scale: str) -> Record | 
     return max(smaller, key=lambda one: len(one["phases"]["train"][task.metric]), default=None)
 
 
-@checked
 def ratios(
     records: Sequence[Record],
     task: type[Task],
@@ -133,7 +128,6 @@ def ratios(
     return {name: of for name, of in each.items() if of}
 
 # %% ../../nbs/answer.ipynb #5a038a13
-@checked
 def plot_answer(
     figure: "Figure",
     asked: Mapping[type[Task], float] = ASKED,  # tasks, and the sparsity at which each is asked
@@ -168,7 +162,6 @@ def _named(tasks: Sequence[type[Task]]) -> str:
     return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]])) or "none"
 
 
-@checked
 def compare(
     first: str,  # a condition
     second: str,  # what it is compared with
@@ -189,7 +182,6 @@ def compare(
     return {word: [task for task in found if words[task] == word] for word in ("better", "worse", "open")}
 
 # %% ../../nbs/answer.ipynb #8156c958
-@checked
 def answer(
     asked: Mapping[type[Task], float] = ASKED,
     scale: str = "small",
@@ -205,7 +197,6 @@ def answer(
     return said
 
 # %% ../../nbs/answer.ipynb #a9309cc3
-@checked
 def schedules_markdown(
     records: Sequence[Record],
     task: type[Task],

@@ -15,8 +15,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..geometry.arguments import checked
-
 # %% ../../nbs/exercises.ipynb #815b9a1d
 def _number(x: Any) -> bool:
     "Whether this is one real number, also as a tensor or an array without dimensions"
@@ -32,7 +30,7 @@ def _of_numbers(got: Any, want: Any, within: float) -> str:
         return ""
     return f"gives {got:.6g}" + ("" if math.isnan(got) else ", which is too large" if got > want else ", which is too small")
 
-
+# %% ../../nbs/exercises.ipynb #158a879c
 def _of_tensors(got: Any, want: Tensor, within: float) -> str:
     "How one tensor differs from another; nothing if it does not"
     if not isinstance(got, Tensor):
@@ -48,8 +46,7 @@ def _of_tensors(got: Any, want: Tensor, within: float) -> str:
     where = wrong.nonzero()[0].tolist()
     return f"is wrong at {int(wrong.sum())} of {wrong.numel()} places; the first is {where}, where it gives {got[tuple(where)].item():.6g}"
 
-# %% ../../nbs/exercises.ipynb #158a879c
-@checked
+# %% ../../nbs/exercises.ipynb #11962743
 def difference(
     got: Any,  # an answer
     want: Any,  # what it should be: a number, a tensor, text, or a list, tuple, dict or set of such
@@ -79,7 +76,6 @@ def _short(x: Any) -> str:
     return text if len(text) < 120 else f"{text[:117]}…"
 
 # %% ../../nbs/exercises.ipynb #3ffe7a7c
-@checked
 class Check:
     "What is found out about one answer"
 
@@ -118,7 +114,6 @@ class Check:
             self.that(saying in str(error), f"{call} is refused, but its message is: {_short(str(error))}")
 
 # %% ../../nbs/exercises.ipynb #2647032d
-@checked
 class Verdict:
     "What the reader is told of an answer"
     UNSOLVED = "Not solved yet: replace `raise NotImplementedError` in the cell above by your answer, run that cell, then this one."
@@ -167,7 +162,6 @@ def exercise(
         picture()
 
 # %% ../../nbs/exercises.ipynb #0eb23374
-@checked
 def draw_curve(
     answer: Callable,  # from a number to a number
     x: Iterable,  # where it is asked
@@ -188,8 +182,7 @@ def draw_curve(
         ax.legend(frameon=False)
     plt.show()
 
-
-@checked
+# %% ../../nbs/exercises.ipynb #9b5d0528
 def draw_lines(
     xlabel: str,
     ylabel: str,
@@ -205,8 +198,7 @@ def draw_lines(
     ax.legend(frameon=False)
     plt.show()
 
-
-@checked
+# %% ../../nbs/exercises.ipynb #03069adb
 def draw_bars(
     values: Mapping[str, float],  # heights by name
     ylabel: str,
@@ -220,8 +212,7 @@ def draw_bars(
     ax.set(xlabel=ylabel)
     plt.show()
 
-
-@checked
+# %% ../../nbs/exercises.ipynb #615ad03c
 def draw_matrices(
     **matrices: Tensor,  # each (rows, columns), by title
 ) -> None:
