@@ -140,7 +140,7 @@ class Explorer:
         figure.savefig(png, dpi=110)
         return _PAGE.format(
             name=self.name, question=html.escape(self.question, quote=True), picture=base64.b64encode(png.getvalue()).decode(),
-            source=_source(self.name), data=json.dumps(self.data).replace("</", "<\\/"))
+            source=_source(self.name), data=json.dumps(self.data).replace("<", "\\u003c"))
 
 
 # %%
@@ -328,6 +328,7 @@ covering()
 
 # %%
 #| export
+@checked
 def growing_balls() -> Explorer:
     "Points of the plane with a ball round each, and the bars of pieces and loops"
 

@@ -30,7 +30,7 @@ def _of_numbers(got: Any, want: Any, within: float) -> str:
         return ""
     return f"gives {got:.6g}" + ("" if math.isnan(got) else ", which is too large" if got > want else ", which is too small")
 
-# %% ../../nbs/exercises.ipynb #cb42b195
+# %% ../../nbs/exercises.ipynb #158a879c
 def _of_tensors(got: Any, want: Tensor, within: float) -> str:
     "How one tensor differs from another; nothing if it does not"
     if not isinstance(got, Tensor):
@@ -46,7 +46,7 @@ def _of_tensors(got: Any, want: Tensor, within: float) -> str:
     where = wrong.nonzero()[0].tolist()
     return f"is wrong at {int(wrong.sum())} of {wrong.numel()} places; the first is {where}, where it gives {got[tuple(where)].item():.6g}"
 
-# %% ../../nbs/exercises.ipynb #e2a9e516
+# %% ../../nbs/exercises.ipynb #11962743
 def difference(
     got: Any,  # an answer
     want: Any,  # what it should be: a number, a tensor, text, or a list, tuple, dict or set of such
@@ -75,7 +75,7 @@ def _short(x: Any) -> str:
     text = " ".join(str(x.tolist() if isinstance(x, Tensor) else getattr(x, "__name__", repr(x))).split())
     return text if len(text) < 120 else f"{text[:117]}…"
 
-# %% ../../nbs/exercises.ipynb #3c70e3ad
+# %% ../../nbs/exercises.ipynb #3ffe7a7c
 class Check:
     "What is found out about one answer"
 
@@ -113,7 +113,7 @@ class Check:
         except (TypeError, ValueError) as error:
             self.that(saying in str(error), f"{call} is refused, but its message is: {_short(str(error))}")
 
-# %% ../../nbs/exercises.ipynb #f154aef2
+# %% ../../nbs/exercises.ipynb #2647032d
 class Verdict:
     "What the reader is told of an answer"
     UNSOLVED = "Not solved yet: replace `raise NotImplementedError` in the cell above by your answer, run that cell, then this one."
@@ -143,7 +143,7 @@ class Verdict:
             get_ipython = lambda: None  # noqa: E731
         print(self) if get_ipython() is None else display(self)
 
-# %% ../../nbs/exercises.ipynb #ddf6a071
+# %% ../../nbs/exercises.ipynb #364e6db8
 @contextmanager
 def exercise(
     hint: str,  # what to think of, for who got it wrong
@@ -182,7 +182,7 @@ def draw_curve(
         ax.legend(frameon=False)
     plt.show()
 
-# %% ../../nbs/exercises.ipynb #e464f219
+# %% ../../nbs/exercises.ipynb #9b5d0528
 def draw_lines(
     xlabel: str,
     ylabel: str,
@@ -198,7 +198,7 @@ def draw_lines(
     ax.legend(frameon=False)
     plt.show()
 
-# %% ../../nbs/exercises.ipynb #ce199ac2
+# %% ../../nbs/exercises.ipynb #03069adb
 def draw_bars(
     values: Mapping[str, float],  # heights by name
     ylabel: str,
@@ -212,7 +212,7 @@ def draw_bars(
     ax.set(xlabel=ylabel)
     plt.show()
 
-# %% ../../nbs/exercises.ipynb #6d641e5b
+# %% ../../nbs/exercises.ipynb #615ad03c
 def draw_matrices(
     **matrices: Tensor,  # each (rows, columns), by title
 ) -> None:
