@@ -46,7 +46,7 @@ import torch
 from torch import Tensor, nn
 
 from modreg.analysis.topology import Homology, bars_with_cocycles, farthest_landmarks, persistent_homology
-from modreg.geometry.arguments import Count, check
+from modreg.geometry.arguments import Count, check, checked
 from modreg.geometry.manifolds import Manifold, manifold
 from modreg.lab.experiments import load_model
 from modreg.lab.runs import Run
@@ -81,6 +81,7 @@ plt.style.use("modreg.data.book")
 
 # %%
 #| export
+@checked(finite=False)
 def planted_activity(
     space: Manifold | str,
     states: int | Tensor,  # how many states T, drawn uniformly, or their points (T, c)
@@ -126,6 +127,7 @@ plt.show()
 LEAST = 100  # different states
 
 
+@checked(finite=False)
 def checked_activity(
     activity: Tensor | numpy.ndarray,  # (T, N), or (..., N), whose leading dimensions are taken together
 ) -> Tensor:  # (T, N), float64
@@ -152,6 +154,7 @@ NEAR, ROUNDS = 20, 2  # neighbours whose mean replaces a state, and how often
 ALONE = 0.1  # share of states that are dropped
 
 
+@checked(finite=False)
 @dataclass(frozen=True)
 class Cloud:
     "States in few dimensions: as they were, and with the noise averaged out"
@@ -174,6 +177,7 @@ class Cloud:
 
 # %%
 #| export
+@checked(finite=False)
 def activity_cloud(
     activity: Tensor | numpy.ndarray,  # (T, N), or (..., N), whose leading dimensions are taken together
     *,
@@ -218,6 +222,7 @@ plt.show()
 
 # %%
 #| export
+@checked(finite=False)
 def shifted(
     activity: Tensor,  # (T, N)
     generator: torch.Generator | None = None,  # source of randomness
@@ -239,6 +244,7 @@ SHAPES = {((1, 0, 0), (1, 0, 0)): "none", ((1, 1, 0), (1, 1, 0)): "circle", ((1,
 MARGIN, GAP = 1.6, 1.4  # how many times as long a bar must be as the longest of shuffled activity, and as the next bar
 
 
+@checked(finite=False)
 def long_bars(
     lengths: Tensor,  # of one degree (k,), the longest first
     limit: float,  # longest of shuffled activity
@@ -252,6 +258,7 @@ def long_bars(
     return count if max(gaps) >= GAP and found[count - 1] >= MARGIN * limit else 0
 
 
+@checked(finite=False)
 @dataclass(frozen=True)
 class Shape:
     "What shape activity has"
@@ -264,6 +271,7 @@ class Shape:
 
 # %%
 #| export
+@checked(finite=False)
 def activity_shape(
     activity: Tensor | numpy.ndarray,  # (T, N), or (..., N), whose leading dimensions are taken together
     *,
@@ -311,6 +319,7 @@ test_eq([shape.name, nothing.name], ["torus", "none"])
 
 # %%
 #| export
+@checked(finite=False)
 def whole_cocycle(
     cocycle: Tensor,  # rows of two points and a coefficient modulo p (m, 3)
     close: Tensor,  # which points are neighbours (n, n), bool
@@ -331,6 +340,7 @@ def whole_cocycle(
 
 # %%
 #| export
+@checked(finite=False)
 def smoothed(
     eta: Tensor,  # cocycle (n, n) of whole numbers
     close: Tensor,  # which points are neighbours (n, n), bool
@@ -374,6 +384,7 @@ test_close((turn % 1 - angle / (2 * math.pi) + 0.5) % 1, torch.full((40,), 0.5).
 
 # %%
 #| export
+@checked(finite=False)
 def reduced_basis(
     gram: Tensor,  # (k, k), positive definite
 ) -> Tensor:  # whole numbers (k, k), float64, of determinant ±1: rows are combinations
@@ -416,6 +427,7 @@ test_close(short @ short.T, torch.eye(2).double(), eps=1e-9)
 
 # %%
 #| export
+@checked(finite=False)
 @dataclass(frozen=True)
 class Coordinates:
     "Angles along the loops of activity, for states that were seen and for others"
@@ -445,6 +457,7 @@ class Coordinates:
 
 # %%
 #| export
+@checked(finite=False)
 def circular_coordinates(
     activity: Tensor | numpy.ndarray,  # (T, N), or (..., N), whose leading dimensions are taken together
     loops: int = 1,  # how many coordinates: one for a ring, two for a torus
@@ -475,6 +488,7 @@ def circular_coordinates(
 
 # %%
 #| export
+@checked(finite=False)
 def toroidal_coordinates(
     activity: Tensor | numpy.ndarray,  # (T, N), or (..., N), whose leading dimensions are taken together
     **options,  # of `circular_coordinates`
@@ -504,6 +518,7 @@ plt.show()
 
 # %%
 #| export
+@checked(finite=False)
 def waves(
     angles: Tensor,  # (T, k) in rad
     harmonics: int = 2,
@@ -517,6 +532,7 @@ def waves(
 
 # %%
 #| export
+@checked(finite=False)
 def decoding_score(
     angles: Tensor,  # (T, k) in rad; times with nan are left out
     target: Tensor,  # what they should tell (T, c); for an angle its cosine and sine
@@ -558,6 +574,7 @@ assert decoding_score(later, place) > 0.8 > 0.1 > decoding_score(later[order], p
 
 # %%
 #| export
+@checked(finite=False)
 def lift(
     angles: Tensor,  # in the course of time (T, ..., k), in rad
 ) -> Tensor:  # (T, ..., k)
@@ -567,6 +584,7 @@ def lift(
     return torch.cat([angles[:1], angles[:1] + step.cumsum(0)])
 
 
+@checked(finite=False)
 def decode_paths(
     angles: Tensor,  # of P paths (T, P, k), in rad
     position: Tensor,  # (T, P, 2) in m
@@ -593,6 +611,7 @@ def decode_paths(
 
 # %%
 #| export
+@checked(finite=False)
 def grid_cells(
     position: Tensor,  # (..., 2) in m
     spacing: float = 0.6,  # of the lattice, m
@@ -642,6 +661,7 @@ plt.show()
 
 # %%
 #| export
+@checked(finite=False)
 @torch.no_grad()
 def hidden_states(
     layer: nn.Module,  # nn.RNN, nn.GRU, nn.LSTM or modreg.RNN
@@ -657,6 +677,7 @@ def hidden_states(
 
 # %%
 #| export
+@checked(finite=False)
 def states_while(
     layer: nn.Module,  # a recurrent layer of a model
     drive: Callable[[], Any],  # runs that model
@@ -673,6 +694,7 @@ def states_while(
 
 # %%
 #| export
+@checked(finite=False)
 @torch.no_grad()
 def run_states(
     task: Task,
@@ -737,6 +759,7 @@ test_fail(lambda: activity_shape(random_states[..., :2]), contains="at least 3")
 
 # %%
 #| export
+@checked(finite=False)
 def look(
     task: Task,
     run: Run | None,  # None: before training
@@ -749,6 +772,7 @@ def look(
     return {f"activity_{task.config.task}": [{"shapes": [one.name for one in shapes], "betti": [one.betti[2] + one.betti[3] for one in shapes], "lengths": found}]}
 
 
+@checked(finite=False)
 def share_interval(
     count: int,
     of: int,
@@ -761,6 +785,7 @@ def share_interval(
 
 # %%
 #| export
+@checked(finite=False)
 def shape_matrix(
     rows: Iterable[dict[str, Any]],  # each with a `condition`, a `sparsity` if there are several, and the `shapes` of its seeds
 ) -> tuple[list[str], list[str], Tensor]:  # wirings, shapes, and the share with the ends of its interval (wirings, shapes, 3)
@@ -775,6 +800,7 @@ def shape_matrix(
     return names, shapes, torch.tensor(table).view(len(rows), len(shapes), 3)
 
 
+@checked(finite=False)
 def plot_shapes(rows: Iterable[dict[str, Any]], ax: "Axes") -> None:
     "The matrix of `shape_matrix`: colour for the share, and in words its interval"
     names, shapes, table = shape_matrix(rows)

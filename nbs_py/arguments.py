@@ -40,14 +40,18 @@ import difflib
 import functools
 import inspect
 import math
+import opcode
 import os
+import re
+import sysconfig
+import threading
 import types
 import typing
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple, TypeVar
+from typing import Annotated, Any, NamedTuple
 
 import numpy
 import torch
@@ -97,7 +101,15 @@ class Within:
     below: float = math.inf  # as `most`, but not itself
     finite: bool = True  # False: infinity will do, if it is within the bounds
 
-    def holds(self, value: float) -> bool:
+    def __post_init__(self):
+        for name in ("least", "most", "above", "below"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, Real) or math.isnan(value):
+                raise ArgumentError(f"{name} is {shown(value)}; give a number, or infinity")
+        if not isinstance(self.finite, bool):
+            raise ArgumentError(f"finite is {shown(self.finite)}; give True or False")
+
+    def __contains__(self, value: float) -> bool:
         "Whether a number is one of them"
         inside = self.least <= value <= self.most and (self.above < value or self.above == -math.inf) and (value < self.below or self.below == math.inf)
         return inside and (math.isfinite(value) or not self.finite)
@@ -135,10 +147,11 @@ Whole = Annotated[int, Within(0, MANY)]  # how many, or none
 Positive = Annotated[float, Within(above=0)]
 NotNegative = Annotated[float, Within(0)]
 Share = Annotated[float, Within(0, 1)]
+ANY = Within()
 
 # %%
 test_eq(Within(1, 9).words("a whole number"), "a whole number from 1 to 9")
-test_eq([Within(0, below=1).holds(x) for x in (-1, 0, 0.5, 1, math.nan)], [False, True, True, False, False])
+test_eq([x in Within(0, below=1) for x in (-1, 0, 0.5, 1, math.nan)], [False, True, True, False, False])
 test_eq(Within(above=0).words("a number"), "a number greater than 0")
 
 
@@ -213,8 +226,8 @@ def shown(value: Any) -> str:
 # %%
 #| export
 def nearest(
-    name: str,  # what was given
-    names: Iterable[str],  # what there is
+    name: Any,  # what was given
+    names: Iterable[Any],  # what there is
 ) -> str:  # with a blank behind it
     "A question that names the likeliest of some names, to be put into an error message; nothing if none is like it"
     found = difflib.get_close_matches(str(name), [str(one) for one in names], 1)
@@ -263,14 +276,27 @@ def _number(whole: bool, within: Within) -> Test:
     def test(value, sides):
         if isinstance(value, bool) or not isinstance(value, kind):
             return Fault(False, "", value, want)
-        return None if within.holds(value) else Fault(True, "", value, want)
+        return None if value in within else Fault(True, "", value, want)
 
     return test
 
 
 def _kind(kind: type, want: str) -> Test:
-    "Of all things of a class"
-    return lambda value, sides: None if isinstance(value, kind) else Fault(False, "", value, want)
+    "Of all things of a class; who gives the class itself is told that an object of it is wanted"
+
+    def test(value, sides):
+        if isinstance(value, kind):
+            return None
+        object_of = f", an instance such as {value.__name__}()" if inspect.isclass(value) and issubclass(value, kind) else ""
+        return Fault(False, "", value, want + object_of)
+
+    return test
+
+
+def _array(value: Any, sides: dict) -> Fault | None:
+    "Of arrays of numbers"
+    right = isinstance(value, numpy.ndarray) and value.dtype.kind in "biuf"
+    return None if right else Fault(isinstance(value, numpy.ndarray), "", value, "an array of real numbers")
 
 
 def _named(mark: OneOf) -> Test:
@@ -327,7 +353,7 @@ def _entries(x: Tensor, mark: Shape) -> str:
     "What is wrong with the entries of a tensor; nothing if all are right"
     if not x.numel():
         return ""
-    if mark.finite and not x.isfinite().all():
+    if mark.finite and not (x.detach().sum().isfinite() or x.isfinite().all()):
         return f"and {int((~x.isfinite()).sum())} entries that are not finite"
     if mark.least > -math.inf and not (x >= mark.least).all():
         return f"and entries down to {x.min().item():g}"
@@ -509,12 +535,14 @@ def test_of(
     if kind in (None, types.NoneType):
         return lambda value, sides: None if value is None else Fault(False, "", value, "None")
     if kind in (int, float):
-        return _number(kind is int, Within())
+        return _number(kind is int, ANY)
+    if kind is numpy.ndarray:
+        return _array
     if kind is Tensor:
         return _tensor(Shape(empty=True))
     if kind in (Callable, typing.Callable):
         return lambda value, sides: None if callable(value) else Fault(False, "", value, "a function")
-    if not inspect.isclass(kind) or kind in (Any, object, inspect.Parameter.empty):
+    if not inspect.isclass(kind) or kind in (Any, object, inspect.Parameter.empty) or kind.__module__ == "typing":  # such as TextIO, which no object is of
         return None
     article = "an" if kind.__name__[0] in "AEIOU" else "a"
     return _kind(kind, PLAIN.get(kind, f"{article} {kind.__name__}"))
@@ -540,7 +568,7 @@ def _test_of_parts(origin: Any, parts: tuple, names: dict[str, Any] | None) -> T
     if origin in (dict, Mapping):
         return _items(origin, "a dict", tests[1], tests[0])
     if inspect.isclass(origin) and issubclass(origin, Iterable):
-        kind = (list, tuple) if origin in (list, tuple) else origin
+        kind = (list, tuple) if origin in (list, tuple) else (Sequence, torch.nn.ModuleList) if origin is Sequence else origin
         return _items(kind, f"a {'tuple' if origin is tuple else origin.__name__.lower()}", tests[0] if tests else None)
     return _kind(origin, f"a {origin.__name__}") if inspect.isclass(origin) else None
 
@@ -587,7 +615,7 @@ class _Signature:
     def __init__(self, function: Callable):
         self.given = list(inspect.signature(function).parameters.values())
         self.owner = function.__qualname__.removesuffix(".__init__").rpartition("<locals>.")[2]
-        names = getattr(function, "__globals__", {})
+        names = getattr(inspect.unwrap(function), "__globals__", {})
         self.tests = {p.name: test_of(p.annotation, names) for p in self.given}
         self.place = [p for p in self.given if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
         self.rest = next((p for p in self.given if p.kind is p.VAR_POSITIONAL), None)
@@ -598,69 +626,206 @@ class _Signature:
         sides: dict[str, int] = {}
         if len(args) > len(self.place) and self.rest is None:
             raise ArgumentError(f"{self.owner} takes {len(self.place)} arguments in order, and {len(args)} were given; it takes {', '.join(p.name for p in self.given)}")
-        for p, value in zip(self.place, args, strict=False):
-            self._one(p, value, sides)
+        for k, (p, value) in enumerate(zip(self.place, args, strict=False)):
+            self._one(p, value, sides, args[:k])
         if self.rest is not None:
             for value in args[len(self.place) :]:
                 self._one(self.rest, value, sides)
         for name, value in kwargs.items():
             if name in self.tests:
-                self._one(name, value, sides)
+                self._one(name, value, sides, args, kwargs)
             elif not self.open:
                 known = [p.name for p in self.given if p.name != "self"]
                 raise ArgumentError(f"{self.owner} has no argument {name!r}; {nearest(name, known)}it takes {', '.join(known) or 'none'}")
 
-    def _one(self, p: Any, value: Any, sides: dict[str, int]) -> None:
+    def bound(self, args: tuple, kwargs: dict) -> dict[str, Any]:
+        "Arguments by name"
+        rest = {self.rest.name: args[len(self.place) :]} if self.rest is not None and len(args) > len(self.place) else {}
+        return {p.name: value for p, value in zip(self.place, args, strict=False)} | rest | kwargs
+
+    def _one(self, p: Any, value: Any, sides: dict[str, int], before: tuple = (), named: dict | None = None) -> None:
         name = p if isinstance(p, str) else p.name
         test = self.tests[name]
         if test is None or (value is None and not isinstance(p, str) and p.default is None):
             return
         if fault := test(value, sides):
+            if " = " in fault.want:  # it does not fit what came before it
+                shapes = [f"{one} has {tuple(x.shape)}" for one, x in self.bound(before, named or {}).items() if isinstance(x, Tensor) and one != name]
+                fault = fault._replace(want=f"{fault.want}; {', '.join(shapes)}" if shapes else fault.want)
             raise_fault(name, fault)
 
 
 # %% [markdown]
-# An allocator's own error says how many bytes there were to be, and not whose fault it was.
+# ## More than the machine has
+#
+# A network of a million neurons is a number like any other, and 4 TB for each of its recurrent matrices.
 
 # %%
 #| export
-TOO_LARGE = ("allocate memory", "Storage size calculation", "overflow", "recursion depth", "too large", "numel: integer multiplication", "cannot fit 'int'")
+def memory() -> int:  # bytes
+    "What this process may use: the machine's memory, or less where a limit is set"
+    bounds = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+    try:
+        import resource
 
-
-def _larger_than_can_be(error: Exception, owner: str, arguments: dict[str, Any]) -> str:
-    "What to say if something was too large for memory or for numbers; nothing if that is not what happened"
-    if not isinstance(error, (MemoryError, OverflowError, RecursionError)) and not any(part in str(error) for part in TOO_LARGE):
-        return ""
-    said = ", ".join(f"{name} is {shown(value)}" for name, value in arguments.items() if name != "self")
-    return f"{owner} asks for more than there is ({str(error).splitlines()[0][:120]}): {said}; give something smaller"
+        bounds += [limit for limit in resource.getrlimit(resource.RLIMIT_AS) if limit > 0]
+        text = Path("/sys/fs/cgroup/memory.max").read_text(encoding="utf-8").strip()
+        bounds += [int(text)] if text.isdigit() else []
+    except (ImportError, OSError):
+        pass
+    return min(bounds)
 
 
 # %% [markdown]
-# And `checked` itself:
+# Sizes are said in the units that one buys them in.
 
 # %%
 #| export
-Anything = TypeVar("Anything")
+def in_bytes(number: Annotated[float, Within(0, finite=False)]) -> str:
+    "As in `4 TB`"
+    for power, unit in ((12, "TB"), (9, "GB"), (6, "MB")):
+        if number >= 10**power:
+            return f"{number / 10**power:,.3g} {unit}" if number < 10 ** (power + 3) else f"{number / 10**power:,.0f} {unit}"
+    return f"{number:.0f} bytes"
 
 
-def _check_methods(kind: type) -> None:
+def check_memory(
+    wanted: Annotated[float, Within(0, finite=False)],  # bytes
+    **arguments: Any,  # that ask for it, by name
+) -> None:
+    "ArgumentError if the machine has not so much memory"
+    if wanted > (there := memory()):
+        said = ", ".join(f"{name} is {shown(value)}" for name, value in arguments.items()) or "what is wanted"
+        raise ArgumentError(f"{said}, which asks for {in_bytes(wanted)} of memory, and there are {in_bytes(there)}; give less")
+
+
+# %%
+test_fail(lambda: check_memory(4e12 * 1000, hidden=1_000_000), contains="hidden is 1000000, which asks for 4,000 TB of memory")
+test_eq(in_bytes(4.2e9), "4.2 GB")
+
+# %% [markdown]
+# ## What no signature says
+#
+# Sizes that must fit together, a name that a dict must have, a sum that leaves the range of numbers: such faults show only in the middle of a computation, as an error of torch's that knows of matrices, and not of arguments.
+# The outermost checked call catches it and says which arguments it was given. What was raised where code had a part in it that is neither this package's nor a library's is left as it is: a fault in somebody's own network is theirs to read.
+
+# %%
+#| export
+PACKAGE = str(Path(__file__).resolve().parents[1]) if "__file__" in globals() else "modreg"  # a chapter has no file
+LIBRARIES = (PACKAGE, *(sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")), str(Path(torch.__file__).parents[1]), "<frozen", "<string>", "<__array")
+DEEP = (RuntimeError, LookupError, AttributeError, ArithmeticError, AssertionError, TypeError, ValueError, MemoryError)  # what a wrong argument causes far from where it was given
+TOO_LARGE = ("allocate memory", "Storage size calculation", "overflow", "recursion depth", "too large", "numel: integer multiplication", "cannot fit 'int'")
+RAISE = opcode.opmap["RAISE_VARARGS"]
+
+
+def _raised_here(error: Exception) -> bool | None:
+    "Whether a line of this package raised an error; None if somebody else's code had a part in it"
+    at, last = error.__traceback__, None
+    while at is not None:
+        if not at.tb_frame.f_code.co_filename.startswith(LIBRARIES):
+            return None
+        at, last = at.tb_next, at
+    return last is not None and last.tb_frame.f_code.co_filename.startswith(PACKAGE) and last.tb_frame.f_code.co_code[last.tb_lasti] == RAISE
+
+
+def _listed(arguments: dict[str, Any]) -> str:
+    "Arguments and what they are, in words"
+    return ", ".join(f"{name} is {shown(value)}" for name, value in arguments.items() if name not in ("self", "cls"))[:600]
+
+
+# %% [markdown]
+# An allocator's own error says how many bytes there were to be, and not whose fault it was. Our own errors stay as they are; only one that names no argument of the call is told them.
+
+# %%
+#| export
+def _explained(error: Exception, owner: str, arguments: dict[str, Any]) -> Exception | None:
+    "The error that names a call's arguments, in place of one from deep inside; None if it is to be left as it is"
+    text, here = (str(error).splitlines() or [""])[0], _raised_here(error)
+    if here is None or isinstance(error, torch.OutOfMemoryError):
+        return None
+    said = _listed(arguments)
+    if here:
+        named = any(re.search(rf"(?<![a-z]){re.escape(name.strip('_'))}", str(error), re.IGNORECASE) for name in arguments)
+        if said and not named and type(error) in (ValueError, TypeError, ArgumentError) and len(error.args) == 1:
+            error.args = (f"{error} (in {owner}, where {said})",)
+        return None
+    if isinstance(error, (MemoryError, OverflowError, RecursionError)) or any(part in str(error) for part in TOO_LARGE):
+        return ArgumentError(f"{owner} asks for more than there is ({text[:120]}): {said}; give something smaller")
+    return ArgumentError(f"{owner} cannot do with what it was given: {said or 'nothing'}; what went wrong is {type(error).__name__}: {text[:200]}")
+
+
+# %% [markdown]
+# A number that is none is no result either. So what the outermost call returns is looked at, where that costs no waiting; and if it is not finite, the arguments are, to say whose fault it is.
+
+# %%
+#| export
+def _finite(value: Any, depth: int = 0) -> bool:
+    "Whether there is neither NaN nor infinity in numbers, tensors, arrays, or collections of them"
+    if isinstance(value, Tensor):
+        if not (value.is_floating_point() and value.layout == torch.strided and readable(value)):
+            return True
+        value = value.detach()
+        return bool(value.sum().isfinite()) or bool(value.isfinite().all())
+    if isinstance(value, float):
+        return math.isfinite(value)
+    if isinstance(value, numpy.ndarray):
+        return value.dtype.kind != "f" or bool(numpy.isfinite(value).all())
+    if isinstance(value, (list, tuple, dict)) and depth < 3:
+        return all(_finite(one, depth + 1) for one in (value.values() if isinstance(value, dict) else value))
+    return True
+
+
+def _not_finite(owner: str, arguments: dict[str, Any]) -> ArgumentError:
+    "The error of a result that is not finite"
+    guilty = next((name for name, value in arguments.items() if name != "self" and not _finite(value)), None)
+    if guilty is not None:
+        return ArgumentError(f"{guilty} is {shown(arguments[guilty])}, and not all of it is finite; {owner} takes finite numbers")
+    return ArgumentError(f"{owner} would give numbers that are not finite, since what it was given is too large or too small: {_listed(arguments)}; give numbers of a moderate size")
+
+
+# %% [markdown]
+# And `checked` itself. A layer's `forward` passes on what is not finite, as torch's do: one replica that has diverged must not stop the others.
+
+# %%
+#| export
+class _Depth(threading.local):
+    "How many checked calls this thread is in"
+
+    calls = 0
+
+
+_DEPTH = _Depth()
+
+
+def outermost() -> bool:
+    "Whether the checked call that this thread is in was made from outside, and not by another one"
+    return _DEPTH.calls <= 1
+
+
+def _check_methods(kind: type, finite: bool) -> None:
     "Check what a class defines itself: its constructor, and its public methods"
     for name, member in list(vars(kind).items()):
         inner = member.__func__ if isinstance(member, (classmethod, staticmethod)) else member
         if (name in ("__init__", "__call__") or not name.startswith("_")) and inspect.isfunction(inner) and not hasattr(inner, "signature"):
-            setattr(kind, name, checked(inner) if inner is member else type(member)(checked(inner)))
+            wrapped = checked(inner, finite=finite)
+            setattr(kind, name, wrapped if inner is member else type(member)(wrapped))
 
 
 # %%
 #| export
 def checked(
-    thing: Anything,  # a function; or a class, for its constructor and its public methods
+    thing: Any = None,  # a function; or a class, for its constructor and its public methods; nothing, where options stand in brackets behind the `@`
     like: Callable | None = None,  # a function whose types count instead, such as the method that this one overrides
-) -> Anything:
+    finite: bool = True,  # whether a result that is NaN or infinite is an error
+    late: bool = False,  # whether arguments are looked at only after something has gone wrong: for what is called often, and knows a wrong one by itself
+) -> Any:
     "The same, with its arguments tested against their types at each call: ArgumentError with name, value, and what is allowed"
+    if thing is None:
+        return functools.partial(checked, like=like, finite=finite, late=late)
     if inspect.isclass(thing):
-        _check_methods(thing)
+        _check_methods(thing, finite)
         return thing
+    looks = finite and thing.__name__ != "forward"
 
     @functools.wraps(thing)
     def call(*args, **kwargs):
@@ -668,17 +833,37 @@ def checked(
             return thing(*args, **kwargs)
         if call.signature is None:
             call.signature = _Signature(thing if like is None else like)
-        call.signature.check(args, kwargs)
+        signature = call.signature
+        if not late:
+            signature.check(args, kwargs)
+        _DEPTH.calls += 1
         try:
-            return thing(*args, **kwargs)
-        except (MemoryError, OverflowError, RuntimeError) as error:
-            said = _larger_than_can_be(error, call.signature.owner, inspect.signature(thing).bind(*args, **kwargs).arguments)
-            if not said:
+            result = thing(*args, **kwargs)
+            if looks and _DEPTH.calls == 1 and not _finite(result):
+                raise _not_finite(signature.owner, signature.bound(args, kwargs))
+            return result
+        except DEEP as error:
+            if late and _DEPTH.calls == 1:
+                signature.check(args, kwargs)
+            said = _explained(error, signature.owner, signature.bound(args, kwargs)) if _DEPTH.calls == 1 else None
+            if said is None:
                 raise
-            raise ArgumentError(said) from error
+            raise said from error
+        finally:
+            _DEPTH.calls -= 1
 
-    call.signature = None  # made at the first call, when all types are there
+    call.signature, call.finite = None, finite  # the signature is made at the first call, when all types are there
     return call
+
+
+# %% [markdown]
+# What stands above is checked too, and a mark when it is made.
+
+# %%
+#| export
+for _kind_of_mark in (OneOf, Shape, OnDevice):
+    checked(_kind_of_mark)
+nearest, in_bytes, check_memory = checked(nearest), checked(in_bytes), checked(check_memory)
 
 
 # %% [markdown]
@@ -722,55 +907,6 @@ for function in (plain, pull):
         function(0.1, 64)
     times.append((time.perf_counter() - start) / rounds)
 print(f"{1e6 * times[0]:.1f} µs unchecked, {1e6 * times[1]:.1f} µs checked")
-
-
-# %% [markdown]
-# ## More than the machine has
-#
-# A network of a million neurons is a number like any other, and 4 TB for each of its recurrent matrices.
-
-# %%
-#| export
-def memory() -> int:  # bytes
-    "What this process may use: the machine's memory, or less where a limit is set"
-    bounds = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
-    try:
-        import resource
-
-        bounds += [limit for limit in resource.getrlimit(resource.RLIMIT_AS) if limit > 0]
-        text = Path("/sys/fs/cgroup/memory.max").read_text(encoding="utf-8").strip()
-        bounds += [int(text)] if text.isdigit() else []
-    except (ImportError, OSError):
-        pass
-    return min(bounds)
-
-
-# %% [markdown]
-# Sizes are said in the units that one buys them in.
-
-# %%
-#| export
-def in_bytes(number: float) -> str:
-    "As in `4 TB`"
-    for power, unit in ((12, "TB"), (9, "GB"), (6, "MB")):
-        if number >= 10**power:
-            return f"{number / 10**power:,.3g} {unit}" if number < 10 ** (power + 3) else f"{number / 10**power:,.0f} {unit}"
-    return f"{number:.0f} bytes"
-
-
-def check_memory(
-    wanted: float,  # bytes
-    **arguments: Any,  # that ask for it, by name
-) -> None:
-    "ArgumentError if the machine has not so much memory"
-    if wanted > (there := memory()):
-        said = ", ".join(f"{name} is {shown(value)}" for name, value in arguments.items())
-        raise ArgumentError(f"{said}, which asks for {in_bytes(wanted)} of memory, and there are {in_bytes(there)}; give less")
-
-
-# %%
-test_fail(lambda: check_memory(4e12 * 1000, hidden=1_000_000), contains="hidden is 1000000, which asks for 4,000 TB of memory")
-test_eq(in_bytes(4.2e9), "4.2 GB")
 
 
 # %% [markdown]

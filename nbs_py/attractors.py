@@ -38,7 +38,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from modreg.geometry.arguments import Count, Positive, check
+from modreg.geometry.arguments import Count, Positive, check, checked
 from modreg.lab.experiments import load_model
 from modreg.lab.runs import Run
 from modreg.lab.training import Task
@@ -387,6 +387,7 @@ plt.show()
 
 # %%
 #| export
+@checked(finite=False)
 def silent_step(
     network: nn.Module | Callable[[Tensor], Tensor],  # an RNN, a GRU or a cell of one layer; or a function of states (B, N) to states (B, N)
     inputs: Tensor | None = None,  # what it is told at every step (inputs,); nothing if not given
@@ -421,6 +422,7 @@ def silent_step(
 
 # %%
 #| export
+@checked(finite=False)
 @dataclass(frozen=True)
 class SlowPoints:
     "States in which a network rests or creeps, the slowest first"
@@ -440,6 +442,7 @@ class SlowPoints:
         return ((self.eigenvalues.abs() - 1).abs() < 0.05).sum(1)
 
 
+@checked(finite=False)
 def jacobian(
     step: Callable[[Tensor], Tensor],  # of states (B, N)
     state: Tensor,  # (N,)
@@ -485,6 +488,7 @@ def _distinct(states: Tensor, apart: float) -> Tensor:
 
 # %%
 #| export
+@checked(finite=False)
 def slow_points(
     network: nn.Module | Callable[[Tensor], Tensor],  # a layer, or a function of states (B, N) to states (B, N)
     starts: Tensor,  # states to start from (B, N), such as those that the network visits
@@ -540,6 +544,7 @@ assert planted.neutral.double().mean() > 0.6 and planted.neutral.max() == 1  # n
 
 # %%
 #| export
+@checked(finite=False)
 def plot_slow_points(
     found: SlowPoints,
     ax: "Axes",
@@ -585,6 +590,7 @@ plt.show()
 
 # %%
 #| export
+@checked(finite=False)
 @torch.no_grad()
 def kept_distances(
     network: nn.Module | Callable[[Tensor], Tensor],  # a layer, or a function of states (B, N) to states (B, N)
@@ -629,6 +635,7 @@ assert kept_distances(hand.rnn, last["by hand"][:50], 50)[0][-1] > 0.95
 
 # %%
 #| export
+@checked(finite=False)
 def look(
     task: Task,
     run: Run | None,  # None before training

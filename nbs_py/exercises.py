@@ -56,6 +56,7 @@ from fastcore.test import test_eq
 
 plt.style.use("modreg.data.book")
 
+
 # %% [markdown]
 # ## What a check says
 #
@@ -63,9 +64,7 @@ plt.style.use("modreg.data.book")
 
 # %%
 #| export
-#| fold Numbers and tensors
-
-
+#| fold Numbers
 def _number(x: Any) -> bool:
     "Whether this is one real number, also as a tensor or an array without dimensions"
     return not isinstance(x, bool | str) and getattr(x, "ndim", 0) == 0 and hasattr(x, "__float__")
@@ -81,6 +80,9 @@ def _of_numbers(got: Any, want: Any, within: float) -> str:
     return f"gives {got:.6g}" + ("" if math.isnan(got) else ", which is too large" if got > want else ", which is too small")
 
 
+# %%
+#| export
+#| fold Tensors
 def _of_tensors(got: Any, want: Tensor, within: float) -> str:
     "How one tensor differs from another; nothing if it does not"
     if not isinstance(got, Tensor):
@@ -272,7 +274,7 @@ test_eq(said(first), "Not right yet: first(2, 3) gives 2, which is too small.\nH
 
 # %%
 #| export
-#| fold Pictures of answers
+#| fold Curves
 
 
 def draw_curve(
@@ -296,6 +298,9 @@ def draw_curve(
     plt.show()
 
 
+# %%
+#| export
+#| fold Lines
 def draw_lines(
     xlabel: str,
     ylabel: str,
@@ -312,6 +317,9 @@ def draw_lines(
     plt.show()
 
 
+# %%
+#| export
+#| fold Bars
 def draw_bars(
     values: Mapping[str, float],  # heights by name
     ylabel: str,
@@ -326,6 +334,9 @@ def draw_bars(
     plt.show()
 
 
+# %%
+#| export
+#| fold Matrices
 def draw_matrices(
     **matrices: Tensor,  # each (rows, columns), by title
 ) -> None:

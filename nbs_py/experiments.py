@@ -27,6 +27,7 @@
 
 # %%
 #| export
+import html
 import json
 import math
 import shlex
@@ -267,6 +268,7 @@ def _mean(values: list[float | None]) -> float:
     return math.inf if None in values else sum(values) / len(values)
 
 
+@checked
 def large(number: float) -> str:
     "As in `4.3 M`"
     for power, prefix in ((12, "T"), (9, "G"), (6, "M"), (3, "k")):
@@ -303,6 +305,7 @@ def tiny_note(config: Config) -> str:  # Markdown
 
 # %%
 #| export
+@checked
 def finding(
     task: Task,
     runs: dict[str, Run],  # of `train_three`
@@ -330,6 +333,7 @@ print(finding(task, runs, 3))
 
 # %%
 #| export
+@checked
 def account(
     runs: dict[str, Run],  # of `train_three`
 ) -> str:  # Markdown
@@ -346,6 +350,15 @@ def account(
 # %%
 #| export
 @checked
+def escaped(text: str) -> str:
+    "A text as it stands in Markdown: no HTML, no link, no column of its own"
+    text = html.escape(text, quote=False)
+    for sign, entity in {"|": "&#124;", "[": "&#91;", "`": "&#96;", "\n": " "}.items():
+        text = text.replace(sign, entity)
+    return text
+
+
+@checked
 def report(
     task: Task,
     runs: dict[str, Run],  # of `train_three`
@@ -358,7 +371,7 @@ def report(
     paper = {"train": paper_cell(config), "lottery": paper_cell(config, "lottery")} | {name: paper_cell(run.config) for name, run in runs.items() if name != "sparse"}
     method = config.manifold if config.penalty == "moduli" else f"{config.penalty} ({config.manifold})"
     sparsifier = "" if config.sparsifier == "magnitude" else config.sparsifier
-    settings = ", ".join(filter(None, [method, sparsifier, f"N={config.hidden}", f"λ={config.strength:g}", note]))
+    settings = escaped(", ".join(filter(None, [method, sparsifier, f"N={config.hidden}", f"λ={config.strength:g}", note])))
     lines = [f"{task.label}: {settings}", "", "| | ours: mean ± sd (each seed) | paper: mean ± sd | multiplications: an example, training |", "|---|---|---|---|"]
     for name, last in results.items():
         lines.append(f"| {names[name]} | {summary(last[task.metric], digits)} | {printed(paper.get(name)) or '–'} | {costs(last)} |")
@@ -485,7 +498,8 @@ def condition_table(
 ) -> str:  # Markdown
     "Every condition's strength and results"
     lines = ["| setting | condition | λ chosen | pruned: mean ± sd (each seed) | lottery ticket |", "|---|---|---|---|---|"]
-    for name, group in _groups(rows):
+    for setting, group in _groups(rows):
+        name = escaped(setting)
         for row in group:
             if "dense" in row:
                 lines.append(f"| {name} | dense, no penalty | | {summary(row['dense'], digits)} | |")

@@ -140,7 +140,7 @@ class Explorer:
         figure.savefig(png, dpi=110)
         return _PAGE.format(
             name=self.name, question=html.escape(self.question, quote=True), picture=base64.b64encode(png.getvalue()).decode(),
-            source=_source(self.name), data=json.dumps(self.data).replace("</", "<\\/"))
+            source=_source(self.name), data=json.dumps(self.data).replace("<", "\\u003c"))
 
 
 # %%
@@ -328,6 +328,7 @@ covering()
 
 # %%
 #| export
+@checked
 def growing_balls() -> Explorer:
     "Points of the plane with a ball round each, and the bars of pieces and loops"
 
@@ -413,7 +414,7 @@ embedding_training()
 # %% [markdown]
 # ## Pruning a trained network
 #
-# The network on the left was trained on the [navigation](navigation.ipynb) task with the penalty of the torus, while its sparsity rose step by step (`python tools/figures.py`). The
+# The network on the left was trained on the [navigation](navigation.ipynb) task with the penalty of the torus, while its sparsity rose step by step (`python docs/networks.py`). The
 # slider goes back to any of the steps. Beside it stand two controls with the same neurons: one that was trained with the same prices dealt out to the wrong weights, and one without prices. Learning and pruning pull the error in opposite directions: in the first steps it has everything and knows little.
 #
 # *Predict:* at which share of zeros will each know no more than a rat that claims to stand still? And which distances will be left by then?

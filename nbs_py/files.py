@@ -52,6 +52,8 @@ from filelock import FileLock, Timeout
 from safetensors.torch import load_file, save
 from torch import Tensor
 
+from modreg.geometry.arguments import checked
+
 # %%
 #| hide
 import random
@@ -101,6 +103,7 @@ def in_words(
 
 # %%
 #| export
+@checked
 def write_whole(
     path: Path,  # the file; it appears complete or not at all
     save: Callable[[Path], Any],  # called with the path of a file beside it
@@ -149,11 +152,13 @@ class DamagedFile(ValueError):
     "A file is not what was written"
 
 
+@checked
 def damaged(path: Path, why: str, then: str) -> DamagedFile:
     "The error that says what to do"
     return DamagedFile(f"{path} is damaged ({why}): delete it, and {then}")
 
 
+@checked
 def seal(
     owner: str,  # whose file it is: a run's folder
     name: str,  # of the file
@@ -163,6 +168,7 @@ def seal(
     return f"sealed {'/'.join(names)} sha256:{BLANK.decode()}"
 
 
+@checked
 def sealed(data: bytes) -> bytes:
     "The same bytes with their checksum in the place of the blank one"
     at = data.index(BLANK)
@@ -177,6 +183,7 @@ def sealed(data: bytes) -> bytes:
 BEGINNING = "the run goes on from its beginning"
 
 
+@checked
 def read_sealed(
     path: Path,
     owner: str | None = None,  # whose file it must be; None: anybody's
@@ -227,12 +234,14 @@ test_fail(lambda: read_sealed(note, "you"), contains="is a file of me/note.txt, 
 
 # %%
 #| export
+@checked
 def write_json(path: Path, value: dict[str, Any], owner: str) -> None:
     "Write an object with a seal"
     text = json.dumps({"seal": seal(owner, path.name), **value}, indent=1) + "\n"
     write_whole(path, lambda beside: beside.write_bytes(sealed(text.encode())))
 
 
+@checked
 def read_json(
     path: Path,
     owner: str | None = None,  # whose file it must be
@@ -248,12 +257,14 @@ def read_json(
 
 # %%
 #| export
+@checked
 def write_weights(path: Path, tensors: dict[str, Tensor], owner: str) -> None:
     "Write tensors as a safetensors file with a seal"
     data = sealed(save(tensors, {"modreg": seal(owner, path.name)}))
     write_whole(path, lambda beside: beside.write_bytes(data))
 
 
+@checked
 def read_weights(
     path: Path,
     owner: str | None = None,  # whose file it must be
@@ -286,11 +297,13 @@ test_fail(lambda: read_weights(weights, "me"), contains="is damaged (it is no sa
 
 # %%
 #| export
+@checked
 def before(path: Path) -> Path:
     "Where the checkpoint before the last is"
     return path.with_name(f"{path.stem}.before{path.suffix}")
 
 
+@checked
 def write_state(
     path: Path,
     state: dict[str, Any],  # tensors, numbers, texts, lists and dicts
@@ -328,6 +341,7 @@ def _read_state(path: Path, owner: str | None, device: str, then: str, name: str
 
 # %%
 #| export
+@checked
 def read_state(
     path: Path,
     owner: str | None = None,  # whose it must be; None: anybody's
@@ -405,11 +419,13 @@ class RunInUse(RuntimeError):
     "Another process, or this one, works in the folder already"
 
 
+@checked
 def is_half(name: str) -> bool:
     "Whether a file is one that `write_whole` has not given its name"
     return re.fullmatch(r"\..+\.\d+", name) is not None
 
 
+@checked
 def sweep(folder: Path, *names: str) -> None:
     "Delete files of a folder, and what dead processes have left half written"
     for path in [path for path in folder.iterdir() if path.name in names or is_half(path.name)]:
@@ -504,7 +520,7 @@ def unseen(files, share, bits):
 
 # %%
 #| fold How it is checked
-with exercise("how often does a random number of so many bits equal another?", lambda: draw_curve(lambda bits: math.log10(unseen(1e6, 1e-3, bits)), range(1, 65), "bits", "files unseen in a year (log10)")) as expect:
+with exercise("how often does a random number of so many bits equal another?", lambda: draw_curve(lambda bits: unseen(1e6, 1e-3, bits), range(1, 17), "bits", "files unseen in a year")) as expect:
     expect(unseen, 1000, 1.0, 1, gives=500)
     expect(unseen, 1e6, 1e-3, 16, gives=1000 / 65536)
 

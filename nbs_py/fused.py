@@ -688,7 +688,7 @@ with exercise("set the derivative to zero: v - w + 2 · factor · price · v = 0
 #
 # <details><summary>Recall: why is half of the tiles enough for a recurrent weight?</summary>
 #
-# $d_{uv} = d_{vu}$.
+# It is as far back as there: $d_{uv} = d_{vu}$, so a tile and its mirror image hold the same distances.
 #
 # </details>
 #

@@ -169,6 +169,7 @@ config
 
 # %%
 #| export
+@checked
 class HeadDirectionModel(nn.Module):
     "Encoder, recurrent layer and decoder, for several seeds at once"
 
@@ -210,6 +211,7 @@ def angular_error(
 
 # %%
 #| export
+@checked
 class HeadDirection(Task):
     "Integration of turns: which way does a head face that was spun in the dark?"
 

@@ -136,7 +136,10 @@ def _collapse(f: "Inhibitor") -> tuple[bool, str]:
 
 # %%
 #| export
-@checked
+FINITE = Shape(kind="float", empty=True, finite=True, least=-1e15, most=1e15)  # distances; of a square, too, single precision has a number
+
+
+@checked(finite=False)
 class Inhibitor(ABC):
     "A function of distance: the price of a connection of that length; never negative, differentiable. A subclass gives `evaluate`"
     formula: ClassVar[str] = "f(d)"  # in LaTeX, for pictures
@@ -144,7 +147,7 @@ class Inhibitor(ABC):
     def __init_subclass__(cls, **options):
         super().__init_subclass__(**options)
         for name, hook in [(name, hook) for name, hook in vars(cls).items() if name in ("evaluate", "value_and_grad")]:
-            setattr(cls, name, checked(hook, like=Inhibitor.evaluate))
+            setattr(cls, name, checked(hook, like=Inhibitor.evaluate, finite=False))
         if "evaluate" in vars(cls) and "value_and_grad" not in vars(cls):  # a parent's would be that of another formula
             cls.value_and_grad = Inhibitor.value_and_grad
 
@@ -157,12 +160,12 @@ class Inhibitor(ABC):
         return INHIBITORS.spell(self)
 
     @abstractmethod
-    def evaluate(self, d: Annotated[Tensor, Shape(kind="float", empty=True)]) -> Tensor:
+    def evaluate(self, d: Annotated[Tensor, FINITE]) -> Tensor:
         "Price of each distance, of any shape, by tensor operations that autograd knows"
 
     def __call__(
         self,
-        d: Annotated[Tensor, Shape(kind="float", empty=True)],  # distances, any shape
+        d: Annotated[Tensor, FINITE],  # distances, any shape
     ) -> Tensor:  # coefficients, same shape
         "Coefficients of weights whose neurons are `d` apart; ValueError if `evaluate` gives nan, negative ones, or another shape"
         prices = self.evaluate(d)
@@ -171,9 +174,9 @@ class Inhibitor(ABC):
 
     def value_and_grad(
         self,
-        d: Tensor,  # distances, any shape
+        d: Annotated[Tensor, FINITE],  # distances, any shape
     ) -> tuple[Tensor, Tensor]:  # coefficients and their derivatives with respect to distance, same shape
-        "Value and derivative at once, unchecked, for loops; by automatic differentiation, unless a subclass knows better"
+        "Value and derivative at once, for loops, prices not looked at; by automatic differentiation, unless a subclass knows better"
         with torch.enable_grad():
             d = d.detach().requires_grad_()
             value = self.evaluate(d).clamp(min=0)
@@ -395,6 +398,7 @@ for _name, _maker in {"difference_of_gaussians": DifferenceOfGaussians, "ricker"
     INHIBITORS.register(_name, _maker)
 
 
+@checked
 def inhibitor(
     spec: str | Inhibitor,  # such as "diffusion", "ricker(s=2)"; or an inhibitor
 ) -> Inhibitor:  # the inhibitor
@@ -402,6 +406,7 @@ def inhibitor(
     return INHIBITORS.make(spec)
 
 
+@checked
 def register_inhibitor(
     name: str,  # for use wherever an inhibitor is named
     made: type[Inhibitor] | Inhibitor,  # a class whose arguments can be written, or an inhibitor that is ready

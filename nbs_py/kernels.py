@@ -32,12 +32,15 @@ import math
 from collections.abc import Callable, Iterator
 from functools import cache
 from types import FunctionType
+from typing import Annotated
 
 import numpy as np
 from llvmlite import ir
 from numba import carray, njit, prange, types
 from numba.core import cgutils
 from numba.extending import intrinsic, models, overload, register_model
+
+from modreg.geometry.arguments import Count, Within, checked
 
 # %%
 #| hide
@@ -447,10 +450,11 @@ test_close(out, 1 + weight @ x[:, :1], eps=1e-12)
 SUMS = 13 * REGISTER  # bytes of registers for the sums of a strip
 
 
+@checked
 def strips(
-    batch: int,
-    itemsize: int,  # bytes of a number
-    rows_per_set: int = 1,  # rows in a set
+    batch: Count,
+    itemsize: Annotated[int, Within(1, 16)],  # bytes of a number
+    rows_per_set: Annotated[int, Within(1, 13)] = 1,  # rows in a set
 ) -> tuple[int, int]:  # numbers in each but the last, and in the last
     "Widths of the strips of a batch"
     full = REGISTER // itemsize

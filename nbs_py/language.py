@@ -71,7 +71,7 @@ from IPython.display import Markdown, display
 
 from modreg.book.exercises import draw_bars, exercise
 from modreg.analysis.wiring import plot_wiring
-from modreg.lab.experiments import condition_table, load_model, load_results, plot_conditions, plot_learning, plot_sparsity, report, setting_name, train_three
+from modreg.lab.experiments import condition_table, escaped, load_model, load_results, plot_conditions, plot_learning, plot_sparsity, report, setting_name, train_three
 from modreg.lab.settings import from_parameters
 
 plt.style.use("modreg.data.book")
@@ -706,7 +706,7 @@ models = {"dense": load_model(task, runs["plain"]), "sparse": load_model(task, r
 lines = ["| temperature | dense | sparse |", "|---|---|---|"]
 for temperature in (0.5, 1.0):
     texts = [generate(m, corpus, "<eos> the", 40, torch.Generator().manual_seed(1), temperature)[0] for m in models.values()]
-    lines.append(f"| {temperature} | {' | '.join(text.replace('<', '&lt;').replace('|', ' ') for text in texts)} |")
+    lines.append(f"| {temperature} | {' | '.join(map(escaped, texts))} |")
 sample = "\n".join(lines) + "\n"
 (folder / "sample.md").write_text(sample, encoding="utf-8")
 display(Markdown(sample))
@@ -776,7 +776,7 @@ print(f"table.md, sample.md, learning.png, surprisal.png and wiring.png lie in {
 # %%
 lines = ["| changed | perplexity | unigram |", "|---|---|---|"]
 for row in load_results("language_dense"):
-    lines.append(f"| {setting_name(row['change'])} | {row['perplexity']:.1f} | {row['unigram']:.1f} |")
+    lines.append(f"| {escaped(setting_name(row['change']))} | {row['perplexity']:.1f} | {row['unigram']:.1f} |")
 display(Markdown("\n".join(lines)))
 
 # %% [markdown]

@@ -38,7 +38,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import torch
 from torch import Tensor
 
-from modreg.geometry.arguments import Count, Device, FloatType, Positive, Shape, Whole, Within, check_memory, checked, readable, shown
+from modreg.geometry.arguments import Count, Device, FloatType, Positive, Shape, Whole, Within, check_memory, checked, outermost, readable, shown
 from modreg.geometry.specs import Registry, split
 
 if TYPE_CHECKING:
@@ -219,11 +219,12 @@ plt.show()
 LARGE = 1e15  # coordinates beyond overflow when they are squared
 
 
+@checked(finite=False)
 def check_points(
-    manifold: "Manifold",  # where they should lie
-    x: Tensor,  # points (..., coordinates)
+    manifold: Any,  # the Manifold where they should lie
+    x: Any,  # points (..., coordinates)
     name: str = "x",  # what to call them in the message
-    ndim: int = 1,  # least number of dimensions
+    ndim: Annotated[int, Within(0, 9)] = 1,  # least number of dimensions
     finite: bool = False,  # whether numbers that are none, or beyond `LARGE`, are refused, where looking costs no waiting
 ) -> Tensor:  # the same points
     "Raise TypeError or ValueError if `x` can't be an array of points of this manifold"
@@ -300,7 +301,7 @@ def _flattened(x: Tensor) -> Tensor:
 # backward pass, for loops that know the gradient by heart.
 #
 # What a subclass writes is asked of the same things as every other: its points are looked at before its formula is. `distance` and `chart`, which people call, also refuse numbers that are none;
-# `pairwise` and `distance_vjp`, which loops call, hand them on.
+# `pairwise`, `project` and `distance_vjp` hand them on where a checked call is under way, such as a step of training: one network of several that has diverged must not stop the others.
 
 # %%
 #| export
@@ -312,11 +313,11 @@ def _on_points(hook: Callable, name: str) -> Callable:
 
     @functools.wraps(hook)
     def one(self, x):
-        return hook(self, x if torch.compiler.is_compiling() else check_points(self, x, finite=name == "chart"))
+        return hook(self, x if torch.compiler.is_compiling() else check_points(self, x, finite=name == "chart" or (name == "project" and outermost())))
 
     @functools.wraps(hook)
     def two(self, x, y):
-        return hook(self, x, y) if torch.compiler.is_compiling() else hook(self, *_check_pair(self, x, y, finite=False))
+        return hook(self, x, y) if torch.compiler.is_compiling() else hook(self, *_check_pair(self, x, y, finite=outermost()))
 
     return one if _OF_POINTS[name] == 1 else two
 
@@ -332,7 +333,7 @@ class Manifold(ABC):
 
     def __init_subclass__(cls):
         for name in {"sample", "scaled", *_OF_POINTS} & vars(cls).keys():
-            setattr(cls, name, _on_points(vars(cls)[name], name) if name in _OF_POINTS else checked(vars(cls)[name], like=getattr(Manifold, name)))
+            setattr(cls, name, checked(_on_points(vars(cls)[name], name) if name in _OF_POINTS else vars(cls)[name], like=getattr(Manifold, name), finite=False))
         if "pairwise" in vars(cls) and "distance_vjp" not in vars(cls):  # a parent's would be that of another distance
             cls.distance_vjp = Manifold.distance_vjp
 
@@ -363,7 +364,7 @@ class Manifold(ABC):
 
     def distance_vjp(self, x: Tensor, y: Tensor) -> tuple[Tensor, Callable]:
         "Distances (n, m), and a function that carries their gradient (n, m) back to `x` and `y`, to be called once"
-        return _vjp(self, *_check_pair(self, x, y, finite=False))
+        return _vjp(self, *_check_pair(self, x, y, finite=True))
 
     def check(self, x: Any) -> tuple[bool, str]:
         "Whether these (..., coordinates) are points of the manifold, and if not, why"
@@ -930,7 +931,7 @@ plt.show()
 #
 # An experiment's settings are plain text. `manifold` turns text to a space, with arguments if you like: `torus(period=20)`,
 # `sphere(radius=2)`, `torus6`. It passes spaces through, and tells what there is when it doesn't know one. A space of your own gets a
-# name by `register_manifold`. How such a text is read, and that it is never run as a program, is told in [specs](specs.ipynb).
+# name by `register_manifold`. How such a text is read, and that it is never run as a program, is told in [specs](specs.ipynb). Several spaces, such as one for each layer, stand in one text with commas between them.
 
 # %%
 #| export
@@ -944,6 +945,7 @@ MANIFOLDS.register("s", Sphere, numbered=True)
 
 # %%
 #| export
+@checked
 def manifold(
     spec: str | Manifold,  # such as "torus", "torus6", "r3", "torus(period=20)"; or a manifold
 ) -> Manifold:  # the manifold
@@ -951,6 +953,7 @@ def manifold(
     return MANIFOLDS.make(spec)
 
 
+@checked
 def register_manifold(
     name: str,  # for use wherever a space is named
     space: type[Manifold] | Manifold | Callable[..., Manifold],  # a class whose arguments can be written, a space that is ready, or a function
@@ -958,9 +961,6 @@ def register_manifold(
     "Give a space of your own a name"
     MANIFOLDS.register(name, space)
 
-
-# %% [markdown]
-# Several spaces, such as one for each layer, stand in one text with commas between them.
 
 # %%
 #| export
@@ -979,13 +979,6 @@ def manifolds_of(
     return found * (count // len(found))
 
 
-# %%
-test_eq(manifold("torus"), Torus())
-test_eq(manifold("torus4(period=20)"), Torus(4, 20.0))
-test_eq(manifold("s2").name, "sphere")
-test_eq(manifolds_of("torus, sphere", 2), [Torus(), Sphere()])
-test_fail(lambda: manifold("donut"), contains="circle, sphere, torus, klein")
-
 # %% [markdown]
 # ## What a neuron sees
 #
@@ -994,6 +987,12 @@ test_fail(lambda: manifold("donut"), contains="circle, sphere, torus, klein")
 
 # %%
 #| fig-alt: "The free ring round a star on a Klein bottle, where it comes in mirrored at the other edge, on a torus twice as large and on a small sphere."
+test_eq(manifold("torus"), Torus())
+test_eq(manifold("torus4(period=20)"), Torus(4, 20.0))
+test_eq(manifold("s2").name, "sphere")
+test_eq(manifolds_of("torus, sphere", 2), [Torus(), Sphere()])
+test_fail(lambda: manifold("donut"), contains="circle, sphere, torus, klein")
+
 fig, axes = plt.subplots(1, 3, figsize=(10, 3), layout="constrained")
 for ax, text, star in zip(axes, ("klein", "torus(period=20)", "sphere(radius=2)"), ([9.5, 2.0], [9.5, 2.0], [1.6, 0.0, 1.2]), strict=True):
     finished.plot_from_point(finished.manifold(text), torch.tensor(star), ax, lambda d: d.clamp(max=2))

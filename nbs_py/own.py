@@ -162,6 +162,7 @@ def hypotenuse(a, b):
     return torch.where(nothing, 0.0, torch.where(nothing, 1.0, square).sqrt())
 
 
+# %%
 @dataclass(frozen=True)
 class MoebiusBand(Manifold):
     "A strip whose ends are glued after half a turn: (x, y) ~ (x + length, -y)"

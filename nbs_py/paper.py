@@ -40,6 +40,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
+from modreg.geometry.arguments import checked
 from modreg.lab.settings import Config, about
 
 # %%
@@ -67,6 +68,7 @@ METHOD: dict[str, Any] = dict(
     penalty="moduli", manifold="torus", inhibitor="difference_of_gaussians", train_embedding=False, sparsifier="magnitude", schedule="linear", shares="global", ticket="redraw")
 
 
+@checked
 @dataclass(frozen=True)
 class Cell:
     "A number of the paper, and what makes it"
@@ -80,6 +82,7 @@ class Cell:
     std: float | None  # standard deviation over trials; None if there is none
 
 
+@checked
 def printed(
     cell: Cell | None,
     digits: int | None = None,  # after the decimal point; None: as many as there are
@@ -92,6 +95,7 @@ def printed(
 
 # %%
 #| export
+@checked
 @dataclass(frozen=True)
 class Table:
     "A table of the paper"
@@ -143,16 +147,19 @@ def _cells(number: str, table: dict[str, Any]) -> tuple[Cell, ...]:
 
 
 @cache
+@checked
 def paper_tables() -> dict[str, Table]:
     "The paper's result tables by number"
     return {number: Table(number, t["task"], t["metric"], t["caption"], _cells(number, t), t.get("note", "")) for number, t in _paper()["tables"].items()}
 
 
+@checked
 def paper_figures() -> dict[str, dict[str, str]]:
     "What each figure of the paper `shows`, and the `chapter` that draws it anew, by number"
     return _paper()["figures"]
 
 
+@checked
 def paper_hyperparameters() -> dict[str, dict[str, Any]]:
     "Tables 11 to 14 by task: the `table`, and the paper's `values` by our setting's name"
     return _paper()["hyperparameters"]
@@ -232,6 +239,7 @@ def _is_made_by(cell: Cell, config: Config, result: str) -> bool:
     return True
 
 
+@checked
 def paper_cell(
     config: Config,
     result: str = "train",  # or "lottery"
@@ -261,6 +269,7 @@ for untried in ({"penalty": "shuffled", "manifold": "torus6", "inhibitor": "sinu
 
 # %%
 #| export
+@checked
 def hyperparameter_table(
     config: type[Config],  # of a task
 ) -> str:  # Markdown

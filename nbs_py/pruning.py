@@ -567,7 +567,7 @@ plt.show()
 # %% [markdown]
 # ## How much can go?
 #
-# A network that finds its way by its own steps, trained under the penalty of a torus and pruned bit by bit. Beside it two controls: the same prices for the wrong weights, and no prices. Look at them <a href="#set:pruning_steps?pruning step=0">at the start</a>, <a href="#set:pruning_steps?pruning step=15">when half of the weights are gone</a>, <a href="#set:pruning_steps?pruning step=27">nine tenths</a> and <a href="#set:pruning_steps?pruning step=29">nearly all</a>.
+# A network that finds its way by its own steps, trained under the penalty of a torus and pruned bit by bit. Beside it two controls: the same prices for the wrong weights, and no prices. Look at them <a href="#set:pruning_steps?pruning step=0">at the start</a>, <a href="#set:pruning_steps?pruning step=6">when half of the weights are gone</a>, <a href="#set:pruning_steps?pruning step=17">nine tenths</a> and <a href="#set:pruning_steps?pruning step=29">nearly all</a>.
 #
 # *Predict:* at what sparsity is each of them lost? And of the weights that stay, are most of them between neighbours?
 

@@ -488,7 +488,7 @@ folder
 
 # %%
 #| export
-@checked
+@checked(finite=False)
 @torch.no_grad()
 def errors_along(
     task: Navigation,

@@ -326,6 +326,7 @@ class Linear(nn.Module):
         for parameter in self.parameters():
             _uniform_(parameter, 1 / math.sqrt(self.in_features), generator)
 
+    @checked(late=True)
     def forward(
         self,
         input: Tensor,  # (..., in_features), or (S, ..., in_features) with replicas
@@ -585,6 +586,7 @@ def _run_packed(layer: ElmanWeights, packed: PackedSequence, h0: Tensor | None) 
 class RNN(ElmanWeights):
     "Elman layer (eq. 1, stacked as in eq. 3): a drop-in for `torch.nn.RNN`, for `replicas` copies if asked"
 
+    @checked(late=True)
     def forward(
         self,
         input: Tensor | PackedSequence,  # (steps, batch, input), (steps, input), or with replicas (S, steps, batch, input); see batch_first

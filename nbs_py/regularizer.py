@@ -585,6 +585,16 @@ def _check_options(penalty: "ModuliRegularizer", train: bool, coefficients: Any,
 # %%
 #| export
 #| fold
+def _has_slopes(space: Manifold) -> bool:
+    "Whether distances of some points, also to themselves, have finite gradients"
+    points = space.sample(8, torch.Generator().manual_seed(0), dtype=torch.float64, device="cpu")
+    d, backward = space.distance_vjp(points, points)
+    return all(bool(grad.isfinite().all()) for grad in backward(torch.ones_like(d)))
+
+
+# %%
+#| export
+#| fold
 def _check_compiled(part: PenalizedWeight, train: bool) -> None:
     if part.compiled and not train:
         raise ValueError("compiled=True, but only trained points have a loop to compile: leave it out, or give train_embedding=True")
@@ -592,13 +602,6 @@ def _check_compiled(part: PenalizedWeight, train: bool) -> None:
         raise ValueError(f"compiled=True is for power 1 of matrices in float32 or float64; {part.name} is {part.weight.dtype} with power {part.power}: leave it out")
     if part.compiled and not hasattr(torch._dynamo.config, "trace_autograd_ops"):
         raise ValueError(f"compiled=True, but torch {torch.__version__} cannot compile slopes that it finds itself: leave it out, or take a newer torch")
-
-
-def _has_slopes(space: Manifold) -> bool:
-    "Whether distances of some points, also to themselves, have finite gradients"
-    points = space.sample(8, torch.Generator().manual_seed(0), dtype=torch.float64, device="cpu")
-    d, backward = space.distance_vjp(points, points)
-    return all(bool(grad.isfinite().all()) for grad in backward(torch.ones_like(d)))
 
 
 def _check_training(penalty: "ModuliRegularizer") -> None:

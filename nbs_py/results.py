@@ -41,6 +41,7 @@ from pathlib import Path
 from typing import Any
 
 import modreg
+from modreg.geometry.arguments import checked
 from modreg.lab.runs import Run, write_whole
 from modreg.lab.settings import Config, about, decisive
 from modreg.lab.training import Task
@@ -72,6 +73,7 @@ def _found(result: dict[str, Any]) -> Record:
     return {name: result[name] for name in ("modreg", "torch", "seconds", "diverged", "train_of", "phases") if name in result}
 
 
+@checked
 def record(run: Run) -> Record | None:  # None of a run that is not complete
     "What a run has found, and what made it"
     result = run.result
@@ -101,6 +103,7 @@ def _settings(saved: dict[str, Any], kind: type[Config]) -> dict[str, Any]:
     return {name: value for name, value in saved.items() if name in known and about(known[name], "decides") and value != about(known[name], "neutral")}
 
 
+@checked
 def records_in(
     folder: Path | str,  # of run folders
     kind: type[Config],  # of the task whose runs are wanted
@@ -127,6 +130,7 @@ test_eq(records_in(folder / "runs", RememberConfig), [kept])
 RESULTS = Path(modreg.__file__).parent / "data" / "results"
 
 
+@checked
 def read_records(path: Path) -> list[Record]:  # empty if there is no such file
     "Records of a file; ValueError names the line that is none"
     lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
@@ -140,6 +144,7 @@ def read_records(path: Path) -> list[Record]:  # empty if there is no such file
     return found
 
 
+@checked
 def collect(
     path: Path,  # the file of records
     records: Iterable[Record],
@@ -164,6 +169,7 @@ test_fail(lambda: read_records(folder / "broken.jsonl"), contains="line 1")
 
 # %%
 #| export
+@checked
 def learned_below(task: Task) -> float | None:  # None if the task does not say
     "The value of a task's metric below which a network counts as one that has learned: a share of one of its limits"
     if task.learned is None:
@@ -183,6 +189,7 @@ test_eq(learned_below(Remember(config)), None)
 
 # %%
 #| export
+@checked
 def matching(
     records: Iterable[Record],
     config: Config,
@@ -196,6 +203,7 @@ def matching(
             and {name: value for name, value in one["settings"].items() if name not in idle} == asked]
 
 
+@checked
 def find(
     records: Iterable[Record],
     config: Config,
@@ -205,6 +213,7 @@ def find(
     return next(iter(matching(records, config, phase)), None)
 
 
+@checked
 def all_records(
     kind: type[Config],  # of the task
     out: Path | str | None = None,  # a folder of runs, whose results come before those that ship
@@ -227,6 +236,7 @@ test_eq([one["run"] for one in matching(found, replace(config, seeds=3, strength
 
 # %%
 #| export
+@checked
 def main(
     arguments: list[str] | None = None,  # of the command line; None: the process' own
 ) -> None:

@@ -46,6 +46,7 @@ from typing import Any, BinaryIO
 from torch import Tensor
 
 import modreg
+from modreg.geometry.arguments import checked
 from modreg.lab.files import BEGINNING, RunInUse, damaged, in_words, is_half, locked, read_json, read_state, read_weights, sweep, write_json, write_state, write_whole
 from modreg.lab.settings import SHARES, Config, about, decisive
 
@@ -76,6 +77,7 @@ plt.style.use("modreg.data.book")
 
 # %%
 #| export
+@checked
 def digest(
     config: Config,
     task: str = "",  # name of the task's class
@@ -120,6 +122,7 @@ plt.show()
 
 # %%
 #| export
+@checked
 def fingerprint(
     *parts: Path | str,  # files, and texts such as transcripts; their order counts
     contents: bool = True,  # False: of files the names, sizes, beginnings and ends alone, for collections too large to read
@@ -177,6 +180,7 @@ def _check_result(run: "Run", result: dict[str, Any]) -> dict[str, Any]:
     return result
 
 
+@checked
 def checksum(path: Path) -> str:
     "SHA-256 of a file"
     with in_words(path):
@@ -199,6 +203,7 @@ def _read_lines(path: Path) -> list[dict[str, Any]]:
 
 # %%
 #| export
+@checked
 class Run:
     "The folder of one run"
 
@@ -259,6 +264,7 @@ for text in ("[]", "{}", "", '{"phases": {"train": {}}}', "[" * 10**5):
 
 # %%
 #| export
+@checked
 def check_settings(run: Run) -> dict[str, Any]:
     "What config.json must hold; ValueError if it holds other settings, DamagedFile if that cannot be told"
     path, mine = run.path / "config.json", {"task": run.config.task, "class": run.task, "data": run.data, "version": modreg.__version__, **asdict(run.config)}
@@ -269,6 +275,7 @@ def check_settings(run: Run) -> dict[str, Any]:
     return mine
 
 
+@checked
 def begin(run: Run) -> None:
     "Write the run's config.json, if its folder does not hold a run with other settings"
     write_json(run.path / "config.json", check_settings(run), run.path.name)
@@ -291,18 +298,21 @@ test_fail(lambda: begin(example), contains="seeds=5, and this one has 3")
 
 # %%
 #| export
+@checked
 def write_history(run: Run, history: list[dict[str, Any]]) -> None:
     "Write metrics.jsonl"
     lines = "".join(json.dumps(line) + "\n" for line in history)
     write_whole(run.path / "metrics.jsonl", lambda path: path.write_text(lines, encoding="utf-8"))
 
 
+@checked
 def save_state(run: Run, state: dict[str, Any]) -> None:
     "Write the checkpoint, then the metrics that it holds as `history`"
     write_state(run.path / "state.pt", {**state, "run": run.path.name}, run.path.name)
     write_history(run, state["history"])
 
 
+@checked
 def load_state(run: Run) -> dict[str, Any] | None:
     "The last checkpoint that is whole, or None; ValueError if it is another run's, DamagedFile if none is whole"
     path = run.path / "state.pt"
@@ -331,11 +341,13 @@ test_fail(lambda: load_state(other), contains="is a checkpoint of wait-")
 
 # %%
 #| export
+@checked
 def write_result(run: Run, result: dict[str, Any]) -> None:
     "Write the last file of a run"
     write_json(run.path / "result.json", {**result, "metrics": checksum(run.path / "metrics.jsonl")}, run.path.name)
 
 
+@checked
 def is_complete(run: Run) -> bool:
     "Whether all files of the run are there; DamagedFile or ValueError if one is not what was written, OSError in words if the folder cannot be read"
     with in_words(run.path):
@@ -353,12 +365,14 @@ def is_complete(run: Run) -> bool:
 SERVED = ("state.pt", "state.before.pt", ".owner", ".lock")  # while the run was not complete
 
 
+@checked
 def is_tidy(run: Run) -> bool:
     "Whether nothing is left of what served to go on, and config.json is there"
     names = {path.name for path in run.path.iterdir()}
     return "config.json" in names and not names & set(SERVED) and not any(map(is_half, names))
 
 
+@checked
 def tidy(run: Run) -> None:
     "Delete what served to go on, and write config.json if it is not there; the folder is locked"
     if not (run.path / "config.json").exists():
@@ -366,6 +380,7 @@ def tidy(run: Run) -> None:
     sweep(run.path, *SERVED)
 
 
+@checked
 def tidy_after(run: Run) -> None:
     "What a dead process has not come to: `tidy`, unless another does it now or the folder can only be read"
     if not is_tidy(run):

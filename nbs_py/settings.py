@@ -43,7 +43,7 @@ from typing import Any, ClassVar, get_args, get_type_hints
 
 import torch
 
-from modreg.geometry.arguments import MANY, ArgumentError, Device, Within, check, check_memory, nearest
+from modreg.geometry.arguments import MANY, ArgumentError, Device, Within, check, check_memory, checked, nearest
 from modreg.geometry.manifolds import manifolds_of
 from modreg.geometry.specs import split
 from modreg.layers.recurrent import RNN
@@ -84,6 +84,7 @@ test_eq(nearest("pretzel", ["strength", "sparsity"]), "")
 
 # %%
 #| export
+@checked
 def setting(
     default: Any,
     *,
@@ -99,6 +100,7 @@ def setting(
     return field(default=default, metadata=about | {"neutral": default if neutral is MISSING else neutral})
 
 
+@checked
 def about(
     field: Field,
     name: str,  # "decides", "choices", "optional", "least", "within" or "neutral"
@@ -168,6 +170,7 @@ class Config:
 
 # %%
 #| export
+@checked
 def fill(config: Config) -> None:
     "Put values in place of `auto` and of every None: the scale's, or else the neutral one"
     gpu = torch.cuda.is_available()
@@ -176,7 +179,7 @@ def fill(config: Config) -> None:
     for name, value in auto.items():
         if getattr(config, name) == "auto":
             object.__setattr__(config, name, value)
-    if config.scale not in config.scales:
+    if not isinstance(config.scale, str) or config.scale not in config.scales:
         known = ["auto", *config.scales]
         raise ValueError(f"scale={config.scale!r}; {nearest(config.scale, known)}it is one of {', '.join(map(repr, known))}")
     for name, value in config.scales[config.scale].items():
@@ -194,6 +197,7 @@ def fill(config: Config) -> None:
 
 # %%
 #| export
+@checked
 def check_types(config: Config) -> None:
     "TypeError unless each value is of its field's type; a whole number will do for a float"
     hints = get_type_hints(type(config))
@@ -211,6 +215,7 @@ def check_types(config: Config) -> None:
 
 # %%
 #| export
+@checked
 def check_values(config: Config) -> None:
     "ValueError unless each value is possible, and they are possible together"
     for one in fields(config):
@@ -232,7 +237,7 @@ def _check_value(one: Field, value: Any) -> None:
     if least is None:
         least = 0 if type(value) is float or one.default == 0 else 1
     within = about(one, "within") or Within(least, 2**62 if one.name == "seed" else MANY if type(value) is int else math.inf)
-    if type(value) in (int, float) and not within.holds(value):
+    if type(value) in (int, float) and value not in within:
         raise ValueError(f"{one.name}={value}; give {within.words('a whole number' if type(value) is int else 'a finite number')}")
 
 
@@ -319,6 +324,7 @@ test_fail(lambda: replace(config, train_embedding=True, inhibitor="diffusion"), 
 
 # %%
 #| export
+@checked
 def decisive(
     config: Config,
 ) -> dict[str, Any]:  # by name
@@ -356,6 +362,7 @@ test_eq(decisive(replace(later, patience=2)), decisive(config) | {"patience": 2.
 
 # %%
 #| export
+@checked
 def label_of(config: Config) -> str:
     "What a run trains, as in `torus, 90 % zeros`"
     space = {"none": "no penalty", "moduli": config.manifold}.get(config.penalty, config.penalty)
@@ -364,12 +371,14 @@ def label_of(config: Config) -> str:
     return f"{space}{''.join(more)}{rule}, " + (f"{100 * config.sparsity:g} % zeros" if config.sparsity else "dense")
 
 
+@checked
 def parameters_of(config: Config) -> dict[str, Any]:
     "What papermill is to be told: the scale, and what differs from it"
     usual = type(config)(scale=config.scale)
     return {one.name: getattr(config, one.name) for one in fields(config) if one.name in ("scale", "out") or getattr(config, one.name) != getattr(usual, one.name)}
 
 
+@checked
 def duration(seconds: float | None) -> str:
     "As in `2 h 10 min`; `not known yet` of None"
     if seconds is None:
@@ -404,6 +413,7 @@ class ParameterError(ArgumentError):
 
 # %%
 #| export
+@checked
 def from_parameters(
     config: type[Config],  # the task's config class
     namespace: dict[str, Any],  # the notebook's `globals()`

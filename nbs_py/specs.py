@@ -43,7 +43,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
 from typing import Annotated, Any, get_args, get_origin
 
-from modreg.geometry.arguments import checked, nearest
+from modreg.geometry.arguments import checked, nearest, shown
 
 # %%
 #| hide
@@ -119,7 +119,7 @@ def split(
             if not open_ or PAIRS[open_.pop()] != char:
                 raise ValueError(f"{char!r} closes nothing in {text!r}; write as many '(' as ')'")
     if open_ or quote:
-        raise ValueError(f"{quote or open_[-1]} is not closed in {text!r}")
+        raise ValueError(f"{quote or open_[-1]} is not closed in the text {shown(text)}")
     return [piece.strip(" ") for piece in pieces]
 
 
@@ -137,7 +137,7 @@ for wrong, word in (("torus(", "not closed"), ("torus)", "closes nothing"), ("me
 WORDS = {"true": True, "false": False, "none": None}
 
 
-@checked
+@checked(finite=False)
 def value(text: str) -> Any:
     "A number, True, False, None, a tuple in brackets, or the text itself"
     if text[:1] in ("'", '"') and text.endswith(text[0]) and len(text) > 1:
@@ -251,6 +251,7 @@ for texts, words in (
 
 # %%
 #| export
+@checked
 class Registry(Mapping):
     "Names of things of one kind, and how to make them from text; as a mapping, the names that stand alone and what they make"
 
@@ -513,6 +514,8 @@ def inhibitors_of(text):
 # %%
 #| fold How it is checked
 def picture():
+    import torch
+
     d = torch.linspace(0, 5, 100)
     draw_lines("distance", "price", **{f.name: (d, f(d)) for f in inhibitors_of("ricker(s=2), difference_of_gaussians(a=3, b=3)")})
 

@@ -61,7 +61,7 @@ from IPython.display import Audio, Markdown, display
 
 from modreg.book.exercises import draw_curve, draw_matrices, exercise
 from modreg.analysis.wiring import plot_wiring
-from modreg.lab.experiments import condition_table, load_model, load_results, plot_conditions, plot_learning, plot_sparsity, report, setting_name, train_three
+from modreg.lab.experiments import condition_table, escaped, load_model, load_results, plot_conditions, plot_learning, plot_sparsity, report, setting_name, train_three
 from modreg.lab.settings import from_parameters
 from modreg.tasks.sound import log_mel, tones
 
@@ -750,7 +750,7 @@ for side, heard in ((familiar, "yes"), (task.tests, "no")):
     for speaker in sorted({u.speaker for u in side.utterances}):
         mine = [k for k, u in enumerate(side.utterances) if u.speaker == speaker]
         wrong = [error_rates([side.utterances[k].text for k in mine], [said[k] for k in mine])["cer"] for said in written]
-        lines.append(f"| {speaker} | {heard} | {', '.join(f'{rate:.1f}' for rate in wrong)} |")
+        lines.append(f"| {escaped(speaker)} | {heard} | {', '.join(f'{rate:.1f}' for rate in wrong)} |")
     if side is familiar:
         mistakes.update((u.text, text) for said in written for u, text in zip(side.utterances, said, strict=True) if u.text != text)
 display(Markdown("\n".join(lines)))

@@ -37,6 +37,7 @@ from typing import Any
 
 import numpy as np
 
+from modreg.geometry.arguments import checked
 from modreg.lab.experiments import DENSE, PLAIN
 from modreg.lab.paper import Cell, paper_tables
 from modreg.lab.results import Record, matching
@@ -76,6 +77,7 @@ plt.show()
 
 # %%
 #| export
+@checked
 @dataclass(frozen=True)
 class Outcome:
     "What became of the networks of one condition"
@@ -89,6 +91,7 @@ class Outcome:
     deviation: float | None  # standard deviation of the same; None of fewer than two
 
 
+@checked
 def outcome(
     values: Sequence[float | None],  # the metric of each seed, None for one that diverged; lower is better
     below: float,  # a network whose metric is below this has learned
@@ -123,6 +126,7 @@ test_fail(lambda: outcome([], 0.2), contains="no rate without seeds")
 RESAMPLES = 9999
 
 
+@checked
 @dataclass(frozen=True)
 class Difference:
     "Of a first condition's metric from a second one's, over networks that share their seeds; negative if the first is better"
@@ -138,6 +142,7 @@ class Difference:
 
 # %%
 #| export
+@checked
 def difference(
     first: Sequence[float | None],  # the metric of each seed, None for one that diverged; lower is better
     second: Sequence[float | None],  # the same seeds under another condition
@@ -193,6 +198,7 @@ plt.show()
 
 # %%
 #| export
+@checked
 def holm(
     p: Sequence[float],
 ) -> list[float]:  # in the same order
@@ -216,6 +222,7 @@ test_eq(holm([0.9, 0.8]), [1.0, 1.0])
 
 # %%
 #| export
+@checked
 @dataclass(frozen=True)
 class Claim:
     "A sentence of the paper that can hold or fail"
@@ -230,6 +237,7 @@ class Claim:
 
 
 @cache
+@checked
 def claims() -> tuple[Claim, ...]:
     "All claims, as they were written down before the runs"
     text = (files("modreg") / "data" / "claims.json").read_text(encoding="utf-8")
@@ -253,6 +261,7 @@ print(f"{len(claims())} claims on {len({claim.table for claim in claims()})} tab
 SELECTION = 100  # the first seed of the runs by which strengths are chosen
 
 
+@checked
 def config_of(
     cell: Cell,
     task: type[Task],  # of the table, or one of your own
@@ -266,6 +275,7 @@ def config_of(
     return replace(config, **PLAIN) if config.penalty == "none" else config
 
 
+@checked
 def chosen_strength(
     records: Iterable[Record],
     config: Config,  # whose strength is to be chosen
@@ -289,6 +299,7 @@ def _sparsest(cell: Cell) -> Cell:
 
 # %%
 #| export
+@checked
 def record_of_cell(
     records: Sequence[Record],
     cell: Cell,
@@ -330,6 +341,7 @@ test_eq(record_of_cell(records, cells.cell("95% Sparse", "l1"), Adding), None)
 
 # %%
 #| export
+@checked
 @dataclass(frozen=True)
 class Verdict:
     "What our networks say of a claim"
@@ -381,6 +393,7 @@ def _chance(records: Iterable[Record], metric: str) -> float:
 
 # %%
 #| export
+@checked
 def verdicts(
     table: str,  # its number
     records: Sequence[Record],

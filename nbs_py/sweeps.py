@@ -46,12 +46,12 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 
 import modreg
-from modreg.geometry.arguments import nearest
+from modreg.geometry.arguments import Within, checked, nearest
 from modreg.lab.experiments import CONDITIONS, DENSE, costs, summary, tiny_note
 from modreg.lab.files import write_whole
 from modreg.lab.paper import Cell, Table, paper_cell, paper_tables, printed
@@ -84,6 +84,7 @@ plt.style.use("modreg.data.book")
 
 # %%
 #| export
+@checked
 def cells_of(
     table: Table,
     also: Iterable[str] = (),  # columns that the paper lacks: names in CONDITIONS
@@ -118,6 +119,7 @@ def _with_tickets(cell: Cell, tickets: Iterable[str]) -> list[Cell]:
 
 # %%
 #| export
+@checked
 def jobs_of(
     table: str,  # its number in the paper, as in "8"
     task: type[Task] | None = None,  # None: the table's
@@ -174,12 +176,13 @@ GRID = (1e-3, 1e-2, 1e-1)  # of strengths, to begin with
 EXTENSIONS = 6  # how often a grid may grow
 
 
+@checked
 @dataclass(frozen=True)
 class Choice:
     "The strength of a condition"
 
     condition: str
-    tried: dict[float, float]  # the task's metric by strength, infinite where the seed diverged or the run failed
+    tried: dict[float, Annotated[float, Within(finite=False)]]  # the task's metric by strength, infinite where the seed diverged or the run failed
     metric: str
 
     @property
@@ -193,6 +196,7 @@ class Choice:
         return self.strength in (min(self.tried), max(self.tried))
 
 
+@checked
 def condition_of(job: Job) -> str:
     "What tells conditions apart whose strengths are chosen"
     idle = {*DENSE, "strength", "seeds", "seed"}
@@ -201,6 +205,7 @@ def condition_of(job: Job) -> str:
 
 # %%
 #| export
+@checked
 def selection_jobs(
     jobs: Iterable[Job],
     strengths: Iterable[float],
@@ -227,6 +232,7 @@ def _longer(grid: list[float], choices: Iterable[Choice]) -> list[float]:
 
 # %%
 #| export
+@checked
 def choose(
     jobs: Iterable[Job],  # that are to be reported
     strengths: Iterable[float],  # the grid of λ to begin with
@@ -266,6 +272,7 @@ def _score(outcome: Outcome) -> float:
     return math.inf if value is None else value
 
 
+@checked
 def with_strengths(jobs: Iterable[Job], choices: Mapping[str, Choice]) -> list[Job]:
     "The same jobs, each penalty at the strength that was chosen for it"
     return [replace(job, config=replace(job.config, strength=choices[condition_of(job)].strength)) if condition_of(job) in choices else job for job in jobs]
@@ -298,6 +305,7 @@ test_fail(lambda: choose(jobs, (0.1, 1.0), pretend), contains="3 or more")
 
 # %%
 #| export
+@checked
 def three_digits(values: list[float | None]) -> str:
     "Mean ± deviation and each seed's value, to three digits of the mean"
     finite = [v for v in values if v is not None]
@@ -319,6 +327,7 @@ def _entry(cell: Cell, outcome: Outcome | None) -> dict[str, str]:
     return {"ours": three_digits(values) if one else "failed", "learned": learned, "run": one["run"] if one else Path(outcome.folder).name, "paper": printed(cell) if tried else ""}
 
 
+@checked
 def table_of(
     number: str,
     outcomes: Iterable[Outcome],
@@ -339,6 +348,7 @@ def table_of(
 
 # %%
 #| export
+@checked
 def run_facts(outcome: Outcome) -> dict[str, Any]:  # name, label, settings, facts, and phases
     "All that is known of a run"
     one, job = outcome.record, outcome.job
@@ -360,6 +370,7 @@ def _shared(number: str, jobs: list[Job]) -> dict[str, Any]:
 
 # %%
 #| export
+@checked
 def verdicts_of(
     number: str,
     outcomes: Iterable[Outcome],
@@ -380,6 +391,7 @@ def verdicts_of(
 
 # %%
 #| export
+@checked
 def report(
     outcomes: Iterable[Outcome],
     choices: Iterable[Choice] = (),
@@ -431,6 +443,7 @@ assert "a bug of yours" in page and "http" not in page and "<script" not in page
 
 # %%
 #| export
+@checked
 def parser() -> argparse.ArgumentParser:
     "What the command line takes"
     top = argparse.ArgumentParser(prog="modreg", description="Moduli regularization: many runs at once")
@@ -456,6 +469,7 @@ def parser() -> argparse.ArgumentParser:
 
 # %%
 #| export
+@checked
 def asked_jobs(given: argparse.Namespace) -> list[Job]:
     "The runs that a command line asks for"
     setting = {name: value(text) for name, text in given.p} | {"out": given.out}
@@ -478,6 +492,7 @@ def asked_jobs(given: argparse.Namespace) -> list[Job]:
 
 # %%
 #| export
+@checked
 def listing(jobs: Iterable[Job], chosen: bool = True) -> str:
     "The runs, which of them are complete, and how long the others will take"
     jobs = list(jobs)
@@ -501,6 +516,7 @@ def listing(jobs: Iterable[Job], chosen: bool = True) -> str:
 
 # %%
 #| export
+@checked
 def dry_run(jobs: list[Job], grid: Iterable[float]) -> str:
     "What would be computed to choose strengths and then to fill tables; strengths that are known already are told"
     def looked_up(wanted: list[Job]) -> list[Outcome]:
@@ -521,6 +537,7 @@ def dry_run(jobs: list[Job], grid: Iterable[float]) -> str:
 
 # %%
 #| export
+@checked
 def sweep_tables(given: argparse.Namespace) -> int:  # 0; 1 if a run failed
     "Compute tables of the paper, and whatever else is a list of runs: all cores, or a cluster; what is complete is not computed again"
     jobs, grid, choices, tried = asked_jobs(given), given.strengths or GRID, {}, []
@@ -550,6 +567,7 @@ def sweep_tables(given: argparse.Namespace) -> int:  # 0; 1 if a run failed
 
 # %%
 #| export
+@checked
 def main(
     arguments: list[str] | None = None,  # of the command line; None: the process' own
 ) -> int:  # 0; 1 if a run failed, 2 if the line is wrong, 130 if it was stopped

@@ -31,6 +31,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from modreg.geometry.arguments import checked
 from modreg.lab.paper import Cell, Table, printed
 from modreg.lab.results import Record, matching
 from modreg.lab.statistics import Verdict, config_of, outcome, record_of_cell
@@ -80,6 +81,7 @@ plt.show()
 
 # %%
 #| export
+@checked
 def ours(
     record: Record | None,
     cell: Cell,
@@ -96,6 +98,7 @@ def ours(
 
 # %%
 #| export
+@checked
 def table_markdown(
     table: Table,
     records: Sequence[Record],
@@ -152,6 +155,7 @@ for number in ("8", "9", "10"):
 
 # %%
 #| export
+@checked
 def verdict_markdown(
     found: Sequence[Verdict],
     digits: int = 1,  # after the decimal point
@@ -181,6 +185,7 @@ print(", ".join(f"{words.count(word)} {word}" for word in ("holds", "fails", "un
 
 # %%
 #| export
+@checked
 def plot_sensitivity(
     records: Sequence[Record],
     task: type[Task],
@@ -235,6 +240,7 @@ display(Markdown("\n".join(["| figure | shows | chapter |", "|---|---|---|", *(f
 
 # %%
 #| export
+@checked
 def cost_of(
     records: Sequence[Record],
 ) -> tuple[float, float]:  # hours, and multiplications a second of dense training
@@ -258,6 +264,7 @@ for name, records in kept.items():
 
 # %%
 #| export
+@checked
 def work_of(
     task: type[Task],
     scale: str = "paper",

@@ -31,14 +31,14 @@ import argparse
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy
 import torch
 from torch import Tensor
 
 from modreg.geometry.finite import checked_distances
-from modreg.geometry.arguments import Count, check
+from modreg.geometry.arguments import Count, Within, check, checked
 from modreg.geometry.manifolds import Manifold, manifold
 from modreg.lab.studies import base, find_task, keep, value
 from modreg.lab.training import Phase, Task
@@ -164,6 +164,7 @@ def _rows(
 
 # %%
 #| export
+@checked(finite=False)
 def farthest_landmarks(
     points: Tensor | numpy.ndarray,  # (N, c), or distances (N, N)
     space: Manifold | str = "euclidean",  # a space or its text; "euclidean"; or "precomputed": `points` is a matrix of distances
@@ -202,13 +203,14 @@ plt.show()
 
 # %%
 #| export
+@checked(finite=False)
 @dataclass(frozen=True)
 class Homology:
     "Persistent homology of a cloud of points"
 
     bars: tuple[Tensor, ...]  # for each degree births and deaths (k, 2), float64, the longest first; a death of inf is after `threshold`
     field: int  # the prime p of the coefficients Z/p
-    threshold: float  # greatest distance that was looked at
+    threshold: Annotated[float, Within(0, finite=False)]  # greatest distance that was looked at
     cover: float  # greatest distance of a point from the nearest landmark; 0 if all are landmarks
     landmarks: Tensor  # indices of the points that stand for all (n,)
 
@@ -300,6 +302,7 @@ def _check_degree(degree: int) -> None:
 
 # %%
 #| export
+@checked(finite=False)
 def persistent_homology(
     points: Tensor | numpy.ndarray,  # (N, c), or distances (N, N)
     space: Manifold | str = "euclidean",  # a space or its text; "euclidean"; or "precomputed": `points` is a matrix of distances
@@ -332,6 +335,7 @@ def persistent_homology(
 # %%
 #| export
 #| fold Cocycles, for the chapter activity
+@checked(finite=False)
 def bars_with_cocycles(
     distances: Tensor,  # (n, n)
     field: int,  # a prime p up to 127
@@ -381,6 +385,7 @@ def _extent(homology: Homology) -> float:
 
 # %%
 #| export
+@checked(finite=False)
 def plot_barcode(
     homology: Homology,
     ax: "Axes",
@@ -400,6 +405,7 @@ def plot_barcode(
 
 # %%
 #| export
+@checked(finite=False)
 def plot_diagram(
     homology: Homology,
     ax: "Axes",
@@ -442,6 +448,7 @@ plt.show()
 VOUCHED = 3  # covers that a bar must be long: two for the landmarks' gaps among the points, and one for the points' own
 
 
+@checked(finite=False)
 def betti_numbers(
     homology: Homology,
     longer_than: float | None = None,  # least length of life that counts; None: three times the cover
@@ -492,6 +499,7 @@ def _pair(a: Homology | Tensor, b: Homology | Tensor, degree: int | None) -> lis
 
 # %%
 #| export
+@checked(finite=False)
 def bottleneck_distance(
     a: Homology | Tensor,  # or births and deaths (k, 2)
     b: Homology | Tensor,
@@ -505,6 +513,7 @@ def bottleneck_distance(
 
 # %%
 #| export
+@checked(finite=False)
 def wasserstein_distance(
     a: Homology | Tensor,  # or births and deaths (k, 2)
     b: Homology | Tensor,
@@ -555,6 +564,7 @@ def _closed(homology: Homology, degree: int) -> Tensor:
 
 # %%
 #| export
+@checked(finite=False)
 def betti_band(
     points: Tensor | numpy.ndarray,  # (N, c), or distances (N, N)
     space: Manifold | str = "euclidean",  # as in `persistent_homology`
@@ -599,6 +609,7 @@ test_eq([band["betti"], band["low"], band["high"]], [[1, 1]] * 3)
 
 # %%
 #| export
+@checked(finite=False)
 def alpha_homology(
     points: Tensor | numpy.ndarray,  # (N, 2) or (N, 3)
     *,
@@ -636,6 +647,7 @@ test_eq(betti_numbers(alpha_homology(ball), 1.0), (1, 0, 1))
 
 # %%
 #| export
+@checked(finite=False)
 def misread(
     embedding: Tensor,  # points (..., N, c)
 ) -> Tensor:  # other points (..., N, c)
@@ -648,6 +660,7 @@ def misread(
 
 # %%
 #| export
+@checked(finite=False)
 def embedding_course(
     task: Task,
     epochs: Iterable[int],  # when to look; 0 is the start
@@ -672,6 +685,7 @@ def embedding_course(
 
 # %%
 #| export
+@checked(finite=False)
 def prominence(
     homology: Homology,
 ) -> tuple[float, ...]:  # for each degree from 1 on; 1 where there is no bar
@@ -683,6 +697,7 @@ def prominence(
 NULLS = 39  # uniform clouds, so that one cloud in forty is beyond them all by chance
 
 
+@checked(finite=False)
 def uniform_prominence(
     space: Manifold | str,
     neurons: int,
@@ -696,6 +711,7 @@ def uniform_prominence(
 
 # %%
 #| export
+@checked(finite=False)
 def embedding_rows(
     task: Task,
     epochs: Iterable[int],  # when to look
@@ -736,6 +752,7 @@ print([(row["epoch"], row["reading"], round(sum(row["moved"]) / 2, 2)) for row i
 
 # %%
 #| export
+@checked(finite=False)
 def embedding_study(
     task: type[Task],
     spaces: Iterable[str],
@@ -755,6 +772,7 @@ def embedding_study(
 
 # %%
 #| export
+@checked(finite=False)
 def main(
     arguments: list[str] | None = None,  # of the command line; None: the process' own
 ) -> None:
@@ -810,6 +828,7 @@ plt.show()
 
 # %%
 #| export
+@checked(finite=False)
 def verdict(
     row: dict[str, Any],  # of `embedding_rows`
 ) -> str:

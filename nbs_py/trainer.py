@@ -37,6 +37,7 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
+from modreg.geometry.arguments import checked
 from modreg.lab.files import read_state, write_state
 from modreg.layers.sparse import use_sparse_products
 from modreg.sparsity.pruning import Sparsifier
@@ -104,6 +105,7 @@ class Callback:
 
 # %%
 #| export
+@checked
 def checked_loss(
     loss: Any,  # what a loss function has returned
     replicas: int | None,  # number of models S, None for a single one
@@ -121,6 +123,7 @@ def checked_loss(
 
 # %%
 #| export
+@checked
 def counted(
     batches: Iterable[Any],
     count: int | None,  # how many there must be; None: at least one
@@ -146,12 +149,14 @@ test_fail(lambda: checked_loss(0.5, None), contains="returned float")
 
 # %%
 #| export
+@checked
 def call(trainer: "Trainer", moment: str) -> None:
     "Have all callbacks act"
     for callback in trainer.callbacks:
         getattr(callback, moment)(trainer)
 
 
+@checked
 def parts_of(trainer: "Trainer") -> dict[str, Any]:
     "What has a state, by name: model, optimizer, and the callbacks by class and, of several of a class, number"
     parts = {"model": trainer.model, "optimizer": trainer.optimizer}
@@ -164,6 +169,7 @@ def parts_of(trainer: "Trainer") -> dict[str, Any]:
 
 # %%
 #| export
+@checked
 class Trainer:
     "Trains a model; what is not loss, backward pass and step is done by callbacks, in their order"
 
@@ -225,6 +231,7 @@ class Trainer:
 
 # %%
 #| export
+@checked
 class Penalize(Callback):
     "Adds the gradients of penalties"
 
@@ -274,6 +281,7 @@ plt.show()
 
 # %%
 #| export
+@checked
 class Sparsify(Callback):
     "Has a sparsifier renew its masks before each epoch"
 
@@ -297,6 +305,7 @@ class Sparsify(Callback):
 
 # %%
 #| export
+@checked
 class SparseProducts(Callback):
     "Multiplies by surviving weights alone where that is measured to be quicker; stands after `Sparsify`"
 
@@ -329,6 +338,7 @@ class SparseProducts(Callback):
 
 # %%
 #| export
+@checked
 @torch.no_grad()
 def clip_(
     parameters: Iterable[nn.Parameter],  # each led by the seeds
@@ -343,6 +353,7 @@ def clip_(
     return norms
 
 
+@checked
 class Clip(Callback):
     "Clips the norm of the gradient of the model's weights, penalties included where it stands after `Penalize`"
 
@@ -368,6 +379,7 @@ test_close(stack.grad, torch.stack([p.grad for p in alone]))
 
 # %%
 #| export
+@checked
 class LearningRate(Callback):
     "Steps one of torch's schedules after each step of the optimizer"
 
@@ -386,6 +398,7 @@ class LearningRate(Callback):
 
 # %%
 #| export
+@checked
 class Checkpoint(Callback):
     "Writes after each epoch all that is needed to go on, and reads it at the first; keeps the file before the last, for when that is damaged; stands last"
 
@@ -401,6 +414,7 @@ class Checkpoint(Callback):
         write_state(self.path, trainer.state_dict())
 
 
+@checked
 class Progress(Callback):
     "Moves a progress bar by one for each batch"
 
@@ -420,8 +434,9 @@ class Progress(Callback):
 
 # %%
 #| export
+@checked
 def likely_cause(
-    losses: list[float],  # of one replica, in the steps of an epoch up to the bad one
+    losses: list,  # of one replica, in the steps of an epoch up to the bad one
     finite: bool,  # whether its weights were finite after that
     epoch: int,
     lr: float,
@@ -438,6 +453,7 @@ def likely_cause(
 
 # %%
 #| export
+@checked
 class StopDiverged(Callback):
     "Stops a replica at the first step at which its loss, gradient or weights are not finite; stands after `Sparsify`; FloatingPointError if there is but one model"
 

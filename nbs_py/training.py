@@ -51,6 +51,7 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 import modreg
+from modreg.geometry.arguments import checked
 from modreg.geometry.finite import named_files
 from modreg.geometry.inhibitors import inhibitor
 from modreg.geometry.manifolds import Manifold, manifolds_of
@@ -89,6 +90,7 @@ plt.style.use("modreg.data.book")
 
 # %%
 #| export
+@checked
 def stream(
     seed: int,
     *purpose: int | str,  # what the numbers are for, such as ("data", "train", 17)
@@ -106,6 +108,7 @@ assert not torch.equal(torch.rand(3, generator=a), torch.rand(3, generator=c))
 
 # %%
 #| export
+@checked
 class Task(ABC):
     "Data, model, loss and metrics of one experiment; each method handles all seeds at once"
 
@@ -167,12 +170,14 @@ class Task(ABC):
 
 # %%
 #| export
+@checked
 def class_name(kind: type[Task]) -> str:
     "What a run calls a task's class"
     own = kind.__module__ == "__main__" and all(base.__qualname__ != kind.__qualname__ for base in kind.__mro__[1:])
     return kind.__qualname__ if own or kind.__module__.startswith("modreg.") else f"{kind.__module__}.{kind.__qualname__}"
 
 
+@checked
 def run_of(task: Task) -> Run:
     "The run that a task's settings, class and data name; what is read through a setting, a mesh or another run's shares, is data"
     shares = shares_of(task.config)
@@ -187,6 +192,7 @@ def run_of(task: Task) -> Run:
 
 # %%
 #| export
+@checked
 def penalty_of(
     task: Task,
     k: int,  # index of the recurrent weight: each has an embedding of its own
@@ -203,6 +209,7 @@ def penalty_of(
                                      weight=weight, embedding=embedding.to(config.device), generator=stream(config.seed, "shuffle", k))
 
 
+@checked
 def groups_of(config: Config, model: nn.Module, penalties: nn.ModuleList) -> list:
     "What is trained, as an optimizer takes it: parameters, or groups if embeddings have a learning rate of their own"
     weights, points = ([p for p in part.parameters() if p.requires_grad] for part in (model, penalties))
@@ -216,6 +223,7 @@ def groups_of(config: Config, model: nn.Module, penalties: nn.ModuleList) -> lis
 
 # %%
 #| export
+@checked
 def prices_of(penalty: Penalty, config: Config) -> Tensor:
     "Prices of a weight (S, N, N), for sparsifiers that ask what is cheap"
     if config.penalty in ("none", "l1", "l2"):
@@ -223,6 +231,7 @@ def prices_of(penalty: Penalty, config: Config) -> Tensor:
     return penalty.coefficients.detach()
 
 
+@checked
 def shares_of(config: Config) -> str | dict[str, float]:
     "How zeros are shared out among the matrices: the rule's name, or each matrix' share in another run"
     if config.shares in SHARES:
@@ -231,6 +240,7 @@ def shares_of(config: Config) -> str | dict[str, float]:
     return {name: 1 - mask.double().mean().item() for name, mask in masks.items()}
 
 
+@checked
 def blocks_of(task: Task, k: int, penalty: Penalty) -> Tensor:
     "The block of each neuron (S, N)"
     embedding = penalty.embedding
@@ -243,6 +253,7 @@ def blocks_of(task: Task, k: int, penalty: Penalty) -> Tensor:
 
 # %%
 #| export
+@checked
 def sparsifier_of(task: Task, model: nn.Module, penalties: Sequence[Penalty]) -> Sparsifier:
     "The sparsifier of the phase `train`"
     config, names = task.config, {id(p): name for name, p in model.named_parameters()}
@@ -255,6 +266,7 @@ def sparsifier_of(task: Task, model: nn.Module, penalties: Sequence[Penalty]) ->
         allowed=allowed, generator=stream(config.seed, "sparsifier"))
 
 
+@checked
 def redrawn(task: Task, model: nn.Module, tickets: dict[str, Tensor]) -> Sparsifier:
     "A sparsifier that keeps to the masks of `tickets`, permuted if the config says so; the model's weights are drawn already"
     config = task.config
@@ -268,6 +280,7 @@ def redrawn(task: Task, model: nn.Module, tickets: dict[str, Tensor]) -> Sparsif
 
 # %%
 #| export
+@checked
 def named(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     "The entries whose names begin with `prefix`, without it"
     return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
@@ -275,6 +288,7 @@ def named(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 # %%
 #| export
+@checked
 class Phase(Trainer):
     "The trainer of one phase of a task, `train` or `lottery`"
 
@@ -334,6 +348,7 @@ class Phase(Trainer):
 
 # %%
 #| export
+@checked
 def costs_of(phase: Phase) -> dict[str, Tensor]:
     "Multiplications by weights of each seed: `inference` for an example, `training` for an epoch, and the dense network's; {} if a layer's are not known"
     config, task = phase.task.config, phase.task
@@ -352,6 +367,7 @@ def costs_of(phase: Phase) -> dict[str, Tensor]:
 
 # %%
 #| export
+@checked
 def checked_recurrent(task: Task, model: nn.Module) -> list[tuple[nn.Module, str]]:
     "The recurrent weights that a task names; ValueError if there are none to penalize"
     where = task.recurrent(model)
@@ -360,6 +376,7 @@ def checked_recurrent(task: Task, model: nn.Module) -> list[tuple[nn.Module, str
     return where
 
 
+@checked
 def checked_metrics(task: Task, found: Any) -> dict[str, Tensor]:
     "What `evaluate` returned; TypeError or ValueError unless it is a number for each seed, and the task's metric is among them"
     kind, seeds = type(task).__name__, task.config.seeds
@@ -375,6 +392,7 @@ def checked_metrics(task: Task, found: Any) -> dict[str, Tensor]:
 
 # %%
 #| export
+@checked
 @torch.no_grad()
 def metrics_of(phase: Phase) -> dict[str, Any]:
     "One line of metrics.jsonl; what is not finite is written as null, and so are all scores of a seed that diverged"
@@ -386,6 +404,7 @@ def metrics_of(phase: Phase) -> dict[str, Any]:
     return {"phase": phase.name, "epoch": phase.epochs - 1, **{name: [x if x is not None and math.isfinite(x) else None for x in value] for name, value in lists.items()}}
 
 
+@checked
 def tensors_of(phase: Phase) -> dict[str, Tensor]:
     "Weights by name, `mask.NAME` for each pruned one, and each penalty's state as `regularizer.K.NAME`"
     tensors = {**phase.model.state_dict(),
@@ -400,6 +419,7 @@ def tensors_of(phase: Phase) -> dict[str, Tensor]:
 
 # %%
 #| export
+@checked
 def prefetch(batches: Iterator[Any]) -> Iterator[Any]:
     "The same batches; while one is in use, a thread makes the next"
     with ThreadPoolExecutor(max_workers=1) as thread:
@@ -425,6 +445,7 @@ test_fail(lambda: list(prefetch(1 / n for n in (2, 1, 0))), contains="division b
 
 # %%
 #| export
+@checked
 def taken_over(run: Run) -> dict[str, Any] | None:
     "The state at the end of the phase `train`, whose weights are copied from a complete run that differs in its lottery alone; None if there is none"
     if not run.config.lottery:
@@ -444,6 +465,7 @@ def taken_over(run: Run) -> dict[str, Any] | None:
 
 # %%
 #| export
+@checked
 class Record(Callback):
     "Writes an epoch's metrics and a checkpoint into the run's folder"
 
@@ -475,6 +497,7 @@ class Record(Callback):
 
 # %%
 #| export
+@checked
 def last_of(phase: str, history: list[dict[str, Any]]) -> dict[str, Any]:
     "The metrics that a phase ends with; multiplications of training are those of all its epochs"
     lines = [{name: value for name, value in line.items() if name != "phase"} for line in history if line["phase"] == phase]
@@ -488,6 +511,7 @@ BAR = "{desc}: {percentage:.0f} % {bar} {remaining} left"
 TOLD = {"train": "first training", "lottery": "ticket"}  # what a bar calls each phase
 
 
+@checked
 def train_phases(
     task: Task,
     progress: bool | str = True,  # show a progress bar; a text stands in it too, such as "run 2 of 3"
@@ -514,6 +538,7 @@ def train_phases(
 
 # %%
 #| export
+@checked
 def fit(
     task: Task,
     progress: bool | str = True,  # show a progress bar; a text stands in it too, such as "run 2 of 3"
@@ -549,6 +574,7 @@ class RememberConfig(Config):
 
 # %%
 #| export
+@checked
 class Remember(Task):
     "Hold a number for `config.steps` steps: a task small enough to read, for examples and tests"
 

@@ -487,7 +487,7 @@ with exercise("a class attribute, called holds_weights, says that a module holds
 #
 # <details><summary>Recall: how many of an LSTM's recurrent numbers belong to one connection?</summary>
 #
-# Four, one a gate.
+# Four of them, one for each gate.
 #
 # </details>
 #

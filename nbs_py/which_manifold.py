@@ -39,7 +39,7 @@ from torch import Tensor, nn
 
 from modreg.analysis.activity import states_while
 from modreg.analysis.wiring import rewired
-from modreg.geometry.arguments import Count, Whole, check
+from modreg.geometry.arguments import Count, Whole, check, checked
 from modreg.geometry.manifolds import Manifold, Torus, manifold
 from modreg.geometry.products import Modules, Product
 from modreg.lab import studies
@@ -99,6 +99,7 @@ plt.show()
 
 # %%
 #| export
+@checked(finite=False)
 def affinity(
     weights: Tensor,  # (N, N)
 ) -> Tensor:  # (N, N), symmetric
@@ -110,6 +111,7 @@ def affinity(
 
 # %%
 #| export
+@checked(finite=False)
 def ranks(
     values: Tensor,  # one number for each pair of neurons (N, N)
     pairs: Tensor,  # which pairs count (N, N), bool
@@ -341,6 +343,7 @@ def _explained(space: Manifold, points: Tensor, values: Tensor, known: Tensor) -
 
 # %%
 #| export
+@checked(finite=False)
 def place(
     space: str | Manifold,
     values: Tensor,  # how near each two neurons are (N, N), of mean 0: ranks of affinities or of correlations
@@ -610,6 +613,7 @@ def _recording(activity: Any, neurons: int, generator: torch.Generator | None) -
 
 # %%
 #| export
+@checked(finite=False)
 @dataclass(frozen=True)
 class Ranking:
     "Spaces, the best first, and which of them a network's neurons seem to live on"
@@ -634,6 +638,7 @@ class Ranking:
 
 # %%
 #| export
+@checked(finite=False)
 def which_manifold(
     network: nn.Module | Tensor | Any = None,  # a recurrent layer, a model that has one, or its weight matrix (N, N)
     *,
@@ -676,6 +681,7 @@ def which_manifold(
 
 # %%
 #| export
+@checked(finite=False)
 def planted(
     space: str | Manifold | None,  # None: at random
     neurons: int,
@@ -705,6 +711,7 @@ test_eq(which_manifold(random, spaces=["circle", "torus"], controls=1, generator
 
 # %%
 #| export
+@checked(finite=False)
 def plot_ranking(
     ranking: Ranking,
     ax: "Axes",
@@ -752,6 +759,7 @@ test_fail(lambda: which_manifold(nn.LSTM(3, 64, proj_size=32)), contains="proj_s
 
 # %%
 #| export
+@checked(finite=False)
 def confusion(
     sparsities: Iterable[float] = (0.7, 0.9),
     noises: Iterable[float] = (0.0, 0.3),
@@ -775,6 +783,7 @@ def confusion(
 
 # %%
 #| export
+@checked(finite=False)
 def main(
     arguments: list[str] | None = None,  # of the command line; None: the process' own
 ) -> None:
@@ -809,7 +818,6 @@ axes[0, 0].set(ylabel="planted")
 fig.supxlabel("answer")
 plt.show()
 
-# %%
 right = {}
 for row in rows:
     right.setdefault((row["noise"], row["sparsity"]), []).append(row["answers"].count(row["planted"] or NONE) / len(row["answers"]))
@@ -832,6 +840,7 @@ for (noise, sparsity), shares in sorted(right.items()):
 
 # %%
 #| export
+@checked(finite=False)
 @torch.no_grad()
 def evaluated_states(
     task: Task,
@@ -858,6 +867,7 @@ def _said(spaces: Sequence[str], generator: torch.Generator, **asked: Tensor) ->
             "control": max(score for scores in found.controls.values() for score in scores.tolist())}
 
 
+@checked(finite=False)
 def look(
     task: Task,
     run: Run | None,  # None before training
@@ -973,7 +983,7 @@ with exercise("add the network itself to the count and to the number", lambda: d
 #
 # <details><summary>Recall: which answer is given if no space beats the controls?</summary>
 #
-# None of these.
+# That it is none of these.
 #
 # </details>
 #

@@ -296,6 +296,7 @@ def _swapped(edges: Tensor, n: int, undirected: bool, rounds: int, generator: to
 
 # %%
 #| export
+@checked(finite=False)
 def rewired(
     weights: Tensor,  # (N, N); if it is symmetric, so is what is returned
     generator: torch.Generator | None = None,
@@ -408,6 +409,7 @@ def _communicability(size: Tensor) -> float:
 MEASURES = ("connections", "degree_spread", "clustering", "path_length", "small_world", "modularity", "rich_club", "communicability", "wiring_length")
 
 
+@checked(finite=False)
 def graph_measures(
     weights: Tensor,  # recurrent matrix (N, N); what is not 0 is a connection, in whichever direction; the diagonal is left out
     distances: Tensor | None = None,  # geodesic distances between the neurons (N, N), for the wiring length
@@ -442,6 +444,7 @@ test_close(found["modularity"], networkx.community.modularity(networkx.ring_of_c
 
 # %%
 #| export
+@checked(finite=False)
 def against_chance(
     weights: Tensor,  # (N, N)
     distances: Tensor | None = None,  # (N, N)
@@ -459,6 +462,7 @@ def against_chance(
 
 # %%
 #| export
+@checked(finite=False)
 def plot_against_chance(
     measured: dict[str, dict[str, tuple[float, float, float]]],  # by a network's name: what `against_chance` returns
     ax: "Axes",
@@ -496,6 +500,7 @@ assert abs(measured["kept at random"]["clustering"][0] / measured["kept at rando
 
 # %%
 #| export
+@checked(finite=False)
 def measures_over_time(
     weights: Iterable[Tensor],  # recurrent matrices (N, N), or masks, in order
     distances: Tensor | None = None,  # (N, N)

@@ -54,6 +54,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TextIO
 
+from modreg.geometry.arguments import checked
+
 # %%
 #| export
 import torch
@@ -89,6 +91,7 @@ plt.style.use("modreg.data.book")
 
 # %%
 #| export
+@checked
 @dataclass(frozen=True, eq=False)
 class Job:
     "A run that is wanted, and the cells of tables that it answers"
@@ -115,6 +118,7 @@ def _key(job: Job, ticket: bool) -> tuple[type[Task], str, str]:
     return job.task, job.config.out, json.dumps(settings, sort_keys=True)
 
 
+@checked
 def merged(jobs: Iterable[Job]) -> list[Job]:  # in the order in which they are first asked for
     "The same runs, each once, with all the cells that it answers"
     jobs = list(jobs)
@@ -141,6 +145,7 @@ test_eq(len(merged([Job(Remember, tiny), Job(Remember, replace(tiny, lottery=Fal
 
 # %%
 #| export
+@checked
 def prepared(job: Job) -> tuple[Task, Path]:
     "The task of a job, on the device that it is for, and its run's folder"
     config = replace(job.config, out=str(Path(job.config.out).resolve()), device=job.device or job.config.device)
@@ -160,6 +165,7 @@ def _answers(job: Job, records: list[Record]) -> Record | None:
 
 # %%
 #| export
+@checked
 def records_beside(job: Job) -> list[Record]:
     "Records of the complete runs of a job's task; none if one of them cannot be read"
     try:
@@ -168,6 +174,7 @@ def records_beside(job: Job) -> list[Record]:
         return []
 
 
+@checked
 def done_before(jobs: Iterable[Job]) -> dict[Job, Record]:
     "Records of those jobs that need not be computed; what cannot be read is left for the worker to complain of"
     there: dict[tuple, list[Record]] = {}
@@ -204,6 +211,7 @@ def _kind(task: str, settings: Mapping[str, Any]) -> tuple[Any, ...]:
 
 # %%
 #| export
+@checked
 class Pace:
     "How long runs take, from those that were seen"
 
@@ -247,6 +255,7 @@ test_eq([pace.seconds(replace(tiny, **change)) for change in ({}, {"lottery": Fa
 
 # %%
 #| export
+@checked
 def epochs_done(folder: Path) -> int:
     "Epochs of all phases that a run folder holds"
     try:
@@ -255,6 +264,7 @@ def epochs_done(folder: Path) -> int:
         return 0
 
 
+@checked
 def where_it_is(job: Job, folder: Path) -> str:
     "What trains, as in `torus, 90 % zeros, ticket, epoch 12 of 30`"
     epochs, done = job.config.epochs, epochs_done(folder)
@@ -274,6 +284,7 @@ test_eq(where_it_is(Job(Remember, tiny), folder), "torus, 80 % zeros, epoch 1 of
 
 # %%
 #| export
+@checked
 @dataclass(frozen=True)
 class Outcome:
     "What has become of a job"
@@ -293,6 +304,7 @@ class Outcome:
 _ALONE = threading.Lock()
 
 
+@checked
 def compute(
     job: Job,
     notebook: str | None = None,  # a chapter through which it goes; None: the trainer
@@ -324,6 +336,7 @@ def compute(
 
 # %%
 #| export
+@checked
 def notebook_of(job: Job) -> str:
     "The chapter that trains a job's task; ValueError if there is none"
     places = [folder / f"{job.config.task}.ipynb" for folder in (Path("nbs"), Path(modreg.__file__).parent.parent / "nbs")]
@@ -333,6 +346,7 @@ def notebook_of(job: Job) -> str:
     raise ValueError(f"{job.name} has no notebook {places[0]}: call it from the project's folder, or leave --notebooks out")
 
 
+@checked
 def papermill_line(job: Job) -> str:  # "" if there is no such chapter
     "The command that runs a job's notebook by hand"
     try:
@@ -369,6 +383,7 @@ print(papermill_line(Job(Adding, AddingConfig(scale="small", device="cpu", penal
 
 # %%
 #| export
+@checked
 class Line:
     "A line that says how far a sweep is"
 
@@ -414,6 +429,7 @@ print(log.getvalue(), end="")
 
 # %%
 #| export
+@checked
 class Watch:
     "What is running, and how long all will take"
 
@@ -472,6 +488,7 @@ class _Tell(Callback):
         self.tell()
 
 
+@checked
 def compute_here(jobs: Iterable[Job], watch: Watch, line: Line, notebooks: bool = False) -> Iterator[Outcome]:
     "One run after the other, in this process; a folder that another process uses is tried again after the others"
     jobs, refused = list(jobs), 0
@@ -512,12 +529,14 @@ DASK = {
 }
 
 
+@checked
 def gpus_here() -> list[str]:
     "The GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them"
     named = os.environ.get("CUDA_VISIBLE_DEVICES")
     return [str(k) for k in range(torch.cuda.device_count())] if named is None else [name for name in named.split(",") if name and torch.cuda.is_available()]
 
 
+@checked
 def workers_here(gpu: bool) -> int:
     "How many workers fit this machine: one for each GPU if there are any to be used, else one for each core"
     from dask.system import CPU_COUNT
@@ -603,6 +622,7 @@ def remote_cluster(
 
 # %%
 #| export
+@checked
 class Crew:
     "Whoever computes: started when first needed, and sent home at the end"
 
@@ -641,6 +661,7 @@ class Crew:
 
 # %%
 #| export
+@checked
 class Flight:
     "Jobs that a cluster works on"
 
@@ -688,6 +709,7 @@ class Flight:
 
 # %%
 #| export
+@checked
 def compute_on(client: Any, jobs: Iterable[Job], watch: Watch, line: Line, notebooks: bool = False) -> Iterator[Outcome]:
     "All runs, on a cluster, in the order in which they end"
     flight, later, looked = Flight(client, watch, notebooks), dict.fromkeys(jobs, 0.0), -math.inf
@@ -722,6 +744,7 @@ def compute_on(client: Any, jobs: Iterable[Job], watch: Watch, line: Line, noteb
 
 # %%
 #| export
+@checked
 def sweep(
     jobs: Iterable[Job],
     crew: Crew | None = None,  # who computes, if it is to be kept; None: as the following three say

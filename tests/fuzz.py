@@ -31,7 +31,7 @@ import modreg
 
 PACKAGE = Path(modreg.__file__).resolve().parent
 SECONDS = 1.0
-HANG = 5  # s, after which a call is ended
+HANG = 20  # s, after which a call is ended
 
 
 # --- what is public ----------------------------------------------------------------------------------------------------
@@ -233,6 +233,8 @@ def answer(call: Callable[[], Any], argument: str, bad: Bad) -> Answer:
     except (ValueError, TypeError, OSError) as error:
         took = start - signal.getitimer(signal.ITIMER_REAL)[0]
         text = str(error)
+        if isinstance(error, OSError) and (str(bad.value) in text or Path(str(bad.value)).name in text):
+            return Answer("clear", text[:160])  # Python's own word for a file that is not there says which
         if not ours(error):
             return Answer("unclear", f"{type(error).__name__}: {text.splitlines()[0][:160] if text else ''}")
         if not any(re.search(rf"(?<![a-z]){re.escape(name)}", text, re.IGNORECASE) for name in names(argument)):
@@ -261,27 +263,50 @@ class Finding(NamedTuple):
 FAULTS = ("unclear", "taken", "not finite", "slow", "hang")
 
 
-def takes(function: Callable, argument: str, value: Any, good: Any) -> bool:
-    "Whether `None` may stand for an argument, or anything may"
+def takes(function: Callable, argument: str, bad: Bad) -> bool:
+    "Whether a signature allows what would be foreign elsewhere: None, anything, a list for a tuple, an array, one thing in place of a list, a thing or its class"
     parameter = inspect.signature(function).parameters.get(argument)
-    return parameter is not None and (parameter.default is None or "None" in str(parameter.annotation))
+    if parameter is None:
+        return False
+    kind = str(parameter.annotation)
+    if bad.value is None:
+        return parameter.default is None or "None" in kind or "Any" in kind
+    first = [word for word in ("Any", "empty") if kind.endswith((f".{word}", f"'{word}'>", f"_{word}'>")) or kind == word]
+    return bool(first) or (isinstance(bad.value, list) and "tuple" in kind) or (isinstance(bad.value, np.ndarray) and "ndarray" in kind) or (type(bad.value) is int and re.search(r"\bint\b", kind) is not None)
+
+
+def hands_on(function: Callable, bad: Bad) -> bool:
+    """Whether a result that is not finite is right: of a layer, which passes on what it is given, as torch's do, so that one network of several that has diverged does not stop the others
+    (`forward`); or where the function says that NaN or infinity has a meaning (`finite=False`), such as the price of a connection that is forbidden."""
+    return (function.__name__ == "forward" and bad.missing) or getattr(function, "finite", True) is False
 
 
 def calls(name: str, recipe: Callable[[], tuple[Callable, dict[str, Any]]]) -> Iterator[Finding]:
     "All answers to a call that is spoiled in one place"
     function, arguments = recipe()
+    if (right := answer(lambda: called(function, arguments), "", Bad("right", None))).kind not in ("result", "slow") and not hands_on(function, Bad("right", None)):
+        yield Finding(name, "", "nothing spoiled", Answer("unclear", f"the recipe itself is wrong: {right}"))
+    function, arguments = recipe()
     for argument, value in arguments.items():
         if argument.startswith("*"):
             continue
         bads = list(spoiled(value))
-        if value is not None and not takes(function, argument, None, value):
+        if value is not None:
             bads.append(Bad("None", None, True))
         for k in range(len(bads)):
             function, fresh = recipe()
             bad = bads[k]
             if not isinstance(bad.value, (str, int, float, type(None))) and k < len(again := list(spoiled(fresh[argument]))):
                 bad = again[k]  # made of what is this call's own
-            yield Finding(name, argument, bad.label, answer(lambda f=function, a=fresh, n=argument, b=bad: called(f, {**a, n: b.value}), argument, bad))
+            if bad.foreign and (takes(function, argument, bad) or (function.__name__ == "forward" and bad.label == "meta")):  # a layer on meta computes shapes
+                bad = bad._replace(foreign=False)
+            found = answer(lambda f=function, a=fresh, n=argument, b=bad: called(f, {**a, n: b.value}), argument, bad)
+            if found.kind in ("slow", "hang"):  # what is compiled when it is first used is not slow
+                function, fresh = recipe()
+                found = answer(lambda f=function, a=fresh, n=argument, b=bad: called(f, {**a, n: b.value}), argument, bad)
+            if found.kind == "not finite" and hands_on(function, bad):
+                found = Answer("result")
+            yield Finding(name, argument, bad.label, found)
     function, fresh = recipe()
     keyword = next((argument for argument in fresh if not argument.startswith("*")), None)
     if keyword and not any(p.kind is p.VAR_KEYWORD for p in inspect.signature(function).parameters.values()):

@@ -61,7 +61,6 @@ def randn(*shape: int, seed: int = 0) -> torch.Tensor:
 
 A = "geometry.arguments"
 recipe(f"{A}.Within", lambda: dict(least=0.0, most=1.0))
-method(f"{A}.Within.holds", arguments.Within, lambda: dict(value=0.5))
 method(f"{A}.Within.words", arguments.Within, lambda: dict(kind="a number"))
 recipe(f"{A}.OneOf", lambda: dict(names=["a", "b"]))
 recipe(f"{A}.Shape", lambda: dict(sides="n n", kind="float", finite=True))
@@ -74,6 +73,7 @@ recipe(f"{A}.test_of", dict)
 recipe(f"{A}.check_memory", lambda: dict(wanted=8.0))
 recipe(f"{A}.in_bytes", lambda: dict(number=8.0))
 recipe(f"{A}.memory", dict)
+recipe(f"{A}.outermost", dict)
 
 SPACES: dict[str, Callable[[], manifolds.Manifold]] = {
     "manifolds.Torus": manifolds.Torus, "manifolds.Circle": manifolds.Circle, "manifolds.KleinBottle": manifolds.KleinBottle, "manifolds.Euclidean": manifolds.Euclidean,

@@ -268,8 +268,11 @@ def test_distances_in_space_are_the_packages(page, tmp_path):
     """The farthest point of each surface is about as far as the package says, and prices replace distances."""
     figure = show(page, "in_space", tmp_path)
     said = json.loads(figure.get_attribute("data-state"))["farthest"]
-    for name in ("sphere", "torus", "klein"):
+    along, across = 2 * math.pi * 0.85, math.pi * 0.3
+    stars = {"sphere": [5 * math.cos(along) * math.sin(across), 5 * math.sin(along) * math.sin(across), 5 * math.cos(across)], "torus": [8.5, 3.0], "klein": [8.5, 3.0]}
+    for name, star in stars.items():
         space = manifold(name)
-        assert 0.93 * space.diameter < said[name] <= space.diameter + 1e-6
+        farthest = space.distance(torch.tensor([star]), space.sample(20_000, torch.Generator().manual_seed(0))).max().item()
+        assert said[name] == pytest.approx(farthest, rel=0.04)
     figure.get_by_role("combobox").select_option("price")
     assert json.loads(figure.get_attribute("data-state"))["colour"] == "price"

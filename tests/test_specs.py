@@ -54,7 +54,7 @@ def test_what_is_refused(text, words):
 
 
 def test_what_is_no_text():
-    for wrong, words in ((3, "is a int; give a name or a Manifold"), (None, "NoneType"), (Torus, r"is the class Torus; give an instance, such as Torus\(\)")):
+    for wrong, words in ((3, "spec is 3; give a text, or a Manifold"), (None, "spec is None"), (Torus, r"is the class Torus; give a text, or a Manifold, an instance such as Torus\(\)")):
         with pytest.raises(TypeError, match=words):
             manifold(wrong)
 
@@ -142,8 +142,8 @@ def test_a_name_of_your_own():
 
 
 @pytest.mark.parametrize("name, thing, error, words", [
-    ("torus", Sphere, ValueError, "'torus' is .* already"), ("r", Torus, ValueError, "'r' is .* already"), ("a b", Torus, ValueError, "letters"), (3, Torus, ValueError, "letters"),
-    ("mine", 3, TypeError, "register a Manifold"), ("mine", str, TypeError, "subclass"), ("mine", Ricker(), TypeError, "register a Manifold"), ("mine", "torus", TypeError, "register")])
+    ("torus", Sphere, ValueError, "'torus' is .* already"), ("r", Torus, ValueError, "'r' is .* already"), ("a b", Torus, ValueError, "letters"), (3, Torus, ValueError, "name is 3; give a text"),
+    ("mine", 3, TypeError, "space is 3; give a class, Manifold"), ("mine", str, TypeError, "subclass"), ("mine", Ricker(), TypeError, "register a Manifold"), ("mine", "torus", TypeError, "space is .torus.")])
 def test_wrong_registration(name, thing, error, words):
     before = dict(MANIFOLDS.makers)
     with pytest.raises(error, match=words):

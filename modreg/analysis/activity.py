@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from .topology import Homology, bars_with_cocycles, farthest_landmarks, persistent_homology
-from ..geometry.arguments import Count, check
+from ..geometry.arguments import Count, check, checked
 from ..geometry.manifolds import Manifold, manifold
 from ..lab.experiments import load_model
 from ..lab.runs import Run
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 # %% ../../nbs/activity.ipynb #8eec3c04
+@checked(finite=False)
 def planted_activity(
     space: Manifold | str,
     states: int | Tensor,  # how many states T, drawn uniformly, or their points (T, c)
@@ -54,6 +55,7 @@ def planted_activity(
 LEAST = 100  # different states
 
 
+@checked(finite=False)
 def checked_activity(
     activity: Tensor | numpy.ndarray,  # (T, N), or (..., N), whose leading dimensions are taken together
 ) -> Tensor:  # (T, N), float64
@@ -78,6 +80,7 @@ NEAR, ROUNDS = 20, 2  # neighbours whose mean replaces a state, and how often
 ALONE = 0.1  # share of states that are dropped
 
 
+@checked(finite=False)
 @dataclass(frozen=True)
 class Cloud:
     "States in few dimensions: as they were, and with the noise averaged out"
@@ -98,6 +101,7 @@ class Cloud:
         return self.clean[torch.cat(near)].mean(1).unflatten(0, activity.shape[:-1])
 
 # %% ../../nbs/activity.ipynb #412ad444
+@checked(finite=False)
 def activity_cloud(
     activity: Tensor | numpy.ndarray,  # (T, N), or (..., N), whose leading dimensions are taken together
     *,
@@ -121,6 +125,7 @@ def activity_cloud(
     return Cloud(mean, axes, raw, clean, (clean - clean.mean(0)).square().sum(1).mean().sqrt().item())
 
 # %% ../../nbs/activity.ipynb #361cd13a
+@checked(finite=False)
 def shifted(
     activity: Tensor,  # (T, N)
     generator: torch.Generator | None = None,  # source of randomness
@@ -137,6 +142,7 @@ SHAPES = {((1, 0, 0), (1, 0, 0)): "none", ((1, 1, 0), (1, 1, 0)): "circle", ((1,
 MARGIN, GAP = 1.6, 1.4  # how many times as long a bar must be as the longest of shuffled activity, and as the next bar
 
 
+@checked(finite=False)
 def long_bars(
     lengths: Tensor,  # of one degree (k,), the longest first
     limit: float,  # longest of shuffled activity
@@ -150,6 +156,7 @@ def long_bars(
     return count if max(gaps) >= GAP and found[count - 1] >= MARGIN * limit else 0
 
 
+@checked(finite=False)
 @dataclass(frozen=True)
 class Shape:
     "What shape activity has"
@@ -160,6 +167,7 @@ class Shape:
     limits: tuple[float, ...]  # longest gap between pieces, loop and hollow of shuffled activity
 
 # %% ../../nbs/activity.ipynb #1e7c934e
+@checked(finite=False)
 def activity_shape(
     activity: Tensor | numpy.ndarray,  # (T, N), or (..., N), whose leading dimensions are taken together
     *,
@@ -190,6 +198,7 @@ def activity_shape(
     return Shape(SHAPES.get((betti[2], betti[3]), "other"), betti, found, limits)
 
 # %% ../../nbs/activity.ipynb #7e2f59bb
+@checked(finite=False)
 def whole_cocycle(
     cocycle: Tensor,  # rows of two points and a coefficient modulo p (m, 3)
     close: Tensor,  # which points are neighbours (n, n), bool
@@ -208,6 +217,7 @@ def whole_cocycle(
     return eta
 
 # %% ../../nbs/activity.ipynb #9a5547cc
+@checked(finite=False)
 def smoothed(
     eta: Tensor,  # cocycle (n, n) of whole numbers
     close: Tensor,  # which points are neighbours (n, n), bool
@@ -223,6 +233,7 @@ def smoothed(
     return torch.where(close, eta + tau - tau[:, None], 0), tau
 
 # %% ../../nbs/activity.ipynb #70dc5de8
+@checked(finite=False)
 def reduced_basis(
     gram: Tensor,  # (k, k), positive definite
 ) -> Tensor:  # whole numbers (k, k), float64, of determinant ±1: rows are combinations
@@ -249,6 +260,7 @@ def reduced_basis(
     return combined
 
 # %% ../../nbs/activity.ipynb #81100ad0
+@checked(finite=False)
 @dataclass(frozen=True)
 class Coordinates:
     "Angles along the loops of activity, for states that were seen and for others"
@@ -276,6 +288,7 @@ class Coordinates:
         return (2 * math.pi * (self.tau[:, nearest] + step) % (2 * math.pi)).T.unflatten(0, places.shape[:-1])
 
 # %% ../../nbs/activity.ipynb #12767dac
+@checked(finite=False)
 def circular_coordinates(
     activity: Tensor | numpy.ndarray,  # (T, N), or (..., N), whose leading dimensions are taken together
     loops: int = 1,  # how many coordinates: one for a ring, two for a torus
@@ -304,6 +317,7 @@ def circular_coordinates(
     return Coordinates(cloud, cloud.clean[chosen], scale / 2, theta, tau, bars[:loops], torch.einsum("ajr,bjr->ab", theta, theta))
 
 # %% ../../nbs/activity.ipynb #1bf04683
+@checked(finite=False)
 def toroidal_coordinates(
     activity: Tensor | numpy.ndarray,  # (T, N), or (..., N), whose leading dimensions are taken together
     **options,  # of `circular_coordinates`
@@ -312,6 +326,7 @@ def toroidal_coordinates(
     return circular_coordinates(activity, 2, **options)
 
 # %% ../../nbs/activity.ipynb #a7b4aaea
+@checked(finite=False)
 def waves(
     angles: Tensor,  # (T, k) in rad
     harmonics: int = 2,
@@ -323,6 +338,7 @@ def waves(
     return torch.cat([torch.ones(len(angles), 1, dtype=angles.dtype), phase.cos(), phase.sin()], 1)
 
 # %% ../../nbs/activity.ipynb #e7078e52
+@checked(finite=False)
 def decoding_score(
     angles: Tensor,  # (T, k) in rad; times with nan are left out
     target: Tensor,  # what they should tell (T, c); for an angle its cosine and sine
@@ -349,6 +365,7 @@ def decoding_score(
     return (1 - (y - told).square().sum() / (y - y.mean(0)).square().sum()).item()
 
 # %% ../../nbs/activity.ipynb #635a961b
+@checked(finite=False)
 def lift(
     angles: Tensor,  # in the course of time (T, ..., k), in rad
 ) -> Tensor:  # (T, ..., k)
@@ -358,6 +375,7 @@ def lift(
     return torch.cat([angles[:1], angles[:1] + step.cumsum(0)])
 
 
+@checked(finite=False)
 def decode_paths(
     angles: Tensor,  # of P paths (T, P, k), in rad
     position: Tensor,  # (T, P, 2) in m
@@ -379,6 +397,7 @@ def decode_paths(
             "decoded": told + position[:1, whole][:, count:], "true": position[:, whole][:, count:], "map": linear}
 
 # %% ../../nbs/activity.ipynb #6741ecab
+@checked(finite=False)
 def grid_cells(
     position: Tensor,  # (..., 2) in m
     spacing: float = 0.6,  # of the lattice, m
@@ -395,6 +414,7 @@ def grid_cells(
     return torch.exp(waves_ - 3) + noise * torch.randn(*position.shape[:-1], neurons, generator=generator, dtype=position.dtype)
 
 # %% ../../nbs/activity.ipynb #980010e3
+@checked(finite=False)
 @torch.no_grad()
 def hidden_states(
     layer: nn.Module,  # nn.RNN, nn.GRU, nn.LSTM or modreg.RNN
@@ -408,6 +428,7 @@ def hidden_states(
     return found[0]
 
 # %% ../../nbs/activity.ipynb #ca9df06e
+@checked(finite=False)
 def states_while(
     layer: nn.Module,  # a recurrent layer of a model
     drive: Callable[[], Any],  # runs that model
@@ -422,6 +443,7 @@ def states_while(
     return caught
 
 # %% ../../nbs/activity.ipynb #042462d0
+@checked(finite=False)
 @torch.no_grad()
 def run_states(
     task: Task,
@@ -440,6 +462,7 @@ def run_states(
     return torch.cat([states[seed] for states in caught], 1), drawn
 
 # %% ../../nbs/activity.ipynb #782fca63
+@checked(finite=False)
 def look(
     task: Task,
     run: Run | None,  # None: before training
@@ -452,6 +475,7 @@ def look(
     return {f"activity_{task.config.task}": [{"shapes": [one.name for one in shapes], "betti": [one.betti[2] + one.betti[3] for one in shapes], "lengths": found}]}
 
 
+@checked(finite=False)
 def share_interval(
     count: int,
     of: int,
@@ -462,6 +486,7 @@ def share_interval(
     return max(0.0, middle - wide), min(1.0, middle + wide)
 
 # %% ../../nbs/activity.ipynb #d63ca42d
+@checked(finite=False)
 def shape_matrix(
     rows: Iterable[dict[str, Any]],  # each with a `condition`, a `sparsity` if there are several, and the `shapes` of its seeds
 ) -> tuple[list[str], list[str], Tensor]:  # wirings, shapes, and the share with the ends of its interval (wirings, shapes, 3)
@@ -476,6 +501,7 @@ def shape_matrix(
     return names, shapes, torch.tensor(table).view(len(rows), len(shapes), 3)
 
 
+@checked(finite=False)
 def plot_shapes(rows: Iterable[dict[str, Any]], ax: "Axes") -> None:
     "The matrix of `shape_matrix`: colour for the share, and in words its interval"
     names, shapes, table = shape_matrix(rows)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from ..geometry.arguments import Count, Positive, check
+from ..geometry.arguments import Count, Positive, check, checked
 from ..lab.experiments import load_model
 from ..lab.runs import Run
 from ..lab.training import Task
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 # %% ../../nbs/attractors.ipynb #20b81225
+@checked(finite=False)
 def silent_step(
     network: nn.Module | Callable[[Tensor], Tensor],  # an RNN, a GRU or a cell of one layer; or a function of states (B, N) to states (B, N)
     inputs: Tensor | None = None,  # what it is told at every step (inputs,); nothing if not given
@@ -57,6 +58,7 @@ def silent_step(
     return step
 
 # %% ../../nbs/attractors.ipynb #47764980
+@checked(finite=False)
 @dataclass(frozen=True)
 class SlowPoints:
     "States in which a network rests or creeps, the slowest first"
@@ -76,6 +78,7 @@ class SlowPoints:
         return ((self.eigenvalues.abs() - 1).abs() < 0.05).sum(1)
 
 
+@checked(finite=False)
 def jacobian(
     step: Callable[[Tensor], Tensor],  # of states (B, N)
     state: Tensor,  # (N,)
@@ -117,6 +120,7 @@ def _distinct(states: Tensor, apart: float) -> Tensor:
     return torch.tensor(kept)
 
 # %% ../../nbs/attractors.ipynb #9446bdcb
+@checked(finite=False)
 def slow_points(
     network: nn.Module | Callable[[Tensor], Tensor],  # a layer, or a function of states (B, N) to states (B, N)
     starts: Tensor,  # states to start from (B, N), such as those that the network visits
@@ -149,6 +153,7 @@ def slow_points(
     return SlowPoints(states[order], speeds[order], eigenvalues)
 
 # %% ../../nbs/attractors.ipynb #11b4d959
+@checked(finite=False)
 def plot_slow_points(
     found: SlowPoints,
     ax: "Axes",
@@ -172,6 +177,7 @@ def plot_slow_points(
     return colours
 
 # %% ../../nbs/attractors.ipynb #a5d2d6df
+@checked(finite=False)
 @torch.no_grad()
 def kept_distances(
     network: nn.Module | Callable[[Tensor], Tensor],  # a layer, or a function of states (B, N) to states (B, N)
@@ -197,6 +203,7 @@ def kept_distances(
     return torch.tensor(like), torch.tensor(size)
 
 # %% ../../nbs/attractors.ipynb #b01950f3
+@checked(finite=False)
 def look(
     task: Task,
     run: Run | None,  # None before training

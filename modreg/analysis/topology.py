@@ -13,14 +13,14 @@ import argparse
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy
 import torch
 from torch import Tensor
 
 from ..geometry.finite import checked_distances
-from ..geometry.arguments import Count, check
+from ..geometry.arguments import Count, Within, check, checked
 from ..geometry.manifolds import Manifold, manifold
 from ..lab.studies import base, find_task, keep, value
 from ..lab.training import Phase, Task
@@ -55,6 +55,7 @@ def _rows(
     return len(points), lambda k: space.distance(points[k:k + 1], points)[0].double().numpy(), space.name
 
 # %% ../../nbs/topology.ipynb #0364c340
+@checked(finite=False)
 def farthest_landmarks(
     points: Tensor | numpy.ndarray,  # (N, c), or distances (N, N)
     space: Manifold | str = "euclidean",  # a space or its text; "euclidean"; or "precomputed": `points` is a matrix of distances
@@ -72,13 +73,14 @@ def farthest_landmarks(
     return torch.tensor(chosen), torch.maximum(between, between.T).fill_diagonal_(0), float(apart.max())
 
 # %% ../../nbs/topology.ipynb #47025097
+@checked(finite=False)
 @dataclass(frozen=True)
 class Homology:
     "Persistent homology of a cloud of points"
 
     bars: tuple[Tensor, ...]  # for each degree births and deaths (k, 2), float64, the longest first; a death of inf is after `threshold`
     field: int  # the prime p of the coefficients Z/p
-    threshold: float  # greatest distance that was looked at
+    threshold: Annotated[float, Within(0, finite=False)]  # greatest distance that was looked at
     cover: float  # greatest distance of a point from the nearest landmark; 0 if all are landmarks
     landmarks: Tensor  # indices of the points that stand for all (n,)
 
@@ -155,6 +157,7 @@ def _check_degree(degree: int) -> None:
         raise ValueError(f"degree is {degree!r}; give 0 (pieces), 1 (and loops) or 2 (and hollows)")
 
 # %% ../../nbs/topology.ipynb #7ea9478a
+@checked(finite=False)
 def persistent_homology(
     points: Tensor | numpy.ndarray,  # (N, c), or distances (N, N)
     space: Manifold | str = "euclidean",  # a space or its text; "euclidean"; or "precomputed": `points` is a matrix of distances
@@ -184,6 +187,7 @@ def persistent_homology(
     return Homology(_sorted(bars), field, threshold, cover, chosen)
 
 # %% ../../nbs/topology.ipynb #e09757e7
+@checked(finite=False)
 def bars_with_cocycles(
     distances: Tensor,  # (n, n)
     field: int,  # a prime p up to 127
@@ -204,6 +208,7 @@ def _extent(homology: Homology) -> float:
     return ends[ends.isfinite()].max().item() or 1.0
 
 # %% ../../nbs/topology.ipynb #aabb6b8f
+@checked(finite=False)
 def plot_barcode(
     homology: Homology,
     ax: "Axes",
@@ -221,6 +226,7 @@ def plot_barcode(
     ax.set(xlabel="distance", yticks=[], xlim=(0, None))
 
 # %% ../../nbs/topology.ipynb #36a05d9b
+@checked(finite=False)
 def plot_diagram(
     homology: Homology,
     ax: "Axes",
@@ -241,6 +247,7 @@ def plot_diagram(
 VOUCHED = 3  # covers that a bar must be long: two for the landmarks' gaps among the points, and one for the points' own
 
 
+@checked(finite=False)
 def betti_numbers(
     homology: Homology,
     longer_than: float | None = None,  # least length of life that counts; None: three times the cover
@@ -266,6 +273,7 @@ def _pair(a: Homology | Tensor, b: Homology | Tensor, degree: int | None) -> lis
     return [bars.numpy() for bars in found]
 
 # %% ../../nbs/topology.ipynb #e0b56b64
+@checked(finite=False)
 def bottleneck_distance(
     a: Homology | Tensor,  # or births and deaths (k, 2)
     b: Homology | Tensor,
@@ -277,6 +285,7 @@ def bottleneck_distance(
     return float(distance(*_pair(a, b, degree)))
 
 # %% ../../nbs/topology.ipynb #63698c7a
+@checked(finite=False)
 def wasserstein_distance(
     a: Homology | Tensor,  # or births and deaths (k, 2)
     b: Homology | Tensor,
@@ -307,6 +316,7 @@ def _closed(homology: Homology, degree: int) -> Tensor:
     return homology.bars[degree].clamp(max=homology.threshold)
 
 # %% ../../nbs/topology.ipynb #ed7699d2
+@checked(finite=False)
 def betti_band(
     points: Tensor | numpy.ndarray,  # (N, c), or distances (N, N)
     space: Manifold | str = "euclidean",  # as in `persistent_homology`
@@ -335,6 +345,7 @@ def betti_band(
     return {"betti": list(betti_numbers(whole, limit)), "low": low, "high": high, "width": width, "longer_than": limit}
 
 # %% ../../nbs/topology.ipynb #f7952e32
+@checked(finite=False)
 def alpha_homology(
     points: Tensor | numpy.ndarray,  # (N, 2) or (N, 3)
     *,
@@ -354,6 +365,7 @@ def alpha_homology(
     return Homology(_sorted(bars), field, math.inf, 0.0, torch.arange(count))
 
 # %% ../../nbs/topology.ipynb #93cbe951
+@checked(finite=False)
 def misread(
     embedding: Tensor,  # points (..., N, c)
 ) -> Tensor:  # other points (..., N, c)
@@ -361,6 +373,7 @@ def misread(
     return embedding.reshape(*embedding.shape[:-2], embedding.shape[-1], embedding.shape[-2]).mT.contiguous()
 
 # %% ../../nbs/topology.ipynb #4f8deff4
+@checked(finite=False)
 def embedding_course(
     task: Task,
     epochs: Iterable[int],  # when to look; 0 is the start
@@ -380,6 +393,7 @@ def embedding_course(
     return found
 
 # %% ../../nbs/topology.ipynb #3fd5a9e6
+@checked(finite=False)
 def prominence(
     homology: Homology,
 ) -> tuple[float, ...]:  # for each degree from 1 on; 1 where there is no bar
@@ -391,6 +405,7 @@ def prominence(
 NULLS = 39  # uniform clouds, so that one cloud in forty is beyond them all by chance
 
 
+@checked(finite=False)
 def uniform_prominence(
     space: Manifold | str,
     neurons: int,
@@ -402,6 +417,7 @@ def uniform_prominence(
     return [prominence(persistent_homology(space.sample(neurons, generator), space, landmarks=neurons)) for _ in range(nulls)]
 
 # %% ../../nbs/topology.ipynb #7b390b2c
+@checked(finite=False)
 def embedding_rows(
     task: Task,
     epochs: Iterable[int],  # when to look
@@ -423,6 +439,7 @@ def embedding_rows(
     return rows
 
 # %% ../../nbs/topology.ipynb #9b1c9202
+@checked(finite=False)
 def embedding_study(
     task: type[Task],
     spaces: Iterable[str],
@@ -440,6 +457,7 @@ def embedding_study(
                 keep("embeddings", row, "space", "rate", "epoch", "reading")
 
 # %% ../../nbs/topology.ipynb #a566154e
+@checked(finite=False)
 def main(
     arguments: list[str] | None = None,  # of the command line; None: the process' own
 ) -> None:
@@ -457,6 +475,7 @@ if __name__ == "__main__" and "__file__" in globals():  # called by name, and no
     main()
 
 # %% ../../nbs/topology.ipynb #11e97482
+@checked(finite=False)
 def verdict(
     row: dict[str, Any],  # of `embedding_rows`
 ) -> str:

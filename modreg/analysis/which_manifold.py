@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from .activity import states_while
 from .wiring import rewired
-from ..geometry.arguments import Count, Whole, check
+from ..geometry.arguments import Count, Whole, check, checked
 from ..geometry.manifolds import Manifold, Torus, manifold
 from ..geometry.products import Modules, Product
 from ..lab import studies
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 # %% ../../nbs/which_manifold.ipynb #f37a90bb
+@checked(finite=False)
 def affinity(
     weights: Tensor,  # (N, N)
 ) -> Tensor:  # (N, N), symmetric
@@ -41,6 +42,7 @@ def affinity(
     return both / (strength * strength[:, None])
 
 # %% ../../nbs/which_manifold.ipynb #c81b29e5
+@checked(finite=False)
 def ranks(
     values: Tensor,  # one number for each pair of neurons (N, N)
     pairs: Tensor,  # which pairs count (N, N), bool
@@ -195,6 +197,7 @@ def _explained(space: Manifold, points: Tensor, values: Tensor, known: Tensor) -
     return _read(distance, _curve(distance, values, known))[0]
 
 # %% ../../nbs/which_manifold.ipynb #c7c1409f
+@checked(finite=False)
 def place(
     space: str | Manifold,
     values: Tensor,  # how near each two neurons are (N, N), of mean 0: ranks of affinities or of correlations
@@ -370,6 +373,7 @@ def _recording(activity: Any, neurons: int, generator: torch.Generator | None) -
     return found[:, kept], kept
 
 # %% ../../nbs/which_manifold.ipynb #24b0d158
+@checked(finite=False)
 @dataclass(frozen=True)
 class Ranking:
     "Spaces, the best first, and which of them a network's neurons seem to live on"
@@ -389,6 +393,7 @@ class Ranking:
         return "\n".join([f"{self.answer} ({100 * self.confidence:.0f} % of resamples), {len(self.neurons)} neurons", *rows])
 
 # %% ../../nbs/which_manifold.ipynb #562e32e2
+@checked(finite=False)
 def which_manifold(
     network: nn.Module | Tensor | Any = None,  # a recurrent layer, a model that has one, or its weight matrix (N, N)
     *,
@@ -426,6 +431,7 @@ def which_manifold(
                    {kind: torch.tensor(found) for kind, found in chance.items()}, kept, {spaces[k].name: points[k] for k in order})
 
 # %% ../../nbs/which_manifold.ipynb #f4c05187
+@checked(finite=False)
 def planted(
     space: str | Manifold | None,  # None: at random
     neurons: int,
@@ -446,6 +452,7 @@ def planted(
     return torch.where(pattern.view(neurons, neurons), weights, 0)
 
 # %% ../../nbs/which_manifold.ipynb #ff118e0c
+@checked(finite=False)
 def plot_ranking(
     ranking: Ranking,
     ax: "Axes",
@@ -462,6 +469,7 @@ def plot_ranking(
         ax.legend(frameon=False, title=f"controls of {names[0]}")
 
 # %% ../../nbs/which_manifold.ipynb #03d873a0
+@checked(finite=False)
 def confusion(
     sparsities: Iterable[float] = (0.7, 0.9),
     noises: Iterable[float] = (0.0, 0.3),
@@ -483,6 +491,7 @@ def confusion(
                 studies.keep("which_manifold", row, "planted", "sparsity", "noise", "neurons")
 
 # %% ../../nbs/which_manifold.ipynb #70bfafd1
+@checked(finite=False)
 def main(
     arguments: list[str] | None = None,  # of the command line; None: the process' own
 ) -> None:
@@ -500,6 +509,7 @@ if __name__ == "__main__" and "__file__" in globals():  # called by name, and no
     main()
 
 # %% ../../nbs/which_manifold.ipynb #4d490df2
+@checked(finite=False)
 @torch.no_grad()
 def evaluated_states(
     task: Task,
@@ -524,6 +534,7 @@ def _said(spaces: Sequence[str], generator: torch.Generator, **asked: Tensor) ->
             "control": max(score for scores in found.controls.values() for score in scores.tolist())}
 
 
+@checked(finite=False)
 def look(
     task: Task,
     run: Run | None,  # None before training

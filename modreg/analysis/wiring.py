@@ -151,6 +151,7 @@ def _swapped(edges: Tensor, n: int, undirected: bool, rounds: int, generator: to
     return edges.sort(0).values if undirected else edges
 
 # %% ../../nbs/wiring.ipynb #5be29f36
+@checked(finite=False)
 def rewired(
     weights: Tensor,  # (N, N); if it is symmetric, so is what is returned
     generator: torch.Generator | None = None,
@@ -234,6 +235,7 @@ def _communicability(size: Tensor) -> float:
 MEASURES = ("connections", "degree_spread", "clustering", "path_length", "small_world", "modularity", "rich_club", "communicability", "wiring_length")
 
 
+@checked(finite=False)
 def graph_measures(
     weights: Tensor,  # recurrent matrix (N, N); what is not 0 is a connection, in whichever direction; the diagonal is left out
     distances: Tensor | None = None,  # geodesic distances between the neurons (N, N), for the wiring length
@@ -256,6 +258,7 @@ def graph_measures(
             "communicability": _communicability(size), "wiring_length": distances.cpu()[there].double().mean().item() if distances is not None else math.nan}
 
 # %% ../../nbs/wiring.ipynb #fb24e216
+@checked(finite=False)
 def against_chance(
     weights: Tensor,  # (N, N)
     distances: Tensor | None = None,  # (N, N)
@@ -271,6 +274,7 @@ def against_chance(
     return {name: (found[name], values[name].mean().item(), values[name].std(correction=0).item()) for name in found}
 
 # %% ../../nbs/wiring.ipynb #64521f68
+@checked(finite=False)
 def plot_against_chance(
     measured: dict[str, dict[str, tuple[float, float, float]]],  # by a network's name: what `against_chance` returns
     ax: "Axes",
@@ -287,6 +291,7 @@ def plot_against_chance(
     ax.legend(frameon=False)
 
 # %% ../../nbs/wiring.ipynb #6680c9b9
+@checked(finite=False)
 def measures_over_time(
     weights: Iterable[Tensor],  # recurrent matrices (N, N), or masks, in order
     distances: Tensor | None = None,  # (N, N)

@@ -30,7 +30,7 @@ def _of_numbers(got: Any, want: Any, within: float) -> str:
         return ""
     return f"gives {got:.6g}" + ("" if math.isnan(got) else ", which is too large" if got > want else ", which is too small")
 
-
+# %% ../../nbs/exercises.ipynb #158a879c
 def _of_tensors(got: Any, want: Tensor, within: float) -> str:
     "How one tensor differs from another; nothing if it does not"
     if not isinstance(got, Tensor):
@@ -46,7 +46,7 @@ def _of_tensors(got: Any, want: Tensor, within: float) -> str:
     where = wrong.nonzero()[0].tolist()
     return f"is wrong at {int(wrong.sum())} of {wrong.numel()} places; the first is {where}, where it gives {got[tuple(where)].item():.6g}"
 
-# %% ../../nbs/exercises.ipynb #158a879c
+# %% ../../nbs/exercises.ipynb #11962743
 def difference(
     got: Any,  # an answer
     want: Any,  # what it should be: a number, a tensor, text, or a list, tuple, dict or set of such
@@ -182,7 +182,7 @@ def draw_curve(
         ax.legend(frameon=False)
     plt.show()
 
-
+# %% ../../nbs/exercises.ipynb #9b5d0528
 def draw_lines(
     xlabel: str,
     ylabel: str,
@@ -198,7 +198,7 @@ def draw_lines(
     ax.legend(frameon=False)
     plt.show()
 
-
+# %% ../../nbs/exercises.ipynb #03069adb
 def draw_bars(
     values: Mapping[str, float],  # heights by name
     ylabel: str,
@@ -212,7 +212,7 @@ def draw_bars(
     ax.set(xlabel=ylabel)
     plt.show()
 
-
+# %% ../../nbs/exercises.ipynb #615ad03c
 def draw_matrices(
     **matrices: Tensor,  # each (rows, columns), by title
 ) -> None:

@@ -88,7 +88,7 @@ class Explorer:
         figure.savefig(png, dpi=110)
         return _PAGE.format(
             name=self.name, question=html.escape(self.question, quote=True), picture=base64.b64encode(png.getvalue()).decode(),
-            source=_source(self.name), data=json.dumps(self.data).replace("</", "<\\/"))
+            source=_source(self.name), data=json.dumps(self.data).replace("<", "\\u003c"))
 
 # %% ../../nbs/explore.ipynb #1da781ac
 @cache
@@ -129,7 +129,7 @@ def neighbourhoods() -> Explorer:
 
     return Explorer("neighbourhoods", "Pick a neuron. Which others may it keep a connection to?", picture)
 
-# %% ../../nbs/explore.ipynb #1c1686f3
+# %% ../../nbs/explore.ipynb #fa38fe88
 def _surface(space: Manifold, rows: int = 60) -> tuple[Tensor, Tensor]:
     "Points of sphere, torus or Klein bottle (rows, rows, coordinates), and where they lie in space (rows, rows, 3); the Klein bottle crosses itself there"
     s, t = torch.meshgrid(torch.linspace(0, 2 * torch.pi, rows), torch.linspace(0, 2 * torch.pi, rows), indexing="ij")
@@ -143,7 +143,7 @@ def _surface(space: Manifold, rows: int = 60) -> tuple[Tensor, Tensor]:
     up = half.sin() * t.sin() + half.cos() * (2 * t).sin() if turned else 0.42 * t.sin()
     return points, torch.stack([out * s.cos(), out * s.sin(), up], -1)
 
-# %% ../../nbs/explore.ipynb #dc3e3ad8
+# %% ../../nbs/explore.ipynb #6bf0205f
 @checked
 def in_space() -> Explorer:
     "Sphere, torus and Klein bottle in space, each coloured by the distance from one neuron"
@@ -192,6 +192,7 @@ def covering() -> Explorer:
     return Explorer("covering", "Walk once round. Are you back, and the same way up?", picture)
 
 # %% ../../nbs/explore.ipynb #1bb48ea4
+@checked
 def growing_balls() -> Explorer:
     "Points of the plane with a ball round each, and the bars of pieces and loops"
 
@@ -208,7 +209,7 @@ def growing_balls() -> Explorer:
 
     return Explorer("growing_balls", "At which radius does the hole open, and at which does it close? What does noise do to its bar?", picture)
 
-# %% ../../nbs/explore.ipynb #44060119
+# %% ../../nbs/explore.ipynb #159d6869
 def placed_neurons() -> Explorer:
     "Neurons that move to the places that their wiring gives them, and their matrix, numbered as they lie"
 

@@ -77,8 +77,9 @@ def _symmetric(matrix: Tensor) -> Tensor:
     return ((matrix + matrix.T) / 2).fill_diagonal_(0)
 
 
+@checked
 def checked_distances(
-    matrix: str | Path | Tensor | numpy.ndarray,  # (n, n), or a file of one (.npy, or text with one row a line)
+    matrix: str | Path | Tensor | numpy.ndarray | Sequence,  # (n, n), or a file of one (.npy, or text with one row a line)
 ) -> Tensor:  # (n, n), float64
     "A matrix that keeps the first three promises, with the rounding taken from its symmetry; ValueError for any other"
     return _symmetric(_square(matrix))

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import torch
 from torch import Tensor
 
-from .arguments import Count, Device, FloatType, Positive, Shape, Whole, Within, check_memory, checked, readable, shown
+from .arguments import Count, Device, FloatType, Positive, Shape, Whole, Within, check_memory, checked, outermost, readable, shown
 from .specs import Registry, split
 
 if TYPE_CHECKING:
@@ -27,11 +27,12 @@ if TYPE_CHECKING:
 LARGE = 1e15  # coordinates beyond overflow when they are squared
 
 
+@checked(finite=False)
 def check_points(
-    manifold: "Manifold",  # where they should lie
-    x: Tensor,  # points (..., coordinates)
+    manifold: Any,  # the Manifold where they should lie
+    x: Any,  # points (..., coordinates)
     name: str = "x",  # what to call them in the message
-    ndim: int = 1,  # least number of dimensions
+    ndim: Annotated[int, Within(0, 9)] = 1,  # least number of dimensions
     finite: bool = False,  # whether numbers that are none, or beyond `LARGE`, are refused, where looking costs no waiting
 ) -> Tensor:  # the same points
     "Raise TypeError or ValueError if `x` can't be an array of points of this manifold"
@@ -101,11 +102,11 @@ def _on_points(hook: Callable, name: str) -> Callable:
 
     @functools.wraps(hook)
     def one(self, x):
-        return hook(self, x if torch.compiler.is_compiling() else check_points(self, x, finite=name == "chart"))
+        return hook(self, x if torch.compiler.is_compiling() else check_points(self, x, finite=name == "chart" or (name == "project" and outermost())))
 
     @functools.wraps(hook)
     def two(self, x, y):
-        return hook(self, x, y) if torch.compiler.is_compiling() else hook(self, *_check_pair(self, x, y, finite=False))
+        return hook(self, x, y) if torch.compiler.is_compiling() else hook(self, *_check_pair(self, x, y, finite=outermost()))
 
     return one if _OF_POINTS[name] == 1 else two
 
@@ -119,7 +120,7 @@ class Manifold(ABC):
 
     def __init_subclass__(cls):
         for name in {"sample", "scaled", *_OF_POINTS} & vars(cls).keys():
-            setattr(cls, name, _on_points(vars(cls)[name], name) if name in _OF_POINTS else checked(vars(cls)[name], like=getattr(Manifold, name)))
+            setattr(cls, name, checked(_on_points(vars(cls)[name], name) if name in _OF_POINTS else vars(cls)[name], like=getattr(Manifold, name), finite=False))
         if "pairwise" in vars(cls) and "distance_vjp" not in vars(cls):  # a parent's would be that of another distance
             cls.distance_vjp = Manifold.distance_vjp
 
@@ -150,7 +151,7 @@ class Manifold(ABC):
 
     def distance_vjp(self, x: Tensor, y: Tensor) -> tuple[Tensor, Callable]:
         "Distances (n, m), and a function that carries their gradient (n, m) back to `x` and `y`, to be called once"
-        return _vjp(self, *_check_pair(self, x, y, finite=False))
+        return _vjp(self, *_check_pair(self, x, y, finite=True))
 
     def check(self, x: Any) -> tuple[bool, str]:
         "Whether these (..., coordinates) are points of the manifold, and if not, why"
@@ -461,6 +462,7 @@ MANIFOLDS.register("r", Euclidean, numbered=True)
 MANIFOLDS.register("s", Sphere, numbered=True)
 
 # %% ../../nbs/manifolds.ipynb #7a180f79
+@checked
 def manifold(
     spec: str | Manifold,  # such as "torus", "torus6", "r3", "torus(period=20)"; or a manifold
 ) -> Manifold:  # the manifold
@@ -468,6 +470,7 @@ def manifold(
     return MANIFOLDS.make(spec)
 
 
+@checked
 def register_manifold(
     name: str,  # for use wherever a space is named
     space: type[Manifold] | Manifold | Callable[..., Manifold],  # a class whose arguments can be written, a space that is ready, or a function

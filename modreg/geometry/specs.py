@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
 from typing import Annotated, Any, get_args, get_origin
 
-from .arguments import checked, nearest
+from .arguments import checked, nearest, shown
 
 # %% ../../nbs/specs.ipynb #09562a9b
 PAIRS = {"(": ")", "[": "]"}  # what opens, and what closes it
@@ -39,14 +39,14 @@ def split(
             if not open_ or PAIRS[open_.pop()] != char:
                 raise ValueError(f"{char!r} closes nothing in {text!r}; write as many '(' as ')'")
     if open_ or quote:
-        raise ValueError(f"{quote or open_[-1]} is not closed in {text!r}")
+        raise ValueError(f"{quote or open_[-1]} is not closed in the text {shown(text)}")
     return [piece.strip(" ") for piece in pieces]
 
 # %% ../../nbs/specs.ipynb #79cffff4
 WORDS = {"true": True, "false": False, "none": None}
 
 
-@checked
+@checked(finite=False)
 def value(text: str) -> Any:
     "A number, True, False, None, a tuple in brackets, or the text itself"
     if text[:1] in ("'", '"') and text.endswith(text[0]) and len(text) > 1:
@@ -116,6 +116,7 @@ def bind(
     return bound
 
 # %% ../../nbs/specs.ipynb #1680b732
+@checked
 class Registry(Mapping):
     "Names of things of one kind, and how to make them from text; as a mapping, the names that stand alone and what they make"
 

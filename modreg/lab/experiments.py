@@ -4,10 +4,11 @@
 
 # %% auto #0
 __all__ = ['DENSE', 'PLAIN', 'CONDITIONS', 'train_three', 'result_names', 'diverged_seeds', 'plot_learning', 'load_model',
-           'recurrent_weights', 'summary', 'large', 'costs', 'tiny_note', 'finding', 'account', 'report', 'study',
-           'load_results', 'setting_name', 'condition_table', 'plot_conditions', 'plot_sparsity']
+           'recurrent_weights', 'summary', 'large', 'costs', 'tiny_note', 'finding', 'account', 'escaped', 'report',
+           'study', 'load_results', 'setting_name', 'condition_table', 'plot_conditions', 'plot_sparsity']
 
 # %% ../../nbs/experiments.ipynb #e56760d5
+import html
 import json
 import math
 import shlex
@@ -148,6 +149,7 @@ def _mean(values: list[float | None]) -> float:
     return math.inf if None in values else sum(values) / len(values)
 
 
+@checked
 def large(number: float) -> str:
     "As in `4.3 M`"
     for power, prefix in ((12, "T"), (9, "G"), (6, "M"), (3, "k")):
@@ -173,6 +175,7 @@ def tiny_note(config: Config) -> str:  # Markdown
             f"`papermill nbs/{config.task}.ipynb out.ipynb -p scale small` trains some that learn, and prints their table beside the paper's.\n")
 
 # %% ../../nbs/experiments.ipynb #5aab6c8c
+@checked
 def finding(
     task: Task,
     runs: dict[str, Run],  # of `train_three`
@@ -191,6 +194,7 @@ def finding(
     return " ".join(words)
 
 # %% ../../nbs/experiments.ipynb #0642a533
+@checked
 def account(
     runs: dict[str, Run],  # of `train_three`
 ) -> str:  # Markdown
@@ -205,6 +209,15 @@ def account(
 
 # %% ../../nbs/experiments.ipynb #a8bea176
 @checked
+def escaped(text: str) -> str:
+    "A text as it stands in Markdown: no HTML, no link, no column of its own"
+    text = html.escape(text, quote=False)
+    for sign, entity in {"|": "&#124;", "[": "&#91;", "`": "&#96;", "\n": " "}.items():
+        text = text.replace(sign, entity)
+    return text
+
+
+@checked
 def report(
     task: Task,
     runs: dict[str, Run],  # of `train_three`
@@ -217,7 +230,7 @@ def report(
     paper = {"train": paper_cell(config), "lottery": paper_cell(config, "lottery")} | {name: paper_cell(run.config) for name, run in runs.items() if name != "sparse"}
     method = config.manifold if config.penalty == "moduli" else f"{config.penalty} ({config.manifold})"
     sparsifier = "" if config.sparsifier == "magnitude" else config.sparsifier
-    settings = ", ".join(filter(None, [method, sparsifier, f"N={config.hidden}", f"λ={config.strength:g}", note]))
+    settings = escaped(", ".join(filter(None, [method, sparsifier, f"N={config.hidden}", f"λ={config.strength:g}", note])))
     lines = [f"{task.label}: {settings}", "", "| | ours: mean ± sd (each seed) | paper: mean ± sd | multiplications: an example, training |", "|---|---|---|---|"]
     for name, last in results.items():
         lines.append(f"| {names[name]} | {summary(last[task.metric], digits)} | {printed(paper.get(name)) or '–'} | {costs(last)} |")
@@ -307,7 +320,8 @@ def condition_table(
 ) -> str:  # Markdown
     "Every condition's strength and results"
     lines = ["| setting | condition | λ chosen | pruned: mean ± sd (each seed) | lottery ticket |", "|---|---|---|---|---|"]
-    for name, group in _groups(rows):
+    for setting, group in _groups(rows):
+        name = escaped(setting)
         for row in group:
             if "dense" in row:
                 lines.append(f"| {name} | dense, no penalty | | {summary(row['dense'], digits)} | |")

@@ -26,6 +26,8 @@ from filelock import FileLock, Timeout
 from safetensors.torch import load_file, save
 from torch import Tensor
 
+from ..geometry.arguments import checked
+
 # %% ../../nbs/files.ipynb #694c128d
 WORDS = {
     errno.ENOSPC: "there is no room left on the disk", errno.EDQUOT: "the disk's quota is used up", errno.EFBIG: "a file may not grow so large here",
@@ -49,6 +51,7 @@ def in_words(
         raise OSError(error.errno, text, str(path)) from None
 
 # %% ../../nbs/files.ipynb #3628a473
+@checked
 def write_whole(
     path: Path,  # the file; it appears complete or not at all
     save: Callable[[Path], Any],  # called with the path of a file beside it
@@ -73,11 +76,13 @@ class DamagedFile(ValueError):
     "A file is not what was written"
 
 
+@checked
 def damaged(path: Path, why: str, then: str) -> DamagedFile:
     "The error that says what to do"
     return DamagedFile(f"{path} is damaged ({why}): delete it, and {then}")
 
 
+@checked
 def seal(
     owner: str,  # whose file it is: a run's folder
     name: str,  # of the file
@@ -87,6 +92,7 @@ def seal(
     return f"sealed {'/'.join(names)} sha256:{BLANK.decode()}"
 
 
+@checked
 def sealed(data: bytes) -> bytes:
     "The same bytes with their checksum in the place of the blank one"
     at = data.index(BLANK)
@@ -96,6 +102,7 @@ def sealed(data: bytes) -> bytes:
 BEGINNING = "the run goes on from its beginning"
 
 
+@checked
 def read_sealed(
     path: Path,
     owner: str | None = None,  # whose file it must be; None: anybody's
@@ -125,12 +132,14 @@ def read_sealed(
     return data
 
 # %% ../../nbs/files.ipynb #b83c85a5
+@checked
 def write_json(path: Path, value: dict[str, Any], owner: str) -> None:
     "Write an object with a seal"
     text = json.dumps({"seal": seal(owner, path.name), **value}, indent=1) + "\n"
     write_whole(path, lambda beside: beside.write_bytes(sealed(text.encode())))
 
 
+@checked
 def read_json(
     path: Path,
     owner: str | None = None,  # whose file it must be
@@ -144,12 +153,14 @@ def read_json(
         raise damaged(path, "it is no JSON object", then) from None
 
 # %% ../../nbs/files.ipynb #f1e1da70
+@checked
 def write_weights(path: Path, tensors: dict[str, Tensor], owner: str) -> None:
     "Write tensors as a safetensors file with a seal"
     data = sealed(save(tensors, {"modreg": seal(owner, path.name)}))
     write_whole(path, lambda beside: beside.write_bytes(data))
 
 
+@checked
 def read_weights(
     path: Path,
     owner: str | None = None,  # whose file it must be
@@ -166,11 +177,13 @@ def read_weights(
         raise damaged(path, "it is no safetensors file", then) from None
 
 # %% ../../nbs/files.ipynb #81bbd586
+@checked
 def before(path: Path) -> Path:
     "Where the checkpoint before the last is"
     return path.with_name(f"{path.stem}.before{path.suffix}")
 
 
+@checked
 def write_state(
     path: Path,
     state: dict[str, Any],  # tensors, numbers, texts, lists and dicts
@@ -204,6 +217,7 @@ def _read_state(path: Path, owner: str | None, device: str, then: str, name: str
     return state
 
 # %% ../../nbs/files.ipynb #c751c389
+@checked
 def read_state(
     path: Path,
     owner: str | None = None,  # whose it must be; None: anybody's
@@ -231,11 +245,13 @@ class RunInUse(RuntimeError):
     "Another process, or this one, works in the folder already"
 
 
+@checked
 def is_half(name: str) -> bool:
     "Whether a file is one that `write_whole` has not given its name"
     return re.fullmatch(r"\..+\.\d+", name) is not None
 
 
+@checked
 def sweep(folder: Path, *names: str) -> None:
     "Delete files of a folder, and what dead processes have left half written"
     for path in [path for path in folder.iterdir() if path.name in names or is_half(path.name)]:

@@ -13,6 +13,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
+from ..geometry.arguments import checked
 from .settings import Config, about
 
 # %% ../../nbs/paper.ipynb #fcfcea46
@@ -20,6 +21,7 @@ METHOD: dict[str, Any] = dict(
     penalty="moduli", manifold="torus", inhibitor="difference_of_gaussians", train_embedding=False, sparsifier="magnitude", schedule="linear", shares="global", ticket="redraw")
 
 
+@checked
 @dataclass(frozen=True)
 class Cell:
     "A number of the paper, and what makes it"
@@ -33,6 +35,7 @@ class Cell:
     std: float | None  # standard deviation over trials; None if there is none
 
 
+@checked
 def printed(
     cell: Cell | None,
     digits: int | None = None,  # after the decimal point; None: as many as there are
@@ -43,6 +46,7 @@ def printed(
     return " ± ".join(f"{value}" if digits is None else f"{value:.{digits}f}" for value in (cell.mean, cell.std) if value is not None)
 
 # %% ../../nbs/paper.ipynb #f05e5985
+@checked
 @dataclass(frozen=True)
 class Table:
     "A table of the paper"
@@ -89,16 +93,19 @@ def _cells(number: str, table: dict[str, Any]) -> tuple[Cell, ...]:
 
 
 @cache
+@checked
 def paper_tables() -> dict[str, Table]:
     "The paper's result tables by number"
     return {number: Table(number, t["task"], t["metric"], t["caption"], _cells(number, t), t.get("note", "")) for number, t in _paper()["tables"].items()}
 
 
+@checked
 def paper_figures() -> dict[str, dict[str, str]]:
     "What each figure of the paper `shows`, and the `chapter` that draws it anew, by number"
     return _paper()["figures"]
 
 
+@checked
 def paper_hyperparameters() -> dict[str, dict[str, Any]]:
     "Tables 11 to 14 by task: the `table`, and the paper's `values` by our setting's name"
     return _paper()["hyperparameters"]
@@ -142,6 +149,7 @@ def _is_made_by(cell: Cell, config: Config, result: str) -> bool:
     return True
 
 
+@checked
 def paper_cell(
     config: Config,
     result: str = "train",  # or "lottery"
@@ -152,6 +160,7 @@ def paper_cell(
     return found[0] if found else None
 
 # %% ../../nbs/paper.ipynb #966de84e
+@checked
 def hyperparameter_table(
     config: type[Config],  # of a task
 ) -> str:  # Markdown

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import modreg
+from ..geometry.arguments import checked
 from .runs import Run, write_whole
 from .settings import Config, about, decisive
 from .training import Task
@@ -28,6 +29,7 @@ def _found(result: dict[str, Any]) -> Record:
     return {name: result[name] for name in ("modreg", "torch", "seconds", "diverged", "train_of", "phases") if name in result}
 
 
+@checked
 def record(run: Run) -> Record | None:  # None of a run that is not complete
     "What a run has found, and what made it"
     result = run.result
@@ -43,6 +45,7 @@ def _settings(saved: dict[str, Any], kind: type[Config]) -> dict[str, Any]:
     return {name: value for name, value in saved.items() if name in known and about(known[name], "decides") and value != about(known[name], "neutral")}
 
 
+@checked
 def records_in(
     folder: Path | str,  # of run folders
     kind: type[Config],  # of the task whose runs are wanted
@@ -59,6 +62,7 @@ def records_in(
 RESULTS = Path(modreg.__file__).parent / "data" / "results"
 
 
+@checked
 def read_records(path: Path) -> list[Record]:  # empty if there is no such file
     "Records of a file; ValueError names the line that is none"
     lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
@@ -72,6 +76,7 @@ def read_records(path: Path) -> list[Record]:  # empty if there is no such file
     return found
 
 
+@checked
 def collect(
     path: Path,  # the file of records
     records: Iterable[Record],
@@ -85,6 +90,7 @@ def collect(
     return len(new.keys() - there.keys())
 
 # %% ../../nbs/results.ipynb #2d67b5fe
+@checked
 def learned_below(task: Task) -> float | None:  # None if the task does not say
     "The value of a task's metric below which a network counts as one that has learned: a share of one of its limits"
     if task.learned is None:
@@ -93,6 +99,7 @@ def learned_below(task: Task) -> float | None:  # None if the task does not say
     return share * task.limits()[name]
 
 # %% ../../nbs/results.ipynb #d122d402
+@checked
 def matching(
     records: Iterable[Record],
     config: Config,
@@ -106,6 +113,7 @@ def matching(
             and {name: value for name, value in one["settings"].items() if name not in idle} == asked]
 
 
+@checked
 def find(
     records: Iterable[Record],
     config: Config,
@@ -115,6 +123,7 @@ def find(
     return next(iter(matching(records, config, phase)), None)
 
 
+@checked
 def all_records(
     kind: type[Config],  # of the task
     out: Path | str | None = None,  # a folder of runs, whose results come before those that ship
@@ -123,6 +132,7 @@ def all_records(
     return [*(records_in(out, kind) if out else ()), *read_records(RESULTS / f"{kind.task}.jsonl")]
 
 # %% ../../nbs/results.ipynb #6d54b727
+@checked
 def main(
     arguments: list[str] | None = None,  # of the command line; None: the process' own
 ) -> None:

@@ -17,7 +17,7 @@ from typing import Any, ClassVar, get_args, get_type_hints
 
 import torch
 
-from ..geometry.arguments import MANY, ArgumentError, Device, Within, check, check_memory, nearest
+from ..geometry.arguments import MANY, ArgumentError, Device, Within, check, check_memory, checked, nearest
 from ..geometry.manifolds import manifolds_of
 from ..geometry.specs import split
 from ..layers.recurrent import RNN
@@ -27,6 +27,7 @@ from ..sparsity.regularizer import RAMPS
 from ..sparsity.rivals import sparsifier
 
 # %% ../../nbs/settings.ipynb #741d421c
+@checked
 def setting(
     default: Any,
     *,
@@ -42,6 +43,7 @@ def setting(
     return field(default=default, metadata=about | {"neutral": default if neutral is MISSING else neutral})
 
 
+@checked
 def about(
     field: Field,
     name: str,  # "decides", "choices", "optional", "least", "within" or "neutral"
@@ -99,6 +101,7 @@ class Config:
         check_values(self)
 
 # %% ../../nbs/settings.ipynb #b2502120
+@checked
 def fill(config: Config) -> None:
     "Put values in place of `auto` and of every None: the scale's, or else the neutral one"
     gpu = torch.cuda.is_available()
@@ -107,7 +110,7 @@ def fill(config: Config) -> None:
     for name, value in auto.items():
         if getattr(config, name) == "auto":
             object.__setattr__(config, name, value)
-    if config.scale not in config.scales:
+    if not isinstance(config.scale, str) or config.scale not in config.scales:
         known = ["auto", *config.scales]
         raise ValueError(f"scale={config.scale!r}; {nearest(config.scale, known)}it is one of {', '.join(map(repr, known))}")
     for name, value in config.scales[config.scale].items():
@@ -120,6 +123,7 @@ def fill(config: Config) -> None:
         object.__setattr__(config, "order", ORDERS[0])
 
 # %% ../../nbs/settings.ipynb #19c0730a
+@checked
 def check_types(config: Config) -> None:
     "TypeError unless each value is of its field's type; a whole number will do for a float"
     hints = get_type_hints(type(config))
@@ -135,6 +139,7 @@ def check_types(config: Config) -> None:
             raise TypeError(f"{one.name}={value!r} is of type {type(value).__name__}; it must be {names}")
 
 # %% ../../nbs/settings.ipynb #10a8b735
+@checked
 def check_values(config: Config) -> None:
     "ValueError unless each value is possible, and they are possible together"
     for one in fields(config):
@@ -156,7 +161,7 @@ def _check_value(one: Field, value: Any) -> None:
     if least is None:
         least = 0 if type(value) is float or one.default == 0 else 1
     within = about(one, "within") or Within(least, 2**62 if one.name == "seed" else MANY if type(value) is int else math.inf)
-    if type(value) in (int, float) and not within.holds(value):
+    if type(value) in (int, float) and value not in within:
         raise ValueError(f"{one.name}={value}; give {within.words('a whole number' if type(value) is int else 'a finite number')}")
 
 # %% ../../nbs/settings.ipynb #5395920c
@@ -193,6 +198,7 @@ def _check_sparse(config: Config) -> None:
         raise ValueError(f"sparse_products='on' with sparsifier={config.sparsifier!r}, which needs the gradients of weights that are zero: use 'auto' or 'off'")
 
 # %% ../../nbs/settings.ipynb #e95f6471
+@checked
 def decisive(
     config: Config,
 ) -> dict[str, Any]:  # by name
@@ -201,7 +207,8 @@ def decisive(
     return {one.name: values[one.name] for one in fields(config)
             if about(one, "decides") and values[one.name] != about(one, "neutral")}
 
-# %% ../../nbs/settings.ipynb #0df04805
+# %% ../../nbs/settings.ipynb #645696b7
+@checked
 def label_of(config: Config) -> str:
     "What a run trains, as in `torus, 90 % zeros`"
     space = {"none": "no penalty", "moduli": config.manifold}.get(config.penalty, config.penalty)
@@ -210,12 +217,14 @@ def label_of(config: Config) -> str:
     return f"{space}{''.join(more)}{rule}, " + (f"{100 * config.sparsity:g} % zeros" if config.sparsity else "dense")
 
 
+@checked
 def parameters_of(config: Config) -> dict[str, Any]:
     "What papermill is to be told: the scale, and what differs from it"
     usual = type(config)(scale=config.scale)
     return {one.name: getattr(config, one.name) for one in fields(config) if one.name in ("scale", "out") or getattr(config, one.name) != getattr(usual, one.name)}
 
 
+@checked
 def duration(seconds: float | None) -> str:
     "As in `2 h 10 min`; `not known yet` of None"
     if seconds is None:
@@ -233,6 +242,7 @@ class ParameterError(ArgumentError):
         return [f"ParameterError: {self}"]
 
 # %% ../../nbs/settings.ipynb #a011e855
+@checked
 def from_parameters(
     config: type[Config],  # the task's config class
     namespace: dict[str, Any],  # the notebook's `globals()`

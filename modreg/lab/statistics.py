@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from ..geometry.arguments import checked
 from .experiments import DENSE, PLAIN
 from .paper import Cell, paper_tables
 from .results import Record, matching
@@ -24,6 +25,7 @@ from .settings import Config
 from .training import Task
 
 # %% ../../nbs/statistics.ipynb #54f9e336
+@checked
 @dataclass(frozen=True)
 class Outcome:
     "What became of the networks of one condition"
@@ -37,6 +39,7 @@ class Outcome:
     deviation: float | None  # standard deviation of the same; None of fewer than two
 
 
+@checked
 def outcome(
     values: Sequence[float | None],  # the metric of each seed, None for one that diverged; lower is better
     below: float,  # a network whose metric is below this has learned
@@ -56,6 +59,7 @@ def outcome(
 RESAMPLES = 9999
 
 
+@checked
 @dataclass(frozen=True)
 class Difference:
     "Of a first condition's metric from a second one's, over networks that share their seeds; negative if the first is better"
@@ -69,6 +73,7 @@ class Difference:
     improvement: float  # probability that a network of the first is better than one of the second; equal ones count half
 
 # %% ../../nbs/statistics.ipynb #805545fe
+@checked
 def difference(
     first: Sequence[float | None],  # the metric of each seed, None for one that diverged; lower is better
     second: Sequence[float | None],  # the same seeds under another condition
@@ -92,6 +97,7 @@ def difference(
     return Difference(len(a), float(apart.mean()), low, high, float(p), float(apart.mean() / spread), better)
 
 # %% ../../nbs/statistics.ipynb #20a25259
+@checked
 def holm(
     p: Sequence[float],
 ) -> list[float]:  # in the same order
@@ -103,6 +109,7 @@ def holm(
     return found.tolist()
 
 # %% ../../nbs/statistics.ipynb #39df7d83
+@checked
 @dataclass(frozen=True)
 class Claim:
     "A sentence of the paper that can hold or fail"
@@ -117,6 +124,7 @@ class Claim:
 
 
 @cache
+@checked
 def claims() -> tuple[Claim, ...]:
     "All claims, as they were written down before the runs"
     text = (files("modreg") / "data" / "claims.json").read_text(encoding="utf-8")
@@ -126,6 +134,7 @@ def claims() -> tuple[Claim, ...]:
 SELECTION = 100  # the first seed of the runs by which strengths are chosen
 
 
+@checked
 def config_of(
     cell: Cell,
     task: type[Task],  # of the table, or one of your own
@@ -139,6 +148,7 @@ def config_of(
     return replace(config, **PLAIN) if config.penalty == "none" else config
 
 
+@checked
 def chosen_strength(
     records: Iterable[Record],
     config: Config,  # whose strength is to be chosen
@@ -158,6 +168,7 @@ def _sparsest(cell: Cell) -> Cell:
     return replace(cell, settings=cell.settings | {"sparsity": most}, result="train")
 
 # %% ../../nbs/statistics.ipynb #fbd4f167
+@checked
 def record_of_cell(
     records: Sequence[Record],
     cell: Cell,
@@ -173,6 +184,7 @@ def record_of_cell(
     return max(found, key=lambda one: len(one["phases"][cell.result][task.metric]), default=None)
 
 # %% ../../nbs/statistics.ipynb #63182710
+@checked
 @dataclass(frozen=True)
 class Verdict:
     "What our networks say of a claim"
@@ -218,6 +230,7 @@ def _chance(records: Iterable[Record], metric: str) -> float:
     return max([*found, *(one.get("learned_below") or 0.0 for one in records)])
 
 # %% ../../nbs/statistics.ipynb #ca4a6977
+@checked
 def verdicts(
     table: str,  # its number
     records: Sequence[Record],

@@ -20,12 +20,12 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 
 import modreg
-from ..geometry.arguments import nearest
+from ..geometry.arguments import Within, checked, nearest
 from .experiments import CONDITIONS, DENSE, costs, summary, tiny_note
 from .files import write_whole
 from .paper import Cell, Table, paper_cell, paper_tables, printed
@@ -37,6 +37,7 @@ from .training import Task
 from .workers import Crew, Job, Outcome, Pace, done_before, epochs_done, merged, papermill_line, prepared, records_beside, sweep
 
 # %% ../../nbs/sweeps.ipynb #b57009b3
+@checked
 def cells_of(
     table: Table,
     also: Iterable[str] = (),  # columns that the paper lacks: names in CONDITIONS
@@ -62,6 +63,7 @@ def _with_tickets(cell: Cell, tickets: Iterable[str]) -> list[Cell]:
 
 
 # %% ../../nbs/sweeps.ipynb #998ad342
+@checked
 def jobs_of(
     table: str,  # its number in the paper, as in "8"
     task: type[Task] | None = None,  # None: the table's
@@ -94,12 +96,13 @@ GRID = (1e-3, 1e-2, 1e-1)  # of strengths, to begin with
 EXTENSIONS = 6  # how often a grid may grow
 
 
+@checked
 @dataclass(frozen=True)
 class Choice:
     "The strength of a condition"
 
     condition: str
-    tried: dict[float, float]  # the task's metric by strength, infinite where the seed diverged or the run failed
+    tried: dict[float, Annotated[float, Within(finite=False)]]  # the task's metric by strength, infinite where the seed diverged or the run failed
     metric: str
 
     @property
@@ -113,12 +116,14 @@ class Choice:
         return self.strength in (min(self.tried), max(self.tried))
 
 
+@checked
 def condition_of(job: Job) -> str:
     "What tells conditions apart whose strengths are chosen"
     idle = {*DENSE, "strength", "seeds", "seed"}
     return json.dumps([job.name, {name: value for name, value in decisive(job.config).items() if name not in idle}], sort_keys=True)
 
 # %% ../../nbs/sweeps.ipynb #81be4168
+@checked
 def selection_jobs(
     jobs: Iterable[Job],
     strengths: Iterable[float],
@@ -143,6 +148,7 @@ def _longer(grid: list[float], choices: Iterable[Choice]) -> list[float]:
     return [float(f"{s:.4g}") for s in beyond]
 
 # %% ../../nbs/sweeps.ipynb #5f8a0a77
+@checked
 def choose(
     jobs: Iterable[Job],  # that are to be reported
     strengths: Iterable[float],  # the grid of λ to begin with
@@ -180,11 +186,13 @@ def _score(outcome: Outcome) -> float:
     return math.inf if value is None else value
 
 
+@checked
 def with_strengths(jobs: Iterable[Job], choices: Mapping[str, Choice]) -> list[Job]:
     "The same jobs, each penalty at the strength that was chosen for it"
     return [replace(job, config=replace(job.config, strength=choices[condition_of(job)].strength)) if condition_of(job) in choices else job for job in jobs]
 
 # %% ../../nbs/sweeps.ipynb #23a36013
+@checked
 def three_digits(values: list[float | None]) -> str:
     "Mean ± deviation and each seed's value, to three digits of the mean"
     finite = [v for v in values if v is not None]
@@ -204,6 +212,7 @@ def _entry(cell: Cell, outcome: Outcome | None) -> dict[str, str]:
     return {"ours": three_digits(values) if one else "failed", "learned": learned, "run": one["run"] if one else Path(outcome.folder).name, "paper": printed(cell) if tried else ""}
 
 
+@checked
 def table_of(
     number: str,
     outcomes: Iterable[Outcome],
@@ -219,6 +228,7 @@ def table_of(
     return {"number": number, "caption": table.caption, "metric": f"{table.task}, {table.metric}", "note": table.note, "columns": columns, "rows": body}
 
 # %% ../../nbs/sweeps.ipynb #93ae8a5a
+@checked
 def run_facts(outcome: Outcome) -> dict[str, Any]:  # name, label, settings, facts, and phases
     "All that is known of a run"
     one, job = outcome.record, outcome.job
@@ -238,6 +248,7 @@ def _shared(number: str, jobs: list[Job]) -> dict[str, Any]:
     return {name: value for name, (value, *others) in values.items() if not others and any(getattr(one, name) != value for one in usual.values())}
 
 # %% ../../nbs/sweeps.ipynb #9290eb90
+@checked
 def verdicts_of(
     number: str,
     outcomes: Iterable[Outcome],
@@ -256,6 +267,7 @@ def verdicts_of(
              "rows": [f"{row}: {d.mean:.3g} ({d.low:.3g} to {d.high:.3g}), p = {one.corrected[row]:.2g}" for row, d in one.differences.items()]} for one in said]
 
 # %% ../../nbs/sweeps.ipynb #a6898ed3
+@checked
 def report(
     outcomes: Iterable[Outcome],
     choices: Iterable[Choice] = (),
@@ -276,6 +288,7 @@ def report(
         note=tiny_note(tiny) if tiny else "", seconds=duration(sum(one.record["seconds"] for one in done.values())))
 
 # %% ../../nbs/sweeps.ipynb #aebcee33
+@checked
 def parser() -> argparse.ArgumentParser:
     "What the command line takes"
     top = argparse.ArgumentParser(prog="modreg", description="Moduli regularization: many runs at once")
@@ -299,6 +312,7 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 # %% ../../nbs/sweeps.ipynb #79d52d4a
+@checked
 def asked_jobs(given: argparse.Namespace) -> list[Job]:
     "The runs that a command line asks for"
     setting = {name: value(text) for name, text in given.p} | {"out": given.out}
@@ -319,6 +333,7 @@ def asked_jobs(given: argparse.Namespace) -> list[Job]:
     return merged(jobs)
 
 # %% ../../nbs/sweeps.ipynb #eca7fe13
+@checked
 def listing(jobs: Iterable[Job], chosen: bool = True) -> str:
     "The runs, which of them are complete, and how long the others will take"
     jobs = list(jobs)
@@ -340,6 +355,7 @@ def listing(jobs: Iterable[Job], chosen: bool = True) -> str:
     return "\n".join([*lines, f"{len(jobs)} runs, {len(answers)} complete; the others take a worker {duration(total)}"])
 
 # %% ../../nbs/sweeps.ipynb #69b7ff81
+@checked
 def dry_run(jobs: list[Job], grid: Iterable[float]) -> str:
     "What would be computed to choose strengths and then to fill tables; strengths that are known already are told"
     def looked_up(wanted: list[Job]) -> list[Outcome]:
@@ -355,6 +371,7 @@ def dry_run(jobs: list[Job], grid: Iterable[float]) -> str:
         return listing([*(job for by in selection_jobs(jobs, grid).values() for job in by.values()), *jobs], chosen=False)
 
 # %% ../../nbs/sweeps.ipynb #b92e912c
+@checked
 def sweep_tables(given: argparse.Namespace) -> int:  # 0; 1 if a run failed
     "Compute tables of the paper, and whatever else is a list of runs: all cores, or a cluster; what is complete is not computed again"
     jobs, grid, choices, tried = asked_jobs(given), given.strengths or GRID, {}, []
@@ -379,6 +396,7 @@ def sweep_tables(given: argparse.Namespace) -> int:  # 0; 1 if a run failed
     return 1 if failed else 0
 
 # %% ../../nbs/sweeps.ipynb #2faf0fb7
+@checked
 def main(
     arguments: list[str] | None = None,  # of the command line; None: the process' own
 ) -> int:  # 0; 1 if a run failed, 2 if the line is wrong, 130 if it was stopped

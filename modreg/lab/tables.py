@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from ..geometry.arguments import checked
 from .paper import Cell, Table, printed
 from .results import Record, matching
 from .statistics import Verdict, config_of, outcome, record_of_cell
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 # %% ../../nbs/tables.ipynb #3985639f
+@checked
 def ours(
     record: Record | None,
     cell: Cell,
@@ -34,6 +36,7 @@ def ours(
     return f"**{found.median:.{digits}f}**, {share}" if found.median is not None else f"**none learned** ({share})"
 
 # %% ../../nbs/tables.ipynb #0dedbf84
+@checked
 def table_markdown(
     table: Table,
     records: Sequence[Record],
@@ -51,6 +54,7 @@ def table_markdown(
     return "\n".join([*lines, *(["", table.note] if table.note else []), ""])
 
 # %% ../../nbs/tables.ipynb #3f869c2c
+@checked
 def verdict_markdown(
     found: Sequence[Verdict],
     digits: int = 1,  # after the decimal point
@@ -65,6 +69,7 @@ def verdict_markdown(
     return "\n".join(lines) + "\n"
 
 # %% ../../nbs/tables.ipynb #312db318
+@checked
 def plot_sensitivity(
     records: Sequence[Record],
     task: type[Task],
@@ -86,6 +91,7 @@ def plot_sensitivity(
     return drawn
 
 # %% ../../nbs/tables.ipynb #6abf4164
+@checked
 def cost_of(
     records: Sequence[Record],
 ) -> tuple[float, float]:  # hours, and multiplications a second of dense training
@@ -95,6 +101,7 @@ def cost_of(
     return hours, work / max(1e-9, 3600 * hours)
 
 # %% ../../nbs/tables.ipynb #de7c7500
+@checked
 def work_of(
     task: type[Task],
     scale: str = "paper",

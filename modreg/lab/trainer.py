@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
+from ..geometry.arguments import checked
 from .files import read_state, write_state
 from ..layers.sparse import use_sparse_products
 from ..sparsity.pruning import Sparsifier
@@ -49,6 +50,7 @@ class Callback:
         "Take over what `state_dict` has kept"
 
 # %% ../../nbs/trainer.ipynb #739c8db2
+@checked
 def checked_loss(
     loss: Any,  # what a loss function has returned
     replicas: int | None,  # number of models S, None for a single one
@@ -64,6 +66,7 @@ def checked_loss(
     return loss
 
 # %% ../../nbs/trainer.ipynb #5dd263e9
+@checked
 def counted(
     batches: Iterable[Any],
     count: int | None,  # how many there must be; None: at least one
@@ -78,12 +81,14 @@ def counted(
         raise ValueError(f"an epoch has {count or 'at least 1'} batches, and batches() ended after {seen}: let it yield as many, or set `batches` to their number")
 
 # %% ../../nbs/trainer.ipynb #dfcb2183
+@checked
 def call(trainer: "Trainer", moment: str) -> None:
     "Have all callbacks act"
     for callback in trainer.callbacks:
         getattr(callback, moment)(trainer)
 
 
+@checked
 def parts_of(trainer: "Trainer") -> dict[str, Any]:
     "What has a state, by name: model, optimizer, and the callbacks by class and, of several of a class, number"
     parts = {"model": trainer.model, "optimizer": trainer.optimizer}
@@ -94,6 +99,7 @@ def parts_of(trainer: "Trainer") -> dict[str, Any]:
     return parts
 
 # %% ../../nbs/trainer.ipynb #929b74c5
+@checked
 class Trainer:
     "Trains a model; what is not loss, backward pass and step is done by callbacks, in their order"
 
@@ -148,6 +154,7 @@ class Trainer:
             parts[name].load_state_dict(kept)
 
 # %% ../../nbs/trainer.ipynb #27d2f8f7
+@checked
 class Penalize(Callback):
     "Adds the gradients of penalties"
 
@@ -179,6 +186,7 @@ class Penalize(Callback):
         self.penalties.load_state_dict(state)
 
 # %% ../../nbs/trainer.ipynb #91001eab
+@checked
 class Sparsify(Callback):
     "Has a sparsifier renew its masks before each epoch"
 
@@ -200,6 +208,7 @@ class Sparsify(Callback):
             weight.grad = None
 
 # %% ../../nbs/trainer.ipynb #335146d3
+@checked
 class SparseProducts(Callback):
     "Multiplies by surviving weights alone where that is measured to be quicker; stands after `Sparsify`"
 
@@ -225,6 +234,7 @@ class SparseProducts(Callback):
         self.chosen, self.left = dict(state["chosen"]), state["left"]
 
 # %% ../../nbs/trainer.ipynb #2805dfe9
+@checked
 @torch.no_grad()
 def clip_(
     parameters: Iterable[nn.Parameter],  # each led by the seeds
@@ -239,6 +249,7 @@ def clip_(
     return norms
 
 
+@checked
 class Clip(Callback):
     "Clips the norm of the gradient of the model's weights, penalties included where it stands after `Penalize`"
 
@@ -250,6 +261,7 @@ class Clip(Callback):
         clip(trainer.model.parameters(), self.limit)
 
 # %% ../../nbs/trainer.ipynb #f3b0ad3c
+@checked
 class LearningRate(Callback):
     "Steps one of torch's schedules after each step of the optimizer"
 
@@ -266,6 +278,7 @@ class LearningRate(Callback):
         self.schedule.load_state_dict(state)
 
 # %% ../../nbs/trainer.ipynb #3d72c42d
+@checked
 class Checkpoint(Callback):
     "Writes after each epoch all that is needed to go on, and reads it at the first; keeps the file before the last, for when that is damaged; stands last"
 
@@ -281,6 +294,7 @@ class Checkpoint(Callback):
         write_state(self.path, trainer.state_dict())
 
 
+@checked
 class Progress(Callback):
     "Moves a progress bar by one for each batch"
 
@@ -291,8 +305,9 @@ class Progress(Callback):
         self.bar.update(trainer.accumulate)
 
 # %% ../../nbs/trainer.ipynb #930acac7
+@checked
 def likely_cause(
-    losses: list[float],  # of one replica, in the steps of an epoch up to the bad one
+    losses: list,  # of one replica, in the steps of an epoch up to the bad one
     finite: bool,  # whether its weights were finite after that
     epoch: int,
     lr: float,
@@ -307,6 +322,7 @@ def likely_cause(
     return f"{what}: the learning rate of {lr:.3g} is too high, or the data of this step hold what is not finite"
 
 # %% ../../nbs/trainer.ipynb #a7d47b47
+@checked
 class StopDiverged(Callback):
     "Stops a replica at the first step at which its loss, gradient or weights are not finite; stands after `Sparsify`; FloatingPointError if there is but one model"
 

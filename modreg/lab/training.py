@@ -25,6 +25,7 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 import modreg
+from ..geometry.arguments import checked
 from ..geometry.finite import named_files
 from ..geometry.inhibitors import inhibitor
 from ..geometry.manifolds import Manifold, manifolds_of
@@ -40,6 +41,7 @@ from ..sparsity.regularizer import Penalty
 from ..sparsity.rivals import multiplications, sparsifier, weight_uses
 
 # %% ../../nbs/training.ipynb #5d913354
+@checked
 def stream(
     seed: int,
     *purpose: int | str,  # what the numbers are for, such as ("data", "train", 17)
@@ -49,6 +51,7 @@ def stream(
     return torch.Generator().manual_seed(int.from_bytes(hashlib.sha256(name).digest()[:8], "big") >> 1)
 
 # %% ../../nbs/training.ipynb #eab26358
+@checked
 class Task(ABC):
     "Data, model, loss and metrics of one experiment; each method handles all seeds at once"
 
@@ -105,12 +108,14 @@ class Task(ABC):
         return run_of(self)
 
 # %% ../../nbs/training.ipynb #ac03ea5f
+@checked
 def class_name(kind: type[Task]) -> str:
     "What a run calls a task's class"
     own = kind.__module__ == "__main__" and all(base.__qualname__ != kind.__qualname__ for base in kind.__mro__[1:])
     return kind.__qualname__ if own or kind.__module__.startswith("modreg.") else f"{kind.__module__}.{kind.__qualname__}"
 
 
+@checked
 def run_of(task: Task) -> Run:
     "The run that a task's settings, class and data name; what is read through a setting, a mesh or another run's shares, is data"
     shares = shares_of(task.config)
@@ -118,6 +123,7 @@ def run_of(task: Task) -> Run:
     return Run(task.config, class_name(type(task)), task.fingerprint() + (fingerprint(*parts) if parts else ""))
 
 # %% ../../nbs/training.ipynb #cc7dd6c7
+@checked
 def penalty_of(
     task: Task,
     k: int,  # index of the recurrent weight: each has an embedding of its own
@@ -134,6 +140,7 @@ def penalty_of(
                                      weight=weight, embedding=embedding.to(config.device), generator=stream(config.seed, "shuffle", k))
 
 
+@checked
 def groups_of(config: Config, model: nn.Module, penalties: nn.ModuleList) -> list:
     "What is trained, as an optimizer takes it: parameters, or groups if embeddings have a learning rate of their own"
     weights, points = ([p for p in part.parameters() if p.requires_grad] for part in (model, penalties))
@@ -142,6 +149,7 @@ def groups_of(config: Config, model: nn.Module, penalties: nn.ModuleList) -> lis
     return [{"params": weights}, {"params": points, "lr": config.embedding_lr}]
 
 # %% ../../nbs/training.ipynb #cc7dd6c7-1
+@checked
 def prices_of(penalty: Penalty, config: Config) -> Tensor:
     "Prices of a weight (S, N, N), for sparsifiers that ask what is cheap"
     if config.penalty in ("none", "l1", "l2"):
@@ -149,6 +157,7 @@ def prices_of(penalty: Penalty, config: Config) -> Tensor:
     return penalty.coefficients.detach()
 
 
+@checked
 def shares_of(config: Config) -> str | dict[str, float]:
     "How zeros are shared out among the matrices: the rule's name, or each matrix' share in another run"
     if config.shares in SHARES:
@@ -157,6 +166,7 @@ def shares_of(config: Config) -> str | dict[str, float]:
     return {name: 1 - mask.double().mean().item() for name, mask in masks.items()}
 
 
+@checked
 def blocks_of(task: Task, k: int, penalty: Penalty) -> Tensor:
     "The block of each neuron (S, N)"
     embedding = penalty.embedding
@@ -167,6 +177,7 @@ def blocks_of(task: Task, k: int, penalty: Penalty) -> Tensor:
     return torch.stack([geometric_blocks(points, task.config.block) for points in embedding])
 
 # %% ../../nbs/training.ipynb #0c0f98bb
+@checked
 def sparsifier_of(task: Task, model: nn.Module, penalties: Sequence[Penalty]) -> Sparsifier:
     "The sparsifier of the phase `train`"
     config, names = task.config, {id(p): name for name, p in model.named_parameters()}
@@ -179,6 +190,7 @@ def sparsifier_of(task: Task, model: nn.Module, penalties: Sequence[Penalty]) ->
         allowed=allowed, generator=stream(config.seed, "sparsifier"))
 
 
+@checked
 def redrawn(task: Task, model: nn.Module, tickets: dict[str, Tensor]) -> Sparsifier:
     "A sparsifier that keeps to the masks of `tickets`, permuted if the config says so; the model's weights are drawn already"
     config = task.config
@@ -187,11 +199,13 @@ def redrawn(task: Task, model: nn.Module, tickets: dict[str, Tensor]) -> Sparsif
     return MagnitudePruner.from_masks(model, masks, replicas=config.seeds)
 
 # %% ../../nbs/training.ipynb #8462908d
+@checked
 def named(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     "The entries whose names begin with `prefix`, without it"
     return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
 
 # %% ../../nbs/training.ipynb #c5eb9170
+@checked
 class Phase(Trainer):
     "The trainer of one phase of a task, `train` or `lottery`"
 
@@ -246,6 +260,7 @@ class Phase(Trainer):
             return self.epoch(batches if config.device == "cpu" else prefetch(batches), config.batches)
 
 # %% ../../nbs/training.ipynb #033a9301
+@checked
 def costs_of(phase: Phase) -> dict[str, Tensor]:
     "Multiplications by weights of each seed: `inference` for an example, `training` for an epoch, and the dense network's; {} if a layer's are not known"
     config, task = phase.task.config, phase.task
@@ -262,6 +277,7 @@ def costs_of(phase: Phase) -> dict[str, Tensor]:
     return {name: cost * (config.batch * config.batches if "training" in name else 1) for name, cost in each.items()}
 
 # %% ../../nbs/training.ipynb #47efba14
+@checked
 def checked_recurrent(task: Task, model: nn.Module) -> list[tuple[nn.Module, str]]:
     "The recurrent weights that a task names; ValueError if there are none to penalize"
     where = task.recurrent(model)
@@ -270,6 +286,7 @@ def checked_recurrent(task: Task, model: nn.Module) -> list[tuple[nn.Module, str
     return where
 
 
+@checked
 def checked_metrics(task: Task, found: Any) -> dict[str, Tensor]:
     "What `evaluate` returned; TypeError or ValueError unless it is a number for each seed, and the task's metric is among them"
     kind, seeds = type(task).__name__, task.config.seeds
@@ -283,6 +300,7 @@ def checked_metrics(task: Task, found: Any) -> dict[str, Tensor]:
     return found
 
 # %% ../../nbs/training.ipynb #5112bba5
+@checked
 @torch.no_grad()
 def metrics_of(phase: Phase) -> dict[str, Any]:
     "One line of metrics.jsonl; what is not finite is written as null, and so are all scores of a seed that diverged"
@@ -294,6 +312,7 @@ def metrics_of(phase: Phase) -> dict[str, Any]:
     return {"phase": phase.name, "epoch": phase.epochs - 1, **{name: [x if x is not None and math.isfinite(x) else None for x in value] for name, value in lists.items()}}
 
 
+@checked
 def tensors_of(phase: Phase) -> dict[str, Tensor]:
     "Weights by name, `mask.NAME` for each pruned one, and each penalty's state as `regularizer.K.NAME`"
     tensors = {**phase.model.state_dict(),
@@ -302,6 +321,7 @@ def tensors_of(phase: Phase) -> dict[str, Tensor]:
     return {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
 
 # %% ../../nbs/training.ipynb #3a0952ba
+@checked
 def prefetch(batches: Iterator[Any]) -> Iterator[Any]:
     "The same batches; while one is in use, a thread makes the next"
     with ThreadPoolExecutor(max_workers=1) as thread:
@@ -311,6 +331,7 @@ def prefetch(batches: Iterator[Any]) -> Iterator[Any]:
             yield batch
 
 # %% ../../nbs/training.ipynb #af4f336f
+@checked
 def taken_over(run: Run) -> dict[str, Any] | None:
     "The state at the end of the phase `train`, whose weights are copied from a complete run that differs in its lottery alone; None if there is none"
     if not run.config.lottery:
@@ -327,7 +348,8 @@ def taken_over(run: Run) -> dict[str, Any] | None:
         return {"phase": "lottery", "history": lines, "diverged": lost, "train_of": other.path.name}
     return None
 
-# %% ../../nbs/training.ipynb #0b6b0b5c
+# %% ../../nbs/training.ipynb #8c33411f
+@checked
 class Record(Callback):
     "Writes an epoch's metrics and a checkpoint into the run's folder"
 
@@ -357,6 +379,7 @@ class Record(Callback):
         save_state(self.run, {**self.state, "seconds": self.seconds(), "parts": phase.state_dict()})
 
 # %% ../../nbs/training.ipynb #af4f336f-1
+@checked
 def last_of(phase: str, history: list[dict[str, Any]]) -> dict[str, Any]:
     "The metrics that a phase ends with; multiplications of training are those of all its epochs"
     lines = [{name: value for name, value in line.items() if name != "phase"} for line in history if line["phase"] == phase]
@@ -368,6 +391,7 @@ BAR = "{desc}: {percentage:.0f} % {bar} {remaining} left"
 TOLD = {"train": "first training", "lottery": "ticket"}  # what a bar calls each phase
 
 
+@checked
 def train_phases(
     task: Task,
     progress: bool | str = True,  # show a progress bar; a text stands in it too, such as "run 2 of 3"
@@ -392,6 +416,7 @@ def train_phases(
                        "seconds": round(record.seconds(), 1), "torch": torch.__version__, "modreg": modreg.__version__})
 
 # %% ../../nbs/training.ipynb #8d1ab40b
+@checked
 def fit(
     task: Task,
     progress: bool | str = True,  # show a progress bar; a text stands in it too, such as "run 2 of 3"
@@ -418,6 +443,7 @@ class RememberConfig(Config):
     scales: ClassVar = {name: dict(hidden=32, batch=32, batches=50, epochs=epochs, lr=5e-3, strength=1e-4) for name, epochs in (("tiny", 5), ("small", 20))}
 
 # %% ../../nbs/training.ipynb #1f5544c2-1
+@checked
 class Remember(Task):
     "Hold a number for `config.steps` steps: a task small enough to read, for examples and tests"
 

@@ -30,6 +30,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TextIO
 
+from ..geometry.arguments import checked
+
 # %% ../../nbs/workers.ipynb #e44643fe
 import torch
 from tqdm import tqdm
@@ -44,6 +46,7 @@ from .trainer import Callback, Trainer
 from .training import Task, fit
 
 # %% ../../nbs/workers.ipynb #4a4948f8
+@checked
 @dataclass(frozen=True, eq=False)
 class Job:
     "A run that is wanted, and the cells of tables that it answers"
@@ -65,6 +68,7 @@ def _key(job: Job, ticket: bool) -> tuple[type[Task], str, str]:
     return job.task, job.config.out, json.dumps(settings, sort_keys=True)
 
 
+@checked
 def merged(jobs: Iterable[Job]) -> list[Job]:  # in the order in which they are first asked for
     "The same runs, each once, with all the cells that it answers"
     jobs = list(jobs)
@@ -78,6 +82,7 @@ def merged(jobs: Iterable[Job]) -> list[Job]:  # in the order in which they are 
     return list(once.values())
 
 # %% ../../nbs/workers.ipynb #f623124f
+@checked
 def prepared(job: Job) -> tuple[Task, Path]:
     "The task of a job, on the device that it is for, and its run's folder"
     config = replace(job.config, out=str(Path(job.config.out).resolve()), device=job.device or job.config.device)
@@ -95,6 +100,7 @@ def _answers(job: Job, records: list[Record]) -> Record | None:
     return same[-1]
 
 # %% ../../nbs/workers.ipynb #174a2714
+@checked
 def records_beside(job: Job) -> list[Record]:
     "Records of the complete runs of a job's task; none if one of them cannot be read"
     try:
@@ -103,6 +109,7 @@ def records_beside(job: Job) -> list[Record]:
         return []
 
 
+@checked
 def done_before(jobs: Iterable[Job]) -> dict[Job, Record]:
     "Records of those jobs that need not be computed; what cannot be read is left for the worker to complain of"
     there: dict[tuple, list[Record]] = {}
@@ -128,6 +135,7 @@ def _kind(task: str, settings: Mapping[str, Any]) -> tuple[Any, ...]:
     return task, *sizes
 
 # %% ../../nbs/workers.ipynb #9b561f42
+@checked
 class Pace:
     "How long runs take, from those that were seen"
 
@@ -162,6 +170,7 @@ class Pace:
         return _steps(settings) * sum(rates[seeds]) / len(rates[seeds]) * config.seeds / seeds
 
 # %% ../../nbs/workers.ipynb #7ddf3750
+@checked
 def epochs_done(folder: Path) -> int:
     "Epochs of all phases that a run folder holds"
     try:
@@ -170,6 +179,7 @@ def epochs_done(folder: Path) -> int:
         return 0
 
 
+@checked
 def where_it_is(job: Job, folder: Path) -> str:
     "What trains, as in `torus, 90 % zeros, ticket, epoch 12 of 30`"
     epochs, done = job.config.epochs, epochs_done(folder)
@@ -177,6 +187,7 @@ def where_it_is(job: Job, folder: Path) -> str:
     return f"{label_of(job.config)}{phase}, epoch {min(done % epochs + 1 if done < 2 * epochs else epochs, epochs)} of {epochs}"
 
 # %% ../../nbs/workers.ipynb #193bbc67
+@checked
 @dataclass(frozen=True)
 class Outcome:
     "What has become of a job"
@@ -194,6 +205,7 @@ class Outcome:
 _ALONE = threading.Lock()
 
 
+@checked
 def compute(
     job: Job,
     notebook: str | None = None,  # a chapter through which it goes; None: the trainer
@@ -220,6 +232,7 @@ def compute(
             return Outcome(job, folder, error=said, details="".join(traceback.format_exception(error)[-6:]), again=again, notebook=copy)
 
 # %% ../../nbs/workers.ipynb #1ebf0469
+@checked
 def notebook_of(job: Job) -> str:
     "The chapter that trains a job's task; ValueError if there is none"
     places = [folder / f"{job.config.task}.ipynb" for folder in (Path("nbs"), Path(modreg.__file__).parent.parent / "nbs")]
@@ -229,6 +242,7 @@ def notebook_of(job: Job) -> str:
     raise ValueError(f"{job.name} has no notebook {places[0]}: call it from the project's folder, or leave --notebooks out")
 
 
+@checked
 def papermill_line(job: Job) -> str:  # "" if there is no such chapter
     "The command that runs a job's notebook by hand"
     try:
@@ -247,6 +261,7 @@ def _execute(notebook: str, copy: str, parameters: dict[str, Any]) -> None:
         papermill.execute_notebook(notebook, copy, parameters, progress_bar=False, kernel_name="python3", extra_arguments=["--log-level=ERROR"])
 
 # %% ../../nbs/workers.ipynb #e0ab5872
+@checked
 class Line:
     "A line that says how far a sweep is"
 
@@ -279,6 +294,7 @@ class Line:
             self.bar.close()
 
 # %% ../../nbs/workers.ipynb #4879be43
+@checked
 class Watch:
     "What is running, and how long all will take"
 
@@ -330,6 +346,7 @@ class _Tell(Callback):
         self.tell()
 
 
+@checked
 def compute_here(jobs: Iterable[Job], watch: Watch, line: Line, notebooks: bool = False) -> Iterator[Outcome]:
     "One run after the other, in this process; a folder that another process uses is tried again after the others"
     jobs, refused = list(jobs), 0
@@ -363,12 +380,14 @@ DASK = {
 }
 
 
+@checked
 def gpus_here() -> list[str]:
     "The GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them"
     named = os.environ.get("CUDA_VISIBLE_DEVICES")
     return [str(k) for k in range(torch.cuda.device_count())] if named is None else [name for name in named.split(",") if name and torch.cuda.is_available()]
 
 
+@checked
 def workers_here(gpu: bool) -> int:
     "How many workers fit this machine: one for each GPU if there are any to be used, else one for each core"
     from dask.system import CPU_COUNT
@@ -441,6 +460,7 @@ def remote_cluster(
             yield client
 
 # %% ../../nbs/workers.ipynb #31e6166e
+@checked
 class Crew:
     "Whoever computes: started when first needed, and sent home at the end"
 
@@ -474,6 +494,7 @@ class Crew:
         return self.client
 
 # %% ../../nbs/workers.ipynb #124421a4
+@checked
 class Flight:
     "Jobs that a cluster works on"
 
@@ -519,6 +540,7 @@ class Flight:
         return [job for future, job in self.flying.items() if future.key in keys]
 
 # %% ../../nbs/workers.ipynb #c8fe5657
+@checked
 def compute_on(client: Any, jobs: Iterable[Job], watch: Watch, line: Line, notebooks: bool = False) -> Iterator[Outcome]:
     "All runs, on a cluster, in the order in which they end"
     flight, later, looked = Flight(client, watch, notebooks), dict.fromkeys(jobs, 0.0), -math.inf
@@ -546,6 +568,7 @@ def compute_on(client: Any, jobs: Iterable[Job], watch: Watch, line: Line, noteb
         client.cancel(list(flight.flying))
 
 # %% ../../nbs/workers.ipynb #3f6de7a2
+@checked
 def sweep(
     jobs: Iterable[Job],
     crew: Crew | None = None,  # who computes, if it is to be kept; None: as the following three say

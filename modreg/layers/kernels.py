@@ -14,12 +14,15 @@ import math
 from collections.abc import Callable, Iterator
 from functools import cache
 from types import FunctionType
+from typing import Annotated
 
 import numpy as np
 from llvmlite import ir
 from numba import carray, njit, prange, types
 from numba.core import cgutils
 from numba.extending import intrinsic, models, overload, register_model
+
+from ..geometry.arguments import Count, Within, checked
 
 # %% ../../nbs/kernels.ipynb #0c5258e5
 REGISTER = 32  # bytes of a vector register; where they are smaller, LLVM takes two for one
@@ -290,10 +293,11 @@ def rows_of_one_state(first, last, rows, start, columns, values, states, out):
 SUMS = 13 * REGISTER  # bytes of registers for the sums of a strip
 
 
+@checked
 def strips(
-    batch: int,
-    itemsize: int,  # bytes of a number
-    rows_per_set: int = 1,  # rows in a set
+    batch: Count,
+    itemsize: Annotated[int, Within(1, 16)],  # bytes of a number
+    rows_per_set: Annotated[int, Within(1, 13)] = 1,  # rows in a set
 ) -> tuple[int, int]:  # numbers in each but the last, and in the last
     "Widths of the strips of a batch"
     full = REGISTER // itemsize

@@ -53,6 +53,7 @@ class HeadDirectionConfig(Config):
     }
 
 # %% ../../nbs/head_direction.ipynb #d26fff43
+@checked
 class HeadDirectionModel(nn.Module):
     "Encoder, recurrent layer and decoder, for several seeds at once"
 
@@ -85,6 +86,7 @@ def angular_error(
     return torch.rad2deg(torch.atan2(wrong.sin(), wrong.cos()).abs()).flatten(1).mean(1)
 
 # %% ../../nbs/head_direction.ipynb #36e87464-1
+@checked
 class HeadDirection(Task):
     "Integration of turns: which way does a head face that was spun in the dark?"
 

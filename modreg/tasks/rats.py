@@ -206,7 +206,7 @@ def walks_of(
     return found
 
 # %% ../../nbs/rats.ipynb #68443c73
-@checked
+@checked(finite=False)
 @torch.no_grad()
 def errors_along(
     task: Navigation,

@@ -7,9 +7,9 @@ function render({ model, el }) {
 
   /** The point of a surface for two numbers from 0 to 1, which go once round it, or from pole to pole. */
   const SURFACES = {
-    sphere: { rows: 40, columns: 24, at: (s, t) => [Math.cos(2 * Math.PI * s) * Math.sin(Math.PI * t), Math.sin(2 * Math.PI * s) * Math.sin(Math.PI * t), Math.cos(Math.PI * t)].map((c) => RADIUS * c) },
-    torus: { rows: 48, columns: 24, at: (s, t) => [PERIOD * s, PERIOD * t] },
-    klein: { rows: 64, columns: 30, at: (s, t) => [PERIOD * s, PERIOD * t] },
+    sphere: { rows: 28, columns: 16, at: (s, t) => [Math.cos(2 * Math.PI * s) * Math.sin(Math.PI * t), Math.sin(2 * Math.PI * s) * Math.sin(Math.PI * t), Math.cos(Math.PI * t)].map((c) => RADIUS * c) },
+    torus: { rows: 36, columns: 18, at: (s, t) => [PERIOD * s, PERIOD * t] },
+    klein: { rows: 48, columns: 20, at: (s, t) => [PERIOD * s, PERIOD * t] },
   };
   for (const [name, surface] of Object.entries(SURFACES)) {
     const { rows, columns, at } = surface;
@@ -39,16 +39,18 @@ function render({ model, el }) {
         const i = Math.floor(k / columns), j = k % columns, four = [seen[i][j], seen[i + 1][j], seen[i + 1][j + 1], seen[i][j + 1]];
         return [four, four.reduce((sum, p) => sum + p[2], 0), value / top];
       }).sort((a, b) => a[1] - b[1]);
-      for (const [four, , value] of pieces) {
-        const [ax, ay, ad] = four[0].map((x, k) => four[2][k] - x), [bx, by, bd] = four[1].map((x, k) => four[3][k] - x), size = Math.min(width, height) * 0.47;
-        const normal_ = [ay * bd - ad * by, ad * bx - ax * bd, (ax * by - ay * bx) / size], steep = Math.abs(normal_[2]) / (Math.hypot(...normal_) || 1);
-        c.fillStyle = c.strokeStyle = shaded(colour(value), 0.55 + 0.45 * steep);
-        c.lineWidth = 0.7;
+      const size = Math.min(width, height) * 0.47;
+      for (const [[p, q, r, s], , value] of pieces) {
+        const ax = r[0] - p[0], ay = r[1] - p[1], ad = size * (r[2] - p[2]), bx = s[0] - q[0], by = s[1] - q[1], bd = size * (s[2] - q[2]); // its diagonals
+        const flat = ax * by - ay * bx, light = 0.55 + 0.45 * Math.abs(flat) / (Math.hypot(ay * bd - ad * by, ad * bx - ax * bd, flat) || 1);
+        const mx = (p[0] + q[0] + r[0] + s[0]) / 4, my = (p[1] + q[1] + r[1] + s[1]) / 4, grow = 1.06; // so that no seam shows
+        c.fillStyle = shaded(value, light);
         c.beginPath();
-        four.forEach(([x, y], k) => (k ? c.lineTo(x, y) : c.moveTo(x, y)));
-        c.closePath();
+        c.moveTo(mx + grow * (p[0] - mx), my + grow * (p[1] - my));
+        c.lineTo(mx + grow * (q[0] - mx), my + grow * (q[1] - my));
+        c.lineTo(mx + grow * (r[0] - mx), my + grow * (r[1] - my));
+        c.lineTo(mx + grow * (s[0] - mx), my + grow * (s[1] - my));
         c.fill();
-        c.stroke();
       }
       const [x, y] = project(MANIFOLDS[name].place(surface.at(...star_)), width, height);
       star(c, x, y, 11, "#fff");
@@ -58,9 +60,10 @@ function render({ model, el }) {
     return made;
   });
 
-  /** A colour, made darker. */
-  function shaded(text, light) {
-    return `rgb(${text.match(/\d+/g).map((c) => Math.round(c * light)).join(",")})`;
+  /** The colour at t in [0, 1], made darker. */
+  function shaded(t, light) {
+    const x = clamp(t, 0, 1) * (VIRIDIS.length - 1), k = Math.min(VIRIDIS.length - 2, Math.floor(x));
+    return `rgb(${VIRIDIS[k].map((from, i) => Math.round(light * (from + (x - k) * (VIRIDIS[k + 1][i] - from)))).join(",")})`;
   }
 
   function draw() {
