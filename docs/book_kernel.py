@@ -105,4 +105,5 @@ def html(figure) -> str:
 
 def load_ipython_extension(shell) -> None:
     sys.addaudithook(lambda event, args: opened.add(args[0]) if event == "open" and isinstance(args[0], str) and args[0].startswith(PACKAGE) else None)
+    shell.enable_matplotlib("inline")  # now, since it takes all formatters of figures away
     shell.display_formatter.formatters["text/html"].for_type_by_name("matplotlib.figure", "Figure", html)

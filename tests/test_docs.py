@@ -214,8 +214,11 @@ def test_key_follows_what_a_chapter_shows(tmp_path):
 def test_a_kernel_knows_what_it_has_read():
     "Modules, whichever way they are imported, and data; so a chapter that uses the kernels is executed again when they change"
     cells = [nbformat.v4.new_code_cell(source) for source in ("import importlib", "importlib.import_module('modreg.layers.recurrent')", "def f():\n    import modreg.layers.kernels\nf()", "from modreg.lab.experiments import load_results; load_results('ahead')")]
-    found = {Path(path).relative_to(ROOT).as_posix() for path in docs._run(nbformat.v4.new_notebook(cells=cells), "")}
+    cells += [nbformat.v4.new_code_cell("import matplotlib.pyplot as plt"), nbformat.v4.new_code_cell("plt.plot([1, 2])\nplt.show()")]
+    notebook = nbformat.v4.new_notebook(cells=cells)
+    found = {Path(path).relative_to(ROOT).as_posix() for path in docs._run(notebook, "")}
     assert {"modreg/__init__.py", "modreg/layers/recurrent.py", "modreg/layers/kernels.py", "modreg/data/ahead.json", "docs/book_kernel.py"} <= found
+    assert notebook.cells[-1].outputs[0].data["text/html"].count("<img") == 2, "a figure is drawn for light pages and for dark ones"
     assert "modreg/tasks/navigation.py" not in found and not any("__pycache__" in path for path in found)
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -32,6 +33,8 @@ def lab(tmp_path_factory):
     (folder / "book").mkdir()
     kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
     nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=kernel), folder / "book" / "figures.ipynb")
+    for name in ("index", "regularizer"):
+        shutil.copy(ROOT / "nbs" / f"{name}.ipynb", folder / "book")
     command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ip=127.0.0.1", "--port=0", f"--ServerApp.root_dir={folder / 'book'}",
                "--IdentityProvider.token=", "--LabApp.expose_app_in_browser=True", "--LabApp.news_url=None",
                "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]
@@ -122,3 +125,25 @@ def test_python_knows_the_state(notebook):
     last.click()
     notebook.keyboard.press("Control+Enter")
     last.get_by_text("states [True" + ", True" * (len(FIGURES) - 1) + "]").wait_for()
+
+
+def test_a_chapter_opens_with_its_first_figure(lab, chromium):
+    "From the start page, which is in reading order, a link opens a chapter: its figure is there before anything has run, and imports and the figure's code are folded"
+    page = chromium.new_context(viewport={"width": 1280, "height": 1000}).new_page()
+    page.set_default_timeout(120_000)
+    page.goto(f"{lab}lab/workspaces/start/tree/index.ipynb?reset")
+    link = page.locator(".jp-RenderedMarkdown table a", has_text="regularizer").first
+    link.wait_for(state="attached")
+    link.scroll_into_view_if_needed()
+    listed = page.locator(".jp-RenderedMarkdown table a").all_inner_texts()
+    assert listed.index("manifolds") < listed.index("regularizer") < listed.index("navigation")
+    link.click()
+    page.locator(".lm-TabBar-tabLabel", has_text="regularizer.ipynb").wait_for()
+    chapter = page.locator(".jp-NotebookPanel:visible", has_text="Moduli regularization")
+    image = chapter.locator(".jp-OutputArea-output img").first
+    image.wait_for()
+    assert image.evaluate("e => e.naturalWidth") > 300
+    assert set(chapter.locator(".jp-InputPrompt:visible").all_inner_texts()) <= {"", "[ ]:"}, "something has run"
+    assert chapter.locator(".jp-Placeholder").count() >= 2
+    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=SCREENSHOTS / "lab-chapter.png")
