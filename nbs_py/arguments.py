@@ -208,7 +208,8 @@ def shown(value: Any) -> str:
     "A value in a few words, for a message"
     if isinstance(value, Tensor):
         meta = " on meta" if value.is_meta else ""
-        return f"a tensor of shape {tuple(value.shape)} and {value.dtype}{meta}"
+        stored = "" if value.layout == torch.strided else f", stored as {value.layout} (its to_dense() is an ordinary one)"
+        return f"a tensor of shape {tuple(value.shape)} and {value.dtype}{meta}{stored}"
     if isinstance(value, numpy.ndarray):
         return f"an array of shape {value.shape} and {value.dtype}"
     if inspect.isclass(value):
@@ -281,6 +282,8 @@ def _number(whole: bool, within: Within) -> Test:
     return test
 
 
+# %%
+#| export
 def _kind(kind: type, want: str) -> Test:
     "Of all things of a class; who gives the class itself is told that an object of it is wanted"
 
@@ -568,7 +571,7 @@ def _test_of_parts(origin: Any, parts: tuple, names: dict[str, Any] | None) -> T
     if origin in (dict, Mapping):
         return _items(origin, "a dict", tests[1], tests[0])
     if inspect.isclass(origin) and issubclass(origin, Iterable):
-        kind = (list, tuple) if origin in (list, tuple) else (Sequence, torch.nn.ModuleList) if origin is Sequence else origin
+        kind = (list, tuple) if origin in (list, tuple) else (Sequence, torch.nn.ModuleList, numpy.ndarray) if origin is Sequence else origin
         return _items(kind, f"a {'tuple' if origin is tuple else origin.__name__.lower()}", tests[0] if tests else None)
     return _kind(origin, f"a {origin.__name__}") if inspect.isclass(origin) else None
 
@@ -784,7 +787,8 @@ def _not_finite(owner: str, arguments: dict[str, Any]) -> ArgumentError:
 
 
 # %% [markdown]
-# And `checked` itself. A layer's `forward` passes on what is not finite, as torch's do: one replica that has diverged must not stop the others.
+# And `checked` itself. A layer's `forward` passes on what is not finite, as torch's do: one replica that has diverged must not stop the others. Where NaN or infinity may be the right answer, as for the rate at a place where
+# no rat has been or the logarithm of the chance of a word that never comes, a function says `finite=False`.
 
 # %%
 #| export

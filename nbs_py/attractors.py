@@ -33,12 +33,12 @@ import copy
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import torch
 from torch import Tensor, nn
 
-from modreg.geometry.arguments import Count, Positive, check, checked
+from modreg.geometry.arguments import Count, Positive, Shape, check, checked
 from modreg.lab.experiments import load_model
 from modreg.lab.runs import Run
 from modreg.lab.training import Task
@@ -429,7 +429,7 @@ class SlowPoints:
 
     states: Tensor  # (K, N)
     speeds: Tensor  # |F(h) - h| over the typical size of a state (K,)
-    eigenvalues: Tensor  # of the step near each state, the largest first (K, N), complex
+    eigenvalues: Annotated[Tensor, Shape(kind="any", empty=True)]  # of the step near each state, the largest first (K, N), complex
 
     @property
     def unstable(self) -> Tensor:

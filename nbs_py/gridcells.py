@@ -143,7 +143,7 @@ def _gaussian(bins: int, width: float) -> Tensor:
     return torch.exp(-((k[:, None] - k) ** 2) / (2 * width**2))
 
 
-@checked
+@checked(finite=False)
 def rate_maps(
     position: Annotated[Tensor, Shape("M 2", "float", finite=True)],  # where the rat was (M, 2) in m, the box's centre at 0
     activity: Annotated[Tensor, Shape("M N", "float")],  # of each neuron at that time (M, N)

@@ -102,7 +102,6 @@ def headings(
     return torch.cat([start, start + turn * torch.randn(steps, n, generator=generator).cumsum(0)])
 
 
-@checked
 def direction(heading: Annotated[Tensor, Shape("...", "float")]) -> Tensor:  # (..., 2)
     "East and north component of a unit step along a heading in rad"
     return torch.stack([heading.cos(), heading.sin()], -1)
@@ -169,7 +168,6 @@ config
 
 # %%
 #| export
-@checked
 class HeadDirectionModel(nn.Module):
     "Encoder, recurrent layer and decoder, for several seeds at once"
 

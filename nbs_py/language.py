@@ -367,7 +367,7 @@ def perplexity(
 
 # %%
 #| export
-@checked
+@checked(finite=False)
 def unigram(
     corpus: Corpus,
 ) -> Tensor:  # log of each word's share of the training text (V,), float64

@@ -159,7 +159,6 @@ from modreg.tasks.navigation import BOX, DT
 RATS = {"sargolini": (1.0, 1.0), "tanni": (3.5, 2.5)}  # recordings, and the sides of their boxes in m
 
 
-@checked
 @dataclass(frozen=True)
 class Recording:
     "Where a rat was, and when; ValueError if that is no recording of a rat in such a box"

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from types import SimpleNamespace
 from typing import ClassVar
 
 import pytest
@@ -327,7 +326,18 @@ def test_products_are_timed_again_only_once_many_more_weights_are_gone(monkeypat
     from modreg.lab import trainer
 
     calls, left = [], iter([0.9, 0.7, 0.65, 0.6, 0.5, 0.49, 0.4])
-    kind = SimpleNamespace(masks={"a": torch.ones(4, 4, dtype=torch.bool)}, needs_gradient=False, sparsity=lambda: torch.tensor([1 - next(left)]))
+
+    class Kind(SPARSIFIERS["random"]):
+        masks, needs_gradient = {"a": torch.ones(4, 4, dtype=torch.bool)}, False
+
+        def __init__(self):
+            pass
+
+        def sparsity(self):
+            return torch.tensor([1 - next(left)])
+
+    kind, trainer_of_nothing = Kind(), Trainer.__new__(Trainer)
+    trainer_of_nothing.model = None
 
     def use(model, masks, batch, chosen):
         calls.append(dict(chosen))
@@ -339,5 +349,5 @@ def test_products_are_timed_again_only_once_many_more_weights_are_gone(monkeypat
         if epoch == 4:
             state, products = products.state_dict(), SparseProducts(kind, 16, 1)
             products.load_state_dict(state)
-        products.before_epoch(SimpleNamespace(model=None))
+        products.before_epoch(trainer_of_nothing)
     assert calls == [{}, {"a": False}, {"a": False}, {}, {"a": True}, {"a": True}]

@@ -34,7 +34,7 @@ def test_papermill_runs_other_settings(tmp_path, parameters):
     ({"manifod": "torus"}, "no such parameter: manifod"),
     ({"manifold": "pretzel"}, "torus"),
     ({"sparsity": 90}, "less than 1"),
-    ({"scale": "huge"}, "'small', 'paper'"),
+    ({"scale": "huge"}, "'small', 'regime', 'paper'"),
     ({"train_embedding": True, "inhibitor": "diffusion"}, "collapses"),
     ({"device": "abacus"}, "abacus"),
 ])

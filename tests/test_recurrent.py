@@ -390,7 +390,7 @@ def test_mistakes():
     for call, message in [
         (lambda: RNN(2, 3, nonlinearity="gelu"), "relu"), (lambda: RNN(2, 0), "at least 1"), (lambda: RNN(2, 3, nonlinearity=[]), "relu"), (lambda: RNN(2, 3, 2, dropout=1.5), "dropout is 1.5"),
         (lambda: RNN(2, 3, proj_size=2), "proj_size"), (lambda: RNN(2, 3)(torch.zeros(4, 5, 2).double()), "torch.float64 and the layer of torch.float32"),
-        (lambda: RNN(2, 3)(torch.zeros(4, 5, 2, dtype=torch.int64)), "torch.int64"), (lambda: RNN(2, 3)(torch.zeros(4, 5, 2, device="meta")), "is on meta"),
+        (lambda: RNN(2, 3)(torch.zeros(4, 5, 2, dtype=torch.int64)), "torch.int64"), (lambda: RNN(2, 3)(torch.zeros(4, 5, 2, device="meta")), "on meta"),
         (lambda: RNN(2, 3)(torch.zeros(4, 5, 2), torch.zeros(1, 5, 3).double()), "initial state hx is of torch.float64"),
         (lambda: RNN(2, 3)(torch.zeros(4, 2), torch.zeros(1, 1, 3)), r"expected \(1, 3\)"), (lambda: Linear(2, 3, replicas=2)(torch.zeros(3, 5, 2)), "replicas first"), (lambda: RNN(2, 3, batch_first=True, replicas=2), "batch_first"),
         (lambda: RNN(2, 3)(torch.zeros(4, 5, 7)), "expected"), (lambda: RNN(2, 3)(torch.zeros(4, 5, 2), torch.zeros(1, 4, 3)), "initial state hx"),
@@ -399,9 +399,9 @@ def test_mistakes():
     ]:
         with pytest.raises(ValueError, match=message):
             call()
-    with pytest.raises(TypeError, match="of type list"):
+    with pytest.raises(TypeError, match="is the list"):
         RNN(2, 3)([[1.0, 2.0]])
     with pytest.raises(TypeError, match="to_dense"):
         RNN(2, 3)(torch.zeros(4, 5, 2).to_sparse())
-    with pytest.raises(TypeError, match="of type tuple"):
+    with pytest.raises(TypeError, match="is a tuple"):
         RNN(2, 3)(torch.zeros(4, 5, 2), (torch.zeros(1, 5, 3), torch.zeros(1, 5, 3)))

@@ -10,12 +10,12 @@ import copy
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import torch
 from torch import Tensor, nn
 
-from ..geometry.arguments import Count, Positive, check, checked
+from ..geometry.arguments import Count, Positive, Shape, check, checked
 from ..lab.experiments import load_model
 from ..lab.runs import Run
 from ..lab.training import Task
@@ -65,7 +65,7 @@ class SlowPoints:
 
     states: Tensor  # (K, N)
     speeds: Tensor  # |F(h) - h| over the typical size of a state (K,)
-    eigenvalues: Tensor  # of the step near each state, the largest first (K, N), complex
+    eigenvalues: Annotated[Tensor, Shape(kind="any", empty=True)]  # of the step near each state, the largest first (K, N), complex
 
     @property
     def unstable(self) -> Tensor:

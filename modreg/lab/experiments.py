@@ -201,7 +201,7 @@ def account(
     "How long each run took, the next thing to try, and all settings of the sparse run"
     config = runs["sparse"].config
     took = "; ".join(f"{label_of(run.config)}{' and its ticket' * run.config.lottery} {duration(run.result['seconds'])}" for run in runs.values())
-    control = {"penalty": "none"} if config.penalty != "none" else {"penalty": "moduli"}
+    control = PLAIN if config.penalty != "none" else {"penalty": "moduli", "strength": None}
     other = parameters_of(replace(config, **control))
     line = shlex.join(["papermill", f"nbs/{config.task}.ipynb", "out.ipynb", *(word for name, value in other.items() for word in ("-p", name, str(value)))])
     settings = "\n".join(f"{name} = {value!r}" for name, value in asdict(config).items())

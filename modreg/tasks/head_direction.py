@@ -32,7 +32,6 @@ def headings(
     return torch.cat([start, start + turn * torch.randn(steps, n, generator=generator).cumsum(0)])
 
 
-@checked
 def direction(heading: Annotated[Tensor, Shape("...", "float")]) -> Tensor:  # (..., 2)
     "East and north component of a unit step along a heading in rad"
     return torch.stack([heading.cos(), heading.sin()], -1)
@@ -53,7 +52,6 @@ class HeadDirectionConfig(Config):
     }
 
 # %% ../../nbs/head_direction.ipynb #d26fff43
-@checked
 class HeadDirectionModel(nn.Module):
     "Encoder, recurrent layer and decoder, for several seeds at once"
 

@@ -215,7 +215,7 @@ def perplexity(
     return (total / (len(text) - 1)).exp()
 
 # %% ../../nbs/language.ipynb #49784a61
-@checked
+@checked(finite=False)
 def unigram(
     corpus: Corpus,
 ) -> Tensor:  # log of each word's share of the training text (V,), float64

@@ -56,7 +56,6 @@ class RatsConfig(NavigationConfig):
 RATS = {"sargolini": (1.0, 1.0), "tanni": (3.5, 2.5)}  # recordings, and the sides of their boxes in m
 
 
-@checked
 @dataclass(frozen=True)
 class Recording:
     "Where a rat was, and when; ValueError if that is no recording of a rat in such a box"
