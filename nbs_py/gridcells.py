@@ -203,7 +203,7 @@ def naive_autocorrelogram(picture, overlap=20):
 OVERLAP = 20  # least number of bins that a correlation is taken over
 
 
-@checked
+@checked(finite=False)
 def autocorrelograms(
     maps: Annotated[Tensor, Shape("N bins bins", "float")],  # (N, bins, bins), nan where there is none
 ) -> Tensor:  # Pearson's correlations (N, 2 bins - 1, 2 bins - 1), no shift in the middle; nan where too few bins overlap, or all are alike
@@ -257,7 +257,7 @@ def _polar(correlograms: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 # %%
 #| export
-@checked
+@checked(finite=False)
 def grid_scores(
     maps: Annotated[Tensor, Shape("N bins bins", "float")],  # (N, bins, bins), nan where there is none
 ) -> Tensor:  # (N,); nan for a map that is the same everywhere

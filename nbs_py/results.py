@@ -144,6 +144,8 @@ def read_records(path: Path) -> list[Record]:  # empty if there is no such file
     return found
 
 
+# %%
+#| export
 @checked
 def collect(
     path: Path,  # the file of records

@@ -362,7 +362,6 @@ test_eq(decisive(replace(later, patience=2)), decisive(config) | {"patience": 2.
 
 # %%
 #| export
-@checked
 def label_of(config: Config) -> str:
     "What a run trains, as in `torus, 90 % zeros`"
     space = {"none": "no penalty", "moduli": config.manifold}.get(config.penalty, config.penalty)

@@ -978,7 +978,6 @@ for nonlinearity in ("relu", "tanh"):
 
 # %%
 #| export
-@checked
 @dataclass(frozen=True, eq=False)
 class SparseProduct:
     "A linear map or a recurrence by the weights that a mask leaves; by all weights wherever these would not be enough"

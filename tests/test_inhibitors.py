@@ -110,7 +110,7 @@ def test_names():
         assert f.name == name and inhibitor(name) == f and inhibitor(f) is f
     with pytest.raises(ValueError, match="difference_of_gaussians, ricker, diffusion, sinusoid, gaussian, constant, independent"):
         inhibitor("dog")
-    with pytest.raises(TypeError, match="NoneType"):
+    with pytest.raises(TypeError, match="None"):
         inhibitor(None)
 
 

@@ -141,7 +141,7 @@ BAD = {
     "nan activity": (dict(activity=nan(torch.randn(100, 40))), "activity has 1 entries"),
     "batches": (dict(activity=torch.randn(5, 100, 40)), "two dimensions"),
     "no spaces": (dict(network=torch.randn(40, 40), spaces=[]), "list of candidates"),
-    "one space": (dict(network=torch.randn(40, 40), spaces="torus"), "list of candidates"),
+    "one space": (dict(network=torch.randn(40, 40), spaces="torus"), "sequence"),
     "unknown space": (dict(network=torch.randn(40, 40), spaces=["tours"]), "torus"),
     "finite": (dict(network=torch.randn(40, 40), spaces=[DistanceMatrix(Torus().distance(Torus().sample(50, seeded())))]), "finite space"),
     "no controls": (dict(network=torch.randn(40, 40), controls=0), "controls"),

@@ -120,7 +120,7 @@ def test_over_time_takes_weights_and_masks():
 
 
 BAD = {
-    "not square": (torch.ones(3, 4), "square"), "vector": (torch.ones(3), "square"), "one": (torch.ones(1, 1), "2 neurons"), "text": ("torus", "floating"), "whole": (torch.ones(3, 3, dtype=torch.int64), "floating"),
+    "not square": (torch.ones(3, 4), "square"), "vector": (torch.ones(3), "square"), "one": (torch.ones(1, 1), "2 neurons"), "text": ("torus", "tensor of real numbers"), "whole": (torch.ones(3, 3, dtype=torch.int64), "floating"),
     "nan": (torch.full((3, 3), math.nan), "not finite"),
 }
 

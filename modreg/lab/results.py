@@ -75,7 +75,7 @@ def read_records(path: Path) -> list[Record]:  # empty if there is no such file
             raise ValueError(f"{path}, line {number}: not the record of a run ({error!r}); delete the line and collect again") from error
     return found
 
-
+# %% ../../nbs/results.ipynb #9b75c268
 @checked
 def collect(
     path: Path,  # the file of records

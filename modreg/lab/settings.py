@@ -208,7 +208,6 @@ def decisive(
             if about(one, "decides") and values[one.name] != about(one, "neutral")}
 
 # %% ../../nbs/settings.ipynb #645696b7
-@checked
 def label_of(config: Config) -> str:
     "What a run trains, as in `torus, 90 % zeros`"
     space = {"none": "no penalty", "moduli": config.manifold}.get(config.penalty, config.penalty)

@@ -693,7 +693,6 @@ class SparseElmanFunction(torch.autograd.Function):
         return None, rows[:, 1:], rows[:, 0], grad_weight, None, None
 
 # %% ../../nbs/sparse.ipynb #05a1317f
-@checked
 @dataclass(frozen=True, eq=False)
 class SparseProduct:
     "A linear map or a recurrence by the weights that a mask leaves; by all weights wherever these would not be enough"
