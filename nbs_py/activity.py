@@ -584,6 +584,8 @@ def lift(
     return torch.cat([angles[:1], angles[:1] + step.cumsum(0)])
 
 
+# %%
+#| export
 @checked(finite=False)
 def decode_paths(
     angles: Tensor,  # of P paths (T, P, k), in rad

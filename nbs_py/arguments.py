@@ -127,6 +127,8 @@ class Within:
 
 # %% [markdown]
 # And the names that a text may be:
+#
+# Names that many signatures share:
 
 # %%
 #| export
@@ -137,11 +139,6 @@ class OneOf:
     names: Collection[str]  # also of a registry that grows
 
 
-# %% [markdown]
-# Names that many signatures share:
-
-# %%
-#| export
 Count = Annotated[int, Within(1, MANY)]  # how many of something
 Whole = Annotated[int, Within(0, MANY)]  # how many, or none
 Positive = Annotated[float, Within(above=0)]
@@ -157,6 +154,8 @@ test_eq(Within(above=0).words("a number"), "a number greater than 0")
 
 # %% [markdown]
 # A shape is written as in formulas: a word for each dimension. A word that comes twice in a call stands for one number, so `weights` of shape `N N` and `distances` of shape `N N` must agree.
+#
+# Devices and dtypes have marks too.
 
 # %%
 #| export
@@ -172,11 +171,6 @@ class Shape:
     most: float = math.inf
 
 
-# %% [markdown]
-# Devices and dtypes have marks too.
-
-# %%
-#| export
 @dataclass(frozen=True)
 class OnDevice:
     "Devices that can be used here"
@@ -197,6 +191,8 @@ FloatType = Annotated[torch.dtype, FloatingPoint()]
 # ## What is said of a wrong one
 #
 # A message has three parts: the argument's name, what it was, and what is allowed. What it was must be short, whatever it was.
+#
+# Who misspells a name is told the likeliest one.
 
 # %%
 #| export
@@ -221,11 +217,6 @@ def shown(value: Any) -> str:
     return text if len(text) < 80 else f"{text[:70]}…"
 
 
-# %% [markdown]
-# Who misspells a name is told the likeliest one.
-
-# %%
-#| export
 def nearest(
     name: Any,  # what was given
     names: Iterable[Any],  # what there is
@@ -872,6 +863,8 @@ nearest, in_bytes, check_memory = checked(nearest), checked(in_bytes), checked(c
 
 # %% [markdown]
 # The diagram at the top, run:
+#
+# With tensors, and with names that must agree:
 
 # %%
 @checked
@@ -887,10 +880,6 @@ test_fail(lambda: pull(1, True), contains="n is True")
 test_eq(pull(1, 4096), 1)
 
 
-# %% [markdown]
-# With tensors, and with names that must agree:
-
-# %%
 @checked
 def likeness(weights: Annotated[Tensor, Shape("N N", "float")], distances: Annotated[Tensor, Shape("N N")]) -> float:
     return (weights * distances).sum().item()

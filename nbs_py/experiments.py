@@ -358,6 +358,8 @@ def escaped(text: str) -> str:
     return text
 
 
+# %%
+#| export
 @checked
 def report(
     task: Task,

@@ -158,6 +158,8 @@ def damaged(path: Path, why: str, then: str) -> DamagedFile:
     return DamagedFile(f"{path} is damaged ({why}): delete it, and {then}")
 
 
+# %%
+#| export
 @checked
 def seal(
     owner: str,  # whose file it is: a run's folder

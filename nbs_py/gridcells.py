@@ -295,7 +295,7 @@ assert grid_scores(torch.ones(1, 20, 20)).isnan().all()
 
 # %%
 #| export
-@checked
+@checked(finite=False)
 def plot_maps(
     maps: Annotated[Tensor, Shape("N bins bins", "float")],  # (N, bins, bins)
     axes: Any,  # matplotlib axes, 2 rows of N
@@ -344,7 +344,7 @@ for width, scores in noise.items():
 SURROGATES = 39  # random maps for each neuron
 
 
-@checked
+@checked(finite=False)
 def surrogates(
     maps: Annotated[Tensor, Shape("N bins bins", "float")],  # (N, bins, bins), nan where there is none
     n: Annotated[int, Within(1, 10**5)] = SURROGATES,  # for each map
@@ -365,7 +365,7 @@ def surrogates(
 
 # %%
 #| export
-@checked
+@checked(finite=False)
 def chance(
     maps: Annotated[Tensor, Shape("N bins bins", "float")],  # (N, bins, bins), nan where there is none
     n: Annotated[int, Within(1, 10**5)] = SURROGATES,  # surrogates for each map
@@ -398,7 +398,7 @@ assert passed["hexagonal lattices"].all() and all(yes.float().mean() < 0.15 for 
 
 # %%
 #| export
-@checked
+@checked(finite=False)
 @torch.no_grad()
 def network_maps(
     task: Navigation,
@@ -458,7 +458,7 @@ fig.savefig(folder / "gridcells.png", dpi=150)
 
 # %%
 #| export
-@checked
+@checked(finite=False)
 def neighbour_likeness(
     maps: Annotated[Tensor, Shape("N bins bins", "float")],  # (N, bins, bins)
     distances: Annotated[Tensor, Shape("N N", "float")],  # of the neurons on their manifold (N, N)
@@ -476,7 +476,7 @@ def neighbour_likeness(
 
 # %%
 #| export
-@checked
+@checked(finite=False)
 def judge(
     maps: Annotated[Tensor, Shape("S N bins bins", "float")],  # (S, N, bins, bins)
     distances: Annotated[Tensor, Shape("S N N", "float")],  # of the neurons on their manifold (S, N, N)
@@ -510,7 +510,7 @@ assert abs(neighbour_likeness(some, (torch.randperm(40, generator=g)[:, None] - 
 
 # %%
 #| export
-@checked
+@checked(finite=False)
 def look(
     task: Navigation,
     run: Run | None,  # None: before training

@@ -205,6 +205,8 @@ def matching(
             and {name: value for name, value in one["settings"].items() if name not in idle} == asked]
 
 
+# %%
+#| export
 @checked
 def find(
     records: Iterable[Record],

@@ -46,7 +46,6 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
-
 import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
@@ -108,7 +107,6 @@ assert not torch.equal(torch.rand(3, generator=a), torch.rand(3, generator=c))
 
 # %%
 #| export
-@checked
 class Task(ABC):
     "Data, model, loss and metrics of one experiment; each method handles all seeds at once"
 
@@ -314,8 +312,7 @@ class Phase(Trainer):
         "Those that the config asks for"
         task, config = self.task, self.task.config
         yield Penalize(*self.penalties, kind=config.ramp, epochs=config.epochs)
-        if task.clip is not None:
-            yield Clip(task.clip)
+        yield from [Clip(task.clip)] if task.clip is not None else []
         yield Sparsify(self.sparsifier)
         if config.sparse_products != "off" and config.sparsity:
             yield SparseProducts(self.sparsifier, config.batch, 2**16 if config.sparse_products == "auto" else 1)

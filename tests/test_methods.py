@@ -132,8 +132,9 @@ def test_redrawn_weights_have_the_size_that_suits_what_is_left(tmp_path):
     run = fit(task("navigation", tmp_path), progress=False)
     dense, left = (Phase(task("navigation", tmp_path, ticket=ticket), "lottery", run.weights()) for ticket in ("redraw", "rescaled"))
     weight, mask = (part["rnn.weight_hh_l0"].detach() for part in (dict(dense.model.named_parameters()), dense.sparsifier.masks))
-    there = mask.sum(-1, keepdim=True).clamp(min=1)
-    torch.testing.assert_close(left.model.rnn.weight_hh_l0.detach(), weight * (mask.shape[-1] / there).sqrt())
+    drawn, rows = (model.rnn.weight_hh_l0.detach() for model in (left.task.model(left.task.generators("weights", "lottery")), left.model))
+    torch.testing.assert_close(rows.norm(dim=-1), torch.where(mask.any(-1), drawn.norm(dim=-1), 0.0))
+    torch.testing.assert_close(rows * weight.norm(dim=-1, keepdim=True), weight * rows.norm(dim=-1, keepdim=True))
 
 
 def test_dense_runs_are_found_again_whatever_makes_the_third_sparse(tmp_path):

@@ -374,7 +374,7 @@ def lift(
     step = torch.atan2(step.sin(), step.cos())
     return torch.cat([angles[:1], angles[:1] + step.cumsum(0)])
 
-
+# %% ../../nbs/activity.ipynb #16ee49c5
 @checked(finite=False)
 def decode_paths(
     angles: Tensor,  # of P paths (T, P, k), in rad

@@ -107,7 +107,7 @@ def grid_scores(
     return best.where(best.isfinite(), math.nan)
 
 # %% ../../nbs/gridcells.ipynb #56ec60c2
-@checked
+@checked(finite=False)
 def plot_maps(
     maps: Annotated[Tensor, Shape("N bins bins", "float")],  # (N, bins, bins)
     axes: Any,  # matplotlib axes, 2 rows of N
@@ -126,7 +126,7 @@ def plot_maps(
 SURROGATES = 39  # random maps for each neuron
 
 
-@checked
+@checked(finite=False)
 def surrogates(
     maps: Annotated[Tensor, Shape("N bins bins", "float")],  # (N, bins, bins), nan where there is none
     n: Annotated[int, Within(1, 10**5)] = SURROGATES,  # for each map
@@ -145,7 +145,7 @@ def surrogates(
     return torch.fft.ifft2(torch.fft.fft2(white) * amplitude).real[..., :bins, :bins].where(seen, math.nan)
 
 # %% ../../nbs/gridcells.ipynb #1689adea-1
-@checked
+@checked(finite=False)
 def chance(
     maps: Annotated[Tensor, Shape("N bins bins", "float")],  # (N, bins, bins), nan where there is none
     n: Annotated[int, Within(1, 10**5)] = SURROGATES,  # surrogates for each map
@@ -158,7 +158,7 @@ def chance(
     return scores, p.where(scores.isfinite(), math.nan)
 
 # %% ../../nbs/gridcells.ipynb #58c72511
-@checked
+@checked(finite=False)
 @torch.no_grad()
 def network_maps(
     task: Navigation,
@@ -172,7 +172,7 @@ def network_maps(
     return torch.stack([rate_maps(walk[1:].flatten(0, 1), state.flatten(0, 1), bins) for walk, state in zip(walks, states, strict=True)])
 
 # %% ../../nbs/gridcells.ipynb #eeef399c
-@checked
+@checked(finite=False)
 def neighbour_likeness(
     maps: Annotated[Tensor, Shape("N bins bins", "float")],  # (N, bins, bins)
     distances: Annotated[Tensor, Shape("N N", "float")],  # of the neurons on their manifold (N, N)
@@ -188,7 +188,7 @@ def neighbour_likeness(
     return (alike[apart <= apart.quantile(share)].mean() - alike.mean()).item()
 
 # %% ../../nbs/gridcells.ipynb #eeef399c-1
-@checked
+@checked(finite=False)
 def judge(
     maps: Annotated[Tensor, Shape("S N bins bins", "float")],  # (S, N, bins, bins)
     distances: Annotated[Tensor, Shape("S N N", "float")],  # of the neurons on their manifold (S, N, N)
@@ -206,7 +206,7 @@ def judge(
     return found
 
 # %% ../../nbs/gridcells.ipynb #0e7dc5e5
-@checked
+@checked(finite=False)
 def look(
     task: Navigation,
     run: Run | None,  # None: before training

@@ -74,7 +74,7 @@ class OneOf:
 
     names: Collection[str]  # also of a registry that grows
 
-# %% ../../nbs/arguments.ipynb #35e294f5
+
 Count = Annotated[int, Within(1, MANY)]  # how many of something
 Whole = Annotated[int, Within(0, MANY)]  # how many, or none
 Positive = Annotated[float, Within(above=0)]
@@ -94,7 +94,7 @@ class Shape:
     least: float = -math.inf  # of the entries; looked at as `finite` is
     most: float = math.inf
 
-# %% ../../nbs/arguments.ipynb #434e801e
+
 @dataclass(frozen=True)
 class OnDevice:
     "Devices that can be used here"
@@ -110,7 +110,7 @@ class FloatingPoint:
 Device = Annotated[torch.device | str, OnDevice()]
 FloatType = Annotated[torch.dtype, FloatingPoint()]
 
-# %% ../../nbs/arguments.ipynb #e75b0168
+# %% ../../nbs/arguments.ipynb #434e801e
 class Described(str):
     "A text that says what was found, and is not itself what was found"
 
@@ -131,7 +131,7 @@ def shown(value: Any) -> str:
     text = repr(value)[:400] if plain else f"a {type(value).__name__}"
     return text if len(text) < 80 else f"{text[:70]}…"
 
-# %% ../../nbs/arguments.ipynb #1addb498
+
 def nearest(
     name: Any,  # what was given
     names: Iterable[Any],  # what there is

@@ -216,7 +216,7 @@ def escaped(text: str) -> str:
         text = text.replace(sign, entity)
     return text
 
-
+# %% ../../nbs/experiments.ipynb #25c2c30f
 @checked
 def report(
     task: Task,

@@ -81,7 +81,7 @@ def damaged(path: Path, why: str, then: str) -> DamagedFile:
     "The error that says what to do"
     return DamagedFile(f"{path} is damaged ({why}): delete it, and {then}")
 
-
+# %% ../../nbs/files.ipynb #30001b65
 @checked
 def seal(
     owner: str,  # whose file it is: a run's folder

@@ -112,7 +112,7 @@ def matching(
     return [one for one in records if one["task"] == config.task and phase in one["phases"]
             and {name: value for name, value in one["settings"].items() if name not in idle} == asked]
 
-
+# %% ../../nbs/results.ipynb #d4ce861f
 @checked
 def find(
     records: Iterable[Record],

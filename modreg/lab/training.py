@@ -20,7 +20,6 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
-
 import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
@@ -51,7 +50,6 @@ def stream(
     return torch.Generator().manual_seed(int.from_bytes(hashlib.sha256(name).digest()[:8], "big") >> 1)
 
 # %% ../../nbs/training.ipynb #eab26358
-@checked
 class Task(ABC):
     "Data, model, loss and metrics of one experiment; each method handles all seeds at once"
 
@@ -231,8 +229,7 @@ class Phase(Trainer):
         "Those that the config asks for"
         task, config = self.task, self.task.config
         yield Penalize(*self.penalties, kind=config.ramp, epochs=config.epochs)
-        if task.clip is not None:
-            yield Clip(task.clip)
+        yield from [Clip(task.clip)] if task.clip is not None else []
         yield Sparsify(self.sparsifier)
         if config.sparse_products != "off" and config.sparsity:
             yield SparseProducts(self.sparsifier, config.batch, 2**16 if config.sparse_products == "auto" else 1)
