@@ -756,7 +756,7 @@ test_fail(lambda: activity_shape(random_states[..., :2]), contains="at least 3")
 # %% [markdown]
 # ## Wiring against activity
 #
-# Which shape has the activity of networks that were wired on a circle, a torus, a Klein bottle, or on nothing? A study of many networks takes a look at each (`python -m modreg.lab.studies survey head_direction none circle sphere torus klein --sparsities 0 0.75 --looks modreg.analysis.activity:look -p scale tiny -p hidden 64 -p steps 20 -p batch 50 -p batches 100 -p epochs 10 -p lr 2e-3 -p seeds 5`; of the pruned ones, two wirings are shown), and a matrix shows the share of seeds of each wiring
+# Which shape has the activity of networks that were wired on a circle, a torus, a Klein bottle, or on nothing? A study of many networks takes a look at each (`python -m modreg.lab.studies survey head_direction none l1 shuffled circle sphere torus klein torus6 --sparsities 0 0.75 --looks modreg.analysis.activity:look -p scale tiny -p hidden 64 -p steps 20 -p batch 50 -p batches 100 -p epochs 10 -p lr 2e-3 -p seeds 5`), and a matrix shows the share of seeds of each wiring
 # that have each shape, with Wilson's interval.
 
 # %%
