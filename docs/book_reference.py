@@ -106,7 +106,7 @@ def add_readers(app: Any, doctree: nodes.document, page: str) -> None:
     cite = app.env.get_domain("cite")
     keys = {one.citation_id: one.key for one in cite.citations}
     for work in doctree.findall(nodes.citation):
-        where = [name for name in app.env.collect_relations() if any(ref.docname == name and keys[work["ids"][0]] in {one.key for one in ref.keys} for ref in cite.citation_refs)]
+        where = [name for name in app.env.collect_relations() if any(ref.docname == name and keys[work["ids"][0]] in {one.key for one in ref.targets} for ref in cite.citation_refs)]
         links = [nodes.reference("", name, internal=True, refuri=app.builder.get_relative_uri(page, name)) for name in where]
         work[1] += [nodes.Text(" Named in "), *(part for k, link in enumerate(links) for part in ([nodes.Text(", ")] if k else []) + [link]), nodes.Text(".")]
 
