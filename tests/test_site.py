@@ -20,7 +20,7 @@ sys.path.append(str(ROOT / "tools"))
 import docs  # noqa: E402
 import pages  # noqa: E402
 
-pytestmark = [pytest.mark.browser, pytest.mark.filterwarnings("default")]
+pytestmark = [pytest.mark.browser, pytest.mark.filterwarnings("default"), pytest.mark.slow]
 FILES = [Path(file).stem for part in pages.parts() for file in part["contents"]]
 READING = [page for file in FILES for page in ([file, *(f"api/{m}" for m in pages.modules())] if file == "api" else [file])]
 
