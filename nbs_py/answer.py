@@ -36,9 +36,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from modreg.lab.experiments import CONDITIONS
-from modreg.lab.paper import Cell
-from modreg.lab.results import Record, all_records, matching
-from modreg.lab.statistics import chosen_strength, config_of, difference, holm, outcome
+from modreg.lab.results import Record, all_records
+from modreg.lab.statistics import chosen_strength, config_for, difference, holm, largest, outcome
 from modreg.lab.training import Task
 from modreg.sparsity.weights import weight_matrices
 from modreg.tasks.adding import Adding
@@ -93,13 +92,11 @@ def curve(
     "What is known of a condition; a dense network is the one without a penalty"
     found, metric = {}, task.chosen_by or task.metric
     for sparsity in sorted({one["settings"].get("sparsity", task.Config.sparsity) for one in records}):
-        cell = Cell("", "", "", CONDITIONS[condition] | {"sparsity": sparsity}, phase, None, None)
-        config = config_of(cell, task, scale, **settings)
+        config = config_for(task, CONDITIONS[condition] | {"sparsity": sparsity}, phase, scale, **settings)
         if config.penalty != "none":
-            config = config_of(cell, task, scale, **settings, strength=chosen_strength(records, config, metric))
-        if sparsity or condition == "none":
-            same = matching(records, config, phase, free=("seeds",))
-            found |= {sparsity: max(same, key=lambda one: len(one["phases"][phase][task.metric]))} if same else {}
+            config = replace(config, strength=chosen_strength(records, config, metric))
+        if (sparsity or condition == "none") and (one := largest(records, config, task, phase)):
+            found[sparsity] = one
     return found
 
 
@@ -197,9 +194,8 @@ def _by_seed(one: Record, metric: str) -> dict[int, float]:
 
 def _small(records: Sequence[Record], task: type[Task], scale: str) -> Record | None:
     "The record of dense networks that are smaller than the scale's"
-    config = config_of(Cell("", "", "", CONDITIONS["none"] | {"sparsity": 0.0}, "train", None, None), task, scale)
-    smaller = [one for one in matching(records, config, free=("seeds", "hidden")) if one["settings"]["hidden"] < config.hidden]
-    return max(smaller, key=lambda one: len(one["phases"]["train"][task.metric]), default=None)
+    config = config_for(task, CONDITIONS["none"] | {"sparsity": 0.0}, scale=scale)
+    return largest([one for one in records if one["settings"]["hidden"] < config.hidden], config, task, free=("hidden",))
 
 
 def ratios(
@@ -219,6 +215,17 @@ def ratios(
 
 # %%
 #| export
+def all_ratios(
+    asked: Mapping[type[Task], float] = ASKED,  # tasks, and the sparsity at which each is asked
+    conditions: Sequence[str] = COMPARED,
+    scale: str = "small",
+) -> dict[type[Task], dict[str, dict[int, float]]]:  # by task, condition and seed
+    "The ratios of all tasks, from all records that are at hand"
+    return {task: ratios(all_records(task.Config), task, sparsity, conditions, scale) for task, sparsity in asked.items()}
+
+
+# %%
+#| export
 def plot_answer(
     figure: "Figure",
     asked: Mapping[type[Task], float] = ASKED,  # tasks, and the sparsity at which each is asked
@@ -226,8 +233,7 @@ def plot_answer(
     scale: str = "small",
 ) -> None:
     "Every network of every task and condition, as a share of its dense twin's error; a bar at each median"
-    rows = {task: ratios(all_records(task.Config), task, sparsity, conditions, scale) for task, sparsity in asked.items()}
-    rows = {task: found for task, found in rows.items() if set(found) - {SMALL}}
+    rows = {task: found for task, found in all_ratios(asked, conditions, scale).items() if set(found) - {SMALL}}
     figure.set_size_inches(6, 1.2 + 0.8 * max(1, len(rows)))
     ax = figure.subplots()
     for y, found in enumerate(rows.values()):
@@ -269,13 +275,11 @@ def _named(tasks: Sequence[type[Task]]) -> str:
 def compare(
     first: str,  # a condition
     second: str,  # what it is compared with
-    asked: Mapping[type[Task], float] = ASKED,
-    scale: str = "small",
+    among: Mapping[type[Task], Mapping[str, Mapping[int, float]]],  # by task, condition and seed: as of `all_ratios`
 ) -> dict[str, list[type[Task]]]:  # tasks in which the first is "better" or "worse", and those in which that is "open"
     "In which tasks two conditions differ for sure"
     found = {}
-    for task, sparsity in asked.items():
-        both = ratios(all_records(task.Config), task, sparsity, (first, second), scale)
+    for task, both in among.items():
         seeds = sorted(set(both.get(first, ())) & set(both.get(second, ())))
         if len(seeds) >= 5:
             values = [[both[name][seed] for seed in seeds] for name in (first, second)]
@@ -293,11 +297,12 @@ def answer(
     scale: str = "small",
 ) -> list[str]:  # sentences; what has not been run has none
     "What the records say, in words"
-    plain = {task: list(of["none"].values()) for task, s in asked.items() if "none" in (of := ratios(all_records(task.Config), task, s, ("none",), scale))}
+    among = all_ratios(asked, COMPARED, scale)
+    plain = {task: list(found["none"].values()) for task, found in among.items() if "none" in found}
     costs = ", ".join(f"{np.median(values):.2f} ({_named([task])}, {100 * asked[task]:g} % zeros)" for task, values in plain.items())
     said = [f"Pruned without any penalty, the median network has this many times its dense twin's error: {costs}."] if plain else []
     for second, words in (("none", "no penalty"), ("shuffled", "the same prices between other neurons")):
-        found = compare("moduli", second, asked, scale)
+        found = compare("moduli", second, among)
         if any(found.values()):
             said.append(f"Compared with {words}, moduli are better in {_named(found['better'])}, worse in {_named(found['worse'])}, and not told apart in {_named(found['open'])}.")
     return said
@@ -312,7 +317,7 @@ display(Markdown("\n".join(f"- {sentence}" for sentence in answer()) or "No task
 
 # %%
 def made_up(penalty, values, sparsity=0.9):
-    config = config_of(Cell("", "", "", ({"penalty": penalty} if penalty != "moduli" else {}) | {"sparsity": sparsity}, "train", None, None), HeadDirection, seeds=5)
+    config = config_for(HeadDirection, CONDITIONS[penalty] | {"sparsity": sparsity}, seeds=5)
     return {"run": penalty, "task": "head_direction", "settings": decisive(config), "phases": {"train": {"error": values}}, "learned_below": 60.0}
 
 

@@ -126,9 +126,7 @@ class Within:
 
 
 # %% [markdown]
-# And the names that a text may be:
-#
-# Names that many signatures share:
+# Then come the names that a text may be, and short words for what many signatures share:
 
 # %%
 #| export

@@ -262,6 +262,23 @@ SELECTION = 100  # the first seed of the runs by which strengths are chosen
 
 
 @checked
+def config_for(
+    task: type[Task],
+    changes: dict[str, Any],  # of a condition, and `sparsity`
+    phase: str = "train",  # or "lottery"
+    scale: str = "small",
+    **settings: Any,  # that differ from the scale's, such as `schedule` and `seeds`
+) -> Config:
+    "The config of a condition's run, without the choice of its strength"
+    config = task.Config(**{"device": "cpu", "scale": scale, "lottery": phase == "lottery"} | settings | changes)
+    if not config.sparsity:
+        config = replace(config, **DENSE)
+    return replace(config, **PLAIN) if config.penalty == "none" else config
+
+
+# %%
+#| export
+@checked
 def config_of(
     cell: Cell,
     task: type[Task],  # of the table, or one of your own
@@ -269,10 +286,7 @@ def config_of(
     **settings: Any,  # that differ from the scale's, such as `schedule` and `seeds`
 ) -> Config:
     "The config of the run that a cell asks for, without the choice of its strength"
-    config = task.Config(**{"device": "cpu", "scale": scale, "lottery": cell.result == "lottery"} | settings | cell.settings)
-    if not config.sparsity:
-        config = replace(config, **DENSE)
-    return replace(config, **PLAIN) if config.penalty == "none" else config
+    return config_for(task, cell.settings, cell.result, scale, **settings)
 
 
 @checked
@@ -300,6 +314,21 @@ def _sparsest(cell: Cell) -> Cell:
 # %%
 #| export
 @checked
+def largest(
+    records: Iterable[Record],
+    config: Config,
+    task: type[Task],
+    phase: str = "train",  # or "lottery"
+    free: Iterable[str] = (),  # settings that may be others, beside the number of seeds
+) -> Record | None:  # None if there is none
+    "The record with most seeds that answers for a config's phase"
+    found = matching(records, config, phase, free=("seeds", *free))
+    return max(found, key=lambda one: len(one["phases"][phase][task.metric]), default=None)
+
+
+# %%
+#| export
+@checked
 def record_of_cell(
     records: Sequence[Record],
     cell: Cell,
@@ -311,8 +340,7 @@ def record_of_cell(
     config = config_of(cell, task, scale, **settings)
     if config.penalty != "none":
         config = replace(config, strength=chosen_strength(records, config_of(_sparsest(cell), task, scale, **settings), task.chosen_by or task.metric))
-    found = matching(records, config, cell.result, free=("seeds",))
-    return max(found, key=lambda one: len(one["phases"][cell.result][task.metric]), default=None)
+    return largest(records, config, task, cell.result)
 
 
 # %%

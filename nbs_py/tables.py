@@ -34,7 +34,7 @@ from typing import TYPE_CHECKING
 from modreg.geometry.arguments import checked
 from modreg.lab.paper import Cell, Table, printed
 from modreg.lab.results import Record, matching
-from modreg.lab.statistics import Verdict, config_of, outcome, record_of_cell
+from modreg.lab.statistics import Verdict, config_for, outcome, record_of_cell
 from modreg.lab.training import Task
 from modreg.sparsity.rivals import weight_uses
 
@@ -196,8 +196,7 @@ def plot_sensitivity(
     "Every network's metric over λ, a colour a condition"
     drawn = 0
     for k, column in enumerate(({}, {"penalty": "shuffled"}, {"penalty": "l1"})):
-        cell = Cell("17", "", "", {"sparsity": 0.9} | column, "train", None, None)
-        config, label = config_of(cell, task, scale, **settings), column.get("penalty", "torus")
+        config, label = config_for(task, {"sparsity": 0.9} | column, scale=scale, **settings), column.get("penalty", "torus")
         same = matching(records, config, free=("strength", "seeds", "seed"))
         dots = [(one["settings"].get("strength", config.strength), v) for one in same for v in one["phases"]["train"][task.metric] if v is not None]
         ax.plot([x for x, _ in dots], [y for _, y in dots], "o^s"[k], color=f"C{k}", label=label, markersize=4)

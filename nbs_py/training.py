@@ -312,7 +312,8 @@ class Phase(Trainer):
         "Those that the config asks for"
         task, config = self.task, self.task.config
         yield Penalize(*self.penalties, kind=config.ramp, epochs=config.epochs)
-        yield from [Clip(task.clip)] if task.clip is not None else []
+        if task.clip is not None:
+            yield Clip(task.clip)
         yield Sparsify(self.sparsifier)
         if config.sparse_products != "off" and config.sparsity:
             yield SparseProducts(self.sparsifier, config.batch, 2**16 if config.sparse_products == "auto" else 1)

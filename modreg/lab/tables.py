@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from ..geometry.arguments import checked
 from .paper import Cell, Table, printed
 from .results import Record, matching
-from .statistics import Verdict, config_of, outcome, record_of_cell
+from .statistics import Verdict, config_for, outcome, record_of_cell
 from .training import Task
 from ..sparsity.rivals import weight_uses
 
@@ -80,8 +80,7 @@ def plot_sensitivity(
     "Every network's metric over λ, a colour a condition"
     drawn = 0
     for k, column in enumerate(({}, {"penalty": "shuffled"}, {"penalty": "l1"})):
-        cell = Cell("17", "", "", {"sparsity": 0.9} | column, "train", None, None)
-        config, label = config_of(cell, task, scale, **settings), column.get("penalty", "torus")
+        config, label = config_for(task, {"sparsity": 0.9} | column, scale=scale, **settings), column.get("penalty", "torus")
         same = matching(records, config, free=("strength", "seeds", "seed"))
         dots = [(one["settings"].get("strength", config.strength), v) for one in same for v in one["phases"]["train"][task.metric] if v is not None]
         ax.plot([x for x, _ in dots], [y for _, y in dots], "o^s"[k], color=f"C{k}", label=label, markersize=4)
