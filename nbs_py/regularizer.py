@@ -64,7 +64,7 @@ loss = (out(rnn(x)[0])[1:] - x[:-1]).square().mean() + reg()  # and `+ reg()` us
 loss.backward()
 
 # %% [markdown]
-# That is all that your loop needs. What it does: it gives each of the hundred hidden neurons a point on a torus. On the left what one of them, the star, pays for a connection to each of the others; on the right what all pay for all.
+# That is all that your loop needs. Each of the hundred hidden neurons gets a point on a torus. On the left what one of them, the star, pays for a connection to each other one; on the right what all pay for all.
 
 # %%
 #| code-fold: true

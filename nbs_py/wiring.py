@@ -19,7 +19,7 @@
 # - tell from one picture whether a network's wiring follows a geometry,
 # - see one neuron's connections on the manifold (the paper's figure 7),
 # - read the spectrum of a recurrent matrix,
-# - measure a wiring as a graph, beside graphs of equal degrees, and say what the geometry did to it.
+# - measure a wiring as a graph, beside graphs of equal degrees.
 #
 # The question: *a sparse matrix is a cloud of dots. What must be drawn so that its shape shows?*
 

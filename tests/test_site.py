@@ -239,7 +239,7 @@ def test_hover_card(site, chromium):
         word.focus()
         card.wait_for()
         assert watched.page.evaluate(WIDTH) == 0
-        names = watched.page.locator("a.reference:has(code), a.reference[href*=bibliography]")
+        names = watched.page.locator("a.reference:has(code), a.reference[href*='bibliography.html#']")
         assert names.count() and all(names.nth(k).get_attribute("data-bs-original-title") is not None for k in range(min(3, names.count())))
 
 
@@ -254,7 +254,7 @@ def test_a_figure_in_the_dark(site, chromium):
             figure.scroll_into_view_if_needed()
             visible = [image.is_visible() for image in figure.locator("img").all()]
             assert visible == [mode == "light", mode == "dark"]
-            watched.page.wait_for_function("(k) => document.querySelectorAll('figure.plot img')[k].naturalWidth", arg=mode == "dark")
+            watched.page.wait_for_function("(k) => document.querySelectorAll('figure.plot img')[k].naturalWidth", arg=int(mode == "dark"))
             shown.append(figure.locator("img").nth(mode == "dark").evaluate("""(image) => {
                 const canvas = Object.assign(document.createElement("canvas"), { width: 40, height: 40 }), pen = canvas.getContext("2d");
                 pen.fillStyle = getComputedStyle(document.body).backgroundColor;
