@@ -96,7 +96,7 @@ def test_layers_are_followed_step_by_step(name):
 BAD = {
     "lstm": (lambda: slow_points(nn.LSTM(2, 4), torch.zeros(2, 4)), "no single state"), "linear": (lambda: slow_points(nn.Linear(4, 4), torch.zeros(2, 4)), "no single state"),
     "stacked": (lambda: slow_points(nn.RNN(2, 4, 2), torch.zeros(2, 4)), "several layers"), "replicas": (lambda: slow_points(RNN(2, 4, replicas=2), torch.zeros(2, 4)), "replicas"),
-    "inputs": (lambda: slow_points(nn.RNN(2, 4), torch.zeros(2, 4), torch.zeros(3)), r"give \(2,\)"), "number": (lambda: slow_points(3, torch.zeros(2, 4)), "function of states"),
+    "inputs": (lambda: slow_points(nn.RNN(2, 4), torch.zeros(2, 4), torch.zeros(3)), r"give \(2,\)"), "number": (lambda: slow_points(3, torch.zeros(2, 4)), "give a Module, or a function"),
     "starts": (lambda: slow_points(torch.tanh, torch.zeros(4)), "starts"), "whole": (lambda: slow_points(torch.tanh, torch.zeros(2, 4, dtype=torch.int64)), "starts"),
     "nan": (lambda: slow_points(torch.tanh, torch.full((2, 4), math.nan)), "starts"), "none": (lambda: slow_points(torch.tanh, torch.zeros(0, 4)), "starts"),
     "shape": (lambda: slow_points(lambda h: h[:, :2], torch.zeros(2, 4)), "keep their shape"), "steps": (lambda: slow_points(torch.tanh, torch.zeros(2, 4), steps=0), "steps"),

@@ -135,7 +135,7 @@ def test_a_chapter_opens_with_its_first_figure(lab, chromium):
     link = page.locator(".jp-RenderedMarkdown table a", has_text="regularizer").first
     link.wait_for(state="attached")
     link.scroll_into_view_if_needed()
-    listed = page.locator(".jp-RenderedMarkdown table a").all_inner_texts()
+    listed = page.locator(".jp-RenderedMarkdown table a").all_text_contents()
     assert listed.index("manifolds") < listed.index("regularizer") < listed.index("navigation")
     link.click()
     page.locator(".lm-TabBar-tabLabel", has_text="regularizer.ipynb").wait_for()
