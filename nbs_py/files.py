@@ -52,7 +52,7 @@ from filelock import FileLock, Timeout
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from modreg.geometry.arguments import checked
+from modreg.geometry.arguments import Device, checked
 
 # %%
 #| hide
@@ -87,6 +87,7 @@ WORDS = {
 }
 
 
+@checked(shallow=True)
 @contextmanager
 def in_words(
     path: Path,  # what is read or written
@@ -270,7 +271,7 @@ def write_weights(path: Path, tensors: dict[str, Tensor], owner: str) -> None:
 def read_weights(
     path: Path,
     owner: str | None = None,  # whose file it must be
-    device: str = "cpu",
+    device: Device = "cpu",
     then: str = BEGINNING,  # what happens once it is deleted
 ) -> dict[str, Tensor]:
     "What `write_weights` has written; errors as of `read_sealed`"
@@ -347,7 +348,7 @@ def _read_state(path: Path, owner: str | None, device: str, then: str, name: str
 def read_state(
     path: Path,
     owner: str | None = None,  # whose it must be; None: anybody's
-    device: str = "cpu",
+    device: Device = "cpu",
 ) -> dict[str, Any] | None:
     "The last checkpoint, or with a warning the one before it if the last is damaged, or None if there is none; DamagedFile if none is whole, ValueError if it is another's"
     older, broken = before(path), []
@@ -437,6 +438,7 @@ def sweep(folder: Path, *names: str) -> None:
 
 # %%
 #| export
+@checked(shallow=True)
 @contextmanager
 def locked(
     folder: Path,  # is made if it is not there

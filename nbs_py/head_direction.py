@@ -38,7 +38,7 @@ from torch import Tensor, nn
 
 from modreg.geometry.arguments import Count, Shape, Within, checked
 from modreg.layers.recurrent import RNN, Generators, Linear, near_identity_
-from modreg.lab.settings import Config
+from modreg.lab.settings import Config, setting
 from modreg.lab.training import Task
 
 # %%
@@ -146,7 +146,7 @@ class HeadDirectionConfig(Config):
     "Settings of a head-direction run"
 
     manifold: str = "circle"  # where the hidden neurons live
-    steps: int | None = None  # turns of a head T
+    steps: int = setting(None)  # turns of a head T
 
     task: ClassVar[str] = "head_direction"
     scales: ClassVar = {
@@ -214,6 +214,7 @@ class HeadDirection(Task):
     "Integration of turns: which way does a head face that was spun in the dark?"
 
     Config = HeadDirectionConfig
+    config: HeadDirectionConfig
     metric, label = "error", "angular error (degrees)"
     learned = ("never turned", 0.5)
 

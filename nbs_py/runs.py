@@ -41,12 +41,12 @@ import json
 from contextlib import suppress
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Annotated, Any, BinaryIO
 
 from torch import Tensor
 
 import modreg
-from modreg.geometry.arguments import checked
+from modreg.geometry.arguments import OneOf, checked
 from modreg.lab.files import BEGINNING, RunInUse, damaged, in_words, is_half, locked, read_json, read_state, read_weights, sweep, write_json, write_state, write_whole
 from modreg.lab.settings import SHARES, Config, about, decisive
 
@@ -65,7 +65,6 @@ from modreg.lab.files import write_weights
 
 plt.style.use("modreg.data.book")
 
-
 # %% [markdown]
 # ## A folder with the run's own name
 #
@@ -77,6 +76,10 @@ plt.style.use("modreg.data.book")
 
 # %%
 #| export
+PHASES = ("train", "lottery")
+PhaseName = Annotated[str, OneOf(PHASES)]
+
+
 @checked
 def digest(
     config: Config,

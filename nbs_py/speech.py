@@ -119,19 +119,19 @@ data = None  # digits (spoken digits), librispeech (read books), tones (made up)
 class SpeechConfig(Config):
     "Settings of a speech run"
 
-    data: str | None = setting(None, choices=("digits", "librispeech", "tones"))  # digits (spoken digits), librispeech (read books), tones (made up)
-    bands: int | None = None  # mel bands
-    channels: int | None = None  # channels of the convolutions
-    blocks: int | None = None  # residual blocks of two convolutions
-    tail: int | None = None  # frames of silence behind each utterance, in which the network may still write
-    speed: float | None = setting(None, within=Within(0, below=0.5))  # the speed of training data varies by up to this share; 0 for none
-    pitch: float | None = setting(None, within=Within(0, below=0.5))  # their pitch varies by up to this share; 0 for none
-    masked: float | None = setting(None, within=Within(0, below=0.5))  # up to this share of frames and of bands is hidden in training; 0 for none
-    init: str | None = setting(None, choices=("paper", "identity"))  # initial recurrent matrix: paper (torch's default), identity (near the identity)
+    data: str = setting(None, choices=("digits", "librispeech", "tones"))  # digits (spoken digits), librispeech (read books), tones (made up)
+    bands: int = setting(None)  # mel bands
+    channels: int = setting(None)  # channels of the convolutions
+    blocks: int = setting(None)  # residual blocks of two convolutions
+    tail: int = setting(None)  # frames of silence behind each utterance, in which the network may still write
+    speed: float = setting(None, within=Within(0, below=0.5))  # the speed of training data varies by up to this share; 0 for none
+    pitch: float = setting(None, within=Within(0, below=0.5))  # their pitch varies by up to this share; 0 for none
+    masked: float = setting(None, within=Within(0, below=0.5))  # up to this share of frames and of bands is hidden in training; 0 for none
+    init: str = setting(None, choices=("paper", "identity"))  # initial recurrent matrix: paper (torch's default), identity (near the identity)
     tested: int = 1000  # utterances of unseen speakers that a model is tested on, at most
-    dropout: float | None = setting(None, neutral=0.0, within=Within(0, below=0.5))  # share of the last layer's inputs that is set to zero in training
-    warm: float | None = setting(None, within=Within(above=0, below=1))  # share of the steps in which the learning rate rises to `lr`
-    settle: float | None = setting(None, within=Within(above=0, most=1))  # share of `lr` that it then falls to, along a line
+    dropout: float = setting(None, neutral=0.0, within=Within(0, below=0.5))  # share of the last layer's inputs that is set to zero in training
+    warm: float = setting(None, within=Within(above=0, below=1))  # share of the steps in which the learning rate rises to `lr`
+    settle: float = setting(None, within=Within(above=0, most=1))  # share of `lr` that it then falls to, along a line
     workers: int = setting(0, decides=False, within=Within(0, 64))  # processes that decode ahead
     sum_batches: int = 1  # batches whose gradients make one step
     precision: str = setting("float32", choices=("float32", "bfloat16"))  # of the products on a GPU: float32, bfloat16
@@ -573,6 +573,7 @@ def vary(
 class Speech(Task):
     "Speech recognition with CTC (section 4.4 and appendix A.4)"
     Config = SpeechConfig
+    config: SpeechConfig
     metric, label, clip, learned = "cer", "character error rate (%)", 5.0, ("says nothing", 0.75)
 
     def __init__(self, config: SpeechConfig):

@@ -41,6 +41,7 @@ from modreg.geometry.arguments import checked
 from modreg.lab.experiments import DENSE, PLAIN
 from modreg.lab.paper import Cell, paper_tables
 from modreg.lab.results import Record, matching
+from modreg.lab.runs import PhaseName
 from modreg.lab.settings import Config
 from modreg.lab.training import Task
 
@@ -265,7 +266,7 @@ SELECTION = 100  # the first seed of the runs by which strengths are chosen
 def config_for(
     task: type[Task],
     changes: dict[str, Any],  # of a condition, and `sparsity`
-    phase: str = "train",  # or "lottery"
+    phase: PhaseName = "train",  # or "lottery"
     scale: str = "small",
     **settings: Any,  # that differ from the scale's, such as `schedule` and `seeds`
 ) -> Config:
@@ -318,7 +319,7 @@ def largest(
     records: Iterable[Record],
     config: Config,
     task: type[Task],
-    phase: str = "train",  # or "lottery"
+    phase: PhaseName = "train",  # or "lottery"
     free: Iterable[str] = (),  # settings that may be others, beside the number of seeds
 ) -> Record | None:  # None if there is none
     "The record with most seeds that answers for a config's phase"

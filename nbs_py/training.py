@@ -54,8 +54,9 @@ from modreg.geometry.arguments import checked
 from modreg.geometry.finite import named_files
 from modreg.geometry.inhibitors import inhibitor
 from modreg.geometry.manifolds import Manifold, manifolds_of
+from modreg.lab import settings
 from modreg.lab.files import locked, read_weights, sweep, write_weights
-from modreg.lab.runs import Run, begin, fingerprint, is_complete, load_state, save_state, tidy, tidy_after, write_history, write_result
+from modreg.lab.runs import PhaseName, Run, begin, fingerprint, is_complete, load_state, save_state, tidy, tidy_after, write_history, write_result
 from modreg.lab.settings import SHARES, TICKETS, Config, label_of
 from modreg.lab.trainer import Callback, Clip, LearningRate, Penalize, Progress, SparseProducts, Sparsify, StopDiverged, Trainer, call
 from modreg.layers.recurrent import RNN, Linear
@@ -107,10 +108,11 @@ assert not torch.equal(torch.rand(3, generator=a), torch.rand(3, generator=c))
 
 # %%
 #| export
+@checked(finite=False)
 class Task(ABC):
     "Data, model, loss and metrics of one experiment; each method handles all seeds at once"
 
-    Config: ClassVar[type[Config]] = Config
+    Config: ClassVar[type[settings.Config]] = Config
     metric: ClassVar[str] = "loss"  # the number in `evaluate` that is reported; lower is better
     label: ClassVar[str] = "loss"  # what an axis calls it, with its unit
     chosen_by: ClassVar[str | None] = None  # the number by which strengths are chosen, if that is another; lower is better
@@ -118,7 +120,7 @@ class Task(ABC):
     clip: ClassVar[float | None] = None  # greatest norm of each seed's gradient
     accumulate: int = 1  # batches whose gradients are averaged for one step of the optimizer
 
-    def __init__(self, config: Config):
+    def __init__(self, config: "settings.Config"):
         self.config = config
         self.seeds = range(config.seed, config.seed + config.seeds)
 
@@ -286,7 +288,7 @@ def named(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 # %%
 #| export
-@checked
+@checked(finite=False)
 class Phase(Trainer):
     "The trainer of one phase of a task, `train` or `lottery`"
 
@@ -496,7 +498,7 @@ class Record(Callback):
 # %%
 #| export
 @checked
-def last_of(phase: str, history: list[dict[str, Any]]) -> dict[str, Any]:
+def last_of(phase: PhaseName, history: list[dict[str, Any]]) -> dict[str, Any]:
     "The metrics that a phase ends with; multiplications of training are those of all its epochs"
     lines = [{name: value for name, value in line.items() if name != "phase"} for line in history if line["phase"] == phase]
     trained = {name: [sum(seed) for seed in zip(*(line[name] for line in lines), strict=True)] for name in ("training", "dense_training") if name in lines[-1]}
@@ -577,13 +579,14 @@ class Remember(Task):
     "Hold a number for `config.steps` steps: a task small enough to read, for examples and tests"
 
     Config = RememberConfig
+    config: RememberConfig
     metric, label = "rmse", "RMSE"
 
     def limits(self):
         return {"always 1/2": 12**-0.5}
 
     def model(self, generators):
-        sizes = dict(replicas=self.config.seeds, generator=generators)
+        sizes: dict[str, Any] = dict(replicas=self.config.seeds, generator=generators)
         return nn.ModuleDict(dict(
             rnn=RNN(1, self.config.hidden, nonlinearity="relu", **sizes), out=Linear(self.config.hidden, 1, **sizes)))
 

@@ -106,7 +106,7 @@ def _square(weights: Tensor) -> Tensor:
 
 # %%
 #| export
-@checked
+@checked(finite=False)
 def weight_by_distance(
     weights: Annotated[Tensor, Shape("N N", "float", finite=True)],  # recurrent matrix (N, N)
     distances: Annotated[Tensor, Shape("N N", "float")],  # geodesic distances between the neurons (N, N)

@@ -52,9 +52,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
-from modreg.geometry.arguments import checked
+from modreg.geometry.arguments import Within, checked
+
+if TYPE_CHECKING:
+    from distributed import Client
 
 # %%
 #| export
@@ -583,9 +586,10 @@ def _dashboard() -> str | None:
 
 # %%
 #| export
+@checked(shallow=True)
 @contextmanager
 def local_cluster(
-    workers: int,
+    workers: Annotated[int, Within(1, 10**4)],
     gpu: bool = False,  # one GPU a worker
 ) -> Iterator[Any]:  # dask's client
     "A cluster of this machine's processes, which nobody else can reach"
@@ -604,6 +608,7 @@ def local_cluster(
 
 # %%
 #| export
+@checked(shallow=True)
 @contextmanager
 def remote_cluster(
     address: str,  # of its scheduler, as in tcp://10.0.0.1:8786
@@ -665,7 +670,7 @@ class Crew:
 class Flight:
     "Jobs that a cluster works on"
 
-    def __init__(self, client: Any, watch: Watch, notebooks: bool):
+    def __init__(self, client: "Client", watch: Watch, notebooks: bool):
         self.client, self.watch, self.notebooks = client, watch, notebooks
         self.flying: dict[Any, Job] = {}
         self.workers = 0  # that there were at the last look
@@ -710,7 +715,7 @@ class Flight:
 # %%
 #| export
 @checked
-def compute_on(client: Any, jobs: Iterable[Job], watch: Watch, line: Line, notebooks: bool = False) -> Iterator[Outcome]:
+def compute_on(client: "Client", jobs: Iterable[Job], watch: Watch, line: Line, notebooks: bool = False) -> Iterator[Outcome]:
     "All runs, on a cluster, in the order in which they end"
     flight, later, looked = Flight(client, watch, notebooks), dict.fromkeys(jobs, 0.0), -math.inf
     try:

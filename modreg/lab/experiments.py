@@ -179,7 +179,7 @@ def tiny_note(config: Config) -> str:  # Markdown
 def finding(
     task: Task,
     runs: dict[str, Run],  # of `train_three`
-    digits: int = 1,  # after the decimal point
+    digits: Annotated[int, Within(0, 15)] = 1,  # after the decimal point
 ) -> str:
     "What a run shows, in words"
     ends = {name: [v for v in runs[name].result["phases"]["train"][task.metric] if v is not None] for name in ("plain", "sparse")}

@@ -26,7 +26,7 @@ from filelock import FileLock, Timeout
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from ..geometry.arguments import checked
+from ..geometry.arguments import Device, checked
 
 # %% ../../nbs/files.ipynb #694c128d
 WORDS = {
@@ -37,6 +37,7 @@ WORDS = {
 }
 
 
+@checked(shallow=True)
 @contextmanager
 def in_words(
     path: Path,  # what is read or written
@@ -164,7 +165,7 @@ def write_weights(path: Path, tensors: dict[str, Tensor], owner: str) -> None:
 def read_weights(
     path: Path,
     owner: str | None = None,  # whose file it must be
-    device: str = "cpu",
+    device: Device = "cpu",
     then: str = BEGINNING,  # what happens once it is deleted
 ) -> dict[str, Tensor]:
     "What `write_weights` has written; errors as of `read_sealed`"
@@ -221,7 +222,7 @@ def _read_state(path: Path, owner: str | None, device: str, then: str, name: str
 def read_state(
     path: Path,
     owner: str | None = None,  # whose it must be; None: anybody's
-    device: str = "cpu",
+    device: Device = "cpu",
 ) -> dict[str, Any] | None:
     "The last checkpoint, or with a warning the one before it if the last is damaged, or None if there is none; DamagedFile if none is whole, ValueError if it is another's"
     older, broken = before(path), []
@@ -259,6 +260,7 @@ def sweep(folder: Path, *names: str) -> None:
             path.unlink(missing_ok=True)
 
 # %% ../../nbs/files.ipynb #5964d9c1
+@checked(shallow=True)
 @contextmanager
 def locked(
     folder: Path,  # is made if it is not there

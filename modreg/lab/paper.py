@@ -11,9 +11,9 @@ import json
 from dataclasses import dataclass, fields
 from functools import cache
 from importlib.resources import files
-from typing import Any
+from typing import Annotated, Any
 
-from ..geometry.arguments import checked
+from ..geometry.arguments import Within, checked
 from .settings import Config, about
 
 # %% ../../nbs/paper.ipynb #fcfcea46
@@ -38,7 +38,7 @@ class Cell:
 @checked
 def printed(
     cell: Cell | None,
-    digits: int | None = None,  # after the decimal point; None: as many as there are
+    digits: Annotated[int, Within(0, 15)] | None = None,  # after the decimal point; None: as many as there are
 ) -> str:  # empty where there is no number
     "Mean and standard deviation as a table shows them; some have no deviation"
     if cell is None or cell.mean is None:

@@ -21,6 +21,7 @@ from ..geometry.arguments import checked
 from .experiments import DENSE, PLAIN
 from .paper import Cell, paper_tables
 from .results import Record, matching
+from .runs import PhaseName
 from .settings import Config
 from .training import Task
 
@@ -138,7 +139,7 @@ SELECTION = 100  # the first seed of the runs by which strengths are chosen
 def config_for(
     task: type[Task],
     changes: dict[str, Any],  # of a condition, and `sparsity`
-    phase: str = "train",  # or "lottery"
+    phase: PhaseName = "train",  # or "lottery"
     scale: str = "small",
     **settings: Any,  # that differ from the scale's, such as `schedule` and `seeds`
 ) -> Config:
@@ -185,7 +186,7 @@ def largest(
     records: Iterable[Record],
     config: Config,
     task: type[Task],
-    phase: str = "train",  # or "lottery"
+    phase: PhaseName = "train",  # or "lottery"
     free: Iterable[str] = (),  # settings that may be others, beside the number of seeds
 ) -> Record | None:  # None if there is none
     "The record with most seeds that answers for a config's phase"

@@ -28,8 +28,9 @@ from ..geometry.arguments import checked
 from ..geometry.finite import named_files
 from ..geometry.inhibitors import inhibitor
 from ..geometry.manifolds import Manifold, manifolds_of
+from . import settings
 from .files import locked, read_weights, sweep, write_weights
-from .runs import Run, begin, fingerprint, is_complete, load_state, save_state, tidy, tidy_after, write_history, write_result
+from .runs import PhaseName, Run, begin, fingerprint, is_complete, load_state, save_state, tidy, tidy_after, write_history, write_result
 from .settings import SHARES, TICKETS, Config, label_of
 from .trainer import Callback, Clip, LearningRate, Penalize, Progress, SparseProducts, Sparsify, StopDiverged, Trainer, call
 from ..layers.recurrent import RNN, Linear
@@ -50,10 +51,11 @@ def stream(
     return torch.Generator().manual_seed(int.from_bytes(hashlib.sha256(name).digest()[:8], "big") >> 1)
 
 # %% ../../nbs/training.ipynb #eab26358
+@checked(finite=False)
 class Task(ABC):
     "Data, model, loss and metrics of one experiment; each method handles all seeds at once"
 
-    Config: ClassVar[type[Config]] = Config
+    Config: ClassVar[type[settings.Config]] = Config
     metric: ClassVar[str] = "loss"  # the number in `evaluate` that is reported; lower is better
     label: ClassVar[str] = "loss"  # what an axis calls it, with its unit
     chosen_by: ClassVar[str | None] = None  # the number by which strengths are chosen, if that is another; lower is better
@@ -61,7 +63,7 @@ class Task(ABC):
     clip: ClassVar[float | None] = None  # greatest norm of each seed's gradient
     accumulate: int = 1  # batches whose gradients are averaged for one step of the optimizer
 
-    def __init__(self, config: Config):
+    def __init__(self, config: "settings.Config"):
         self.config = config
         self.seeds = range(config.seed, config.seed + config.seeds)
 
@@ -203,7 +205,7 @@ def named(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
 
 # %% ../../nbs/training.ipynb #c5eb9170
-@checked
+@checked(finite=False)
 class Phase(Trainer):
     "The trainer of one phase of a task, `train` or `lottery`"
 
@@ -378,7 +380,7 @@ class Record(Callback):
 
 # %% ../../nbs/training.ipynb #af4f336f-1
 @checked
-def last_of(phase: str, history: list[dict[str, Any]]) -> dict[str, Any]:
+def last_of(phase: PhaseName, history: list[dict[str, Any]]) -> dict[str, Any]:
     "The metrics that a phase ends with; multiplications of training are those of all its epochs"
     lines = [{name: value for name, value in line.items() if name != "phase"} for line in history if line["phase"] == phase]
     trained = {name: [sum(seed) for seed in zip(*(line[name] for line in lines), strict=True)] for name in ("training", "dense_training") if name in lines[-1]}
@@ -446,13 +448,14 @@ class Remember(Task):
     "Hold a number for `config.steps` steps: a task small enough to read, for examples and tests"
 
     Config = RememberConfig
+    config: RememberConfig
     metric, label = "rmse", "RMSE"
 
     def limits(self):
         return {"always 1/2": 12**-0.5}
 
     def model(self, generators):
-        sizes = dict(replicas=self.config.seeds, generator=generators)
+        sizes: dict[str, Any] = dict(replicas=self.config.seeds, generator=generators)
         return nn.ModuleDict(dict(
             rnn=RNN(1, self.config.hidden, nonlinearity="relu", **sizes), out=Linear(self.config.hidden, 1, **sizes)))
 

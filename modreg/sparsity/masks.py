@@ -443,7 +443,7 @@ register_module_parameter_registration_hook(_replaced)
 
 # %% ../../nbs/masks.ipynb #b974d241
 @checked
-def check_maskable(weights: dict[str, Any]) -> dict[str, nn.Parameter]:
+def check_maskable(weights: dict[str, nn.Parameter]) -> dict[str, nn.Parameter]:
     "The weights; ValueError if one is of a kind that cannot be masked"
     for name, weight in weights.items():
         if not (weight.is_floating_point() or weight.is_complex()) or weight.element_size() not in INTEGERS:

@@ -33,7 +33,7 @@ SCHEDULES = {  # share of the target after a share of the epochs
 # %% ../../nbs/pruning.ipynb #03488f8f
 @checked
 def progress(
-    epoch: Annotated[float, Within(0)],  # 0-based
+    epoch: Whole,  # 0-based
     epochs: Count,  # number of epochs
     schedule: Annotated[str, OneOf(SCHEDULES)] = "linear",  # "linear" (section 4), "cubic" or "one_shot"
     heal: Whole = 0,  # epochs at the end that follow the last cut
@@ -47,7 +47,7 @@ def progress(
 # %% ../../nbs/pruning.ipynb #02067ecf
 @checked
 def scheduled_sparsity(
-    epoch: Annotated[float, Within(0)],  # 0-based
+    epoch: Whole,  # 0-based
     target: Sparse,  # sparsity in the last epoch
     epochs: Count,  # number of epochs
     schedule: Annotated[str, OneOf(SCHEDULES)] = "linear",  # as in `progress`
@@ -110,13 +110,13 @@ def shares_by_threshold(
 
 # %% ../../nbs/pruning.ipynb #39676e23
 @checked
-def rows(values: Iterable[Tensor], replicas: Count | None) -> list[Tensor]:
+def rows(values: Iterable[Annotated[Tensor, Shape(kind="any", empty=True)]], replicas: Count | None) -> list[Tensor]:
     "Tensors as matrices with a row for each replica"
     return [value.reshape(replicas or 1, -1) for value in values]
 
 
 @checked
-def share_of_zeros(weights: Iterable[Tensor], replicas: Count | None) -> Tensor:
+def share_of_zeros(weights: Iterable[Annotated[Tensor, Shape(kind="any", empty=True)]], replicas: Count | None) -> Tensor:
     "Share of values that are exactly zero, () or (S,)"
     parts = rows((w.detach() for w in weights), replicas)
     share = sum((part == 0).sum(1) for part in parts) / sum(part.shape[1] for part in parts)

@@ -9,7 +9,7 @@ __all__ = ['NORMALIZATIONS', 'Slot', 'slots', 'weight_matrices', 'Layout', 'layo
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from types import SimpleNamespace
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor, nn
@@ -223,7 +223,7 @@ def find_weights(
 # %% ../../nbs/weights.ipynb #dfa492d7
 @checked
 def for_each(
-    values: list,  # one for each weight, or one for each layer
+    values: list[Any],  # one for each weight, or one for each layer
     chosen: list[Slot],
     what: str,  # how to call them in a message
 ) -> list:  # one for each weight

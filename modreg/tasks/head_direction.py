@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from ..geometry.arguments import Count, Shape, Within, checked
 from ..layers.recurrent import RNN, Generators, Linear, near_identity_
-from ..lab.settings import Config
+from ..lab.settings import Config, setting
 from ..lab.training import Task
 
 # %% ../../nbs/head_direction.ipynb #808f8edd
@@ -42,7 +42,7 @@ class HeadDirectionConfig(Config):
     "Settings of a head-direction run"
 
     manifold: str = "circle"  # where the hidden neurons live
-    steps: int | None = None  # turns of a head T
+    steps: int = setting(None)  # turns of a head T
 
     task: ClassVar[str] = "head_direction"
     scales: ClassVar = {
@@ -89,6 +89,7 @@ class HeadDirection(Task):
     "Integration of turns: which way does a head face that was spun in the dark?"
 
     Config = HeadDirectionConfig
+    config: HeadDirectionConfig
     metric, label = "error", "angular error (degrees)"
     learned = ("never turned", 0.5)
 

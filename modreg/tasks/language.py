@@ -25,7 +25,7 @@ from ..geometry.arguments import Count, OneOf, Positive, Shape, Within, checked
 from ..lab.files import in_words
 from ..layers.recurrent import RNN, Linear
 from ..lab.runs import fingerprint
-from ..lab.settings import Config
+from ..lab.settings import Config, setting
 from ..lab.training import Task
 
 # %% ../../nbs/language.ipynb #053cdaad
@@ -34,10 +34,10 @@ class LanguageConfig(Config):
     "Settings of a language run"
 
     corpus: str = "auto"  # "wikitext-2", or "generated" at the tiny scale; "auto": generated only at the tiny scale without MODREG_DATA
-    vocabulary: int | None = None  # number of words V: the most frequent; all others are read as <unk>
-    steps: int | None = None  # words through which an error runs back
+    vocabulary: int = setting(None)  # number of words V: the most frequent; all others are read as <unk>
+    steps: int = setting(None)  # words through which an error runs back
     anneal: float = 4.0  # a seed's rate is divided by it after an epoch without a new best on the validation text; 1 keeps the rate
-    held_out: int | None = None  # words of the validation and of the test text that are measured after each epoch
+    held_out: int = setting(None)  # words of the validation and of the test text that are measured after each epoch
 
     task: ClassVar[str] = "language"
     held_out_columns: ClassVar[int] = 20  # a held-out text is read in so many columns side by side
@@ -375,6 +375,7 @@ class Language(Task):
     "Guess the next word of WikiText-2 (section 4.2 and appendix A.2)"
 
     Config = LanguageConfig
+    config: LanguageConfig
     metric, label, chosen_by = "perplexity", "perplexity on the test text", "valid"
     learned = ("unigram", 0.9)
     clip = 0.25

@@ -25,10 +25,10 @@ from ..lab.training import Task
 class NavigationConfig(Config):
     "Settings of a navigation run"
 
-    init: str | None = setting(None, choices=("paper", "identity"))  # initial recurrent matrix: paper (torch's default), identity (near the identity)
-    inputs: str | None = setting(None, choices=("raw", "standardized"))  # raw (activity and displacement in m), standardized (to a size near 1)
-    place_cells: int | None = None  # number of place cells P
-    steps: int | None = None  # steps of a path T
+    init: str = setting(None, choices=("paper", "identity"))  # initial recurrent matrix: paper (torch's default), identity (near the identity)
+    inputs: str = setting(None, choices=("raw", "standardized"))  # raw (activity and displacement in m), standardized (to a size near 1)
+    place_cells: int = setting(None)  # number of place cells P
+    steps: int = setting(None)  # steps of a path T
 
     task: ClassVar[str] = "navigation"
     scales: ClassVar[dict[str, dict[str, Any]]] = {
@@ -178,6 +178,7 @@ class Navigation(Task):
     "Path integration with place cells (section 4.1 and appendix A.1)"
 
     Config = NavigationConfig
+    config: NavigationConfig
     metric, label = "error", "position error (cm)"
     learned = ("standing still", 1.0)
     block: ClassVar[int] = 5000  # paths that are generated at once, for each seed
