@@ -239,7 +239,7 @@ class Adder(nn.Module):
         generators: Generators,  # a random stream for each seed
     ):
         super().__init__()
-        shared = dict(replicas=config.seeds, generator=generators)
+        shared: dict[str, Any] = dict(replicas=config.seeds, generator=generators)
         self.rnn = RNN(2, config.hidden, nonlinearity="relu", **shared)
         self.readout = Linear(config.hidden, 1, **shared)
         if config.init == "identity":

@@ -296,7 +296,7 @@ def compare(
         if len(seeds) >= 5:
             values = [[both[name][seed] for seed in seeds] for name in (first, second)]
             worst = max([v for side in values for v in side if math.isfinite(v)], default=1.0)
-            found[task] = difference(*([v if math.isfinite(v) else None for v in side] for side in values), chance=worst)
+            found[task] = difference(*([v if math.isfinite(v) else None for v in side] for side in values), chance=worst)  # type: ignore[misc, arg-type]  # there are two
     corrected = dict(zip(found, holm([d.p for d in found.values()]), strict=True))
     words = {task: "open" if corrected[task] >= 0.05 else "better" if d.mean < 0 else "worse" for task, d in found.items()}
     return {word: [task for task in found if words[task] == word] for word in ("better", "worse", "open")}

@@ -210,7 +210,7 @@ def read_sealed(
     total.update(memoryview(data)[found.end(2):])
     if total.hexdigest().encode() != found[2]:
         raise damaged(path, "its bytes are not those that were written", then)
-    mine = None if owner is None else SEAL.match(seal(owner, name or path.name).encode())[1]
+    mine = None if owner is None else SEAL.match(seal(owner, name or path.name).encode())[1]  # type: ignore[index]  # it has this form
     if mine not in (None, found[1]):
         raise ValueError(f"{path} is {what} of {found[1].decode()}, not of {mine.decode()}: delete it, and {then}")
     return data
@@ -277,7 +277,7 @@ def read_weights(
     "What `write_weights` has written; errors as of `read_sealed`"
     read_sealed(path, owner, then)
     try:
-        return load_file(path, device=device)
+        return load_file(path, device=str(device))
     except Exception as error:
         if isinstance(error, torch.OutOfMemoryError):
             raise
@@ -327,7 +327,7 @@ def write_state(
 
 # %%
 #| export
-def _read_state(path: Path, owner: str | None, device: str, then: str, name: str) -> dict[str, Any]:
+def _read_state(path: Path, owner: str | None, device: Any, then: str, name: str) -> dict[str, Any]:
     "One checkpoint"
     data = read_sealed(path, owner, then, name=name, what="a checkpoint")
     start = data.index(b"\n") + 1 if data.startswith(b"sealed ") else 0

@@ -31,7 +31,7 @@
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -173,7 +173,7 @@ class HeadDirectionModel(nn.Module):
 
     def __init__(self, config: HeadDirectionConfig, generators: Generators):  # a random stream for each seed
         super().__init__()
-        shared = dict(replicas=config.seeds, generator=generators)
+        shared: dict[str, Any] = dict(replicas=config.seeds, generator=generators)
         self.encoder = Linear(2, config.hidden, **shared)
         self.rnn = RNN(1, config.hidden, nonlinearity="relu", **shared)
         self.decoder = Linear(config.hidden, 2, **shared)

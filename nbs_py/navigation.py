@@ -231,6 +231,7 @@ PIECE = 2**18  # activities that fit a processor's cache
 @checked
 class PlaceCells(nn.Module):
     "Place cells at fixed spots, drawn uniformly in the box for each seed"
+    centres: Tensor
 
     def __init__(
         self,
@@ -359,7 +360,7 @@ class PathIntegrator(nn.Module):
         generators: Generators,  # a random stream for each seed
     ):
         super().__init__()
-        shared = dict(bias=False, replicas=config.seeds, generator=generators)
+        shared: dict[str, Any] = dict(bias=False, replicas=config.seeds, generator=generators)
         self.encoder = Linear(config.place_cells, config.hidden, **shared)
         self.rnn = RNN(2, config.hidden, nonlinearity="relu", **shared)
         self.decoder = Linear(config.hidden, config.place_cells, **shared)

@@ -133,9 +133,8 @@ def fingerprint(
     "Twelve hexadecimal digits that change with what was read"
     found = hashlib.sha256()
     for part in parts:
-        file = isinstance(part, Path)
-        found.update(json.dumps([part.name, part.stat().st_size] if file else part).encode())
-        if file:
+        found.update(json.dumps([part.name, part.stat().st_size] if isinstance(part, Path) else part).encode())
+        if isinstance(part, Path):
             with in_words(part), part.open("rb") as opened:
                 found.update(hashlib.file_digest(opened, "sha256").digest() if contents else _ends(opened))
     return found.hexdigest()[:12]
@@ -221,7 +220,7 @@ class Run:
         self.path = Path(config.out) / f"{config.task}-{digest(config, task, data)}"
 
     @property
-    def result(self) -> dict | None:
+    def result(self) -> Any:  # None, or a dict
         "What a complete run found, else None; DamagedFile if the file is no result, ValueError if it is another run's"
         path = self.path / "result.json"
         return _check_result(self, read_json(path, self.path.name)) if path.exists() else None

@@ -107,7 +107,7 @@ def about(
     name: str,  # "decides", "choices", "optional", "least", "within" or "neutral"
 ) -> Any:
     "What a field says of itself; a plain field decides, may be anything but None, and its default changes nothing"
-    plain = {"decides": True, "choices": (), "optional": False, "least": None, "within": None, "neutral": field.default}
+    plain: dict[str, Any] = {"decides": True, "choices": (), "optional": False, "least": None, "within": None, "neutral": field.default}
     return field.metadata.get(name, plain[name])
 
 
@@ -296,7 +296,7 @@ def _check_sparse(config: Config) -> None:
         raise ValueError(f"block={config.block} with train_embedding=True: blocks are of neurons that are neighbours, and these move; use a fixed embedding")
     if config.shares not in SHARES and not (Path(config.shares) / "train.safetensors").is_file():
         raise ValueError(f"shares={config.shares!r}; {nearest(config.shares, SHARES)}it is one of {', '.join(map(repr, SHARES))}, or the folder of a run that has ended its phase train")
-    if config.sparse_products == "on" and getattr(kind, "func", kind).needs_gradient:
+    if config.sparse_products == "on" and getattr(getattr(kind, "func", kind), "needs_gradient", False):
         raise ValueError(f"sparse_products='on' with sparsifier={config.sparsifier!r}, which needs the gradients of weights that are zero: use 'auto' or 'off'")
 
 
@@ -379,6 +379,7 @@ test_eq(decisive(replace(later, patience=2)), decisive(config) | {"patience": 2.
 
 # %%
 #| export
+@checked
 def label_of(config: Config) -> str:
     "What a run trains, as in `torus, 90 % zeros`"
     space = {"none": "no penalty", "moduli": config.manifold}.get(config.penalty, config.penalty)
@@ -435,7 +436,7 @@ def from_parameters(
     namespace: dict[str, Any],  # the notebook's `globals()`
 ) -> Config:
     "Config from a notebook's parameters; a name that is no setting raises ValueError, suggests the nearest and lists what there is"
-    plain = {name: value for name, value in namespace.items()
+    plain: dict[str, Any] = {name: value for name, value in namespace.items()
              if not name.startswith("_") and name not in ("In", "Out")
              and isinstance(value, bool | int | float | str | list | tuple | dict | None)}
     known = {one.name: one for one in fields(config)}

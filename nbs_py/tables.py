@@ -29,7 +29,7 @@
 #| export
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from modreg.geometry.arguments import Within, checked
 from modreg.lab.paper import Cell, Table, printed
@@ -105,7 +105,7 @@ def table_markdown(
     task: type[Task],  # of the table
     scale: str = "small",
     digits: Annotated[int, Within(0, 15)] = 1,  # after the decimal point
-    **settings: object,  # that differ from the scale's
+    **settings: Any,  # that differ from the scale's
 ) -> str:
     "A table of the paper with ours in its cells"
     lines = [f"**Table {table.number}**, {table.task}, {table.metric}: {table.caption}", "", "| | " + " | ".join(table.columns) + " |", "|---" * (len(table.columns) + 1) + "|"]
@@ -191,7 +191,7 @@ def plot_sensitivity(
     task: type[Task],
     ax: "Axes",
     scale: str = "small",
-    **settings: object,  # that differ from the scale's
+    **settings: Any,  # that differ from the scale's
 ) -> int:  # how many runs there were to draw
     "Every network's metric over λ, a colour a condition"
     drawn = 0

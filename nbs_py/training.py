@@ -181,7 +181,7 @@ def class_name(kind: type[Task]) -> str:
 def run_of(task: Task) -> Run:
     "The run that a task's settings, class and data name; what is read through a setting, a mesh or another run's shares, is data"
     shares = shares_of(task.config)
-    parts = [*named_files(task.config.manifold), *([json.dumps(shares)] if isinstance(shares, dict) else [])]
+    parts: list[Any] = [*named_files(task.config.manifold), *([json.dumps(shares)] if isinstance(shares, dict) else [])]
     return Run(task.config, class_name(type(task)), task.fingerprint() + (fingerprint(*parts) if parts else ""))
 
 
@@ -248,7 +248,7 @@ def blocks_of(task: Task, k: int, penalty: Penalty) -> Tensor:
         embedding = torch.stack([torch.rand(embedding.shape[1], 1, generator=g) for g in task.generators("order", k)])
     elif not penalty.manifold.trainable:  # points are indices; neighbours are told from where they are drawn
         embedding = penalty.manifold.chart(embedding)
-    return torch.stack([geometric_blocks(points, task.config.block) for points in embedding])
+    return torch.stack([geometric_blocks(points, task.config.block or 1) for points in embedding])
 
 
 # %%
@@ -300,13 +300,14 @@ class Phase(Trainer):
         callbacks: Iterable[Callback] = (),  # that act after the task's own
     ):
         config = task.config
-        self.task, self.name, self.uses, self.stop = task, name, None, StopDiverged(config.seeds)
+        self.task, self.name, self.stop = task, name, StopDiverged(config.seeds)
+        self.uses: dict[str, float] | None = None
         model = task.model(task.generators("weights", "train" if config.ticket == "original" else name)).to(config.device)
         where = checked_recurrent(task, model)
         spaces = manifolds_of(config.manifold, len(where)) if where else []
         left = [named(tickets or {}, f"regularizer.{k}.").get("embedding") for k in range(len(where))]
-        self.penalties = nn.ModuleList(penalty_of(task, k, *where[k], spaces[k], left[k]) for k in range(len(where)))
-        self.sparsifier = sparsifier_of(task, model, self.penalties) if tickets is None else redrawn(task, model, tickets)
+        self.penalties: Any = nn.ModuleList(penalty_of(task, k, *where[k], spaces[k], left[k]) for k in range(len(where)))
+        self.sparsifier = sparsifier_of(task, model, self.penalties) if tickets is None else redrawn(task, model, tickets)  # type: ignore[arg-type]  # a ModuleList of them
         optimizer, self.schedule = task.optimizer(groups_of(config, model, self.penalties))
         super().__init__(model, task.loss, optimizer, [*self.own_callbacks(), *callbacks], replicas=config.seeds, accumulate=task.accumulate)
 
@@ -326,7 +327,7 @@ class Phase(Trainer):
     def pass_epoch(self) -> Tensor:  # (S,) of NaN
         "An epoch without steps: masks and metrics of seeds that have all diverged"
         call(self, "before_epoch")
-        self.mean_loss, self.epochs = torch.full((self.replicas,), math.nan), self.epochs + 1
+        self.mean_loss, self.epochs = torch.full((len(self.stop.diverged),), math.nan), self.epochs + 1
         call(self, "after_epoch")
         return self.mean_loss
 
@@ -397,7 +398,7 @@ def checked_metrics(task: Task, found: Any) -> dict[str, Tensor]:
 def metrics_of(phase: Phase) -> dict[str, Any]:
     "One line of metrics.jsonl; what is not finite is written as null, and so are all scores of a seed that diverged"
     phase.model.eval()
-    penalty = sum((penalty.penalty() for penalty in phase.penalties), torch.zeros(phase.replicas))
+    penalty = sum((penalty.penalty() for penalty in phase.penalties), torch.zeros(len(phase.stop.diverged)))
     scores = {"loss": phase.mean_loss, "penalty": penalty, **checked_metrics(phase.task, phase.task.evaluate(phase.model))}
     values = {name: value.tolist() for name, value in {"sparsity": phase.sparsifier.sparsity(), **costs_of(phase)}.items()}
     lists = {name: [None if lost else x for x, lost in zip(value.tolist(), phase.stop.diverged, strict=True)] for name, value in scores.items()} | values

@@ -155,7 +155,7 @@ def weight_matrices(
     found = slots(model)
     if parameters is not None:
         found = {name: found[name] for name in _known(parameters, found, type(model).__name__)}
-    weights = {}
+    weights: dict[str, Any] = {}  # parameters, since nothing else is stored
     for name, slot in found.items():
         _check_stored(slot)
         if all(slot.weight is not p for p in weights.values()) and (replicas is None or slot.weight.dim() >= 3 or parameters is not None):

@@ -12,11 +12,11 @@ import importlib
 import inspect
 import io
 import math
+import opcode
 import pkgutil
 import re
 import signal
 import time
-import traceback
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -206,14 +206,18 @@ def finite(value: Any, depth: int = 0) -> bool:
 
 def ours(error: BaseException) -> bool:
     "Whether this package raised an error itself, rather than something that it called"
-    frames = traceback.extract_tb(error.__traceback__)
-    return bool(frames) and Path(frames[-1].filename).resolve().is_relative_to(PACKAGE) and (frames[-1].line or "").lstrip().startswith("raise")
+    at = error.__traceback__
+    while at is not None and at.tb_next is not None:
+        at = at.tb_next
+    code = at.tb_frame.f_code if at is not None else None
+    return code is not None and Path(code.co_filename).resolve().is_relative_to(PACKAGE) and code.co_code[at.tb_lasti] == opcode.opmap["RAISE_VARARGS"]
 
 
-def names(argument: str) -> list[str]:
-    "How a message may call an argument"
-    word = argument.strip("_*")
-    return [word, word.replace("_", " "), word.rstrip("s"), *WORDS.get(word, ())]
+def names(argument: str, bad: "Bad") -> list[str]:
+    "How a message may call an argument; of a dict, also the name in it that was spoiled"
+    word, inside = argument.strip("_*"), re.findall(r"\['(\w+)'\]", bad.label)
+    keys = [key for key in bad.value if isinstance(key, str)] if bad.label == "misspelt" and isinstance(bad.value, dict) else []
+    return [word, word.replace("_", " "), word.rstrip("s"), *WORDS.get(word, ()), *inside, *keys]
 
 
 WORDS = {"x": ("points", "input", "state"), "y": ("points",), "arguments": ("model", "target", "epochs"), "spec": ("manifold", "inhibitor"), "text": ("manifold", "inhibitor", "sparsifier"),
@@ -242,7 +246,7 @@ def answer(call: Callable[[], Any], argument: str, bad: Bad, most: float = HANG)
             return Answer("clear", text[:160])  # Python's own word for a file that is not there says which
         if not ours(error):
             return Answer("unclear", f"{type(error).__name__}: {text.splitlines()[0][:160] if text else ''}")
-        if not any(re.search(rf"(?<![a-z]){re.escape(name)}", text, re.IGNORECASE) for name in names(argument)):
+        if not any(re.search(rf"(?<![a-z]){re.escape(name)}", text, re.IGNORECASE) for name in names(argument, bad)):
             return Answer("unclear", f"does not name {argument}: {type(error).__name__}: {text[:160]}")
         return Answer("clear" if took < SECONDS else "slow", text[:160])
     except Exception as error:
@@ -265,6 +269,7 @@ class Finding(NamedTuple):
     answer: Answer
 
 
+LONG: set[tuple[str, str, str]] = set()  # calls that are right and train for minutes: name, argument, and what stands in its place
 FAULTS = ("unclear", "taken", "not finite", "slow", "hang")
 
 
@@ -317,6 +322,8 @@ def calls(name: str, recipe: Callable[[], tuple[Callable, dict[str, Any]]], ever
         if value is not None:
             bads.append(Bad("None", None, True))
         for k in range((len(name) + len(argument)) % every, len(bads), every):
+            if (name, argument, bads[k].label) in LONG:
+                continue
             function, fresh = recipe()
             bad = bads[k]
             if not isinstance(bad.value, (str, int, float, type(None))) and k < len(again := list(spoiled(fresh[argument]))):

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import fuzz
 import matplotlib
 
 matplotlib.use("Agg")
@@ -518,7 +519,6 @@ recipe(f"{L}.about", lambda: dict(field=settings.fields(settings.Config)[0], nam
 for _name in ("fill", "check_types", "check_values", "decisive"):
     recipe(f"{L}.{_name}", lambda: dict(config=config()))
 recipe(f"{L}.from_parameters", lambda: dict(config=training.RememberConfig, namespace=dict(TINY)))
-recipe(f"{L}.ParameterError", dict)
 for _name, (_, _kind) in TASKS.items():
     _home = "lab.training" if _name == "remember" else f"tasks.{_name}"
     recipe(f"{_home}.{_kind.__name__}", lambda name=_name: {one: value for one, value in settings.asdict(config(name)).items() if value is not None and one not in ("rats", "corpus", "order", "scale")}
@@ -635,7 +635,8 @@ recipe(f"{Q}.changes_of", lambda: dict(texts=["lr=3e-3"]))
 _study = lambda **given: lambda: dict(task=training.Remember, setting=dict(TINY), **given)  # noqa: E731
 recipe(f"{Q}.conditions", _study(names=["torus"], strengths=[0.1], selection=100))
 recipe(f"{Q}.dense", _study(changes=[]))
-recipe(f"{Q}.lengths", _study(starts=["paper"], steps=[4]))
+recipe(f"{Q}.lengths", lambda: dict(task=adding.Adding, setting=dict(TINY), starts=["paper"], steps=[4]))
+fuzz.LONG |= {(f"{Q}.{_name}", "setting", _label) for _name in ("conditions", "dense", "lengths", "blocks", "tickets", "curve", "survey") for _label in ("empty", "a name less", "misspelt")}
 recipe(f"{Q}.blocks", _study(condition="torus", sizes=[8], strengths=[0.1]))
 recipe(f"{Q}.tickets", _study(changes=[]))
 recipe(f"{Q}.curve", _study(name="curve"))

@@ -60,13 +60,18 @@ def new_run() -> runs.Run:
     return made
 
 
+def written_run() -> runs.Run:
+    made = new_run()
+    runs.write_history(made, [])
+    return made
+
+
 D = "lab.runs"
 recipe(f"{D}.checksum", lambda: dict(path=wave()))
 for _name in ("check_settings", "is_complete", "is_tidy", "tidy", "tidy_after"):
     recipe(f"{D}.{_name}", lambda: dict(run=new_run()))
 recipe(f"{D}.write_history", lambda: dict(run=new_run(), history=[{"phase": "train", "loss": [1.0]}]))
-recipe(f"{D}.write_result", lambda: dict(run=new_run(), result={"phases": {}}))
-recipe("lab.settings.Config", lambda: dict(task="remember"))
+recipe(f"{D}.write_result", lambda: dict(run=written_run(), result={"phases": {}}))
 recipe("lab.settings.label_of", lambda: dict(config=config_of()))
 recipe("lab.settings.parameters_of", lambda: dict(config=config_of()))
 recipe("lab.settings.duration", lambda: dict(seconds=90.0))
@@ -315,7 +320,7 @@ recipe(f"{V}.jobs_of", lambda: dict(table="8", task=training.Remember, scale="sm
 recipe(f"{V}.Choice", lambda: dict(condition="torus", tried={0.1: 1.0}, metric="rmse"))
 recipe(f"{V}.condition_of", lambda: dict(job=job()))
 recipe(f"{V}.selection_jobs", lambda: dict(jobs=[job()], strengths=[0.1], seed=100))
-recipe(f"{V}.choose", lambda: dict(jobs=[job()], strengths=[0.1], run=lambda jobs: [workers.compute(one) for one in jobs], seed=100))
+recipe(f"{V}.choose", lambda: dict(jobs=[job()], strengths=[0.1, 0.2, 0.4], run=lambda jobs: [workers.compute(one) for one in jobs], seed=100))
 recipe(f"{V}.with_strengths", lambda: dict(jobs=[job()], choices=choices()))
 recipe(f"{V}.three_digits", lambda: dict(values=[1.0, None]))
 for _name in ("table_of", "verdicts_of"):
@@ -326,14 +331,14 @@ recipe(f"{V}.parser", dict)
 
 
 def asked(*more: str) -> argparse.Namespace:
-    return sweeps.parser().parse_args(["8", "--scale", "tiny", *more])
+    return sweeps.parser().parse_args(["sweep", "table8", "--scale", "tiny", *more])
 
 
 recipe(f"{V}.asked_jobs", lambda: dict(given=asked()))
 recipe(f"{V}.listing", lambda: dict(jobs=[job()], chosen=True))
-recipe(f"{V}.dry_run", lambda: dict(jobs=[job()], grid=[0.1]))
+recipe(f"{V}.dry_run", lambda: dict(jobs=[job()], grid=[0.1, 0.2, 0.4]))
 recipe(f"{V}.sweep_tables", lambda: dict(given=asked("--dry-run")))
-recipe(f"{V}.main", lambda: dict(arguments=["8", "--scale", "tiny", "--dry-run"]))
+recipe(f"{V}.main", lambda: dict(arguments=["sweep", "table8", "--scale", "tiny", "--dry-run"]))
 
 # --- tasks -------------------------------------------------------------------------------------------------------------
 
@@ -460,7 +465,7 @@ H = "analysis.which_manifold"
 
 
 def ranking() -> which_manifold.Ranking:
-    return which_manifold.which_manifold(which_manifold.planted("circle", 24, generator=seeded()), spaces=("circle",), neurons=24, controls=1, generator=seeded())
+    return which_manifold.which_manifold(which_manifold.planted("circle", 60, generator=seeded()), spaces=("circle",), neurons=60, controls=1, generator=seeded())
 
 
 _pairs = lambda n=8: ~torch.eye(n, dtype=torch.bool)  # noqa: E731
@@ -469,7 +474,7 @@ recipe(f"{H}.affinity", lambda: dict(weights=randn(6, 6)))
 recipe(f"{H}.ranks", lambda: dict(values=metric(8), pairs=_pairs()))
 recipe(f"{H}.place", lambda: dict(space="sphere", values=_known(), known=_pairs(), generator=seeded()))
 recipe(f"{H}.Ranking", lambda: {name: getattr(ranking(), name) for name in ("answer", "confidence", "spaces", "scores", "errors", "controls", "neurons", "embeddings")})
-recipe(f"{H}.which_manifold", lambda: dict(network=which_manifold.planted("circle", 16, generator=seeded()), spaces=("circle",), layer=0, neurons=16, controls=1, generator=seeded()))
+recipe(f"{H}.which_manifold", lambda: dict(network=which_manifold.planted("circle", 60, generator=seeded()), spaces=("circle",), layer=0, neurons=60, controls=1, generator=seeded()))
 recipe(f"{H}.planted", lambda: dict(space="circle", neurons=12, sparsity=0.7, noise=0.1, generator=seeded()))
 recipe(f"{H}.plot_ranking", lambda: dict(ranking=ranking(), ax=Figure().add_subplot()))
 recipe(f"{H}.evaluated_states", lambda: dict(task=task(), run=finished(), seed=0, times=20))

@@ -12,11 +12,12 @@ EXEMPT = {  # public names that are not called with arguments of people's own
     "analysis.which_manifold": ("main",),
     "geometry.arguments": ("ArgumentError", "Fault", "Described", "Keywords", "raise_fault", "check", "checked", "shown", "test_of"),  # the checks themselves
     "lab.files": ("DamagedFile", "RunInUse"),  # errors
+    "lab.settings": ("ParameterError",),
     "layers.kernels": ("",),  # loops that numba compiles, called by layers.sparse alone
     "layers.recurrent": ("ElmanFunction",),  # called by autograd
     "layers.sparse": ("SparseLinearFunction", "SparseElmanFunction"),
 }
-ABSTRACT = {"geometry.inhibitors.Inhibitor", "geometry.manifolds.Manifold", "sparsity.pruning.Sparsifier", "sparsity.rivals.Rewiring", "lab.training.Task",
+ABSTRACT = {"geometry.inhibitors.Inhibitor", "geometry.manifolds.Manifold", "sparsity.pruning.Sparsifier", "sparsity.rivals.Rewiring", "lab.training.Task", "lab.settings.Config",
             "geometry.finite.FiniteSpace.distance_vjp"}  # points that do not move have none
 
 

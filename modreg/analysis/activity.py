@@ -136,7 +136,7 @@ def shifted(
     return activity.gather(0, (torch.arange(len(activity))[:, None] + shift) % len(activity))
 
 
-SHAPES = {((1, 0, 0), (1, 0, 0)): "none", ((1, 1, 0), (1, 1, 0)): "circle", ((1, 0, 1), (1, 0, 1)): "sphere", ((1, 2, 1), (1, 2, 1)): "torus",
+SHAPES: dict[Any, str] = {((1, 0, 0), (1, 0, 0)): "none", ((1, 1, 0), (1, 1, 0)): "circle", ((1, 0, 1), (1, 0, 1)): "sphere", ((1, 2, 1), (1, 2, 1)): "torus",
           ((1, 2, 1), (1, 1, 0)): "Klein bottle", ((1, 1, 1), (1, 0, 0)): "projective plane"}  # by Betti numbers modulo 2 and 3
 
 # %% ../../nbs/activity.ipynb #9e836e5e
@@ -500,7 +500,7 @@ def shape_matrix(
     shapes = [*dict.fromkeys(SHAPES.values()), "other"]
     many = len({row.get("sparsity") for row in rows}) > 1
     names = [f"{row['condition']}, {100 * row['sparsity']:g} % zeros" if many else row["condition"] for row in rows]
-    table = [[(n := row["shapes"].count(shape)) / len(row["shapes"]), *share_interval(n, len(row["shapes"]))] for row in rows for shape in shapes]
+    table = [[row["shapes"].count(shape) / len(row["shapes"]), *share_interval(row["shapes"].count(shape), len(row["shapes"]))] for row in rows for shape in shapes]
     return names, shapes, torch.tensor(table).view(len(rows), len(shapes), 3)
 
 

@@ -660,7 +660,8 @@ def checked(
     if inspect.isclass(thing):
         _check_methods(thing, finite=finite, late=late, shallow=shallow)
         return thing
-    looks, made = finite and thing.__name__ != "forward", []  # the signature is made at the first call, when all types are there
+    looks = finite and thing.__name__ != "forward"
+    made: list[_Signature] = []  # at the first call, when all types are there
 
     @functools.wraps(thing)
     def call(*args, **kwargs):

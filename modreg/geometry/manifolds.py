@@ -86,7 +86,7 @@ def _scaled(manifold: "Manifold", factor: float) -> "Manifold":
     "A copy whose field of length is multiplied by a factor"
     if manifold.scale_field is None:
         raise NotImplementedError(f"{manifold} has no scale_field: name the field that is its length")
-    return replace(manifold, **{manifold.scale_field: getattr(manifold, manifold.scale_field) * factor})
+    return replace(manifold, **{manifold.scale_field: getattr(manifold, manifold.scale_field) * factor})  # type: ignore[type-var]  # a dataclass, if it has such a field
 
 
 def _flattened(x: Tensor) -> Tensor:

@@ -136,7 +136,7 @@ def _is_made_by(cell: Cell, config: Config, result: str) -> bool:
     if cell.result != result or cell.settings.get("sparsity") != config.sparsity:
         return False
     idle = _without_effect(config, result)
-    usual = [_usual(type(config), scale) for scale in {"paper", config.scale} & config.scales.keys()]
+    usual = [_usual(type(config), scale) for scale in {"paper", config.scale} & config.scales.keys()]  # type: ignore[arg-type]  # a class is hashable
     for one in fields(config):
         value = getattr(config, one.name)
         if one.name in idle or not about(one, "decides"):

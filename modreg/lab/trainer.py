@@ -115,12 +115,14 @@ class Trainer:
         accumulate: Count = 1,  # batches whose gradients are averaged for a step
     ):
         self.model, self.loss, self.optimizer, self.callbacks = model, loss, optimizer, list(callbacks)
-        self.replicas, self.accumulate, self.epochs, self.mean_loss, self.last_loss = replicas, accumulate, 0, None, None
+        self.replicas, self.accumulate, self.epochs = replicas, accumulate, 0
+        self.mean_loss: Any = None  # of the last epoch, once there is one: () or (S,)
+        self.last_loss: Any = None  # of the last step
 
     def step(self, *batches: Any) -> Tensor:  # () or (S,)
         "One step of the optimizer, on one batch or several; their mean loss without penalties"
         call(self, "before_step")
-        total = 0
+        total: Any = 0
         for batch in batches:
             loss = checked_loss(self.loss(self.model, batch), self.replicas)
             (loss.sum() / self.accumulate).backward()
@@ -136,8 +138,9 @@ class Trainer:
         "One epoch; the mean loss over its batches, of which there must be `count`"
         self.model.train()
         call(self, "before_epoch")
-        batches, total, seen = counted(batches, count), 0, 0
-        while group := tuple(islice(batches, self.accumulate)):
+        total: Any = 0
+        each, seen = counted(batches, count), 0
+        while group := tuple(islice(each, self.accumulate)):
             total, seen = total + len(group) * self.step(*group), seen + len(group)
         self.mean_loss, self.epochs = total / seen, self.epochs + 1
         call(self, "after_epoch")
@@ -165,7 +168,8 @@ class Penalize(Callback):
         kind: str = "constant",  # of `ramp`
         epochs: Count = 1,  # in the last of which the strength is full
     ):
-        self.penalties, self.strengths = nn.ModuleList(penalties), [penalty.strength for penalty in penalties]
+        self.strengths = [penalty.strength for penalty in penalties]
+        self.penalties: Any = nn.ModuleList(penalties)
         self.kind, self.last = kind, max(1, epochs - 1)
 
     def before_epoch(self, trainer: Trainer) -> None:
@@ -219,7 +223,8 @@ class SparseProducts(Callback):
         batch: Count,  # samples a step
         least: Whole = 2**16,  # weights of a matrix from which on a measurement is worth its time
     ):
-        self.sparsifier, self.batch, self.least, self.chosen, self.left = sparsifier, batch, least, {}, 1.0
+        self.sparsifier, self.batch, self.least, self.left = sparsifier, batch, least, 1.0
+        self.chosen: dict[str, bool] = {}
 
     def before_epoch(self, trainer: Trainer) -> None:
         masks = {name: mask for name, mask in self.sparsifier.masks.items() if mask.is_cpu and mask.shape[-2:].numel() >= self.least}
@@ -345,7 +350,7 @@ class StopDiverged(Callback):
             self.note(trainer, torch.stack(self.seen).cpu())
         dead = [k for k, one in enumerate(self.diverged) if one]
         if dead and trainer.replicas is None:
-            raise FloatingPointError("diverged in epoch {epoch}, step {step}: {cause}".format(**self.diverged[0]))
+            raise FloatingPointError("diverged in epoch {epoch}, step {step}: {cause}".format(**(self.diverged[0] or {})))
         for k in dead:
             self.hold(trainer.optimizer, k)
             trainer.mean_loss[k] = math.nan

@@ -303,7 +303,8 @@ class Watch:
 
     def __init__(self, jobs: Iterable[Job], pace: Pace):
         self.left = {job: prepared(replace(job, device=None))[1] for job in jobs}
-        self.pace, self.seen = pace, {}
+        self.pace = pace
+        self.seen: dict[Any, Any] = {}
 
     def finish(self, outcome: Outcome) -> None:
         "Take a job from the list, and learn from it"
@@ -482,7 +483,8 @@ class Crew:
         if workers != 0 and importlib.util.find_spec("distributed") is None:
             raise ValueError("workers are dask's: pip install 'modreg[sweeps]', or say workers=0 to compute all in this process")
         self.workers, self.scheduler, self.gpu = workers, scheduler, gpu
-        self.stack, self.client = ExitStack(), None
+        self.stack = ExitStack()
+        self.client: Any = None  # of dask
 
     def __enter__(self) -> "Crew":
         return self

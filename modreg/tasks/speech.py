@@ -64,7 +64,7 @@ class Conv2d(nn.Module):
     def __init__(self, inputs: Count, outputs: Count, stride: Annotated[int, Within(1, 100)], replicas: Count, generator: Generators):
         super().__init__()
         self.stride = stride
-        drawn = Linear(9 * inputs, outputs, replicas=replicas, generator=generator)  # the same bound: 9·inputs numbers meet in an output
+        drawn: Any = Linear(9 * inputs, outputs, replicas=replicas, generator=generator)  # the same bound: 9·inputs numbers meet in an output
         self.weight = nn.Parameter(drawn.weight.detach().reshape(replicas, outputs, inputs, 3, 3))
         self.bias = nn.Parameter(drawn.bias.detach())
 
@@ -125,8 +125,10 @@ class SpeechModel(nn.Module):
         generators: Generators,  # a random stream for each seed
     ):
         super().__init__()
-        shared, half, c = dict(replicas=config.seeds, generator=generators), (config.bands + 1) // 2, config.channels
-        self.stem, self.blocks = Conv2d(1, c, 2, **shared), nn.ModuleList()
+        shared: dict[str, Any] = dict(replicas=config.seeds, generator=generators)
+        half, c = (config.bands + 1) // 2, config.channels
+        self.stem = Conv2d(1, c, 2, **shared)
+        self.blocks: Any = nn.ModuleList()
         for _ in range(config.blocks):
             self.blocks.append(nn.ModuleList([LayerNorm(half, config.seeds), Conv2d(c, c, 1, **shared), LayerNorm(half, config.seeds), Conv2d(c, c, 1, **shared)]))
         self.into = Linear(c * half, config.hidden, **shared)
@@ -206,7 +208,7 @@ def beam(
                 else:
                     add((*prefix, c), 1, either + row[c])
         best = sorted(longer.items(), key=lambda item: -_log_add(*item[1]))[:width]
-        prefixes = {prefix: tuple(pair) for prefix, pair in best}
+        prefixes = {prefix: (pair[0], pair[1]) for prefix, pair in best}
     return "".join(sound.ALPHABET[c] for c in max(prefixes, key=lambda p: _log_add(*prefixes[p])))
 
 # %% ../../nbs/speech.ipynb #35275e9b
@@ -314,7 +316,7 @@ def fingerprint_of(
 ) -> str:
     "What changes when a recording or its transcript does; empty for made-up tones"
     heard = [u for u in utterances if u.path]
-    return fingerprint(*(f"{u.name} {u.speaker} {u.text}" for u in heard), *(u.path for u in heard), contents=contents) if heard else ""
+    return fingerprint(*(f"{u.name} {u.speaker} {u.text}" for u in heard), *(u.path for u in heard if u.path), contents=contents) if heard else ""
 
 
 @checked
