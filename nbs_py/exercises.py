@@ -330,7 +330,7 @@ def draw_lines(
 #| fold Bars
 @checked
 def draw_bars(
-    values: Mapping[str, float | bool],  # heights by name
+    values: Mapping[str, float | bool | Tensor],  # heights by name
     ylabel: str,
 ) -> None:
     "Bars with names"

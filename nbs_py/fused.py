@@ -239,15 +239,22 @@ def _not_half(fn: Callable, values: Tensor) -> Tensor:
 
 # %%
 #| export
-@checked
-class PenalizedWeight(nn.Module):
-    "One weight with its neurons' points and the prices of its connections"
+class _Parts(nn.Module):
+    "The types of what a penalized weight is made of"
+
     slot: Slot
     layout: Layout
     manifold: Any  # a Manifold, and an Inhibitor, unless coefficients are given
     inhibitor: Any
     embedding: Any  # a buffer, a parameter, or nothing yet
     column_embedding: Any
+
+
+# %%
+#| export
+@checked
+class PenalizedWeight(_Parts):
+    "One weight with its neurons' points and the prices of its connections"
 
     def __init__(self, slot: Slot, layout: Layout, space: Manifold | None, inhibitor: Inhibitor | None, power: Annotated[float, Within(1)] = 1, compiled: bool = False):
         super().__init__()

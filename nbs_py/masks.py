@@ -255,16 +255,9 @@ def mask_gradient_(weight: nn.Parameter, mask: Tensor) -> None:
 
 # %%
 #| export
-@checked
-class MaskedModule:
-    "The weights of one module within their masks"
+class _Watched:
+    "The types of what is known of a module whose weights are watched"
 
-    module: nn.Module
-    masks: dict[str, Tensor]  # by the module's attribute; True where a weight stays
-    weights: dict[str, nn.Parameter]  # as they were last seen
-    stamps: dict[str, tuple]  # how they looked then
-    tensors: dict[str, int]  # which of C++ they were
-    tensor_handles: dict[str, list]  # hooks of theirs
     gradients: dict[str, Tensor]  # handed out
     lent: list[tuple[nn.Module, str, Tensor]]
     handles: list[Any]  # hooks of the module
@@ -273,6 +266,20 @@ class MaskedModule:
     copies: Any  # weak sets of guards
     followers: Any
     source: Any  # a weak reference to the guard that this one was copied from, or None
+
+
+# %%
+#| export
+@checked
+class MaskedModule(_Watched):
+    "The weights of one module within their masks"
+
+    module: nn.Module
+    masks: dict[str, Tensor]  # by the module's attribute; True where a weight stays
+    weights: dict[str, nn.Parameter]  # as they were last seen
+    stamps: dict[str, tuple]  # how they looked then
+    tensors: dict[str, int]  # which of C++ they were
+    tensor_handles: dict[str, list]  # hooks of theirs
 
     def mask(self, name: str) -> Tensor:
         "The mask, where the weight is"
@@ -845,6 +852,7 @@ naive_keep(torch.tensor([1.0, 2, 2, 2, 3]), 2).logical_not().sum().item()
 # %%
 #| export
 SAMPLE = 2**15  # magnitudes that are drawn to bracket the threshold
+NEAR = 2**17  # weights that are looked at before the next: they, and what is made of them, fit the nearest large cache
 
 
 @functools.lru_cache(8)
@@ -866,9 +874,9 @@ def _bracket(parts: list[np.ndarray], zeros: int, first: np.ndarray | None) -> t
     return sample[low], sample[high]
 
 
-def _keys(integers: np.ndarray, first: np.ndarray | None) -> np.ndarray:
+def _keys(integers: np.ndarray, first: np.ndarray | None, out: np.ndarray | None = None) -> np.ndarray:
     "Integers in the order of the magnitudes: bits without that of the sign, and -1 for what goes first"
-    keys = integers & np.iinfo(integers.dtype).max
+    keys = np.bitwise_and(integers, np.iinfo(integers.dtype).max, out=out)
     if first is not None:
         keys[first] = -1
     return keys
@@ -882,11 +890,14 @@ def _smallest(parts: list[np.ndarray], zeros: int, first: np.ndarray | None, pru
     between: Any = []
     close: Any = []
     end = 0
-    for piece in (part[begin : begin + PIECE] for part in parts for begin in range(0, len(part), PIECE)):
+    size = min(NEAR, max(map(len, parts)))
+    all_keys, all_near = np.empty(size, parts[0].dtype), np.empty(size, bool)  # written anew for each piece, so that they stay in the cache
+    for piece in (part[begin : begin + NEAR] for part in parts for begin in range(0, len(part), NEAR)):
         start, end = end, end + len(piece)
-        keys, below = _keys(piece, None if first is None else first[start:end]), pruned[start:end]
+        keys, near, below = _keys(piece, None if first is None else first[start:end], all_keys[: len(piece)]), all_near[: len(piece)], pruned[start:end]
         np.less(keys, low, out=below)
-        places = np.flatnonzero((keys <= high) ^ below)
+        np.not_equal(np.less_equal(keys, high, out=near), below, out=near)
+        places = np.flatnonzero(near)
         between.append(start + places)
         close.append(keys[places])
     between, close = np.concatenate(between), np.concatenate(close)

@@ -257,8 +257,7 @@ class SpeechModel(nn.Module):
         self.rnn = RNN(config.hidden, config.hidden, nonlinearity="tanh", **shared)
         if config.init == "identity":
             near_identity_(self.rnn.weight_hh_l0)
-        self.mid = Linear(config.hidden, config.hidden, **shared)
-        self.out = Linear(config.hidden, BLANK + 1, **shared)
+        self.mid, self.out = Linear(config.hidden, config.hidden, **shared), Linear(config.hidden, BLANK + 1, **shared)
         self.dropout = config.dropout
 
     def forward(

@@ -31,7 +31,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -185,9 +185,7 @@ class Trainer:
         accumulate: Count = 1,  # batches whose gradients are averaged for a step
     ):
         self.model, self.loss, self.optimizer, self.callbacks = model, loss, optimizer, list(callbacks)
-        self.replicas, self.accumulate, self.epochs = replicas, accumulate, 0
-        self.mean_loss: Any = None  # of the last epoch, once there is one: () or (S,)
-        self.last_loss: Any = None  # of the last step
+        self.replicas, self.accumulate, self.epochs, self.mean_loss, self.last_loss = replicas, accumulate, 0, cast(Any, None), cast(Any, None)
 
     def step(self, *batches: Any) -> Tensor:  # () or (S,)
         "One step of the optimizer, on one batch or several; their mean loss without penalties"

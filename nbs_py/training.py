@@ -49,6 +49,9 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
+
+# %%
+#| export
 import modreg
 from modreg.geometry.arguments import checked
 from modreg.geometry.finite import named_files

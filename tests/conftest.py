@@ -24,5 +24,5 @@ def pytest_make_parametrize_id(val):
 
 
 def pytest_collection_modifyitems(items):
-    "Benchmarks first: they fork processes, and a process in which numba's threads have run cannot"
-    items.sort(key=lambda item: item.path.stem != "test_bench")
+    "Benchmarks first: they fork processes, and a process in which numba's threads have run cannot. Then what executes chapters, and last what looks at pages that are made of them"
+    items.sort(key=lambda item: {"test_bench": 0, "test_chapters": 1, "test_site": 3}.get(item.path.stem, 2))

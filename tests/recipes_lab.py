@@ -11,12 +11,14 @@ import torch
 from matplotlib.figure import Figure
 from recipes import FOLDER, RECIPES, finished, maps, method, metric, net, rand, randn, rat, recipe, rows, seeded, streams, task, three, trainer, wave  # noqa: F401
 from recipes import config as config_of
+from torch import nn
 
 from modreg.analysis import activity, attractors, topology, which_manifold
 from modreg.book import exercises
 from modreg.lab import files, paper, results, runs, statistics, sweeps, training, workers
 from modreg.lab import trainer as trainers
 from modreg.layers.recurrent import RNN
+from modreg.tasks import navigation as places
 from modreg.tasks import sound
 
 # --- files -------------------------------------------------------------------------------------------------------------
@@ -343,6 +345,25 @@ recipe(f"{V}.main", lambda: dict(arguments=["sweep", "table8", "--scale", "tiny"
 # --- tasks -------------------------------------------------------------------------------------------------------------
 
 recipe("tasks.language.download_wikitext", dict)
+E = "tasks.navigation"
+
+
+def born(**changed: Any) -> places.EdgeNavigation:
+    return places.EdgeNavigation(places.EdgeNavigationConfig(scale="tiny", device="cpu", partners=5, out=str(FOLDER / "born"), **changed))
+
+
+def drawn() -> nn.Module:
+    return born().model(streams(1))
+
+
+recipe(f"{E}.EdgeNavigationConfig", lambda: dict(scale="tiny", device="cpu", partners=5, hidden=16, epochs=2, steps=4, lr=0.1))
+recipe(f"{E}.EdgeNavigation", lambda: dict(config=born().config))
+recipe(f"{E}.EdgeIntegrator", lambda: dict(config=born().config, generators=streams(1), edges=born().edges()))
+method(f"{E}.EdgeIntegrator.states", drawn, lambda: dict(start=rand(1, 3, 64), velocity=rand(1, 4, 3, 2)))
+method(f"{E}.EdgeNavigation.edges", born)
+method(f"{E}.EdgeNavigation.model", born, lambda: dict(generators=streams(1)))
+method(f"{E}.EdgeNavigation.recurrent", born, lambda: dict(model=drawn()))
+method("layers.edges.EdgeRNN.weight_uses", lambda: drawn().rnn, lambda: dict(inputs=(rand(4, 3, 2),), output=(rand(4, 3, 32),)))
 recipe("tasks.rats.first_bad", lambda: dict(bad=np.array([False, True])))
 for _name in ("check_numbers", "check_movement"):
     recipe(f"tasks.rats.{_name}", lambda: dict(rat=rat()))

@@ -216,7 +216,7 @@ def test_a_kernel_knows_what_it_has_read():
     cells = [nbformat.v4.new_code_cell(source) for source in ("import importlib", "importlib.import_module('modreg.layers.recurrent')", "def f():\n    import modreg.layers.kernels\nf()", "from modreg.lab.experiments import load_results; load_results('ahead')")]
     cells += [nbformat.v4.new_code_cell("import matplotlib.pyplot as plt"), nbformat.v4.new_code_cell("plt.plot([1, 2])\nplt.show()")]
     notebook = nbformat.v4.new_notebook(cells=cells)
-    found = {Path(path).relative_to(ROOT).as_posix() for path in docs._run(notebook, "")}
+    found = {Path(path).relative_to(ROOT).as_posix() for path in docs.run(notebook, "")}
     assert {"modreg/__init__.py", "modreg/layers/recurrent.py", "modreg/layers/kernels.py", "modreg/data/ahead.json", "docs/book_kernel.py"} <= found
     assert notebook.cells[-1].outputs[0].data["text/html"].count("<img") == 2, "a figure is drawn for light pages and for dark ones"
     assert "modreg/tasks/navigation.py" not in found and not any("__pycache__" in path for path in found)
@@ -227,7 +227,7 @@ def test_an_unchanged_chapter_is_not_executed(tmp_path, monkeypatch):
     monkeypatch.setattr(docs, "EXECUTED", tmp_path)
     runs, module = [], tmp_path / "used.py"
     module.write_text("1")
-    monkeypatch.setattr(docs, "_run", lambda notebook, scale: runs.append(scale) or [str(module)])
+    monkeypatch.setattr(docs, "run", lambda notebook, scale: runs.append(scale) or [str(module)])
     assert [docs.execute("wiring", "tiny"), docs.execute("wiring", "tiny")] == ["wiring: executed", "wiring: as it was"]
     module.write_text("2")
     assert [docs.execute("wiring", "tiny"), docs.execute("wiring", "tiny")] == ["wiring: executed", "wiring: as it was"]

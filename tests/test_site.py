@@ -1,6 +1,5 @@
 """The built site in a real browser: every page, the search, the links, light and dark, a phone."""
 
-import fcntl
 import functools
 import http.server
 import itertools
@@ -8,11 +7,14 @@ import os
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
 from browser import DESKTOP, PHONE, SCREENSHOTS, Watched
+from executed import CHAPTERS, RUN, executed
+from filelock import FileLock
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.append(str(ROOT / "tools"))
@@ -20,23 +22,24 @@ sys.path.append(str(ROOT / "tools"))
 import docs  # noqa: E402
 import pages  # noqa: E402
 
-pytestmark = [pytest.mark.browser, pytest.mark.filterwarnings("default"), pytest.mark.slow]
+pytestmark = [pytest.mark.browser, pytest.mark.filterwarnings("default")]
 FILES = [Path(file).stem for part in pages.parts() for file in part["contents"]]
 READING = [page for file in FILES for page in ([file, *(f"api/{m}" for m in pages.modules())] if file == "api" else [file])]
 
 
 @pytest.fixture(scope="session")
 def site():
-    "Address of the site, built once for all workers by what `make docs` calls"
+    "Address of the site, built once for all workers by what `make docs` calls, of the chapters that test_chapters.py looks at"
     done = docs.SITE / "built"
     docs.SITE.mkdir(parents=True, exist_ok=True)
-    run = os.environ.get("PYTEST_XDIST_TESTRUNUID", str(os.getpid()))
-    with (docs.SITE / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not done.exists() or done.read_text() != run:
-            built = subprocess.run([sys.executable, "tools/docs.py"], cwd=ROOT, capture_output=True, text=True)
-            assert built.returncode == 0, built.stdout + built.stderr
-            done.write_text(run)
+    with FileLock(docs.SITE / "lock"):
+        if not done.exists() or done.read_text() != RUN:
+            with ThreadPoolExecutor(os.cpu_count()) as pool:  # from the last on: another worker may be on its way through them; who waits here holds no chapter
+                list(pool.map(executed, reversed(CHAPTERS)))
+            built = subprocess.run([sys.executable, "tools/docs.py", "--scale", "tiny"], cwd=ROOT, capture_output=True, text=True)
+            assert built.returncode == 0 and ": executed" not in built.stdout, built.stdout + built.stderr
+            done.write_text(RUN)
+
     class Silent(http.server.SimpleHTTPRequestHandler):
         def log_message(self, *args):
             pass

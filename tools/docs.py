@@ -21,6 +21,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 
 import nbformat
+from filelock import FileLock
 from nbclient import NotebookClient
 from papermill.iorw import load_notebook_node
 from papermill.parameterize import parameterize_notebook
@@ -31,7 +32,8 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tools")]
 import pages  # noqa: E402
 
 SITE = ROOT / "build" / "site"
-EXECUTED, PAGES, HTML = SITE / "executed", SITE / "pages", SITE / "html"
+EXECUTED = ROOT / "build" / "executed"
+PAGES, HTML = SITE / "pages", SITE / "html"
 RUNS = ROOT / "build" / "runs"  # where `make run` leaves its networks
 SHOWN = {"seeds": 1, "twins": "plain", "lottery": False}  # what `make run` trains
 LOOKS_AT = {"rats": "navigation", "gridcells": "navigation"}  # chapters that look at another's networks
@@ -65,27 +67,32 @@ def execute(
     name: str,  # of a chapter
     scale: str,  # of an experiment: tiny, small, or auto
 ) -> str:  # what was done
-    "Execute a chapter, unless the copy in build/site/executed is that of now"
+    "Execute a chapter, unless the copy in build/executed is that of now"
     if name not in pages.experiments():
         scale = ""
     elif scale == "auto":
         scale = "small" if trained(name) else "tiny"
     notebook, target = nbformat.read(ROOT / "nbs" / f"{name}.ipynb", as_version=4), EXECUTED / f"{name}.ipynb"
-    old = nbformat.read(target, as_version=4) if target.exists() else None
-    read = old.metadata.get("modreg", {}).get("read", []) if old else []
-    if as_it_was := bool(read) and old.metadata["modreg"]["key"] == key(notebook, scale, read):
-        outputs = iter([cell.outputs for cell in old.cells if cell.cell_type == "code"])
-        for cell in notebook.cells:  # the prose may have changed
-            if cell.cell_type == "code":
-                cell.outputs = next(outputs)
-    else:
-        read = _run(executed := at_scale(name, scale) if scale == "small" else notebook, scale)
-        executed.metadata["modreg"] = {"key": key(notebook, scale, read), "scale": scale, "read": read}
-        notebook = executed
-    notebook.metadata["modreg"] = notebook.metadata.get("modreg") or old.metadata["modreg"]
-    EXECUTED.mkdir(parents=True, exist_ok=True)
-    nbformat.write(notebook, target)
+    with lock(name):
+        old = nbformat.read(target, as_version=4) if target.exists() else None
+        made = old.metadata.get("modreg", {}) if old else {}
+        if as_it_was := bool(made.get("key")) and made["key"] == key(notebook, scale, made["read"]):
+            outputs = iter([cell.outputs for cell in old.cells if cell.cell_type == "code"])
+            for cell in notebook.cells:  # the prose may have changed
+                if cell.cell_type == "code":
+                    cell.outputs = next(outputs)
+            notebook.metadata["modreg"] = made
+        else:
+            notebook = at_scale(name, scale) if scale == "small" else notebook
+            stamp(notebook, scale, run(notebook, scale))
+        nbformat.write(notebook, target)
     return f"{name}: {'as it was' if as_it_was else 'executed'}" + (f" at scale {scale}" if scale else "")
+
+
+def lock(name: str) -> FileLock:
+    "Held by who executes a chapter or takes its copy"
+    EXECUTED.mkdir(parents=True, exist_ok=True)
+    return FileLock(EXECUTED / f".{name}.lock")
 
 
 def at_scale(name: str, scale: str) -> nbformat.NotebookNode:
@@ -93,20 +100,25 @@ def at_scale(name: str, scale: str) -> nbformat.NotebookNode:
     return parameterize_notebook(load_notebook_node(str(ROOT / "nbs" / f"{name}.ipynb")), {"scale": scale, **SHOWN})
 
 
-def _run(notebook: nbformat.NotebookNode, scale: str) -> list[str]:
+def run(notebook: nbformat.NotebookNode, scale: str, **environment: str) -> list[str]:
     "Execute in place; the files of the package that were read"
-    os.environ |= {"IN_TEST": "1", "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), str(ROOT / "docs"), os.environ.get("PYTHONPATH")]))}
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    paths = os.pathsep.join(filter(None, [str(ROOT), str(ROOT / "docs"), os.environ.get("PYTHONPATH")]))
     notebook.cells.append(nbformat.v4.new_code_cell("import book_kernel, json; print(json.dumps(book_kernel.files_read()))"))
     with tempfile.TemporaryDirectory() as folder:
         if scale == "small":
             RUNS.mkdir(parents=True, exist_ok=True)
             Path(folder, "runs").symlink_to(RUNS)
         options = ["--IPKernelApp.extensions=book_kernel", "--IPKernelApp.log_level=40"]
-        NotebookClient(notebook, kernel_name="python3", timeout=3600, resources={"metadata": {"path": folder}}, extra_arguments=options).execute()
+        client = NotebookClient(notebook, kernel_name="python3", timeout=3600, resources={"metadata": {"path": folder}}, extra_arguments=options)
+        client.execute(env={"OMP_NUM_THREADS": "1"} | os.environ | {"IN_TEST": "1", "PYTHONPATH": paths} | environment)
     read = json.loads(notebook.cells.pop().outputs[0].text)
     notebook.cells = [cell for cell in notebook.cells if "injected-parameters" not in cell.metadata.get("tags", [])]
     return read
+
+
+def stamp(notebook: nbformat.NotebookNode, scale: str, read: list[str]) -> None:
+    "Note in a copy what it was made from"
+    notebook.metadata["modreg"] = {"key": key(notebook, scale, read), "scale": scale, "read": read}
 
 
 def write_pages() -> None:

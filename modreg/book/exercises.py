@@ -209,7 +209,7 @@ def draw_lines(
 # %% ../../nbs/exercises.ipynb #03069adb
 @checked
 def draw_bars(
-    values: Mapping[str, float | bool],  # heights by name
+    values: Mapping[str, float | bool | Tensor],  # heights by name
     ylabel: str,
 ) -> None:
     "Bars with names"

@@ -625,7 +625,7 @@ def _check_methods(kind: type, **options: bool) -> None:
     for name, member in list(vars(kind).items()):
         inner = member.__func__ if isinstance(member, (classmethod, staticmethod)) else member
         if (name in ("__init__", "__call__") or not name.startswith("_")) and inspect.isfunction(inner) and not hasattr(inner, "checked"):
-            wrapped = checked(inner, like=_untyped_like(kind, name, inner), **options)
+            wrapped = checked(inner, like=_untyped_like(kind, name, inner), **(options | {"late": options["late"] and name != "__init__"}))
             setattr(kind, name, wrapped if inner is member else type(member)(wrapped))
 
 

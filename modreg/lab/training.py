@@ -23,6 +23,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
+
+# %% ../../nbs/training.ipynb #c6271419
 import modreg
 from ..geometry.arguments import checked
 from ..geometry.finite import named_files
@@ -224,7 +226,7 @@ class Phase(Trainer):
         spaces = manifolds_of(config.manifold, len(where)) if where else []
         left = [named(tickets or {}, f"regularizer.{k}.").get("embedding") for k in range(len(where))]
         self.penalties: Any = nn.ModuleList(penalty_of(task, k, *where[k], spaces[k], left[k]) for k in range(len(where)))
-        self.sparsifier = sparsifier_of(task, model, list(self.penalties)) if tickets is None else redrawn(task, model, tickets)
+        self.sparsifier = sparsifier_of(task, model, self.penalties) if tickets is None else redrawn(task, model, tickets)  # type: ignore[arg-type]  # a ModuleList of them
         optimizer, self.schedule = task.optimizer(groups_of(config, model, self.penalties))
         super().__init__(model, task.loss, optimizer, [*self.own_callbacks(), *callbacks], replicas=config.seeds, accumulate=task.accumulate)
 

@@ -706,12 +706,12 @@ class SparseProduct:
     dense: Callable  # what it stands in for
     patterns: tuple[Pattern, Pattern]
 
-    def __call__(self, x: Tensor, *rest: Tensor | str | bool | None) -> Tensor | tuple[Tensor, Tensor]:
+    def __call__(self, x: Annotated[Tensor, Shape(kind="any", empty=True)], *rest: Tensor | str | bool | None) -> Tensor | tuple[Tensor, Tensor]:
         "The same arguments and results as the dense function"
         weight = rest[0] if self.function is SparseLinearFunction else rest[1]
         return self.function.apply(self.patterns, x, *rest) if _is_plain(x) and self.holds(weight) else self.dense(x, *rest)
 
-    def holds(self, weight: Tensor) -> bool:
+    def holds(self, weight: Annotated[Tensor, Shape(kind="any", empty=True)]) -> bool:
         "Whether the pattern has all of a weight that is not zero; whoever loads other weights, moves or converts them then gets what they ask for"
         pattern, weight = self.patterns[0], weight.detach()
         if weight.device.type != "cpu" or weight.dtype not in PRECISIONS or weight.numel() != pattern.size:

@@ -210,8 +210,7 @@ def cut(
     epoch: Whole,  # 0-based
 ) -> dict[str, Tensor]:  # by name; those that need no cut are left out
     "Masks with as many zeros as the shares want in an epoch: what is pruned stays so, and the smallest go with it"
-    after: dict[str, Tensor] = {}
-    done, replicas = progress(epoch, sparsifier.epochs, sparsifier.schedule, sparsifier.heal), sparsifier.replicas
+    done, replicas, after = progress(epoch, sparsifier.epochs, sparsifier.schedule, sparsifier.heal), sparsifier.replicas, dict[str, Tensor]()
     for names, share in sparsifier.thresholds().items():
         masks = [sparsifier.masks[name] for name in names]
         left = rows(masks, replicas)

@@ -90,8 +90,7 @@ class HeadDirection(Task):
 
     Config = HeadDirectionConfig
     config: HeadDirectionConfig
-    metric, label = "error", "angular error (degrees)"
-    learned = ("never turned", 0.5)
+    metric, label, learned = "error", "angular error (degrees)", ("never turned", 0.5)
 
     def model(self, generators: list[torch.Generator]) -> HeadDirectionModel:
         return HeadDirectionModel(self.config, generators)
