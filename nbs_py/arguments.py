@@ -842,7 +842,8 @@ def _check_methods(kind: type, **options: bool) -> None:
     "Check what a class defines itself: its constructor, and its public methods"
     for name, member in list(vars(kind).items()):
         inner = member.__func__ if isinstance(member, (classmethod, staticmethod)) else member
-        if (name in ("__init__", "__call__") or not name.startswith("_")) and inspect.isfunction(inner) and not hasattr(inner, "checked"):
+        public = name == "__call__" or not name.startswith("_") or (name == "__init__" and not issubclass(kind, Keywords))
+        if public and inspect.isfunction(inner) and not hasattr(inner, "checked"):
             wrapped = checked(inner, like=_untyped_like(kind, name, inner), **(options | {"late": options["late"] and name != "__init__"}))
             setattr(kind, name, wrapped if inner is member else type(member)(wrapped))
 
@@ -921,9 +922,8 @@ def checked(
 
 # %%
 #| export
-for _kind_of_mark in (OneOf, Shape, OnDevice):
+for _kind_of_mark in (Within, OneOf, Shape, OnDevice):
     checked(_kind_of_mark)
-Within.words = checked(Within.words)  # type: ignore[method-assign]
 nearest, in_bytes, check_memory, readable, memory = checked(nearest), checked(in_bytes), checked(check_memory), checked(readable, late=True), checked(memory)
 
 

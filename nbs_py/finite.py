@@ -338,8 +338,7 @@ def _metric(matrix: Tensor, repair: bool) -> Tensor:
 @checked
 class FiniteSpace(Manifold):
     "Finitely many points with given distances; a point is an index, int64 (..., 1)"
-    trainable, coordinates, dim = False, 1, 0
-    options: dict[str, Any] = {}  # noqa: RUF012 - other arguments that its text has to give; a subclass puts its own in place
+    trainable, coordinates, dim, options = False, 1, 0, dict[str, Any]()  # options: other arguments that its text has to give; a subclass puts its own in place
 
     def __init__(
         self,

@@ -598,8 +598,7 @@ class Speech(Task):
     def batches(self, generators: list[torch.Generator]) -> Iterator[tuple]:
         c = self.config
         deals = torch.stack([deal(len(self.train), c.batch, c.batches, g) for g in generators], 1)  # (batches, S, batch)
-        loader = DataLoader(self.pictures, batch_sampler=deals.flatten(1).tolist(), collate_fn=collate, num_workers=c.workers,
-                            pin_memory=c.device != "cpu", generator=torch.Generator())
+        loader = DataLoader(self.pictures, batch_sampler=deals.flatten(1).tolist(), collate_fn=collate, num_workers=c.workers, pin_memory=c.device != "cpu", generator=torch.Generator())
         for batch in loader:
             pictures, lengths, characters, counts = vary(batch, c, self.rate, generators)
             seeds = [int(torch.randint(2**31, (), generator=g)) for g in generators] if c.dropout else None

@@ -76,6 +76,8 @@ def _why_not(manifold: "Manifold", x: Tensor) -> str:
 # %% ../../nbs/manifolds.ipynb #12626070
 def _vjp(manifold: "Manifold", x: Tensor, y: Tensor) -> tuple[Tensor, Callable]:
     "Distances and their backward pass by automatic differentiation"
+    if not manifold.trainable:
+        raise TypeError(f"{manifold} has points that do not move: x and y have no gradient; call distance")
     with torch.enable_grad():
         x, y = x.detach().requires_grad_(), y.detach().requires_grad_()
         d = manifold.pairwise(x, y)
@@ -111,12 +113,17 @@ def _on_points(hook: Callable, name: str) -> Callable:
     return one if _OF_POINTS[name] == 1 else two
 
 # %% ../../nbs/manifolds.ipynb #5fbac5b2
-@checked
-class Manifold(ABC):
-    "A metric space for neurons; a subclass gives `dim`, `coordinates`, `diameter` and the four abstract methods"
+class _Sizes(ABC):
+    "What every manifold has, as a field, a constant or a property"
+
     dim: int
     coordinates: int  # of a point
     diameter: float
+
+# %% ../../nbs/manifolds.ipynb #2b54c658
+@checked
+class Manifold(_Sizes):
+    "A metric space for neurons; a subclass gives `dim`, `coordinates`, `diameter` and the four abstract methods"
     chart_labels = ("x", "y")  # axis labels for `chart`
     scale_field: ClassVar[str | None] = None  # name of the field that `scaled` multiplies
     trainable = True  # points can move by small steps; False where they are indices, of dtype int64
@@ -154,8 +161,6 @@ class Manifold(ABC):
 
     def distance_vjp(self, x: Tensor, y: Tensor) -> tuple[Tensor, Callable]:
         "Distances (n, m), and a function that carries their gradient (n, m) back to `x` and `y`, to be called once"
-        if not self.trainable:
-            raise TypeError(f"{self} has points that do not move: x and y have no gradient; call distance")
         return _vjp(self, *_check_pair(self, x, y, finite=True))
 
     def check(self, x: Any) -> tuple[bool, str]:

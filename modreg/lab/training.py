@@ -66,8 +66,7 @@ class Task(ABC):
     accumulate: int = 1  # batches whose gradients are averaged for one step of the optimizer
 
     def __init__(self, config: "settings.Config"):
-        self.config = config
-        self.seeds = range(config.seed, config.seed + config.seeds)
+        self.config, self.seeds = config, range(config.seed, config.seed + config.seeds)
 
     @abstractmethod
     def model(self, generators: list[torch.Generator]) -> nn.Module:
