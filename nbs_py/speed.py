@@ -186,7 +186,7 @@ for k, (words, values) in enumerate(zip(("memory that is there", "new memory"), 
     ax.barh([0.2 - 0.4 * k, 1.2 - 0.4 * k], values, height=0.35, label=words, color=f"C{k}")
 ax.set(yticks=(0, 1), xlabel="copying 64 MB (GB/s)")
 ax.set_yticklabels(("one core", "two cores"))
-ax.legend(frameon=False)
+fig.legend(frameon=False, loc="outside upper center", ncols=2)
 plt.show()
 
 # %%
@@ -304,6 +304,7 @@ plt.show()
 # *Predict:* with a batch of 200 a row of states is read in one piece. With one state each weight fetches a single number. Where is there more to gain?
 
 # %%
+#| fig-alt: "How many times as fast our sparse product is as its best rival, solid, and as the dense product, dotted, by batch; a panel for each number of neurons and a colour for each share of zeros."
 def plot_rivals(cells, axes):
     "How many times as fast ours is as the best rival and as the dense product, by batch; one line for each share of zeros"
     for ax, neurons in zip(axes, sorted({cell["neurons"] for cell in cells}), strict=False):
