@@ -311,12 +311,13 @@ class EdgeRNN(nn.Module):
         "The recurrent matrix with all its zeros, for pictures of small layers"
         return SparseMatrix.at(self.patterns()[0], self.weight_hh).dense()
 
-    def forward(
-        self,
-        x: Annotated[Tensor, Shape("steps batch input", "float")],  # (steps, batch, input)
-        h0: Annotated[Tensor, Shape("1 batch N", "float")] | None = None,  # (1, batch, N); zeros if None
-    ) -> tuple[Tensor, Tensor]:  # states at every step (steps, batch, N), the last state (1, batch, N)
+    def forward(self, x: Annotated[Tensor, Shape("steps batch input", "float")], h0: Annotated[Tensor, Shape("1 batch N", "float")] | None = None) -> tuple[Tensor, Tensor]:
+        "States at every step (steps, batch, N) and the last one (1, batch, N), from h0, or from zeros if it is None"
         return _run(self, x, h0)
+
+    def weight_uses(self, inputs: tuple, output: tuple) -> dict[str, float]:
+        "Positions where each weight is used: every step of every sequence"
+        return dict.fromkeys(("weight_ih", "weight_hh"), inputs[0].shape[:2].numel())
 
     def extra_repr(self) -> str:
         return f"{self.input_size}, {self.hidden_size}, edges={self.edges.shape[1]}, nonlinearity={self.nonlinearity!r}"

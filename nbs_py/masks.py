@@ -835,6 +835,7 @@ naive_keep(torch.tensor([1.0, 2, 2, 2, 3]), 2).logical_not().sum().item()
 # %%
 #| export
 SAMPLE = 2**15  # magnitudes that are drawn to bracket the threshold
+NEAR = 2**17  # weights that are looked at before the next: they, and what is made of them, fit the nearest large cache
 
 
 @functools.lru_cache(8)
@@ -856,9 +857,9 @@ def _bracket(parts: list[np.ndarray], zeros: int, first: np.ndarray | None) -> t
     return sample[low], sample[high]
 
 
-def _keys(integers: np.ndarray, first: np.ndarray | None) -> np.ndarray:
+def _keys(integers: np.ndarray, first: np.ndarray | None, out: np.ndarray | None = None) -> np.ndarray:
     "Integers in the order of the magnitudes: bits without that of the sign, and -1 for what goes first"
-    keys = integers & np.iinfo(integers.dtype).max
+    keys = np.bitwise_and(integers, np.iinfo(integers.dtype).max, out=out)
     if first is not None:
         keys[first] = -1
     return keys
@@ -870,11 +871,14 @@ def _smallest(parts: list[np.ndarray], zeros: int, first: np.ndarray | None, pru
     "Make `pruned` True at the `zeros` smallest of bits side by side, and False elsewhere; `wide` looks at all of them closely"
     low, high = (-1, np.iinfo(parts[0].dtype).max) if wide else _bracket(parts, zeros, first)
     between, close, end = [], [], 0
-    for piece in (part[begin : begin + PIECE] for part in parts for begin in range(0, len(part), PIECE)):
+    size = min(NEAR, max(map(len, parts)))
+    all_keys, all_near = np.empty(size, parts[0].dtype), np.empty(size, bool)  # written anew for each piece, so that they stay in the cache
+    for piece in (part[begin : begin + NEAR] for part in parts for begin in range(0, len(part), NEAR)):
         start, end = end, end + len(piece)
-        keys, below = _keys(piece, None if first is None else first[start:end]), pruned[start:end]
+        keys, near, below = _keys(piece, None if first is None else first[start:end], all_keys[: len(piece)]), all_near[: len(piece)], pruned[start:end]
         np.less(keys, low, out=below)
-        places = np.flatnonzero((keys <= high) ^ below)
+        np.not_equal(np.less_equal(keys, high, out=near), below, out=near)
+        places = np.flatnonzero(near)
         between.append(start + places)
         close.append(keys[places])
     between, close = np.concatenate(between), np.concatenate(close)

@@ -247,6 +247,44 @@ for side in ("published", "ours"):
     print(f"{side}: making the data takes {share:.0%} of a step at H=512")
 
 # %% [markdown]
+# And a whole run? Each task at its small scale, one seed, pruned on its own manifold, on one thread (`python benchmarks/parts.py`). *Predict:* which task spends most on what is not the network?
+
+# %%
+#| fig-alt: "Shares of a run's time by task, as stacked bars: forward and backward passes take most of it everywhere, penalty and masks a few hundredths."
+parts = load_results("parts")["rows"]
+names = ["forward", "backward", "optimizer", "penalty", "masks", "choosing products", "data", "evaluation"]
+fig, ax = plt.subplots(figsize=(7, 0.45 * len(parts) + 1.4), layout="constrained")
+before = [0.0] * len(parts)
+for k, name in enumerate([*names, "other"]):
+    shares = [(row["seconds"].get(name, 0) if name in names else row["total"] - sum(row["seconds"].get(n, 0) for n in names)) / row["total"] for row in parts]
+    ax.barh(range(len(parts)), shares, left=before, color=plt.get_cmap("tab10")(k) if name in names else "0.8", label=name)
+    before = [a + b for a, b in zip(before, shares, strict=True)]
+ax.set(yticks=range(len(parts)), xlim=(0, 1), xlabel="share of a run's time")
+ax.set_yticklabels([f"{row['task'].replace('_', ' ')}\n{row['total']:.0f} s" for row in parts])
+ax.invert_yaxis()
+fig.legend(loc="outside upper center", ncols=3, frameon=False)
+plt.show()
+
+# %% [markdown]
+# ## A run that grows faster
+#
+# While a network is pruned, its products are measured again and again, and the quicker way is taken, dense or sparse. What does that save from the first step to the last? Navigation with 1,024 neurons, dense to 90 % zeros, and its lottery ticket; epochs of all runs in turn (`python benchmarks/gradual.py`).
+
+# %%
+#| fig-alt: "Seconds of each epoch with chosen products and with dense ones, under the cubic and the linear schedule and for the ticket: the chosen ones fall as zeros come, early under the cubic schedule."
+gradual = load_results("gradual")["seconds"]
+runs = ("cubic", "linear", "ticket")
+fig, axes = plt.subplots(1, 3, figsize=(8.5, 2.8), layout="constrained", sharey=True)
+for ax, name in zip(axes, runs, strict=True):
+    for products, color, text in (("off", COLORS["plain"], "dense products"), ("auto", COLORS["ours"], "as chosen")):
+        ax.plot(gradual[f"{name}, {products}"], color=color, label=text)
+    gain = sum(gradual[f"{name}, off"]) / sum(gradual[f"{name}, auto"])
+    ax.set(title=f"{name}: {gain:.2f} times as fast", xlabel="epoch", ylim=(0, None))
+axes[0].set(ylabel="seconds of an epoch")
+axes[0].legend(frameon=False)
+plt.show()
+
+# %% [markdown]
 # ## Memory
 #
 # The most that one call needs above what was there before it. Automatic differentiation keeps what the backward pass will want; a gradient that is written by hand knows what it needs.

@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['BOX', 'DT', 'SPEED', 'TURN', 'WALL', 'SIGMA', 'PIECE', 'STEP', 'NavigationConfig', 'paths', 'PlaceCells',
-           'position_error', 'PathIntegrator', 'Navigation', 'plot_paths']
+           'position_error', 'PathIntegrator', 'Navigation', 'plot_paths', 'EdgeNavigationConfig', 'EdgeIntegrator',
+           'EdgeNavigation']
 
 # %% ../../nbs/navigation.ipynb #f8c04beb
 import math
@@ -16,7 +17,10 @@ import torch
 from torch import Tensor, nn
 
 from ..geometry.arguments import Count, Shape, Within, checked
+from ..geometry.manifolds import manifold as find_manifold
+from ..layers.edges import EdgeRNN, geometric_edges
 from ..layers.recurrent import RNN, Generators, Linear, near_identity_
+from ..layers.sparse import geometric_blocks
 from ..lab.settings import Config, setting
 from ..lab.training import Task
 
@@ -241,3 +245,71 @@ def plot_paths(
         ax.set(xlabel="east (m)", aspect="equal")
         ax.margins(0.2)
     axes[0].set(ylabel="north (m)")
+
+# %% ../../nbs/navigation.ipynb #835e5f4f
+@dataclass(frozen=True, kw_only=True)
+class EdgeNavigationConfig(NavigationConfig):
+    "Settings of a navigation run whose recurrent weights are a list from the start: one seed, no penalty, nothing is pruned"
+
+    penalty: str = "none"
+    strength: float | None = 0.0
+    sparsity: float = 0.0
+    lottery: bool = False
+    seeds: int = 1
+    partners: int = setting(100, least=1)  # neurons that each one listens to, beside itself
+
+    task: ClassVar[str] = "edge_navigation"
+
+    def __post_init__(self):
+        super().__post_init__()
+        for name, wanted in {"penalty": "none", "sparsity": 0.0, "lottery": False, "seeds": 1}.items():
+            if getattr(self, name) != wanted:
+                raise ValueError(f"{name}={getattr(self, name)!r}; a network that is sparse from birth has {name}={wanted!r}: to prune one, use NavigationConfig")
+        if self.partners >= self.hidden:
+            raise ValueError(f"partners={self.partners}; of hidden={self.hidden} neurons each can listen to at most {self.hidden - 1} others")
+
+# %% ../../nbs/navigation.ipynb #f5dbc161
+@checked
+class EdgeIntegrator(PathIntegrator):
+    "A path integrator whose recurrent weights are a list of edges"
+
+    def __init__(
+        self,
+        config: EdgeNavigationConfig,
+        generators: Generators,  # a random stream for the one seed
+        edges: Annotated[Tensor, Shape("2 E", "int")],  # the neuron that listens and the one it listens to (2, E)
+    ):
+        nn.Module.__init__(self)
+        shared = dict(bias=False, replicas=1, generator=generators)
+        self.encoder = Linear(config.place_cells, config.hidden, **shared)
+        self.rnn = EdgeRNN(2, config.hidden, edges, "relu", bias=False, generator=generators[0])
+        self.decoder = Linear(config.hidden, config.place_cells, **shared)
+        self.scales = (config.place_cells, 1 / STEP) if config.inputs == "standardized" else (1, 1)
+        if config.init == "identity":
+            with torch.no_grad():
+                self.rnn.weight_hh.mul_(0.1).add_(edges[0] == edges[1])
+
+    def states(self, start: Annotated[Tensor, Shape("1 batch P", "float")], velocity: Annotated[Tensor, Shape("1 T batch 2", "float")]) -> Tensor:
+        activity_scale, velocity_scale = self.scales
+        return self.rnn(velocity_scale * velocity[0], self.encoder(activity_scale * start))[0][None]
+
+# %% ../../nbs/navigation.ipynb #1b31c3f8
+@checked
+class EdgeNavigation(Navigation):
+    "Path integration by a network that is sparse from birth"
+
+    Config = EdgeNavigationConfig
+
+    def edges(self) -> Tensor:  # (2, E)
+        "Each neuron's cheapest partners under the config's manifold and inhibitor, and itself; neighbours have near numbers"
+        c, space = self.config, find_manifold(self.config.manifold)
+        points = space.sample(c.hidden, self.generators("embedding", 0)[0])
+        points = points[geometric_blocks(points, 16).argsort(stable=True)]
+        edges, _ = geometric_edges(space, points, c.inhibitor, c.partners)
+        return torch.cat([edges, torch.arange(c.hidden).expand(2, -1)], 1).unique(dim=1)
+
+    def model(self, generators: list[torch.Generator]) -> EdgeIntegrator:
+        return EdgeIntegrator(self.config, generators, self.edges())
+
+    def recurrent(self, model: EdgeIntegrator) -> list[tuple[nn.Module, str]]:
+        return []
