@@ -77,7 +77,7 @@ def darken(figure):  # -> Callable that undoes it
         if any(isinstance(a, collections.PathCollection) and a.get_array() is not None for a in axes.collections) and not axes._modreg_painted:
             for ground in [axis.pane for axis in (axes.xaxis, axes.yaxis, axes.zaxis)] if hasattr(axes, "zaxis") else [axes.patch]:
                 undo.append((ground.set_facecolor, ground.get_facecolor()))
-                ground.set_facecolor((0.33, 0.33, 0.33))
+                ground.set_facecolor((0.24, 0.24, 0.24))
     undo.append((figure.patch.set_facecolor, figure.patch.get_facecolor()))
     figure.patch.set_facecolor("none")
     return lambda: [setter(old) for setter, old in reversed(undo)]
@@ -101,13 +101,13 @@ def stack(figure):  # -> Callable that undoes it; None where panels cannot be mo
     width, height = figure.get_size_inches()
     narrow, undo = smallest_letters(figure) * NARROW / 72 / SMALLEST - 0.1, []  # inch
     columns = 2 if len(panels) > 3 and width / grid.ncols < narrow / 1.4 else 1
-    rows = -(-len(panels) // columns)
-    new = grid.__class__(rows, columns, figure=figure)
+    rows = grid.nrows if columns == grid.ncols else -(-len(panels) // columns)
+    new = grid if columns == grid.ncols else grid.__class__(rows, columns, figure=figure)
     for k, (axes, spec) in enumerate(zip(panels, specs, strict=True)):
         undo.append((axes.set_subplotspec, spec))
-        axes.set_subplotspec(new[k])
+        axes.set_subplotspec(spec if new is grid else new[k])
         for axis, name in ((axes.yaxis, "labelleft"), (axes.xaxis, "labelbottom")):
-            if (name == "labelleft" or columns == 1) and axis._get_shared_axes()[1:] and not axis.get_tick_params()[name]:  # of shared axes only the outer ones had numbers
+            if new is not grid and (name == "labelleft" or columns == 1) and axis._get_shared_axes()[1:] and not axis.get_tick_params()[name]:  # of shared axes only the outer ones had numbers
                 undo.append((lambda off, axes=axes, name=name: axes.tick_params(**{name: off}), False))
                 axes.tick_params(**{name: True})
                 if name == "labelleft" and not axes.get_ylabel():
