@@ -1,7 +1,7 @@
 """What is loaded into the kernels that execute chapters for the site: an IPython extension.
 
 A figure of matplotlib is drawn twice, for light pages and for dark ones, and knows how narrow it may be shown before its
-smallest letters are too small. And the kernel knows which files of the package it has read.
+smallest letters are too small; one that is too wide for a phone is drawn for that, too, with its panels below each other. And the kernel knows which files of the package it has read.
 """
 
 import base64
@@ -84,11 +84,11 @@ def darken(figure):  # -> Callable that undoes it
 
 
 def smallest_letters(figure) -> float:
-    "Size of the smallest text that a figure shows, pt; 10 if it has none"
+    "Size of the smallest text that a figure shows, pt, exponents included; 10 if it has none"
     from matplotlib.text import Text
 
     off = {id(part) for axes in figure.axes for axis in (axes.xaxis, axes.yaxis) if not (axes.axison and axes.get_visible() and axis.get_visible()) for part in axis.findobj(Text)}
-    return min((t.get_fontsize() for t in figure.findobj(Text) if t.get_visible() and t.get_text().strip() and id(t) not in off), default=10.0)
+    return min((t.get_fontsize() * (0.7 if "^" in t.get_text() else 1) for t in figure.findobj(Text) if t.get_visible() and t.get_text().strip() and id(t) not in off), default=10.0)
 
 
 def stack(figure):  # -> Callable that undoes it; None where panels cannot be moved

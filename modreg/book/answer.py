@@ -164,7 +164,7 @@ def plot_answer(
 def _named(tasks: Sequence[type[Task]]) -> str:
     "Names of tasks as a sentence has them"
     names = [task.Config.task.replace("_", " ") for task in tasks]
-    return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]])) or "none"
+    return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]])) or "no task"
 
 
 def compare(
