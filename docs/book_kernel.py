@@ -137,8 +137,9 @@ def html(figure) -> str:
     if least > NARROW and (undo := stack(figure)):
         narrow, w, h = both(figure)
         undo()
-        sources = [f'<source media="(max-width: 600px)" width="{w}" height="{h}" srcset="data:image/png;base64,{png}">' for png in narrow]
-        style = f"; --narrow: {min(w, round(w * SMALLEST / size))}px"
+        if w * SMALLEST / size < 1.15 * NARROW:  # a legend in one row may stick out
+            sources = [f'<source media="(max-width: 600px)" width="{w}" height="{h}" srcset="data:image/png;base64,{png}">' for png in narrow]
+            style = f"; --narrow: {min(w, round(w * SMALLEST / size))}px"
     images = "".join(f'<picture>{source}<img class="only-{mode}" alt="" width="{width}" height="{height}" loading="lazy" src="data:image/png;base64,{png}"></picture>'
                      for mode, png, source in zip(("light", "dark"), pictures, sources, strict=True))
     kinds = " wide" * (least > NARROW) + " stacked" * bool(style)
