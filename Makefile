@@ -62,14 +62,13 @@ export: $(VENV)/dev.stamp ## notebooks -> modreg/
 	$(BIN)/nbdev_export
 
 readme: $(VENV)/dev.stamp ## nbs/index.ipynb -> README.md
-	$(BIN)/python tools/readme.py
+	$(BIN)/python tools/notebooks.py
 
 sync: $(VENV)/dev.stamp ## newer of notebook and twin -> the other; then export, README, clean
 	$(BIN)/python -m jupytext --sync $(CHAPTERS) $(TWINS)
 	$(BIN)/nbdev_clean
 	$(BIN)/python -m jupytext --sync $(CHAPTERS) $(TWINS)
 	$(BIN)/nbdev_export
-	$(BIN)/python tools/readme.py
 	$(BIN)/python tools/notebooks.py
 
 previews: $(VENV)/dev.stamp ## store each chapter's first figure, as `make test` has drawn it, in its notebook, for who opens it in JupyterLab

@@ -1,7 +1,7 @@
 """What is loaded into the kernels that execute chapters for the site: an IPython extension.
 
 A figure of matplotlib is drawn twice, for light pages and for dark ones, and knows how narrow it may be shown before its
-smallest letters are too small. And the kernel knows which files of the package it has read.
+smallest letters are too small; one that is too wide for a phone is drawn for that, too, with its panels below each other. And the kernel knows which files of the package it has read.
 """
 
 import base64
@@ -55,6 +55,9 @@ def darken(figure):  # -> Callable that undoes it
             axis.pane.set_alpha(None)
             change(axis.pane, "facecolor", "edgecolor")
             change(axis.line, "color")
+            old = axis._axinfo["grid"]["color"]
+            undo.append((lambda old, axis=axis: axis._axinfo["grid"].update(color=old), old))
+            axis._axinfo["grid"]["color"] = (1, 1, 1, 0.2)
     for artist in figure.findobj():
         if id(artist) in kept or artist is figure.patch:
             continue
@@ -64,43 +67,83 @@ def darken(figure):  # -> Callable that undoes it
             for patch in filter(None, [artist.get_bbox_patch(), arrow]):
                 change(patch, "facecolor", "edgecolor")
         elif isinstance(artist, lines.Line2D):
-            change(artist, "color", *(name for name in ("markerfacecolor", "markeredgecolor") if isinstance(getattr(artist, f"get_{name}")(), str | tuple)))
+            change(artist, *(name for name in ("markerfacecolor", "markeredgecolor") if getattr(artist, f"_{name}") not in ("auto", "none")), "color")  # auto: that of the line
         elif isinstance(artist, patches.Patch):
             change(artist, "facecolor", "edgecolor")
         elif isinstance(artist, collections.Collection):
             if artist.get_array() is None and len({tuple(c) for c in artist.get_facecolor()}) < 12:
                 change(artist, "facecolor", "edgecolor")
-            elif isinstance(artist, collections.PathCollection):  # dots coloured by a number: a light rim, since the darkest would sink into the page
-                old = artist.get_edgecolor(), artist.get_linewidth()
-                undo.append((lambda old, artist=artist: (artist.set_edgecolor(old[0]), artist.set_linewidth(old[1])), old))
-                artist.set_edgecolor((1, 1, 1, 0.5))
-                artist.set_linewidth(0.4)
+    for axes in figure.axes:  # dots coloured by a number lie on grey, in which neither the darkest nor the palest are lost
+        if any(isinstance(a, collections.PathCollection) and a.get_array() is not None for a in axes.collections) and not axes._modreg_painted:
+            for ground in [axis.pane for axis in (axes.xaxis, axes.yaxis, axes.zaxis)] if hasattr(axes, "zaxis") else [axes.patch]:
+                undo.append((ground.set_facecolor, ground.get_facecolor()))
+                ground.set_facecolor((0.24, 0.24, 0.24))
     undo.append((figure.patch.set_facecolor, figure.patch.get_facecolor()))
     figure.patch.set_facecolor("none")
     return lambda: [setter(old) for setter, old in reversed(undo)]
 
 
 def smallest_letters(figure) -> float:
-    "Size of the smallest text that a figure shows, pt; 10 if it has none"
+    "Size of the smallest text that a figure shows, pt, exponents included; 10 if it has none"
     from matplotlib.text import Text
 
     off = {id(part) for axes in figure.axes for axis in (axes.xaxis, axes.yaxis) if not (axes.axison and axes.get_visible() and axis.get_visible()) for part in axis.findobj(Text)}
-    return min((t.get_fontsize() for t in figure.findobj(Text) if t.get_visible() and t.get_text().strip() and id(t) not in off), default=10.0)
+    return min((t.get_fontsize() * (0.7 if "^" in t.get_text() else 1) for t in figure.findobj(Text) if t.get_visible() and t.get_text().strip() and id(t) not in off), default=10.0)
 
 
-def html(figure) -> str:
-    "Both pictures, of which the page shows one"
+def stack(figure):  # -> Callable that undoes it; None where panels cannot be moved
+    "Make a figure as narrow as a phone shows it with letters that can be read, and set panels that lie side by side under each other, two in a row where there are many"
+    panels = [axes for axes in figure.axes if axes.get_subplotspec() is not None]
+    specs = [axes.get_subplotspec() for axes in panels]
+    grid = specs[0].get_gridspec() if specs else None
+    if grid is None or figure.subfigs or any(spec.get_gridspec() is not grid or spec.num1 != spec.num2 for spec in specs) or any(len(axes.texts) > 12 for axes in panels):
+        return None
+    width, height = figure.get_size_inches()
+    narrow, undo = smallest_letters(figure) * NARROW / 72 / SMALLEST - 0.1, []  # inch
+    columns = 2 if len(panels) > 3 and width / grid.ncols < narrow / 1.4 else 1
+    rows = grid.nrows if columns == grid.ncols else -(-len(panels) // columns)
+    new = grid if columns == grid.ncols else grid.__class__(rows, columns, figure=figure)
+    for k, (axes, spec) in enumerate(zip(panels, specs, strict=True)):
+        undo.append((axes.set_subplotspec, spec))
+        axes.set_subplotspec(spec if new is grid else new[k])
+        for axis, name in ((axes.yaxis, "labelleft"), (axes.xaxis, "labelbottom")):
+            if new is not grid and (name == "labelleft" or columns == 1) and axis._get_shared_axes()[1:] and not axis.get_tick_params()[name]:  # of shared axes only the outer ones had numbers
+                undo.append((lambda off, axes=axes, name=name: axes.tick_params(**{name: off}), False))
+                axes.tick_params(**{name: True})
+                if name == "labelleft" and not axes.get_ylabel():
+                    undo.append((axes.set_ylabel, ""))
+                    axes.set_ylabel(panels[0].get_ylabel())
+    undo.append((figure.set_size_inches, (width, height)))
+    figure.set_size_inches(narrow, height * rows / grid.nrows * min(1, 1.2 * narrow / columns / (width / grid.ncols)))
+    return lambda: [setter(old) for setter, old in reversed(undo)]
+
+
+def both(figure) -> tuple[list[str], int, int]:
+    "Two pictures in base64, for light pages and for dark ones, and their size in px"
     from IPython.core.pylabtools import print_figure
 
-    light, size = print_figure(figure, "png", dpi=2 * figure.dpi), smallest_letters(figure) * figure.dpi / 72
-    undo = darken(figure)
+    light, undo = print_figure(figure, "png", dpi=2 * figure.dpi), darken(figure)
     dark = print_figure(figure, "png", dpi=2 * figure.dpi)
     undo()
     width, height = (int.from_bytes(light[at : at + 4]) // 2 for at in (16, 20))
-    least = min(width, round(width * SMALLEST / size))
-    images = "".join(f'<img class="only-{mode}" alt="" width="{width}" height="{height}" loading="lazy" src="data:image/png;base64,{base64.b64encode(png).decode()}">'
-                     for mode, png in (("light", light), ("dark", dark)))
-    return f'<figure class="plot{" wide" * (least > NARROW)}" style="--least: {least}px"{" tabindex=0" * (least > NARROW)}>{images}</figure>'
+    return [base64.b64encode(png).decode() for png in (light, dark)], width, height
+
+
+def html(figure) -> str:
+    "Both pictures, of which the page shows one; where they would be too wide for a phone, two others for that if panels can be stacked"
+    size = smallest_letters(figure) * figure.dpi / 72
+    pictures, width, height = both(figure)
+    least, sources, style = min(width, round(width * SMALLEST / size)), ["", ""], ""
+    if least > NARROW and (undo := stack(figure)):
+        narrow, w, h = both(figure)
+        undo()
+        if w * SMALLEST / size < 1.15 * NARROW:  # a legend in one row may stick out
+            sources = [f'<source media="(max-width: 600px)" width="{w}" height="{h}" srcset="data:image/png;base64,{png}">' for png in narrow]
+            style = f"; --narrow: {min(w, round(w * SMALLEST / size))}px"
+    images = "".join(f'<picture>{source}<img class="only-{mode}" alt="" width="{width}" height="{height}" loading="lazy" src="data:image/png;base64,{png}"></picture>'
+                     for mode, png, source in zip(("light", "dark"), pictures, sources, strict=True))
+    kinds = " wide" * (least > NARROW) + " stacked" * bool(style)
+    return f'<figure class="plot{kinds}" style="--least: {least}px{style}"{" tabindex=0" * (least > NARROW)}>{images}</figure>'
 
 
 def load_ipython_extension(shell) -> None:

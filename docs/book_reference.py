@@ -65,7 +65,7 @@ def add_comments(app: Any, what: str, name: str, value: Any, options: Any, lines
 
 def leave_out(app: Any, what: str, name: str, value: Any, skip: bool, options: Any) -> bool | None:
     "All that a module exports is shown, and of a class all that is public and told of, by a docstring or by comments"
-    if what in ("module", "data"):
+    if what == "module":
         return False
     function = plain(value)
     told = inspect.isfunction(function) and (function.__doc__ or any(comment for _, comment in commented(function).values()))

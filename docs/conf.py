@@ -24,7 +24,7 @@ settings = config["DEFAULT"]
 project, author, copyright = settings["title"], settings["author"], settings["copyright"]
 version = release = settings["version"]
 language = "en"
-extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.linkcode", "sphinx_copybutton", "sphinx_external_toc", "sphinxcontrib.bibtex", "book_reference"]
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.linkcode", "sphinx_copybutton", "sphinx_external_toc", "sphinxcontrib.bibtex", "sphinx-mathjax-offline", "book_reference"]
 exclude_patterns = ["assets"]
 
 nb_execution_mode = "off"
@@ -35,7 +35,6 @@ nb_mime_priority_overrides = [("html", "text/html", 1)]
 myst_enable_extensions = ["amsmath", "attrs_block", "attrs_inline", "deflist", "dollarmath", "html_image"]
 myst_heading_anchors = 3
 myst_dmath_double_inline = True
-mathjax_path = "mathjax/tex-chtml.js"
 copybutton_exclude = ".linenos, .gp, .go"
 
 default_role = "py:obj"  # in docstrings
@@ -101,4 +100,5 @@ def only_on_chapters(app, page, template, context, doctree) -> None:
 
 def setup(app) -> None:
     app.extensions["sphinx_multitoc_numbering"].parallel_read_safe = True  # comes with sphinx_external_toc, and numbers nothing here
+    app.extensions["sphinx-mathjax-offline"].parallel_read_safe = True  # copies files at the end
     app.connect("html-page-context", only_on_chapters, priority=600)

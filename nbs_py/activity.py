@@ -115,7 +115,7 @@ axes[1].set(xlabel="first principal component", ylabel="second", title="colour: 
 plt.show()
 
 # %% [markdown]
-# *Predict:* the torus is hidden in a hundred dimensions, with as much noise in each as a third of a bump. Its two first components show a disc. Will its holes be found?
+# *Predict:* the torus is hidden in a hundred dimensions, with as much noise in each as a third of a bump. Its first two principal components, on the right of the picture, show a disc. Will its holes be found?
 #
 # ## From activity to a cloud of points
 #
@@ -658,7 +658,7 @@ plt.show()
 
 
 # %% [markdown]
-# A lift needs no more than the place at which the path begins. How good it is hangs on how much of the torus the paths cover: real rats, here at five times their pace, turn and stop and keep to walls, and leave parts of it unseen.
+# A lift needs no more than the place at which the path begins. How good it is depends on how much of the torus the paths cover: real rats, here at five times their pace, turn and stop and keep to walls, and leave parts of it unseen.
 #
 # ## The states of a network
 #
@@ -760,7 +760,7 @@ test_fail(lambda: activity_shape(random_states[..., :2]), contains="at least 3")
 # ## Wiring against activity
 #
 # Which shape has the activity of networks that were wired on a circle, a torus, a Klein bottle, or on nothing? A study of many networks takes a look at each (`python -m modreg.lab.studies survey head_direction none l1 shuffled circle sphere torus klein torus6 --sparsities 0 0.75 --looks modreg.analysis.activity:look -p scale tiny -p hidden 64 -p steps 20 -p batch 50 -p batches 100 -p epochs 10 -p lr 2e-3 -p seeds 5`), and a matrix shows the share of seeds of each wiring
-# that have each shape, with Wilson's interval.
+# that have each shape, with Wilson's interval, within which the true share lies nineteen times in twenty.
 
 # %%
 #| export

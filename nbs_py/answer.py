@@ -7,7 +7,7 @@
 # ---
 
 # %% [markdown]
-# # Is it a better one?
+# # Is it a better network?
 #
 # > All tasks in one figure: what pruning costs, what a penalty saves, and what is left of geometry
 
@@ -63,18 +63,20 @@ from modreg.lab.settings import decisive
 plt.style.use("modreg.data.book")
 
 # %%
+#| fig-alt: "Five tasks, one below the other. For each, a row of dots for each condition: errors as multiples of the dense network's with the same seed, on a logarithmic axis with a line at 1, and a bar at each median. Rows of the same task overlap widely."
 from modreg.book.answer import plot_answer as finished_plot
 
 finished_plot(plt.figure(layout="constrained"))
 plt.show()
 
 # %% [markdown]
-# Every dot is a network, at the place of its error divided by that of the dense network with the same seed. At 1 pruning has cost nothing. *Predict:* if a penalty's geometry helps, which two colours must stand apart,
+# Every dot is a network, at the place of its error divided by that of the dense network with the same seed. At 1 pruning has cost nothing. Colours are conditions: *none* was pruned without a penalty; *l1* pays the same price for every weight; *moduli* pays by distance, which is the method of this book;
+# *shuffled* pays the same prices, dealt out to the wrong weights; *small dense* was never pruned, and has as few weights to begin with. *Predict:* if a penalty's geometry helps, which two colours must stand apart,
 # and which must not be taken for proof?
 #
 # ## The networks of one condition
 #
-# Results are records of complete runs ([results](results.ipynb)). A condition is a change of settings, such as another penalty; its records, one for each sparsity, make a curve. λ is the one that did best on a seed of its own, where several were tried.
+# Results are records of complete runs ([results](results.ipynb)). A condition is a change of settings, such as another penalty; its records, one for each sparsity, make a curve. Where several strengths λ of a penalty were tried, it is the one that did best on a seed of its own.
 
 # %%
 #| export
@@ -148,11 +150,12 @@ def plot_curves(
 
 
 # %%
+#| fig-alt: "Error of one task against the share of zeros, a dot a network in the colour of its penalty, with a line through the medians; below it what training cost, a bar that is shorter where more weights are zero."
 for task, kept in records.items():
     if any(curve(kept, task, name) for name in COMPARED[1:]):
         figure = plt.figure(figsize=(5.5, 4), layout="constrained")
         plot_curves(kept, task, figure)
-        figure.suptitle(f"{task.Config.task}, {kept[0]['settings'].get('seeds', 3)} seeds a dot cloud")
+        figure.suptitle(task.Config.task.replace("_", " "))
         plt.show()
 
 
@@ -243,13 +246,13 @@ def plot_answer(
     "Every network of every task and condition, as a share of its dense twin's error; a bar at each median"
     rows = {task: found for task, found in all_ratios(asked, conditions, scale).items() if set(found) - {SMALL}}
     figure.set_size_inches(6, 1.2 + 0.8 * max(1, len(rows)))
-    ax = figure.subplots()
+    ax, bars = figure.subplots(), {}
     for y, found in enumerate(rows.values()):
         for name, values in found.items():
             k = conditions.index(name)
             height, finite = y + 0.16 * (k - (len(conditions) - 1) / 2), [v for v in values.values() if math.isfinite(v)]
             ax.plot(finite, [height] * len(finite), "o", color=f"C{k}", markersize=4, alpha=0.6)
-            ax.plot(np.median(list(values.values())), height, "|", color=f"C{k}", markersize=11, markeredgewidth=2.5, label=name if y == 0 else None)
+            (bars[name],) = ax.plot(np.median(list(values.values())), height, "|", color=f"C{k}", markersize=11, markeredgewidth=2.5)
     ax.axvline(1, color="0.5", linewidth=1)
     ax.set(xscale="log", xlabel="error ÷ that of the dense network with the same seed", yticks=range(len(rows)),
            yticklabels=[f"{task.Config.task.replace('_', ' ')}\n{100 * asked[task]:g} % zeros" for task in rows])
@@ -257,11 +260,13 @@ def plot_answer(
     ax.set_xticks(ticks, [f"{t:g}" for t in ticks])
     ax.minorticks_off()
     ax.invert_yaxis()
-    if rows:
-        figure.legend(loc="outside upper center", ncols=len(conditions), frameon=False)
+    if bars:
+        named = [name for name in conditions if name in bars]  # not every task has all of them
+        figure.legend([bars[name] for name in named], named, loc="outside upper center", ncols=len(named), frameon=False)
 
 
 # %%
+#| fig-alt: "The figure from the beginning of the chapter, drawn by the function above."
 plot_answer(plt.figure(layout="constrained"))
 plt.show()
 
@@ -277,7 +282,7 @@ plt.show()
 def _named(tasks: Sequence[type[Task]]) -> str:
     "Names of tasks as a sentence has them"
     names = [task.Config.task.replace("_", " ") for task in tasks]
-    return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]])) or "none"
+    return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]])) or "no task"
 
 
 @checked(finite=False)

@@ -430,6 +430,8 @@ axes[0].set(xlabel="neurons", ylabel="memory (MB)")
 axes[1].set(xlabel="neurons", ylabel="a step of training (s)")
 for ax in axes:
     ax.legend(frameon=False)
+    ax.set_xticks([5_000, 20_000, 80_000], ["5,000", "20,000", "80,000"])
+    ax.minorticks_off()
 plt.show()
 last = rows[-1]
 print(f"{last['neurons']:,} neurons, {last['edges']:,} edges: {last['edges_s']:.0f} s to find them, {last['step_s']:.2f} s a step, {last['memory_mb']:,.0f} MB more than an empty process, "

@@ -82,7 +82,7 @@ plt.show()
 # A pruned network that was trained with a penalty differs from a plain one in two things. So it is never run alone: beside it stand a dense network with the same penalty, which
 # tells what the penalty costs, and a dense one without, which tells what the task allows.
 #
-# Neither hangs on how the third is made sparse, so both are found again, not trained again, when another sparsifier is tried. *Predict:* which of the three will have the least error?
+# Neither depends on how the third is made sparse, so both are found again, not trained again, when another sparsifier is tried. *Predict:* which of the three will have the least error?
 
 # %%
 #| export
@@ -635,7 +635,7 @@ with exercise("lower is better, and a condition with a diverged seed leads nobod
 # - The first settings of [speech](speech.ipynb) were chosen on the very speakers that its rows reported, which flattered them. That chapter says how they are chosen now.
 # - Panels that share an axis share its range. Set when the first panel was drawn, it hid what the later ones had above it.
 #
-# The paper gives one strength to all conditions, and shows how its results hang on it in tables 17 to 20. A strength that suits one condition need not suit another:
+# The paper gives one strength to all conditions, and shows how its results depend on it in tables 17 to 20. A strength that suits one condition need not suit another:
 # the mean price differs from manifold to manifold. The published list of runs also gives the L1 baseline a penalty of zero everywhere.
 #
 # ## Recall and think

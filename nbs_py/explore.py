@@ -512,6 +512,7 @@ path_integration()
 # The same network in torch, round the same kind of loop:
 
 # %%
+#| fig-alt: "Error of the network along a closed path, by step: it stays low, while that of standing still rises and falls with the distance from the start."
 loop = _loop()
 error = 100 * (follow(loop) - loop[1:]).norm(dim=-1)
 still = 100 * (loop[:1] - loop[1:]).norm(dim=-1)

@@ -809,7 +809,7 @@ for _name, _space in {"distance_matrix": DistanceMatrix, "graph": Graph, "mesh":
 
 
 # %% [markdown]
-# A run is named by its settings, and a path is only a path. So that a run on another mesh under the same path is another run, its name also hangs on what the files hold that are
+# A run is named by its settings, and a path is only a path. So that a run on another mesh under the same path is another run, its name also depends on what the files hold that are
 # named in a space's text.
 
 # %%

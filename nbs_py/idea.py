@@ -159,6 +159,7 @@ pruning_steps({
 # Now the same as a number, for all neurons at once.
 
 # %%
+#| fig-alt: "Three matrices of which weights are left, neurons ordered from left to right. Of moduli a band along the diagonal and its two far corners; of shuffled and none, dots all over."
 others = ~torch.eye(64, dtype=torch.bool)
 near = (distances < 1.8) & others
 shares = {name: distances[left[-1] & others].lt(1.8).float().mean().item() for name, (left, _) in networks.items()}

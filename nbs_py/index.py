@@ -39,6 +39,7 @@ plt.style.use("modreg.data.book")
 
 # %%
 #| echo: false
+#| fig-alt: "Five tasks, one below the other. For each, a row of dots for each condition: errors as multiples of the dense network's with the same seed, with a line at 1 and a bar at each median."
 plot_answer(plt.figure(layout="constrained"))
 plt.show()
 display(Markdown("\n".join(["Each dot is a network, at the place of its error divided by that of a dense one with the same seed; a bar is a median.", "", *(f"- {sentence}" for sentence in answer())])))
@@ -191,7 +192,7 @@ assert all(penalty() > 0 for penalty in penalties)
 # | | [which_manifold](which_manifold.ipynb) | which space explains a network's wiring, or its activity, and when none does |
 # | | [explore](explore.ipynb) | nine figures that are small programs |
 # | | [coverings](coverings.ipynb) | why circle, torus and Klein bottle belong together |
-# | The paper | [answer](answer.ipynb) | is it a better one? All tasks in one figure
+# | The paper | [answer](answer.ipynb) | is it a better network? All tasks in one figure
 # | | [tables](tables.ipynb) | every table beside ours, every claim with its verdict |
 # | | [paper](paper.ipynb) | every table of the paper as cells, each with the settings that make it |
 # | | [statistics](statistics.ipynb) | how many learned, how sure a difference is, and when a claim holds |

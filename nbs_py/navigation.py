@@ -323,7 +323,7 @@ print(f"decoding true activity of {cells.centres.shape[1]} cells: {best:.1f} cm;
 # An encoder turns the place cells' activity at the start into the first hidden state. The recurrent layer gets the velocity, as displacement a step.
 # A decoder gives a score for each place cell at every step. There are no biases.
 #
-# Two initializations are named, because results hang on them. `paper` is torch's default. `identity` starts the recurrent matrix at the identity plus a
+# Two initializations are named, because results depend on them. `paper` is torch's default. `identity` starts the recurrent matrix at the identity plus a
 # tenth of the default, near what Le, Jaitly and Hinton advise for ReLU networks, so that a state outlasts its step.
 #
 # The whole, as in the paper's figures 2 and 4: the place cells' activity at the start becomes the first hidden state, each step's displacement moves it on, and after each step the place cells' scores are read off it. Only the recurrent matrix feels the penalty.

@@ -202,6 +202,7 @@ class MoebiusBand(Manifold):
 # that you *meant*. For that, an oracle that knows nothing of the formula: the least distance to seven copies of the strip.
 
 # %%
+#| fig-alt: "The band as a flat strip, coloured by distance from a star near its upper right corner: near are the points round it, and those at the lower left."
 band = MoebiusBand()
 ok, reason = check_manifold(band)
 assert ok, reason
@@ -279,6 +280,7 @@ assert beyond["moduli"] < 0.02 < beyond["shuffled"]
 # With `train_embedding=True` the neurons move, too, down the gradient of the penalty; `project_()` brings them back to the band after each step. `Reach` would draw all of them to one place, and is refused; the difference of Gaussians is not. And the careless band is refused as well, before it can turn all neurons to `nan`.
 
 # %%
+#| fig-alt: "The neurons' places on the band: spread out as they were drawn, and in two clumps after 100 steps."
 for space, f in ((band, Reach()), (Careless(), "difference_of_gaussians")):
     try:
         ModuliRegularizer(nn.RNN(1, 100), space, f, train_embedding=True)

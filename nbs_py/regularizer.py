@@ -64,7 +64,7 @@ loss = (out(rnn(x)[0])[1:] - x[:-1]).square().mean() + reg()  # and `+ reg()` us
 loss.backward()
 
 # %% [markdown]
-# That is all that your loop needs. Each of the hundred hidden neurons gets a point on a torus. On the left what one of them, the star, pays for a connection to each other one; on the right what all pay for all.
+# That is all that your loop needs. Each of the hundred hidden neurons gets a point on a torus, and each connection a price:
 
 # %%
 #| code-fold: true
@@ -84,6 +84,8 @@ fig.colorbar(image, ax=(left, right), label="f(d)")
 plt.show()
 
 # %% [markdown]
+# On the left what one of the neurons, the star, pays for a connection to each other one; on the right what all pay for all.
+#
 # *Predict:* if these prices act on random weights and nothing else does, which weights are left?
 #
 # The same in three steps, as in the paper's figure 1:

@@ -329,7 +329,7 @@ with exercise("dict.get takes a default; a range from the first on", picture) as
 # ## What broke, and what the paper did
 #
 # - The first edition shipped tables of rows, each made by a script with its own idea of what a row is. A number could be traced to a command, not to a run, and when a default changed, rows told of a setting that was no longer theirs.
-# - A record is found by its settings and not by its run's name: the name also hangs on the data that the run has read, which a reader of a table need not have.
+# - A record is found by its settings and not by its run's name: the name also depends on the data that the run has read, which a reader of a table need not have.
 #
 # The published code logs to a service whose records can be read, by task and by date; which of them went into which cell of which table is not said.
 #

@@ -418,7 +418,7 @@ fig, ax = plt.subplots(figsize=(5.5, 3), layout="constrained")
 for places, color, label in ((stayed, "0.75", "still empty"), (grown, "C1", "grown")):
     ax.plot(apart[places], gradient[places], ".", color=color, markersize=3, label=label)
 ax.set(xlabel="distance on the torus", ylabel="size of the gradient", yscale="log", ylim=(1e-7, None))
-ax.legend(frameon=False)
+ax.legend(frameon=False, markerscale=3)
 plt.show()
 assert gradient[grown].min() >= gradient[stayed].max() and grown.sum() > 0
 

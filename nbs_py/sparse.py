@@ -1318,7 +1318,7 @@ with exercise("let a share z be zeros: 8 (1 - z) against 4", lambda: draw_lines(
 #
 # <details><summary>Think: from which sparsity on would you use sparse products on your machine?</summary>
 #
-# Measure it: where the lines cross hangs on the processor, the width and the batch.
+# Measure it: where the lines cross depends on the processor, the width and the batch.
 #
 # </details>
 #

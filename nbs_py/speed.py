@@ -186,7 +186,7 @@ for k, (words, values) in enumerate(zip(("memory that is there", "new memory"), 
     ax.barh([0.2 - 0.4 * k, 1.2 - 0.4 * k], values, height=0.35, label=words, color=f"C{k}")
 ax.set(yticks=(0, 1), xlabel="copying 64 MB (GB/s)")
 ax.set_yticklabels(("one core", "two cores"))
-ax.legend(frameon=False)
+fig.legend(frameon=False, loc="outside upper center", ncols=2)
 plt.show()
 
 # %%
@@ -272,16 +272,23 @@ plt.show()
 
 # %%
 #| fig-alt: "Seconds of each epoch with chosen products and with dense ones, under the cubic and the linear schedule and for the ticket: the chosen ones fall as zeros come, early under the cubic schedule."
-gradual = load_results("gradual")["seconds"]
-runs = ("cubic", "linear", "ticket")
-fig, axes = plt.subplots(1, 3, figsize=(8.5, 2.8), layout="constrained", sharey=True)
-for ax, name in zip(axes, runs, strict=True):
-    for products, color, text in (("off", COLORS["plain"], "dense products"), ("auto", COLORS["ours"], "as chosen")):
-        ax.plot(gradual[f"{name}, {products}"], color=color, label=text)
-    gain = sum(gradual[f"{name}, off"]) / sum(gradual[f"{name}, auto"])
-    ax.set(title=f"{name}: {gain:.2f} times as fast", xlabel="epoch", ylim=(0, None))
-axes[0].set(ylabel="seconds of an epoch")
-axes[0].legend(frameon=False)
+gradual = load_results("gradual")["rows"]
+
+
+def epochs_of(row, run):
+    "Seconds of each epoch with as many batches as a run has; products are chosen as often"
+    return [row["more"] * batches + choices for batches, choices in zip(row["seconds"][run]["batches"], row["seconds"][run]["choices"], strict=True)]
+
+
+fig, axes = plt.subplots(len(gradual), 3, figsize=(8.5, 2.6 * len(gradual)), layout="constrained", sharey="row")
+for row, line in zip(gradual, axes, strict=True):
+    for ax, name in zip(line, ("cubic", "linear", "ticket"), strict=True):
+        dense, chosen = (epochs_of(row, f"{name}, {products}") for products in ("off", "auto"))
+        ax.plot(dense, color=COLORS["plain"], label="dense products")
+        ax.plot(chosen, color=COLORS["ours"], label="as chosen")
+        ax.set(title=f"{name}, batch {row['batch']}: {sum(dense) / sum(chosen):.2f} ×", xlabel="epoch", ylim=(0, None))
+    line[0].set(ylabel="seconds of an epoch")
+axes[0, 0].legend(frameon=False)
 plt.show()
 
 # %% [markdown]
@@ -342,6 +349,7 @@ plt.show()
 # *Predict:* with a batch of 200 a row of states is read in one piece. With one state each weight fetches a single number. Where is there more to gain?
 
 # %%
+#| fig-alt: "How many times as fast our sparse product is as its best rival, solid, and as the dense product, dotted, by batch; a panel for each number of neurons and a colour for each share of zeros."
 def plot_rivals(cells, axes):
     "How many times as fast ours is as the best rival and as the dense product, by batch; one line for each share of zeros"
     for ax, neurons in zip(axes, sorted({cell["neurons"] for cell in cells}), strict=False):

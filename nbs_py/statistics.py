@@ -73,7 +73,7 @@ plt.show()
 
 
 # %% [markdown]
-# No network is where their mean is. So we print how many learned, with an interval, and the median of those. Each task says what counts as learned: an error below a share of what a guess has that never looks.
+# No network is where their mean is. So we print how many learned, with an interval, and the median of those. Each task says what counts as learned: an error below a given share of that of a guess which ignores the input.
 # The interval is Clopper and Pearson's, which is exact for any number of seeds. A network that diverged has learned nothing, and counts.
 
 # %%
@@ -120,7 +120,7 @@ test_fail(lambda: outcome([], 0.2), contains="no rate without seeds")
 # ## How sure is a difference?
 #
 # Networks of two conditions that share a seed share their data and their start, so they are compared in pairs. The interval of the mean difference comes from the bootstrap: draw as many pairs anew from those that there are, ten thousand times.
-# A diverged network counts as one that is at chance.
+# A diverged network counts as one that is at chance. The *p* of a difference is twice the share of such draws whose mean lies on the other side of 0: the smaller, the surer.
 
 # %%
 #| export
@@ -195,7 +195,7 @@ plt.show()
 #
 # ## Many claims
 #
-# Who tests ten claims finds one that holds by chance in four of ten tables. Holm's correction takes the smallest p times the number of claims, the next times one less, and so on.
+# Whoever tests ten claims of which none is true, each at one in twenty, finds one that seems to hold in four tables of ten. Holm's correction takes the smallest p times the number of claims, the next times one less, and so on.
 
 # %%
 #| export
@@ -543,7 +543,7 @@ with exercise("the lower end for n of n is 0.025 ** (1 / n): try n = 1, 2, …",
 #
 # <details><summary>Think: three seeds of each condition do not overlap. What do you say?</summary>
 #
-# That chance does this once in twenty times; run more seeds, chosen before you look.
+# That chance does this one time in ten (of the twenty ways to deal six numbers into two threes, two do not overlap); run more seeds, chosen before you look.
 #
 # </details>
 #

@@ -80,7 +80,7 @@ plt.style.use("modreg.data.book")
 #
 # *Predict:* table 8 has 12 cells: four penalties, each dense, 95 % sparse, and as a lottery ticket of the sparse network. How many runs fill it? And how many more fill tables 9 and 10, which have 27 cells?
 #
-# A cell's settings and the scale make a config. A dense network hangs on no sparsifier, and one without a penalty on no strength: such runs get the settings that [experiments](experiments.ipynb) gives them, so that they are found again.
+# A cell's settings and the scale make a config. A dense network is the same whatever the sparsifier, and one without a penalty whatever the strength: such runs get the settings that [experiments](experiments.ipynb) gives them, so that they are found again.
 
 # %%
 #| export
@@ -344,7 +344,7 @@ def table_of(
 
 
 # %% [markdown]
-# What is told of a run, and what a chapter on statistics says of the claims, if there is one:
+# What is told of a run, and what the chapter [statistics](statistics.ipynb) says of the paper's claims:
 
 # %%
 #| export
@@ -565,7 +565,7 @@ def sweep_tables(given: argparse.Namespace) -> int:  # 0; 1 if a run failed
 
 
 # %% [markdown]
-# A word that is wrong ends it with a sentence; Ctrl-C, or a batch system's signal that time is up, in quiet.
+# A word that is wrong ends it with a sentence; Ctrl-C, or a batch system's signal that time is up, quietly.
 
 # %%
 #| export
@@ -655,7 +655,7 @@ with exercise("each condition has `grid` networks of the choice and `2 * seeds` 
 #     return grid / (grid + 2 * seeds)
 # ```
 #
-# It does not hang on the number of conditions.
+# It does not depend on the number of conditions.
 #
 # </details>
 

@@ -77,7 +77,7 @@ plt.show()
 #
 # ## A cell, twice
 #
-# In each cell stands the paper's mean ± deviation and, below it, ours: the median of the networks that learned, and how many of how many did. A cell that nobody has run says so, and a cell whose number the paper's text has lost has a dash.
+# In each cell stands the paper's mean ± deviation and, below it, ours: the median of the networks that learned, and how many of how many did. A cell that nobody has run says so, and a dash stands where the paper's number is missing from the text that we have.
 
 # %%
 #| export
@@ -181,7 +181,7 @@ print(", ".join(f"{words.count(word)} {word}" for word in ("holds", "fails", "un
 # %% [markdown]
 # ## Sensitivity
 #
-# Tables 17 to 20 ask how results hang on λ. Their values of λ are lost in the text, so ours have a grid of their own and stand apart.
+# Tables 17 to 20 ask how results depend on λ, the strength of the penalty. Their values of λ are missing from the text of the paper that we have, so ours have a grid of their own and stand apart.
 
 # %%
 #| export

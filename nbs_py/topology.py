@@ -199,7 +199,7 @@ plt.show()
 # %% [markdown]
 # ## What comes out
 #
-# Bars by degree, and what they hang on: the field, the landmarks and their cover, and the distance up to which anything is known.
+# Bars by degree, and what they depend on: the *field* (whether one counts modulo 2 or modulo 3), the landmarks and their cover, and the distance up to which anything is known.
 
 # %%
 #| export
@@ -228,7 +228,7 @@ def _sorted(bars: Iterable[numpy.ndarray]) -> tuple[Tensor, ...]:
 
 
 # %% [markdown]
-# A request can be too large: a thousand points have forty billion tetrahedra. The number of simplices is counted before they are made, exactly or over a sample of edges, and a request beyond a bound on memory is refused, with what would make it smaller. The bytes a simplex takes
+# A request can be too large: a thousand points have forty billion tetrahedra. Points, edges, triangles, tetrahedra and so on are *simplices*, and all of them together a *complex*. Their number is counted before they are made, exactly or over a sample of edges, and a request beyond a bound on memory is refused, with what would make it smaller. The bytes a simplex takes
 # were measured, on the torus with 200 to 1,000 points.
 
 # %%
@@ -258,7 +258,7 @@ def _check_memory(close: numpy.ndarray, degree: int, engine: str, memory: float)
 
 
 # %% [markdown]
-# Two engines. ripser makes no complex, only the columns that it reduces. gudhi makes the complex, but first *collapses* edges that no hole needs: below the radius where a torus closes that leaves a tenth of them, and at it nearly all.
+# Two engines. ripser makes no complex, only the columns of the matrices above, when it needs them. gudhi makes the complex, but first *collapses* edges that no hole needs: below the radius where a torus closes that leaves a tenth of them, and at it nearly all.
 
 # %%
 #| export
@@ -681,7 +681,7 @@ def embedding_course(
 
 
 # %% [markdown]
-# Training pulls points together, so that every bar gets shorter, and lengths can't be compared with those of other points. The *ratio* of death to birth can: it has no unit, and its distribution for random points hardly depends on how they are drawn. For each cloud take the greatest in each degree.
+# Training pulls points together, so that every bar gets shorter, and lengths can't be compared with those of other points. The *ratio* of death to birth can: it has no unit, and its distribution for random points hardly depends on how they are drawn. The greatest of a cloud in each degree is called its *prominence* here.
 
 # %%
 #| export

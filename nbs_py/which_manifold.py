@@ -95,7 +95,7 @@ plt.show()
 #
 # ## How near are two neurons?
 #
-# A wiring says it by magnitudes: much weight, near. Neurons that have much of everything are no nearer to anybody for it, so what each has in all is divided out. And magnitudes of weights have no unit, so ranks stand in their place: how near a pair is among all pairs.
+# A wiring says it by magnitudes: much weight, near. Neurons that have much of everything are no nearer to anybody for it, so what each has in all is divided out. And magnitudes of weights have no unit, so ranks stand in their place: how near a pair is among all pairs. A number that says how near two neurons are, before the ranks, is their *affinity*.
 
 # %%
 #| export
@@ -167,7 +167,7 @@ def _graph_distances(known: Tensor, near: int = 8) -> Tensor:
 
 
 # %% [markdown]
-# The leading eigenvectors of both kinds of nearness, so scaled that their mean square is 1:
+# The leading eigenvectors of both, of the affinities and of these distances, scaled to a mean square of 1:
 
 # %%
 #| export
@@ -804,7 +804,7 @@ if __name__ == "__main__" and "__file__" in globals():  # called by name, and no
     main()
 
 # %%
-#| fig-alt: "Table of answers by planted space: all twenty networks of each kind are told rightly, along the diagonal."
+#| fig-alt: "Tables of answers by planted space, one for each share of weights that were moved: where none was, all twenty networks of each kind stand on the diagonal; where three in ten were, all but those on the six-dimensional torus, of which nothing is said."
 rows = [row for row in load_results("which_manifold") if len(row["answers"]) >= 20]
 settings = sorted({(row["noise"], -row["sparsity"]) for row in rows})
 columns = [*SPACES, NONE]
@@ -829,7 +829,7 @@ for (noise, sparsity), shares in sorted(right.items()):
 
 
 # %% [markdown]
-# What is hard is hard for a reason. Six dimensions take many neurons: a neuron that hears a tenth of three hundred others hears, in six dimensions, half of the space.
+# What is hard is hard for a reason, and the answer is then *none of these* and not a wrong space. Six dimensions take many neurons: a neuron that hears a tenth of three hundred others hears, in six dimensions, half of the space.
 #
 # ## Networks that were trained
 #
@@ -894,19 +894,21 @@ for row in rows:
 
 # %%
 #| fig-alt: "Scores of three spaces for wiring and for activity of trained networks, a dot a network."
-fig, axes = plt.subplots(1, 2, figsize=(8, 3), layout="constrained", sharey=True)
-for ax, of in zip(axes, ("wiring", "activity"), strict=True):
-    for x, row in enumerate(rows):
-        for name, mark in zip(("circle", "sphere", "torus"), "osd", strict=True):
-            scores = [one["scores"][name] for one in row[of] if "scores" in one]
-            ax.plot([x + 0.15 * ("osd".index(mark) - 1)] * len(scores), scores, mark, color=f"C{'osd'.index(mark)}", markersize=4, label=name if x == 0 else None)
-    ax.axhline(0, color="0.7", linewidth=0.8)
-    ax.set(title=of, xticks=range(len(rows)))
-    ax.set_xticklabels([f"{row['condition']}, {100 * row['sparsity']:.0f} %" for row in rows], rotation=45, ha="right")
-axes[0].set(ylabel="variance explained")
 if rows:
+    fig, axes = plt.subplots(1, 2, figsize=(8, 3), layout="constrained", sharey=True)
+    for ax, of in zip(axes, ("wiring", "activity"), strict=True):
+        for x, row in enumerate(rows):
+            for name, mark in zip(("circle", "sphere", "torus"), "osd", strict=True):
+                scores = [one["scores"][name] for one in row[of] if "scores" in one]
+                ax.plot([x + 0.15 * ("osd".index(mark) - 1)] * len(scores), scores, mark, color=f"C{'osd'.index(mark)}", markersize=4, label=name if x == 0 else None)
+        ax.axhline(0, color="0.7", linewidth=0.8)
+        ax.set(title=of, xticks=range(len(rows)))
+        ax.set_xticklabels([f"{row['condition']}, {100 * row['sparsity']:.0f} %" for row in rows], rotation=45, ha="right")
+    axes[0].set(ylabel="variance explained")
     axes[0].legend(frameon=False)
-plt.show()
+    plt.show()
+else:
+    print("This study has not been run yet.")
 
 
 # %% [markdown]

@@ -146,7 +146,8 @@ def plot_weight_by_distance(
     "Share of surviving weights against distance, as a step curve"
     curve = weight_by_distance(weights.cpu(), distances.cpu())
     ax.step(curve["distance"], 100 * curve["share"], where="mid", label=label)
-    ax.set(xlabel="geodesic distance between two neurons", ylabel="weights that survive (%)", ylim=(0, None))
+    ax.set(xlabel="geodesic distance between two neurons", ylabel="weights that survive (%)")
+    ax.set_ylim(bottom=0, auto=None)  # the next line that is drawn may be higher
 
 
 # %%
@@ -226,7 +227,7 @@ def plot_spectrum(
 fig, ax = plt.subplots(figsize=(3.6, 3.6), layout="constrained")
 for matrix, label in ((chance, "at random"), (local, "by geometry")):
     plot_spectrum(matrix / (matrix != 0).sum(1).float().mean().sqrt(), ax, label)
-ax.legend(frameon=False, loc="upper right")
+ax.legend(loc="upper right", markerscale=2)
 plt.show()
 
 

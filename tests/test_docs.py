@@ -163,9 +163,31 @@ def test_a_figure_has_a_dark_twin(figure):
 def test_a_figure_knows_how_narrow_it_may_be(figure):
     "Its smallest letters, of 6 pt, are to be 9 px high at least"
     shown = book_kernel.html(figure)
-    width, least = (int(re.search(pattern, shown)[1]) for pattern in (r'width="(\d+)"', r"--least: (\d+)px"))
+    width, least = (int(re.search(pattern, shown)[1]) for pattern in (r'<img [^>]*width="(\d+)"', r"--least: (\d+)px"))
     assert 9 <= 6 * 100 / 72 * min(least, width) / width <= 9.5 or least == width
-    assert 'class="plot wide"' in shown and "tabindex=0" in shown and shown.count("<img") == 2
+    assert 'class="plot wide' in shown and "tabindex=0" in shown and shown.count("<img") == 2
+
+
+def test_panels_are_stacked_for_a_phone(figure):
+    "One below the other, in a picture of their own that is no wider than a phone; and afterwards all is as it was"
+    places, size = [axes.get_subplotspec() for axes in figure.axes], tuple(figure.get_size_inches())
+    shown = book_kernel.html(figure)
+    assert "stacked" in shown and shown.count("<source") == 2 and int(re.search(r"--narrow: (\d+)px", shown)[1]) <= 358
+    assert [axes.get_subplotspec() for axes in figure.axes] == places and tuple(figure.get_size_inches()) == size
+    undo = book_kernel.stack(figure)
+    assert [axes.get_subplotspec().rowspan.start for axes in figure.axes] == [0, 1]
+    undo()
+
+
+def test_dots_that_stand_for_numbers_are_seen_in_the_dark(figure):
+    "They lie on grey; and a mark without a colour of its own is changed once, with its line"
+    plot = figure.axes[0]
+    plot.scatter([0, 1], [0, 1], c=[0, 1])
+    mark = plot.plot(0.5, 0.5, "|", color="black")[0]
+    undo = book_kernel.darken(figure)
+    assert 0.15 < to_rgba(plot.patch.get_facecolor())[0] < 0.5 and to_rgba(mark.get_markeredgecolor())[0] > 0.8
+    undo()
+    assert to_rgba(plot.patch.get_facecolor())[:3] == (1, 1, 1)
 
 
 # --- the reference ------------------------------------------------------------------------------------------------------

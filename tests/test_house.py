@@ -165,8 +165,8 @@ def test_no_directive_is_left_in_a_module():
 
 
 def test_readme_is_in_sync():
-    "README.md is what tools/readme.py makes of nbs/index.ipynb"
-    code = "import sys; sys.path.insert(0, 'tools'); import readme; sys.stdout.buffer.write(readme.readme().encode())"
+    "README.md is what tools/notebooks.py makes of nbs/index.ipynb"
+    code = "import sys; sys.path.insert(0, 'tools'); import notebooks; sys.stdout.buffer.write(notebooks.readme().encode())"
     made = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, timeout=60).stdout.decode()
     assert (ROOT / "README.md").read_text(encoding="utf-8") == made, SYNC
 

@@ -73,7 +73,7 @@ IMAGES = """async () => {
   return images.filter((e) => !e.alt || !e.naturalWidth).map((e) => e.src);
 }"""
 LETTERS = """() => [...document.querySelectorAll("figure.plot img")].filter((e) => e.getBoundingClientRect().width)
-  .filter((e) => e.getBoundingClientRect().width < parseFloat(e.parentElement.style.getPropertyValue("--least")) - 0.5).map((e) => e.src)"""
+  .filter((e) => e.getBoundingClientRect().width < parseFloat(getComputedStyle(e.closest("figure")).getPropertyValue("--least")) - 0.5).map((e) => e.src)"""
 CUES = """() => [...document.querySelectorAll("figure.plot")].filter((e) => e.scrollWidth > e.clientWidth + 8 && !getComputedStyle(e, "::after").content.includes("scroll")).length"""
 WIDTH = """() => document.documentElement.scrollWidth - document.documentElement.clientWidth"""
 PICTURE = """() => Math.min(...[...document.querySelectorAll("article :is(img, .modreg-explore, pre)")]
@@ -258,7 +258,7 @@ def test_a_figure_in_the_dark(site, chromium):
             visible = [image.is_visible() for image in figure.locator("img").all()]
             assert visible == [mode == "light", mode == "dark"]
             watched.page.wait_for_function("(k) => document.querySelectorAll('figure.plot img')[k].naturalWidth", arg=int(mode == "dark"))
-            shown.append(figure.locator("img").nth(mode == "dark").evaluate("""(image) => {
+            shown.append(figure.locator("img").nth(int(mode == "dark")).evaluate("""(image) => {
                 const canvas = Object.assign(document.createElement("canvas"), { width: 40, height: 40 }), pen = canvas.getContext("2d");
                 pen.fillStyle = getComputedStyle(document.body).backgroundColor;
                 pen.fillRect(0, 0, 40, 40);

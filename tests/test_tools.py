@@ -31,49 +31,47 @@ def learn(folder: Path, *errors: float) -> None:
 @pytest.fixture
 def terminal(monkeypatch):
     "As if somebody watched"
-    monkeypatch.setattr(run, "on_terminal", lambda: True)
+    monkeypatch.setattr("_pytest.capture.CaptureIO.isatty", lambda self: True)
 
 
 def test_bars_follow_the_run_folders(tmp_path, terminal, capsys):
     "Each is named by what it trains"
     old = start(tmp_path / "old")
     os.utime(old / "config.json", (0, 0))
-    bars = run.Bars(tmp_path, time.time() - 1)
-    bars.update()
-    assert not bars.bars
+    bars, now = {}, time.time() - 1
+    run.update(bars, tmp_path, now)
+    assert not bars
     new, dense = start(tmp_path / "new"), start(tmp_path / "dense", sparsity=0.0, penalty="none")
-    bars.update()
+    run.update(bars, tmp_path, now)
     learn(new, 90.0, 80.0)
-    bars.update()
-    bars.close()
-    assert set(bars.bars) == {new, dense}
-    assert (bars.bars[new].bar.n, bars.bars[new].bar.total) == (2, 6)
+    run.update(bars, tmp_path, now)
+    assert set(bars) == {new, dense}
+    assert (bars[new].n, bars[new].total) == (2, 6)
+    for bar in bars.values():
+        bar.close()
     shown = capsys.readouterr().err
-    assert "torus, 90 % zeros: 33 %" in shown and "error 80" in shown and "no penalty, dense: 0 %" in shown and " left" in shown
+    assert "torus, 90 % zeros: " in shown and "epoch 2 of 6, error 80" in shown and "no penalty, dense: " in shown and " left" in shown
 
 
 def test_a_bar_is_closed_at_its_end(tmp_path, terminal):
-    folder = start(tmp_path / "new", lottery=False)
-    bars = run.Bars(tmp_path, time.time() - 1)
-    bars.update()
+    folder, bars, now = start(tmp_path / "new", lottery=False), {}, time.time() - 1
+    run.update(bars, tmp_path, now)
     learn(folder, 90.0, 80.0, 70.0)
     for _ in range(2):
-        bars.update()
-    assert bars.bars[folder].bar.disable and bars.bars[folder].bar.n == 3
+        run.update(bars, tmp_path, now)
+    assert bars[folder].disable and bars[folder].n == 3
 
 
 def test_without_a_terminal_there_are_lines(tmp_path, capsys):
     "Ten of a long run, none twice, and no carriage return"
-    folder = start(tmp_path / "new", epochs=50)
-    bars = run.Bars(tmp_path, time.time() - 1)
+    folder, bars, now = start(tmp_path / "new", epochs=50), {}, time.time() - 1
     for epochs in range(101):
         learn(folder, *[90.0] * epochs)
-        bars.update()
-    bars.close()
+        run.update(bars, tmp_path, now)
     shown = capsys.readouterr()
     lines = shown.out.splitlines()
     assert shown.err == "" and "\r" not in shown.out and len(lines) == 10
-    assert lines[0].startswith("torus, 90 % zeros: epoch 10 of 100, error 90, ") and lines[-1].endswith(" 0 s left")
+    assert lines[0].startswith("torus, 90 % zeros: epoch 10 of 100, error 90, ") and lines[-1].endswith(" 00:00 left")
 
 
 def test_report_shows_the_table_of_this_run_and_where_things_lie(tmp_path):

@@ -9,7 +9,6 @@ remembers which files of the package its kernel has read.
 import argparse
 import hashlib
 import importlib
-import importlib.resources
 import json
 import os
 import re
@@ -37,7 +36,6 @@ PAGES, HTML = SITE / "pages", SITE / "html"
 RUNS = ROOT / "build" / "runs"  # where `make run` leaves its networks
 SHOWN = {"seeds": 1, "twins": "plain", "lottery": False}  # what `make run` trains
 LOOKS_AT = {"rats": "navigation", "gridcells": "navigation"}  # chapters that look at another's networks
-MATHJAX = ("tex-chtml.js", "input/tex/extensions", "output/chtml")  # of the 24 MB, what the pages can ask for
 
 
 def key(
@@ -126,8 +124,8 @@ def write_pages() -> None:
     files = pages.files(EXECUTED)
     for name, content in files.items():
         path, new = PAGES / name, content if isinstance(content, bytes) else content.encode()
-        path.parent.mkdir(parents=True, exist_ok=True)
         if not path.exists() or path.read_bytes() != new:
+            path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(new)
     for path in PAGES.rglob("*"):
         if path.is_file() and str(path.relative_to(PAGES)) not in files:
@@ -143,11 +141,6 @@ def build(scale: str, jobs: int) -> int:
     shutil.rmtree(HTML, ignore_errors=True)  # every page has the navigation, so that a new chapter changes all
     command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-j", str(jobs), "-c", str(ROOT / "docs")]
     code = subprocess.call([*command, "-d", str(SITE / "doctrees"), str(PAGES), str(HTML)])
-    mathjax = importlib.resources.files("sphinx-mathjax-offline") / "static" / "mathjax"
-    for name in MATHJAX:
-        target = HTML / "_static" / "mathjax" / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        (shutil.copy if (mathjax / name).is_file() else shutil.copytree)(mathjax / name, target)
     for path in (ROOT / "nbs").glob("*.ipynb"):  # what the button `Download` gives: the chapter as it is written
         shutil.copy(path, HTML / "_sources")
     print(f"{len(list(HTML.rglob('*.html')))} pages in {HTML.relative_to(ROOT)}; `make serve` shows them")

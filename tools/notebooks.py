@@ -1,6 +1,6 @@
-"""What notebooks carry for who opens one in JupyterLab, beside what is written in it: code that is folded, and the first figure.
+"""What is made of notebooks besides modules: README.md, and for who opens one in JupyterLab, folds in its code and its first figure.
 
-    python tools/notebooks.py             # fold; `make sync` calls it
+    python tools/notebooks.py             # fold, and write README.md; `make sync` calls it
     python tools/notebooks.py previews    # and store each chapter's first figure, as `make test` left it in build/executed
 """
 
@@ -12,6 +12,8 @@ import sys
 from pathlib import Path
 
 import nbformat
+from nbconvert import MarkdownExporter
+from nbconvert.preprocessors import ClearOutputPreprocessor, RegexRemovePreprocessor
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -45,7 +47,7 @@ def picture(cell: nbformat.NotebookNode) -> bytes | None:
     "The first PNG that a cell shows; of a figure that is a program, the still picture of its page"
     for output in cell.get("outputs", []):
         data = output.get("data", {})
-        if text := data.get("image/png") or "".join(re.findall(r"data:image/png;base64,([^\"']+)", data.get("text/html", ""))[:1]):
+        if text := data.get("image/png") or "".join(re.findall(r"\bsrc=.data:image/png;base64,([^\"']+)", data.get("text/html", ""))[:1]):
             return base64.b64decode(text)
 
 
@@ -57,18 +59,22 @@ def store_preview(notebook: nbformat.NotebookNode, executed: nbformat.NotebookNo
             cell.outputs = [preview(shown[1])] if k == shown[0] else []
 
 
-def is_like(one: bytes, other: bytes) -> bool:
-    "Whether two pictures are the same from afar: colours, fonts and times differ from machine to machine"
-    small = [Image.open(io.BytesIO(png)).convert("L").resize((16, 16)).tobytes() for png in (one, other)]
-    return sum(abs(a - b) for a, b in zip(*small, strict=True)) / 256 < 20
-
-
 def preview(png: bytes) -> nbformat.NotebookNode:
     "An output that JupyterLab shows before anything has run"
     image, small = Image.open(io.BytesIO(png)).convert("RGB"), io.BytesIO()
     image.thumbnail((800, 800))
     image.quantize(64, dither=Image.Dither.NONE).save(small, "png", optimize=True)
     return nbformat.v4.new_output("display_data", data={"image/png": base64.b64encode(small.getvalue()).decode()}, metadata={"image/png": {"width": min(600, image.width)}})
+
+
+def readme() -> str:  # Markdown
+    "The text of README.md: the cells of nbs/index.ipynb that a reader sees, with links that work at the project's root"
+    notebook = nbformat.read(ROOT / "nbs" / "index.ipynb", as_version=4)
+    notebook.metadata["language_info"] = {"name": "python"}  # colours the code
+    hidden = RegexRemovePreprocessor(patterns=[r"\s*#\|\s*(hide|default_exp|echo: false)"], enabled=True)
+    text, _ = MarkdownExporter(preprocessors=[hidden, ClearOutputPreprocessor(enabled=True)]).from_notebook_node(notebook)
+    text = re.sub(r"\n{3,}", "\n\n", re.sub(r"\]\((\w+\.ipynb)", r"](nbs/\1", text)).strip()
+    return f"<!-- Generated from nbs/index.ipynb by `make readme`. -->\n\n{text}\n"
 
 
 def main(previews: bool) -> None:
@@ -81,6 +87,7 @@ def main(previews: bool) -> None:
         text = nbformat.writes(notebook, indent=1) + "\n"
         if text != before:
             path.write_text(text, encoding="utf-8")
+    (ROOT / "README.md").write_text(readme(), encoding="utf-8")
 
 
 if __name__ == "__main__":

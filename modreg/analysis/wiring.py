@@ -66,7 +66,8 @@ def plot_weight_by_distance(
     "Share of surviving weights against distance, as a step curve"
     curve = weight_by_distance(weights.cpu(), distances.cpu())
     ax.step(curve["distance"], 100 * curve["share"], where="mid", label=label)
-    ax.set(xlabel="geodesic distance between two neurons", ylabel="weights that survive (%)", ylim=(0, None))
+    ax.set(xlabel="geodesic distance between two neurons", ylabel="weights that survive (%)")
+    ax.set_ylim(bottom=0, auto=None)  # the next line that is drawn may be higher
 
 # %% ../../nbs/wiring.ipynb #16774d60
 @checked

@@ -150,13 +150,13 @@ def plot_answer(
     "Every network of every task and condition, as a share of its dense twin's error; a bar at each median"
     rows = {task: found for task, found in all_ratios(asked, conditions, scale).items() if set(found) - {SMALL}}
     figure.set_size_inches(6, 1.2 + 0.8 * max(1, len(rows)))
-    ax = figure.subplots()
+    ax, bars = figure.subplots(), {}
     for y, found in enumerate(rows.values()):
         for name, values in found.items():
             k = conditions.index(name)
             height, finite = y + 0.16 * (k - (len(conditions) - 1) / 2), [v for v in values.values() if math.isfinite(v)]
             ax.plot(finite, [height] * len(finite), "o", color=f"C{k}", markersize=4, alpha=0.6)
-            ax.plot(np.median(list(values.values())), height, "|", color=f"C{k}", markersize=11, markeredgewidth=2.5, label=name if y == 0 else None)
+            (bars[name],) = ax.plot(np.median(list(values.values())), height, "|", color=f"C{k}", markersize=11, markeredgewidth=2.5)
     ax.axvline(1, color="0.5", linewidth=1)
     ax.set(xscale="log", xlabel="error ÷ that of the dense network with the same seed", yticks=range(len(rows)),
            yticklabels=[f"{task.Config.task.replace('_', ' ')}\n{100 * asked[task]:g} % zeros" for task in rows])
@@ -164,14 +164,15 @@ def plot_answer(
     ax.set_xticks(ticks, [f"{t:g}" for t in ticks])
     ax.minorticks_off()
     ax.invert_yaxis()
-    if rows:
-        figure.legend(loc="outside upper center", ncols=len(conditions), frameon=False)
+    if bars:
+        named = [name for name in conditions if name in bars]  # not every task has all of them
+        figure.legend([bars[name] for name in named], named, loc="outside upper center", ncols=len(named), frameon=False)
 
 # %% ../../nbs/answer.ipynb #453e1b19
 def _named(tasks: Sequence[type[Task]]) -> str:
     "Names of tasks as a sentence has them"
     names = [task.Config.task.replace("_", " ") for task in tasks]
-    return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]])) or "none"
+    return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]])) or "no task"
 
 
 @checked(finite=False)
