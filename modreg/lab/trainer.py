@@ -86,7 +86,9 @@ def counted(
 def call(trainer: "Trainer", moment: str) -> None:
     "Have all callbacks act"
     for callback in trainer.callbacks:
-        getattr(callback, moment)(trainer)
+        hook = getattr(callback, moment)
+        if getattr(hook, "__func__", None) is not vars(Callback).get(moment):  # else nobody has said what to do
+            hook(trainer)
 
 
 @checked
