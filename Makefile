@@ -54,8 +54,9 @@ serve: $(VENV)/dev.stamp ## show the site at an address of this machine
 	@test -f build/site/html/index.html || { echo 'there is no site yet: `make docs` builds it' >&2; exit 1; }
 	$(BIN)/python -m http.server $(PORT) --bind 127.0.0.1 --directory build/site/html
 
-lint: $(VENV)/dev.stamp ## ruff
+lint: $(VENV)/dev.stamp ## ruff, and mypy over the package
 	$(BIN)/python -m ruff check $(LINTED)
+	$(BIN)/python -m mypy
 
 export: $(VENV)/dev.stamp ## notebooks -> modreg/
 	$(BIN)/nbdev_export
@@ -78,7 +79,7 @@ lab: $(VENV)/dev.stamp ## open the chapters in JupyterLab
 
 clean: ## remove what was built; build/runs and the virtual environment stay
 	@if [ -d build ]; then find build -mindepth 1 -maxdepth 1 ! -name runs -exec rm -rf {} +; fi
-	rm -rf _proc _docs dist *.egg-info .pytest_cache .ruff_cache
+	rm -rf _proc _docs dist *.egg-info .pytest_cache .ruff_cache .mypy_cache
 	find modreg tests tools nbs nbs_py -name __pycache__ -prune -exec rm -rf {} +
 
 distclean: clean ## remove results and the virtual environment too

@@ -39,7 +39,7 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import pairwise, product
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy
 import torch
@@ -47,9 +47,10 @@ from torch import Tensor, nn
 
 from modreg.analysis.topology import Homology, bars_with_cocycles, farthest_landmarks, persistent_homology
 from modreg.geometry.arguments import Count, check, checked
+from modreg.geometry.arguments import Shape as OfShape
 from modreg.geometry.manifolds import Manifold, manifold
 from modreg.lab.experiments import load_model
-from modreg.lab.runs import Run
+from modreg.lab.runs import PhaseName, Run
 from modreg.lab.training import Task
 
 if TYPE_CHECKING:
@@ -232,7 +233,7 @@ def shifted(
     return activity.gather(0, (torch.arange(len(activity))[:, None] + shift) % len(activity))
 
 
-SHAPES = {((1, 0, 0), (1, 0, 0)): "none", ((1, 1, 0), (1, 1, 0)): "circle", ((1, 0, 1), (1, 0, 1)): "sphere", ((1, 2, 1), (1, 2, 1)): "torus",
+SHAPES: dict[Any, str] = {((1, 0, 0), (1, 0, 0)): "none", ((1, 1, 0), (1, 1, 0)): "circle", ((1, 0, 1), (1, 0, 1)): "sphere", ((1, 2, 1), (1, 2, 1)): "torus",
           ((1, 2, 1), (1, 1, 0)): "Klein bottle", ((1, 1, 1), (1, 0, 0)): "projective plane"}  # by Betti numbers modulo 2 and 3
 
 # %% [markdown]
@@ -384,9 +385,9 @@ test_close((turn % 1 - angle / (2 * math.pi) + 0.5) % 1, torch.full((40,), 0.5).
 
 # %%
 #| export
-@checked(finite=False)
+@checked
 def reduced_basis(
-    gram: Tensor,  # (k, k), positive definite
+    gram: Annotated[Tensor, OfShape("k k", "float", finite=True)],  # (k, k), positive definite
 ) -> Tensor:  # whole numbers (k, k), float64, of determinant ±1: rows are combinations
     "Combinations of basis vectors of a lattice that are short and nearly orthogonal (Lenstra, Lenstra and Lovász)"
     combined = torch.eye(len(gram), dtype=torch.float64)
@@ -520,10 +521,12 @@ plt.show()
 #| export
 @checked(finite=False)
 def waves(
-    angles: Tensor,  # (T, k) in rad
-    harmonics: int = 2,
+    angles: Annotated[Tensor, OfShape("T k", "float")],  # (T, k) in rad
+    harmonics: Count = 2,
 ) -> Tensor:  # (T, m)
     "A constant, and cosines and sines of all whole-number combinations of angles, their numbers adding up to at most `harmonics`"
+    if (2 * harmonics + 1) ** angles.shape[1] > 10**6:
+        raise ValueError(f"angles has {angles.shape[1]} columns, and harmonics is {harmonics}: these have more than a million combinations; give fewer")
     grid = product(range(-harmonics, harmonics + 1), repeat=angles.shape[1])
     half = [n for n in grid if 0 < sum(map(abs, n)) <= harmonics and next(x for x in n if x) > 0]
     phase = angles @ torch.tensor(half, dtype=angles.dtype).T
@@ -703,7 +706,7 @@ def run_states(
     run: Run,
     *,
     seed: int = 0,  # index among the run's seeds
-    phase: str = "train",  # "train" or "lottery"
+    phase: PhaseName = "train",  # "train" or "lottery"
     batches: int = 4,
 ) -> tuple[Tensor, list[Any]]:  # states of the last recurrent layer (steps, samples, N), and the batches that they belong to
     "What the neurons of a trained network do on batches that it was not trained on"
@@ -798,7 +801,7 @@ def shape_matrix(
     shapes = [*dict.fromkeys(SHAPES.values()), "other"]
     many = len({row.get("sparsity") for row in rows}) > 1
     names = [f"{row['condition']}, {100 * row['sparsity']:g} % zeros" if many else row["condition"] for row in rows]
-    table = [[(n := row["shapes"].count(shape)) / len(row["shapes"]), *share_interval(n, len(row["shapes"]))] for row in rows for shape in shapes]
+    table = [[row["shapes"].count(shape) / len(row["shapes"]), *share_interval(row["shapes"].count(shape), len(row["shapes"]))] for row in rows for shape in shapes]
     return names, shapes, torch.tensor(table).view(len(rows), len(shapes), 3)
 
 

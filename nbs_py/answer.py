@@ -31,12 +31,14 @@ import math
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 
+from modreg.geometry.arguments import OneOf, Share, Within, checked, nearest, shown
 from modreg.lab.experiments import CONDITIONS
 from modreg.lab.results import Record, all_records
+from modreg.lab.runs import PhaseName
 from modreg.lab.statistics import chosen_strength, config_for, difference, holm, largest, outcome
 from modreg.lab.training import Task
 from modreg.sparsity.weights import weight_matrices
@@ -83,12 +85,13 @@ SMALL = "small dense"  # a dense network without a penalty, with as many weights
 COMPARED = (SMALL, "none", "l1", "shuffled", "moduli")  # conditions of the figure
 
 
+@checked(finite=False)
 def curve(
     records: Sequence[Record],
     task: type[Task],
-    condition: str = "none",  # a name in CONDITIONS
+    condition: Annotated[str, OneOf(CONDITIONS)] = "none",  # a name in CONDITIONS
     scale: str = "small",
-    phase: str = "train",  # or "lottery"
+    phase: PhaseName = "train",  # or "lottery"
     **settings: Any,  # that differ from the scale's
 ) -> dict[float, Record]:  # the record with most seeds for each sparsity, in rising order
     "What is known of a condition; a dense network is the one without a penalty"
@@ -116,13 +119,14 @@ for task, kept in records.items():
 
 # %%
 #| export
+@checked(finite=False)
 def plot_curves(
     records: Sequence[Record],
     task: type[Task],
     figure: "Figure",
     conditions: Sequence[str] = COMPARED[1:],
     scale: str = "small",
-    phase: str = "train",  # or "lottery"
+    phase: PhaseName = "train",  # or "lottery"
     **settings: Any,  # that differ from the scale's
 ) -> dict[str, dict[float, Record]]:  # what was drawn, by condition
     "Every network's metric over sparsity, and what its training cost"
@@ -162,9 +166,10 @@ for task, kept in records.items():
 
 # %%
 #| export
+@checked(finite=False)
 def as_large(
     task: type[Task],
-    sparsity: float,
+    sparsity: Share,
     scale: str = "small",
 ) -> int:  # neurons
     "The size of the largest dense network that has no more weights than a sparse one of the scale's size keeps"
@@ -201,10 +206,11 @@ def _small(records: Sequence[Record], task: type[Task], scale: str) -> Record | 
     return largest([one for one in records if one["settings"]["hidden"] < config.hidden], config, task, free=("hidden",))
 
 
+@checked(finite=False)
 def ratios(
     records: Sequence[Record],
     task: type[Task],
-    sparsity: float,
+    sparsity: Share,
     conditions: Sequence[str] = COMPARED,
     scale: str = "small",
 ) -> dict[str, dict[int, float]]:  # by condition and seed; conditions that were not run are left out
@@ -218,6 +224,7 @@ def ratios(
 
 # %%
 #| export
+@checked(finite=False)
 def all_ratios(
     asked: Mapping[type[Task], float] = ASKED,  # tasks, and the sparsity at which each is asked
     conditions: Sequence[str] = COMPARED,
@@ -229,6 +236,7 @@ def all_ratios(
 
 # %%
 #| export
+@checked(finite=False)
 def plot_answer(
     figure: "Figure",
     asked: Mapping[type[Task], float] = ASKED,  # tasks, and the sparsity at which each is asked
@@ -277,19 +285,23 @@ def _named(tasks: Sequence[type[Task]]) -> str:
     return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]])) or "no task"
 
 
+@checked(finite=False)
 def compare(
     first: str,  # a condition
     second: str,  # what it is compared with
     among: Mapping[type[Task], Mapping[str, Mapping[int, float]]],  # by task, condition and seed: as of `all_ratios`
 ) -> dict[str, list[type[Task]]]:  # tasks in which the first is "better" or "worse", and those in which that is "open"
     "In which tasks two conditions differ for sure"
-    found = {}
+    found, run = {}, sorted({name for both in among.values() for name in both})
+    for role, name in (("first", first), ("second", second)):
+        if run and name not in run:
+            raise ValueError(f"{role} is {shown(name)}, and no network of this condition is among them; {nearest(name, run)}there are {', '.join(run)}")
     for task, both in among.items():
         seeds = sorted(set(both.get(first, ())) & set(both.get(second, ())))
         if len(seeds) >= 5:
             values = [[both[name][seed] for seed in seeds] for name in (first, second)]
             worst = max([v for side in values for v in side if math.isfinite(v)], default=1.0)
-            found[task] = difference(*([v if math.isfinite(v) else None for v in side] for side in values), chance=worst)
+            found[task] = difference(*([v if math.isfinite(v) else None for v in side] for side in values), chance=worst)  # type: ignore[misc, arg-type]  # there are two
     corrected = dict(zip(found, holm([d.p for d in found.values()]), strict=True))
     words = {task: "open" if corrected[task] >= 0.05 else "better" if d.mean < 0 else "worse" for task, d in found.items()}
     return {word: [task for task in found if words[task] == word] for word in ("better", "worse", "open")}
@@ -297,6 +309,7 @@ def compare(
 
 # %%
 #| export
+@checked(finite=False)
 def answer(
     asked: Mapping[type[Task], float] = ASKED,
     scale: str = "small",
@@ -343,13 +356,14 @@ test_eq(list(curve(rows, HeadDirection, "moduli")), [0.9])
 
 # %%
 #| export
+@checked(finite=False)
 def schedules_markdown(
     records: Sequence[Record],
     task: type[Task],
-    sparsity: float,
+    sparsity: Share,
     conditions: Sequence[str] = COMPARED[1:],
     scales: Sequence[str] = ("small",),
-    digits: int = 1,  # after the decimal point
+    digits: Annotated[int, Within(0, 15)] = 1,  # after the decimal point
 ) -> str:
     "Conditions under both schedules: the median of the networks that learned, and how many did"
     columns = [(scale, schedule) for scale in scales for schedule in ("cubic", "linear")]

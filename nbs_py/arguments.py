@@ -47,11 +47,11 @@ import sysconfig
 import threading
 import types
 import typing
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, TypeVar, overload
 
 import numpy
 import torch
@@ -76,6 +76,7 @@ def naive(hidden, bias=True):
 
 naive(8, bias="no")
 
+
 # %% [markdown]
 # *Predict, before you read on:* what would `naive(8.5)` and `naive(True)` say? And which of the three is the worst?
 #
@@ -85,6 +86,35 @@ naive(8, bias="no")
 # ## What a signature can say
 #
 # A type says a little: `int`. How large it may be is a mark beside it, in Python's own notation for that, `Annotated`. There are marks for numbers, for texts, for shapes of tensors, and for devices and dtypes; here are the first two.
+# A mark takes arguments itself, and whoever misspells one is told; Python hands them to `__new__` before it makes anything, which is where a dataclass can look at them.
+
+# %%
+#| export
+class _OwnSignature:
+    "The signature of a class's constructor, though `__new__` takes anything"
+
+    def __get__(self, made: object, kind: Any) -> inspect.Signature:
+        given = inspect.signature(kind.__init__)
+        return given.replace(parameters=list(given.parameters.values())[1:])
+
+
+class Keywords:
+    "A dataclass whose constructor answers a keyword that it does not have with the nearest that it has"
+
+    __signature__ = _OwnSignature()
+
+    def __new__(cls, *values: Any, **named: Any):
+        known = inspect.signature(cls).parameters if named else {}
+        if any(p.kind is p.VAR_KEYWORD for p in known.values()):
+            return super().__new__(cls)
+        for name in named:
+            if name not in known:
+                raise ArgumentError(f"{cls.__name__} has no argument {name!r}; {nearest(name, known)}it takes {', '.join(known)}")
+        return super().__new__(cls)
+
+
+# %% [markdown]
+# The first of the marks is such a dataclass:
 
 # %%
 #| export
@@ -92,7 +122,7 @@ MANY = 10**8  # more neurons, steps or points than this are a slip of the pen
 
 
 @dataclass(frozen=True)
-class Within:
+class Within(Keywords):
     "Numbers between bounds; never NaN, and not infinite unless that is said"
 
     least: float = -math.inf
@@ -109,7 +139,7 @@ class Within:
         if not isinstance(self.finite, bool):
             raise ArgumentError(f"finite is {shown(self.finite)}; give True or False")
 
-    def __contains__(self, value: float) -> bool:
+    def __contains__(self, value: Any) -> bool:
         "Whether a number is one of them"
         inside = self.least <= value <= self.most and (self.above < value or self.above == -math.inf) and (value < self.below or self.below == math.inf)
         return inside and (math.isfinite(value) or not self.finite)
@@ -316,7 +346,7 @@ KINDS: dict[str, Callable[[torch.dtype], bool]] = {
 }
 
 
-def readable(x: Tensor) -> bool:
+def readable(x: Annotated[Tensor, Shape(kind="any", empty=True)]) -> bool:
     "Whether looking at a tensor's entries costs no waiting, and is no part of what is being traced"
     return x.device.type == "cpu" and not torch.compiler.is_compiling() and not torch._C._functorch.is_functorch_wrapped_tensor(x) and type(x) in (Tensor, torch.nn.Parameter)
 
@@ -533,7 +563,7 @@ def test_of(
     if kind is Tensor:
         return _tensor(Shape(empty=True))
     if kind in (Callable, typing.Callable):
-        return lambda value, sides: None if callable(value) else Fault(False, "", value, "a function")
+        return lambda value, sides: None if callable(value) and not (inspect.isclass(value) and issubclass(value, torch.nn.Module)) else Fault(False, "", value, "a function")
     if not inspect.isclass(kind) or kind in (Any, object, inspect.Parameter.empty) or kind.__module__ == "typing":  # such as TextIO, which no object is of
         return None
     article = "an" if kind.__name__[0] in "AEIOU" else "a"
@@ -551,7 +581,7 @@ def _test_of_parts(origin: Any, parts: tuple, names: dict[str, Any] | None) -> T
     if origin is Callable or origin is typing.get_origin(Callable[[], None]):
         return test_of(Callable)
     if origin is type:
-        kind = parts[0] if inspect.isclass(parts[0]) else object
+        kind: Any = parts[0] if inspect.isclass(parts[0]) else object
         return lambda value, sides: None if inspect.isclass(value) and issubclass(value, kind) else Fault(False, "", value, f"a class, {kind.__name__} or a subclass")
     if origin is typing.Literal:
         return _named(OneOf(parts))
@@ -737,7 +767,7 @@ def _explained(error: Exception, owner: str, arguments: dict[str, Any]) -> Excep
         return None
     said = _listed(arguments)
     if here:
-        named = any(re.search(rf"(?<![a-z]){re.escape(name.strip('_'))}", str(error), re.IGNORECASE) for name in arguments)
+        named = any(re.search(rf"(?<![a-z]){re.escape(word)}" + "(?![a-z])" * (len(word) < 4), str(error), re.IGNORECASE) for word in (name.strip("_") for name in arguments))
         if said and not named and type(error) in (ValueError, TypeError, ArgumentError) and len(error.args) == 1:
             error.args = (f"{error} (in {owner}, where {said})",)
         return None
@@ -795,13 +825,47 @@ def outermost() -> bool:
     return _DEPTH.calls <= 1
 
 
-def _check_methods(kind: type, finite: bool) -> None:
+def _told(things: Iterator[Any], owner: str, arguments: dict[str, Any]) -> Iterator[Any]:
+    "What a generator yields; an error on the way is explained as that of a call"
+    try:
+        yield from things
+    except DEEP as error:
+        said = _explained(error, owner, arguments)
+        if said is None:
+            raise
+        raise said from error
+
+
+# %%
+#| export
+def _check_methods(kind: type, **options: bool) -> None:
     "Check what a class defines itself: its constructor, and its public methods"
     for name, member in list(vars(kind).items()):
         inner = member.__func__ if isinstance(member, (classmethod, staticmethod)) else member
-        if (name in ("__init__", "__call__") or not name.startswith("_")) and inspect.isfunction(inner) and not hasattr(inner, "signature"):
-            wrapped = checked(inner, finite=finite)
+        public = name == "__call__" or not name.startswith("_") or (name == "__init__" and not issubclass(kind, Keywords))
+        if public and inspect.isfunction(inner) and not hasattr(inner, "checked"):
+            wrapped = checked(inner, like=_untyped_like(kind, name, inner), **(options | {"late": options["late"] and name != "__init__"}))
             setattr(kind, name, wrapped if inner is member else type(member)(wrapped))
+
+
+def _untyped_like(kind: type, name: str, method: Callable) -> Callable | None:
+    "The parent's method of the same arguments, for one that overrides it and leaves their types out"
+    given = inspect.signature(method).parameters
+    if name == "__init__" or any(p.annotation is not p.empty for p in given.values()):
+        return None
+    above = (vars(parent)[name] for parent in kind.__mro__[1:] if name in vars(parent) and parent is not object)
+    return next((one for one in above if inspect.isfunction(one) and list(inspect.signature(one).parameters) == list(given)), None)
+
+
+# %%
+#| export
+_F = TypeVar("_F", bound=Callable[..., Any])  # a function or a class: to a reader of types, what is checked is what it was
+
+
+@overload
+def checked(thing: _F, like: Callable | None = None, finite: bool = True, late: bool = False, shallow: bool = False) -> _F: ...
+@overload
+def checked(thing: None = None, like: Callable | None = None, finite: bool = True, late: bool = False, shallow: bool = False) -> Callable[[_F], _F]: ...
 
 
 # %%
@@ -811,30 +875,34 @@ def checked(
     like: Callable | None = None,  # a function whose types count instead, such as the method that this one overrides
     finite: bool = True,  # whether a result that is NaN or infinite is an error
     late: bool = False,  # whether arguments are looked at only after something has gone wrong: for what is called often, and knows a wrong one by itself
+    shallow: bool = False,  # whether arguments are all that is looked at: for what calls functions of other people, who are to see their own errors
 ) -> Any:
     "The same, with its arguments tested against their types at each call: ArgumentError with name, value, and what is allowed"
     if thing is None:
-        return functools.partial(checked, like=like, finite=finite, late=late)
+        return functools.partial(checked, like=like, finite=finite, late=late, shallow=shallow)
     if inspect.isclass(thing):
-        _check_methods(thing, finite)
+        _check_methods(thing, finite=finite, late=late, shallow=shallow)
         return thing
     looks = finite and thing.__name__ != "forward"
+    made: list[_Signature] = []  # at the first call, when all types are there
 
     @functools.wraps(thing)
     def call(*args, **kwargs):
         if torch.compiler.is_compiling():
             return thing(*args, **kwargs)
-        if call.signature is None:
-            call.signature = _Signature(thing if like is None else like)
-        signature = call.signature
+        if not made:
+            made.append(_Signature(thing if like is None else like))
+        signature = made[0]
         if not late:
             signature.check(args, kwargs)
+        if shallow:
+            return thing(*args, **kwargs)
         _DEPTH.calls += 1
         try:
             result = thing(*args, **kwargs)
             if looks and _DEPTH.calls == 1 and not _finite(result):
                 raise _not_finite(signature.owner, signature.bound(args, kwargs))
-            return result
+            return _told(result, signature.owner, signature.bound(args, kwargs)) if _DEPTH.calls == 1 and isinstance(result, types.GeneratorType) else result
         except DEEP as error:
             if late and _DEPTH.calls == 1:
                 signature.check(args, kwargs)
@@ -845,7 +913,7 @@ def checked(
         finally:
             _DEPTH.calls -= 1
 
-    call.signature, call.finite = None, finite  # the signature is made at the first call, when all types are there
+    vars(call).update(checked=True, finite=finite)
     return call
 
 
@@ -854,9 +922,9 @@ def checked(
 
 # %%
 #| export
-for _kind_of_mark in (OneOf, Shape, OnDevice):
+for _kind_of_mark in (Within, OneOf, Shape, OnDevice):
     checked(_kind_of_mark)
-nearest, in_bytes, check_memory = checked(nearest), checked(in_bytes), checked(check_memory)
+nearest, in_bytes, check_memory, readable, memory = checked(nearest), checked(in_bytes), checked(check_memory), checked(readable, late=True), checked(memory)
 
 
 # %% [markdown]

@@ -29,7 +29,7 @@
 #| export
 import math
 from collections.abc import Iterator
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -267,8 +267,17 @@ assert all(len(pattern.start) < len(pattern.columns) for pattern in patterns)
 
 # %%
 #| export
+class _WithEdges(nn.Module):
+    "The types of what an `EdgeRNN` keeps beside its weights"
+
+    edges: Tensor
+    _patterns: Any
+
+
+# %%
+#| export
 @checked
-class EdgeRNN(nn.Module):
+class EdgeRNN(_WithEdges):
     "An Elman layer (eq. 1) whose recurrent weights are a list of edges, and the only ones that there are; on the processor"
 
     def __init__(
@@ -331,7 +340,8 @@ class EdgeRNN(nn.Module):
 @checked
 def patterns_of_edges(edges: Annotated[Tensor, Shape("2 E", "int", empty=True)], neurons: Count) -> tuple[Pattern, Pattern]:
     "Of a recurrent matrix, and of the transposed one; ValueError if the edges are none of so many neurons, or one stands twice"
-    return tuple(Pattern.from_edges(*edges, (neurons, neurons), transposed) for transposed in (False, True))
+    into, outof = (Pattern.from_edges(edges[0], edges[1], (neurons, neurons), transposed) for transposed in (False, True))
+    return into, outof
 
 
 def _forget(layer: EdgeRNN, keys) -> None:

@@ -49,6 +49,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from modreg.geometry.arguments import NotNegative, checked
+
 # %%
 #| hide
 import matplotlib.pyplot as plt
@@ -101,10 +103,11 @@ def _of_tensors(got: Any, want: Tensor, within: float) -> str:
 
 # %%
 #| export
+@checked
 def difference(
     got: Any,  # an answer
     want: Any,  # what it should be: a number, a tensor, text, or a list, tuple, dict or set of such
-    within: float = 1e-4,  # how far numbers may be off, relative to those above 1
+    within: NotNegative = 1e-4,  # how far numbers may be off, relative to those above 1
 ) -> str:  # empty if there is none
     "How an answer differs from what it should be, in words that do not give it away"
     if isinstance(want, Tensor) and want.ndim:
@@ -146,6 +149,7 @@ test_eq(difference([1, 2], [1, 3]), "at 1 gives 2, which is too small")
 
 # %%
 #| export
+@checked(shallow=True)
 class Check:
     "What is found out about one answer"
 
@@ -154,7 +158,7 @@ class Check:
         self.expected: list[str] = []  # what should come out
         self.unsolved = False
 
-    def __call__(self, answer: Callable, *arguments: Any, gives: Any, within: float = 1e-4, name: str = "") -> None:
+    def __call__(self, answer: Callable, *arguments: Any, gives: Any, within: NotNegative = 1e-4, name: str = "") -> None:
         "Compare what an answer makes of arguments with what it should give, up to rounding"
         call = name or f"{getattr(answer, '__name__', 'your answer')}({', '.join(map(_short, arguments))})"
         self.expected.append(f"{call} should give {_short(gives)}")
@@ -189,6 +193,7 @@ class Check:
 
 # %%
 #| export
+@checked
 class Verdict:
     "What the reader is told of an answer"
     UNSOLVED = "Not solved yet: replace `raise NotImplementedError` in the cell above by your answer, run that cell, then this one."
@@ -224,6 +229,7 @@ class Verdict:
 
 # %%
 #| export
+@checked(shallow=True)
 @contextmanager
 def exercise(
     hint: str,  # what to think of, for who got it wrong
@@ -277,6 +283,7 @@ test_eq(said(first), "Not right yet: first(2, 3) gives 2, which is too small.\nH
 #| fold Curves
 
 
+@checked(shallow=True)
 def draw_curve(
     answer: Callable,  # from a number to a number
     x: Iterable,  # where it is asked
@@ -301,6 +308,7 @@ def draw_curve(
 # %%
 #| export
 #| fold Lines
+@checked
 def draw_lines(
     xlabel: str,
     ylabel: str,
@@ -320,8 +328,9 @@ def draw_lines(
 # %%
 #| export
 #| fold Bars
+@checked
 def draw_bars(
-    values: Mapping[str, float],  # heights by name
+    values: Mapping[str, float | bool | Tensor],  # heights by name
     ylabel: str,
 ) -> None:
     "Bars with names"
@@ -337,6 +346,7 @@ def draw_bars(
 # %%
 #| export
 #| fold Matrices
+@checked
 def draw_matrices(
     **matrices: Tensor,  # each (rows, columns), by title
 ) -> None:

@@ -86,8 +86,8 @@ plt.show()
 
 # %%
 #| export
-DENSE = dict(sparsity=0.0, lottery=False, sparsifier="magnitude", schedule="linear", shares="global", heal=0, block=None, order=None, ticket="redraw")
-PLAIN = dict(penalty="none", power=1.0, strength=0.0, ramp="constant", train_embedding=False, embedding_lr=None)
+DENSE: dict[str, Any] = dict(sparsity=0.0, lottery=False, sparsifier="magnitude", schedule="linear", shares="global", heal=0, block=None, order=None, ticket="redraw")
+PLAIN: dict[str, Any] = dict(penalty="none", power=1.0, strength=0.0, ramp="constant", train_embedding=False, embedding_lr=None)
 
 
 @checked
@@ -202,7 +202,7 @@ def load_model(
     model = task.model(task.generators("weights", phase)).to(task.config.device)
     weights = run.weights(phase)
     model.load_state_dict({name: weights[name] for name in model.state_dict()})
-    model.diverged = [one is not None for one in (run.result or {}).get("diverged", [None] * task.config.seeds)]
+    model.diverged = [one is not None for one in (run.result or {}).get("diverged", [None] * task.config.seeds)]  # type: ignore[assignment]  # a list that the module only carries
     return model.eval()
 
 
@@ -265,7 +265,7 @@ test_eq(summary([None]), "– (diverged)")
 #| export
 def _mean(values: list[float | None]) -> float:
     "Mean, infinite if a seed diverged"
-    return math.inf if None in values else sum(values) / len(values)
+    return math.inf if None in values else sum(v for v in values if v is not None) / len(values)
 
 
 @checked
@@ -309,7 +309,7 @@ def tiny_note(config: Config) -> str:  # Markdown
 def finding(
     task: Task,
     runs: dict[str, Run],  # of `train_three`
-    digits: int = 1,  # after the decimal point
+    digits: Annotated[int, Within(0, 15)] = 1,  # after the decimal point
 ) -> str:
     "What a run shows, in words"
     ends = {name: [v for v in runs[name].result["phases"]["train"][task.metric] if v is not None] for name in ("plain", "sparse")}
@@ -403,7 +403,7 @@ assert "sparsity = 0.8" in report(task, runs) and "-p penalty none" in report(ta
 
 # %%
 #| export
-CONDITIONS = {
+CONDITIONS: dict[str, dict[str, Any]] = {
     "none": PLAIN,
     "l1": {"penalty": "l1"},
     "shuffled": {"penalty": "shuffled"},

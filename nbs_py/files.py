@@ -52,7 +52,7 @@ from filelock import FileLock, Timeout
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from modreg.geometry.arguments import checked
+from modreg.geometry.arguments import Device, checked
 
 # %%
 #| hide
@@ -87,6 +87,7 @@ WORDS = {
 }
 
 
+@checked(shallow=True)
 @contextmanager
 def in_words(
     path: Path,  # what is read or written
@@ -209,7 +210,7 @@ def read_sealed(
     total.update(memoryview(data)[found.end(2):])
     if total.hexdigest().encode() != found[2]:
         raise damaged(path, "its bytes are not those that were written", then)
-    mine = None if owner is None else SEAL.match(seal(owner, name or path.name).encode())[1]
+    mine = None if owner is None else SEAL.match(seal(owner, name or path.name).encode())[1]  # type: ignore[index]  # it has this form
     if mine not in (None, found[1]):
         raise ValueError(f"{path} is {what} of {found[1].decode()}, not of {mine.decode()}: delete it, and {then}")
     return data
@@ -270,13 +271,13 @@ def write_weights(path: Path, tensors: dict[str, Tensor], owner: str) -> None:
 def read_weights(
     path: Path,
     owner: str | None = None,  # whose file it must be
-    device: str = "cpu",
+    device: Device = "cpu",
     then: str = BEGINNING,  # what happens once it is deleted
 ) -> dict[str, Tensor]:
     "What `write_weights` has written; errors as of `read_sealed`"
     read_sealed(path, owner, then)
     try:
-        return load_file(path, device=device)
+        return load_file(path, device=str(device))
     except Exception as error:
         if isinstance(error, torch.OutOfMemoryError):
             raise
@@ -326,7 +327,7 @@ def write_state(
 
 # %%
 #| export
-def _read_state(path: Path, owner: str | None, device: str, then: str, name: str) -> dict[str, Any]:
+def _read_state(path: Path, owner: str | None, device: Any, then: str, name: str) -> dict[str, Any]:
     "One checkpoint"
     data = read_sealed(path, owner, then, name=name, what="a checkpoint")
     start = data.index(b"\n") + 1 if data.startswith(b"sealed ") else 0
@@ -347,7 +348,7 @@ def _read_state(path: Path, owner: str | None, device: str, then: str, name: str
 def read_state(
     path: Path,
     owner: str | None = None,  # whose it must be; None: anybody's
-    device: str = "cpu",
+    device: Device = "cpu",
 ) -> dict[str, Any] | None:
     "The last checkpoint, or with a warning the one before it if the last is damaged, or None if there is none; DamagedFile if none is whole, ValueError if it is another's"
     older, broken = before(path), []
@@ -437,6 +438,7 @@ def sweep(folder: Path, *names: str) -> None:
 
 # %%
 #| export
+@checked(shallow=True)
 @contextmanager
 def locked(
     folder: Path,  # is made if it is not there

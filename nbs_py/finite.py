@@ -267,7 +267,7 @@ def _deal(
     check_memory(8 * math.prod(sets) * max(points, n), n=n)
     if n == 1:  # many single draws, as for a mean over pairs, need no order of all points
         return (draw(torch.rand, (*sets, 1), 1, generator, torch.float64, device) * points).long().clamp(max=points - 1)
-    rounds = [draw(torch.rand, sets, points, generator, torch.float64, device).argsort(-1) for _ in range(max(1, -(-n // points)))]
+    rounds = [draw(torch.rand, tuple(sets), points, generator, torch.float64, device).argsort(-1) for _ in range(max(1, -(-n // points)))]
     return torch.cat(rounds, -1)[..., :n, None]
 
 
@@ -338,7 +338,7 @@ def _metric(matrix: Tensor, repair: bool) -> Tensor:
 @checked
 class FiniteSpace(Manifold):
     "Finitely many points with given distances; a point is an index, int64 (..., 1)"
-    trainable, coordinates, dim, options = False, 1, 0, {}  # options: other arguments that its text has to give
+    trainable, coordinates, dim, options = False, 1, 0, dict[str, Any]()  # options: other arguments that its text has to give; a subclass puts its own in place
 
     def __init__(
         self,

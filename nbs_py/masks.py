@@ -41,12 +41,12 @@ import functools
 import math
 import warnings
 import weakref
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from weakref import WeakSet
 
 import numpy as np
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -179,7 +179,7 @@ for dtype in (torch.float64, torch.float32, torch.bfloat16, torch.float16, torch
 @checked
 def check_names(
     names: Iterable[str],
-    weights: dict[str, Annotated[Tensor, Shape("...", "any", empty=True)]],  # by name
+    weights: Mapping[str, Annotated[Tensor, Shape("...", "any", empty=True)]],  # by name
     what: str,  # is given under these names
 ) -> None:
     "ValueError if one of the names is that of no weight; it says which comes nearest"
@@ -193,7 +193,7 @@ def check_names(
 @checked
 def as_masks(
     masks: dict[str, Any],  # by name; True or 1 where a weight stays, False or 0 where it is pruned
-    weights: dict[str, Annotated[Tensor, Shape("...", "any", empty=True)]],  # by name
+    weights: Mapping[str, Annotated[Tensor, Shape("...", "any", empty=True)]],  # by name
 ) -> dict[str, Tensor]:  # of bool
     "Masks of these weights; ValueError if a name is unknown, a shape is another, or a value is neither 0 nor 1"
     check_names(masks, weights, "a mask is given")
@@ -255,8 +255,23 @@ def mask_gradient_(weight: nn.Parameter, mask: Tensor) -> None:
 
 # %%
 #| export
+class _Watched:
+    "The types of what is known of a module whose weights are watched"
+
+    gradients: dict[str, Tensor]  # handed out
+    lent: list[tuple[nn.Module, str, Tensor]]
+    handles: list[Any]  # hooks of the module
+    keep_gradients: bool
+    written: bool
+    copies: Any  # weak sets of guards
+    followers: Any
+    source: Any  # a weak reference to the guard that this one was copied from, or None
+
+
+# %%
+#| export
 @checked
-class MaskedModule:
+class MaskedModule(_Watched):
     "The weights of one module within their masks"
 
     module: nn.Module
@@ -284,7 +299,7 @@ class MaskedModule:
     def watch(self, name: str) -> None:
         "Hooks on a weight, in place of those on an earlier one"
         _let_go(self.tensor_handles.pop(name, ()))
-        self.tensor_handles[name], self.tensors[name] = watch_gradient(self, name), self.weights[name]._cdata
+        self.tensor_handles[name], self.tensors[name] = watch_gradient(cast("Guard", self), name), self.weights[name]._cdata
 
     def refresh(self) -> None:
         "Adopt parameters that were put in the place of others"
@@ -410,11 +425,12 @@ def _is_accumulated(weight: Tensor) -> bool:
 @checked
 def watch_gradient(guard: "Guard", name: str) -> list:
     "Two hooks on a weight: for gradients that are handed out, and for those that are accumulated"
-    weight, this = guard.weights[name], weakref.ref(guard)
+    weight = guard.weights[name]
+    this: Any = weakref.ref(guard)
 
     @unserializable_hook
     def handed_out(gradient: Tensor) -> Tensor | None:
-        guard = this()
+        guard: Any = this()
         if guard.keep_gradients:
             guard.gradients[name] = gradient  # as long as it is referred to, torch accumulates a copy
         return None if _is_accumulated(guard.weights[name]) else masked(gradient, guard.mask(name))
@@ -448,7 +464,7 @@ def mask_before_forward(
             guard.keep(name, weight.data)  # through `data`, so that it counts as no write: a backward pass may still need the weight
     elif there is not None:
         guard.lent.append((called, name, there))
-        guard.module._parameters[name] = masked(there, guard.masks[name].to(there.device))
+        guard.module._parameters[name] = masked(there, guard.masks[name].to(there.device))  # type: ignore[assignment]  # for as long as the pass takes
 
 
 def _is_traced() -> bool:
@@ -466,7 +482,7 @@ def give_back(
     "Undo what `mask_before_forward` put in a parameter's place"
     while guard.lent and guard.lent[-1][0] is called:
         _, name, there = guard.lent.pop()
-        guard.module._parameters[name] = there
+        guard.module._parameters[name] = there  # type: ignore[assignment]
 
 
 # %% [markdown]
@@ -555,7 +571,7 @@ class Guard(PrunedModule):
     def remove(self) -> None:
         "Let go"
         GUARDS.discard(self)
-        _let_go(sum(self.tensor_handles.values(), self.handles))
+        _let_go([*self.handles, *(one for hooks in self.tensor_handles.values() for one in hooks)])
         self.tensor_handles.clear()
 
 
@@ -604,7 +620,7 @@ def follow(
 
 
 def _average(module: nn.Module, name: str, submodule: nn.Module | None) -> None:
-    if isinstance(module, AveragedModel) and any(guard.source and guard.source() for guard in guards_of(submodule)):
+    if submodule is not None and isinstance(module, AveragedModel) and any(guard.source and guard.source() for guard in guards_of(submodule)):
         follow(submodule)
 
 
@@ -621,7 +637,7 @@ def _replaced(module: nn.Module, name: str, parameter: nn.Parameter | None) -> N
         guard = getattr(hook, "__self__", None)
         if isinstance(guard, Guard) and name in guard.masks and parameter is not guard.weights[name]:
             guard.adopt(name, parameter)
-            guard.keep(name, parameter.data)
+            guard.keep(name, guard.weights[name].data)
 
 
 register_module_parameter_registration_hook(_replaced)
@@ -635,7 +651,7 @@ register_module_parameter_registration_hook(_replaced)
 # %%
 #| export
 @checked
-def check_maskable(weights: dict[str, Any]) -> dict[str, nn.Parameter]:
+def check_maskable(weights: dict[str, nn.Parameter]) -> dict[str, nn.Parameter]:
     "The weights; ValueError if one is of a kind that cannot be masked"
     for name, weight in weights.items():
         if not (weight.is_floating_point() or weight.is_complex()) or weight.element_size() not in INTEGERS:
@@ -649,7 +665,8 @@ def check_maskable(weights: dict[str, Any]) -> dict[str, nn.Parameter]:
 
 def _owners(model: nn.Module, weights: dict[str, nn.Parameter]) -> dict[nn.Module, dict[str, str]]:
     "By module: its attributes that are one of the weights, and the weights' names"
-    names, owners = {id(weight): name for name, weight in weights.items()}, {}
+    names = {id(weight): name for name, weight in weights.items()}
+    owners: dict[Any, dict[str, str]] = {}
     for slot in slots(model).values():
         if not slot.computed and id(slot.weight) in names:
             owners.setdefault(slot.owner, {})[slot.attribute] = names[id(slot.weight)]
@@ -668,7 +685,7 @@ class _ByName:
     def locate(self) -> None:
         "Move guards to modules that were put in the place of others; ValueError if there is none with such a weight"
         for name, ((guard, attribute), *_) in self.places.items():
-            module = self.model
+            module: Any = self.model
             for part in name.split(".")[:-1]:
                 module = getattr(module, "_modules", {}).get(part)
             if module is not guard.module and all(other is not guard.module for other in self.model.modules()):
@@ -676,7 +693,7 @@ class _ByName:
                 if weight is None or weight.shape != guard.masks[attribute].shape:
                     raise ValueError(f"{name} is no weight of this {type(self.model).__name__} any more: call remove() of its pruner before its module is replaced")
                 guard.remove()
-                guard.__init__(module, guard.masks, guard.keep_gradients)
+                guard.__init__(module, guard.masks, guard.keep_gradients)  # type: ignore[misc]  # at another module
                 guard.apply_()
 
     @property
@@ -746,7 +763,7 @@ class Masks(_ByName):
         news: dict[Guard, dict[str, Tensor]] = {guard: {} for guard in self.guards}
         for name, mask in as_masks(masks, self.weights).items():
             for guard, _ in self.places[name]:
-                use_dense_products(guard.module, unless=lambda mask=mask, old=self.masks[name]: not (mask.to(old.device) & ~old).any())  # new weights want gradients
+                use_dense_products(guard.module, unless=lambda mask=mask, old=self.masks[name]: not (mask.to(old.device) & ~old).any())  # type: ignore[misc]  # new weights want gradients
             self.masks[name].copy_(mask)
             for guard, attribute in self.places[name]:
                 news[guard][attribute], guard.source = self.masks[name], None
@@ -870,7 +887,9 @@ def _keys(integers: np.ndarray, first: np.ndarray | None, out: np.ndarray | None
 def _smallest(parts: list[np.ndarray], zeros: int, first: np.ndarray | None, pruned: np.ndarray, wide: bool) -> None:
     "Make `pruned` True at the `zeros` smallest of bits side by side, and False elsewhere; `wide` looks at all of them closely"
     low, high = (-1, np.iinfo(parts[0].dtype).max) if wide else _bracket(parts, zeros, first)
-    between, close, end = [], [], 0
+    between: Any = []
+    close: Any = []
+    end = 0
     size = min(NEAR, max(map(len, parts)))
     all_keys, all_near = np.empty(size, parts[0].dtype), np.empty(size, bool)  # written anew for each piece, so that they stay in the cache
     for piece in (part[begin : begin + NEAR] for part in parts for begin in range(0, len(part), NEAR)):

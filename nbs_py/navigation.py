@@ -109,10 +109,10 @@ init = None  # initial recurrent matrix: paper (torch's default), identity (near
 class NavigationConfig(Config):
     "Settings of a navigation run"
 
-    init: str | None = setting(None, choices=("paper", "identity"))  # initial recurrent matrix: paper (torch's default), identity (near the identity)
-    inputs: str | None = setting(None, choices=("raw", "standardized"))  # raw (activity and displacement in m), standardized (to a size near 1)
-    place_cells: int | None = None  # number of place cells P
-    steps: int | None = None  # steps of a path T
+    init: str = setting(None, choices=("paper", "identity"))  # initial recurrent matrix: paper (torch's default), identity (near the identity)
+    inputs: str = setting(None, choices=("raw", "standardized"))  # raw (activity and displacement in m), standardized (to a size near 1)
+    place_cells: int = setting(None)  # number of place cells P
+    steps: int = setting(None)  # steps of a path T
 
     task: ClassVar[str] = "navigation"
     scales: ClassVar[dict[str, dict[str, Any]]] = {
@@ -236,6 +236,7 @@ PIECE = 2**18  # activities that fit a processor's cache
 @checked
 class PlaceCells(nn.Module):
     "Place cells at fixed spots, drawn uniformly in the box for each seed"
+    centres: Tensor
 
     def __init__(
         self,
@@ -364,7 +365,7 @@ class PathIntegrator(nn.Module):
         generators: Generators,  # a random stream for each seed
     ):
         super().__init__()
-        shared = dict(bias=False, replicas=config.seeds, generator=generators)
+        shared: dict[str, Any] = dict(bias=False, replicas=config.seeds, generator=generators)
         self.encoder = Linear(config.place_cells, config.hidden, **shared)
         self.rnn = RNN(2, config.hidden, nonlinearity="relu", **shared)
         self.decoder = Linear(config.hidden, config.place_cells, **shared)
@@ -397,6 +398,7 @@ class Navigation(Task):
     "Path integration with place cells (section 4.1 and appendix A.1)"
 
     Config = NavigationConfig
+    config: NavigationConfig
     metric, label = "error", "position error (cm)"
     learned = ("standing still", 1.0)
     block: ClassVar[int] = 5000  # paths that are generated at once, for each seed
@@ -579,7 +581,7 @@ class EdgeNavigationConfig(NavigationConfig):
     "Settings of a navigation run whose recurrent weights are a list from the start: one seed, no penalty, nothing is pruned"
 
     penalty: str = "none"
-    strength: float | None = 0.0
+    strength: float = 0.0
     sparsity: float = 0.0
     lottery: bool = False
     seeds: int = 1
@@ -605,13 +607,13 @@ class EdgeIntegrator(PathIntegrator):
     def __init__(
         self,
         config: EdgeNavigationConfig,
-        generators: Generators,  # a random stream for the one seed
+        generators: list[torch.Generator],  # a random stream for the one seed
         edges: Annotated[Tensor, Shape("2 E", "int")],  # the neuron that listens and the one it listens to (2, E)
     ):
         nn.Module.__init__(self)
-        shared = dict(bias=False, replicas=1, generator=generators)
+        shared: dict[str, Any] = dict(bias=False, replicas=1, generator=generators)
         self.encoder = Linear(config.place_cells, config.hidden, **shared)
-        self.rnn = EdgeRNN(2, config.hidden, edges, "relu", bias=False, generator=generators[0])
+        self.rnn: Any = EdgeRNN(2, config.hidden, edges, "relu", bias=False, generator=generators[0])
         self.decoder = Linear(config.hidden, config.place_cells, **shared)
         self.scales = (config.place_cells, 1 / STEP) if config.inputs == "standardized" else (1, 1)
         if config.init == "identity":
@@ -630,6 +632,7 @@ class EdgeNavigation(Navigation):
     "Path integration by a network that is sparse from birth"
 
     Config = EdgeNavigationConfig
+    config: EdgeNavigationConfig
 
     def edges(self) -> Tensor:  # (2, E)
         "Each neuron's cheapest partners under the config's manifold and inhibitor, and itself; neighbours have near numbers"

@@ -214,7 +214,7 @@ def _errors(
 ) -> tuple[Tensor, Tensor]:  # gradients of the initial state (S, batch, N), and of all drives (S, T, batch, N)
     delta, buffer = torch.empty_like(states[:, 1:]), torch.empty_like(states[:, 0])
     outside = [None] * delta.shape[1] if grad is None else list(grad.unbind(1))
-    error = sum(g for g in (outside[-1], grad_last) if g is not None)
+    error: Any = sum(g for g in (outside[-1], grad_last) if g is not None)
     for g, h, out in zip([*outside[-2::-1], None], reversed(states[:, 1:].unbind(1)), reversed(delta.unbind(1)), strict=True):
         _SLOPES[nonlinearity](error, h, out)
         error = torch.bmm(out, weight, out=buffer) if g is None else torch.baddbmm(g, out, weight, out=buffer)
@@ -314,7 +314,8 @@ class Linear(nn.Module):
     ):
         super().__init__()
         self.in_features, self.out_features = int(in_features), int(out_features)
-        lead, self.replicas, kind = _lead(replicas, device, (in_features, out_features), in_features=in_features, out_features=out_features), replicas, dict(device=device, dtype=dtype)
+        lead, self.replicas = _lead(replicas, device, (in_features, out_features), in_features=in_features, out_features=out_features), replicas
+        kind: Any = dict(device=device, dtype=dtype)
         self.weight = nn.Parameter(torch.empty(*lead, out_features, in_features, **kind))
         self.bias = nn.Parameter(torch.empty(*lead, out_features, **kind)) if bias else None
         self.product = _linear  # the chapter `sparse` puts another in its place
@@ -359,6 +360,8 @@ for s in range(2):
 #| export
 class ElmanWeights(nn.Module):
     "The parameters of `torch.nn.RNN` by their names, for `replicas` copies if asked"
+    weight_ih_l0: nn.Parameter
+    weight_hh_l0: nn.Parameter
 
     @checked
     def __init__(
@@ -381,7 +384,8 @@ class ElmanWeights(nn.Module):
         super().__init__()
         self.input_size, self.hidden_size, self.num_layers = int(input_size), int(hidden_size), int(num_layers)
         _check_options(batch_first, dropout, num_layers, proj_size, replicas)
-        self._lead, kind = _lead(replicas, device, (hidden_size, max(input_size, hidden_size)), hidden_size=hidden_size, input_size=input_size), dict(device=device, dtype=dtype)
+        self._lead = _lead(replicas, device, (hidden_size, max(input_size, hidden_size)), hidden_size=hidden_size, input_size=input_size)
+        kind: Any = dict(device=device, dtype=dtype)
         self.nonlinearity, self.bias, self.batch_first, self.dropout = nonlinearity, bias, batch_first, float(dropout)
         self.bidirectional, self.proj_size, self.replicas = bidirectional, 0, replicas
         for name, shape in _shapes(self).items():
@@ -422,7 +426,8 @@ def _suffixes(layer: ElmanWeights) -> list[str]:
 
 def _shapes(layer: ElmanWeights) -> dict[str, tuple[int, ...]]:
     "Names and shapes of the parameters, in the order of `torch.nn.RNN`"
-    n, found = layer.hidden_size, {}
+    n = layer.hidden_size
+    found: dict[str, tuple[int, ...]] = {}
     for end in _suffixes(layer):
         found |= {f"weight_ih{end}": (n, layer.input_size if end.startswith("_l0") else n * (1 + layer.bidirectional)), f"weight_hh{end}": (n, n)}
         found |= {f"bias_ih{end}": (n,), f"bias_hh{end}": (n,)} if layer.bias else {}
@@ -474,7 +479,7 @@ def _torch_kernel(x: Tensor, h0: Tensor, weights: list[list], layer: ElmanWeight
     kernel = torch.rnn_relu if layer.nonlinearity == "relu" else torch.rnn_tanh
     options = layer.bias, layer.num_layers, layer.dropout, layer.training, layer.bidirectional
     found = [kernel(x[s], h0[s], [w[s] for group in weights for w in group if w is not None], *options, False) for s in range(x.shape[0])]
-    return found[0] if layer.replicas is None else tuple(torch.stack(results) for results in zip(*found, strict=True))
+    return found[0] if layer.replicas is None else (torch.stack([x for x, _ in found]), torch.stack([last for _, last in found]))
 
 
 def _cudnn(x: Tensor, h0: Tensor, weights: list[list], layer: ElmanWeights) -> tuple[Tensor, Tensor]:

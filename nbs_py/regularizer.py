@@ -371,14 +371,14 @@ test_eq([ramp(1, kind) for kind in RAMPS], [1, 1, 1, 1])
 # %%
 #| export
 #| fold
-def _short_names(module: nn.Module, state: dict, prefix: str, *_: Any) -> None:
+def _short_names(module: Any, state: dict, prefix: str, *_: Any) -> None:
     "With one part the state's entries are called `embedding`, not `parts.0.embedding`"
     if len(module.parts) == 1:
         for key in [key for key in state if key.startswith(f"{prefix}parts.0.")]:
             state[prefix + key.removeprefix(f"{prefix}parts.0.")] = state.pop(key)
 
 
-def _long_names(module: nn.Module, state: dict, prefix: str, *_: Any) -> None:
+def _long_names(module: Any, state: dict, prefix: str, *_: Any) -> None:
     "And back"
     if len(module.parts) == 1:
         for name in module.parts[0].state_dict():
@@ -401,6 +401,7 @@ def _differentiated(part: PenalizedWeight, scale: float, total: Callable) -> Ten
 @checked
 class PenaltyValue(nn.Module):
     "The value of a penalty on some weights of a model: the sum over its parts, one for each weight"
+    parts: Any  # a ModuleList of PenalizedWeight
 
     holds_weights = False  # a trained embedding is none
 
@@ -432,8 +433,10 @@ class PenaltyValue(nn.Module):
         "The penalty of each replica"
         scales = [self.strength / part.layout.pairs for part in self.parts]
         if _fused(self):
-            return sum(penalty_of(part, scale) for part, scale in zip(self.parts, scales, strict=True))
-        return sum(_differentiated(part, scale, self.total) for part, scale in zip(self.parts, scales, strict=True))
+            values = [penalty_of(part, scale) for part, scale in zip(self.parts, scales, strict=True)]
+        else:
+            values = [_differentiated(part, scale, self.total) for part, scale in zip(self.parts, scales, strict=True)]
+        return sum(values[1:], values[0]) if values else torch.zeros(())
 
     def forward(self) -> Tensor:  # ()
         "The penalty, to be added to a loss; the sum over replicas, if there are any"
@@ -514,7 +517,7 @@ class Penalty(PenaltyValue):
         "Hold trained points where they are, as the paper does for lottery tickets"
         for part in self.parts:
             if part.trained:
-                place_(part, *part.points, False)
+                place_(part, part.points[0], part.points[1], False)
                 part.set_coefficients_(_priced(self, part, distances_of(part), None))
 
     def masks(self) -> dict[str, Tensor]:  # by name, like the weights
@@ -537,7 +540,7 @@ class Penalty(PenaltyValue):
 #| fold
 def _spaces(manifold: Any, chosen: list[Slot]) -> list[Manifold]:
     "A space for each weight: from one, from a list, or from a text with commas"
-    found = split(manifold, ",") if isinstance(manifold, str) else manifold if isinstance(manifold, (list, tuple)) else [manifold]
+    found: Any = split(manifold, ",") if isinstance(manifold, str) else manifold if isinstance(manifold, (list, tuple)) else [manifold]
     found = [manifolds.manifold(space) for space in found]
     return found * len(chosen) if len(found) == 1 else for_each(found, chosen, "manifold")
 
@@ -550,7 +553,7 @@ def _each(value: Any, chosen: list[Slot], what: str) -> list:
         return [value[0] if isinstance(value, list) and len(value) == 1 else value]
     if not isinstance(value, (list, tuple)):
         raise TypeError(f"{what} is a {type(value).__name__}, but there are {len(chosen)} weights ({', '.join(slot.name for slot in chosen)}): give a list, one for each")
-    return for_each(value, chosen, what)
+    return for_each(list(value), chosen, what)
 
 
 # %%

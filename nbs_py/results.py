@@ -42,7 +42,7 @@ from typing import Any
 
 import modreg
 from modreg.geometry.arguments import checked
-from modreg.lab.runs import Run, write_whole
+from modreg.lab.runs import PhaseName, Run, write_whole
 from modreg.lab.settings import Config, about, decisive
 from modreg.lab.training import Task
 
@@ -195,7 +195,7 @@ test_eq(learned_below(Remember(config)), None)
 def matching(
     records: Iterable[Record],
     config: Config,
-    phase: str = "train",  # or "lottery"
+    phase: PhaseName = "train",  # or "lottery"
     free: Iterable[str] = (),  # settings that may be others
 ) -> list[Record]:
     "The records that answer for a config's phase"
@@ -211,7 +211,7 @@ def matching(
 def find(
     records: Iterable[Record],
     config: Config,
-    phase: str = "train",  # or "lottery"
+    phase: PhaseName = "train",  # or "lottery"
 ) -> Record | None:
     "The first record that answers for a config's phase"
     return next(iter(matching(records, config, phase)), None)

@@ -41,12 +41,12 @@ import json
 from contextlib import suppress
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Annotated, Any, BinaryIO
 
 from torch import Tensor
 
 import modreg
-from modreg.geometry.arguments import checked
+from modreg.geometry.arguments import OneOf, checked
 from modreg.lab.files import BEGINNING, RunInUse, damaged, in_words, is_half, locked, read_json, read_state, read_weights, sweep, write_json, write_state, write_whole
 from modreg.lab.settings import SHARES, Config, about, decisive
 
@@ -65,7 +65,6 @@ from modreg.lab.files import write_weights
 
 plt.style.use("modreg.data.book")
 
-
 # %% [markdown]
 # ## A folder with the run's own name
 #
@@ -77,6 +76,10 @@ plt.style.use("modreg.data.book")
 
 # %%
 #| export
+PHASES = ("train", "lottery")
+PhaseName = Annotated[str, OneOf(PHASES)]
+
+
 @checked
 def digest(
     config: Config,
@@ -130,9 +133,8 @@ def fingerprint(
     "Twelve hexadecimal digits that change with what was read"
     found = hashlib.sha256()
     for part in parts:
-        file = isinstance(part, Path)
-        found.update(json.dumps([part.name, part.stat().st_size] if file else part).encode())
-        if file:
+        found.update(json.dumps([part.name, part.stat().st_size] if isinstance(part, Path) else part).encode())
+        if isinstance(part, Path):
             with in_words(part), part.open("rb") as opened:
                 found.update(hashlib.file_digest(opened, "sha256").digest() if contents else _ends(opened))
     return found.hexdigest()[:12]
@@ -218,7 +220,7 @@ class Run:
         self.path = Path(config.out) / f"{config.task}-{digest(config, task, data)}"
 
     @property
-    def result(self) -> dict | None:
+    def result(self) -> Any:  # None, or a dict
         "What a complete run found, else None; DamagedFile if the file is no result, ValueError if it is another run's"
         path = self.path / "result.json"
         return _check_result(self, read_json(path, self.path.name)) if path.exists() else None

@@ -251,7 +251,8 @@ def decoded(path: Path) -> str:
 @checked
 def librispeech() -> list[Utterance]:
     "Every subset of LibriSpeech that is there, `{subset}/{speaker}/{chapter}/{utterance}.flac` (or .mp3)"
-    folder, texts = _root() / "LibriSpeech", {}
+    folder = _root() / "LibriSpeech"
+    texts: dict[str, str] = {}
     for listing in sorted(folder.glob("*/*/*/*.trans.txt")):
         texts |= transcripts(listing)
     if not texts and (folder / "manifest.tsv").exists():  # a copy whose transcripts stand in one table
@@ -496,7 +497,7 @@ def collate(items: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor, Tensor,
     "Spectrograms (n, T, bands) and their lengths (n,), characters of all in a row, and how many each has (n,)"
     pictures, texts = zip(*items, strict=True)
     lengths = torch.tensor([len(p) for p in pictures])
-    return nn.utils.rnn.pad_sequence(pictures, batch_first=True), lengths, torch.cat(texts), torch.tensor([len(t) for t in texts])
+    return nn.utils.rnn.pad_sequence(list(pictures), batch_first=True), lengths, torch.cat(texts), torch.tensor([len(t) for t in texts])
 
 
 # %%

@@ -105,7 +105,8 @@ def split(
     separator: str,  # one character
 ) -> list[str]:  # the pieces, without blanks around them
     "Cut a text at each separator outside of parentheses, brackets and quotes; ValueError where these don't close"
-    pieces, open_, quote = [""], [], ""
+    pieces, quote = [""], ""
+    open_: list[str] = []
     for char in text:
         if char == separator and not open_ and not quote:
             pieces.append("")
@@ -119,7 +120,7 @@ def split(
             if not open_ or PAIRS[open_.pop()] != char:
                 raise ValueError(f"{char!r} closes nothing in {text!r}; write as many '(' as ')'")
     if open_ or quote:
-        raise ValueError(f"{quote or open_[-1]} is not closed in the text {shown(text)}")
+        raise ValueError(f"{quote or open_[-1]} is not closed in the text {shown(text)}; close it")
     return [piece.strip(" ") for piece in pieces]
 
 
@@ -179,7 +180,7 @@ for thing in (20, 0.1 + 0.2, True, None, "a b", "a,b", "20", (1, "x"), ""):
 
 # %%
 #| export
-KINDS = {"int": (int, "a whole number"), "float": ((int, float), "a number"), "bool": (bool, "true or false")}
+KINDS: dict[str, tuple[Any, str]] = {"int": (int, "a whole number"), "float": ((int, float), "a number"), "bool": (bool, "true or false")}
 
 
 def _fitting(text: str, parameter: inspect.Parameter, owner: str) -> Any:
@@ -203,7 +204,8 @@ def bind(
     texts: list[str],  # such as ["2", "period=20"]
 ) -> inspect.BoundArguments:  # their values, in place
     "Match texts with the parameters of a function; ValueError that says what is allowed if they don't fit"
-    signature, order, named = inspect.signature(maker), [], {}
+    signature, order = inspect.signature(maker), []
+    named: dict[str, str] = {}
     takes = f"{owner} takes {', '.join(signature.parameters) or 'no arguments'}"
     for text in texts:
         keyword = re.fullmatch(r"([A-Za-z_]\w*) *= *(.*)", text)
@@ -320,7 +322,7 @@ def _check_entry(registry: Registry, name: str, maker: Any) -> None:
         raise TypeError(f"{name} is {maker!r}; register a {registry.kind.__name__}, a subclass of it, or a function that makes one")
     old = registry.makers.get(name, registry.numbered.get(name, maker))
     home, again = (getattr(one, "__qualname__", None) and (one.__module__, one.__qualname__) for one in (old, maker))
-    told = bool(home and again) and again == ("__main__", home[1])  # a chapter that tells the package's own class
+    told = home and again and again == ("__main__", home[1])  # a chapter that tells the package's own class
     same = told or (home == again if again else type(old) is type(maker) and old == maker)  # a cell that runs again makes its class anew
     if not same:
         raise ValueError(f"the {registry.label} {name!r} is {old!r} already; choose another name")
@@ -426,7 +428,7 @@ def _spelled(registry: Registry, thing: Any) -> str:
         return heads[0] if heads else repr(thing)
     changed = {f.name: getattr(thing, f.name) for f in fields(thing) if f.init and getattr(thing, f.name) != f.default}
     if not heads or "dim" in changed:
-        heads = [f"{(families or heads)[0]}{thing.dim}"]
+        heads = [f"{(families or heads)[0]}{thing.dim}"]  # type: ignore[union-attr]
         changed.pop("dim", None)
     return call_text(heads[0], **changed)
 

@@ -215,7 +215,7 @@ def lengths(task: type[Task], setting: dict[str, Any], starts: Iterable[str], st
     "Dense networks without a penalty over sequences of several lengths, from several starts"
     for init in starts:
         for length in steps:
-            config = replace(base(task, setting), **DENSE | PLAIN, init=init, steps=length)
+            config = replace(base(task, setting), **DENSE | PLAIN | {"init": init, "steps": length})
             keep(f"{task.Config.task}_lengths", {"init": init, "steps": length, task.metric: fit(task(config), progress=False).result["phases"]["train"][task.metric]}, "init", "steps")
 
 
@@ -233,10 +233,10 @@ dense(Remember, {"scale": "tiny", "out": str(folder / "runs"), "epochs": 3}, cha
 @checked
 def blocks(task: type[Task], setting: dict[str, Any], condition: str, sizes: Iterable[int], strengths: Iterable[float]) -> None:
     "Single weights, blocks of neighbours and blocks by lot, pruned to the same sparsity; how full blocks of 16 are"
-    ways = [{}, *({"block": size, "order": order} for size in sizes for order in ("geometric", "random"))]
+    ways: list[dict[str, Any]] = [{}, *({"block": size, "order": order} for size in sizes for order in ("geometric", "random"))]
     for way in ways:
         config = replace(base(task, setting, lottery=False), **way)
-        row = {"task": task.Config.task, "condition": condition, "setting": setting, "block": None, "order": None} | way
+        row: dict[str, Any] = {"task": task.Config.task, "condition": condition, "setting": setting, "block": None, "order": None} | way
         row |= study(task, config, condition, tuple(strengths))
         experiment = task(replace(config, strength=row["strength"], **CONDITIONS[condition]))
         run = fit(experiment, progress=False)

@@ -320,7 +320,7 @@ def _entry(cell: Cell, outcome: Outcome | None) -> dict[str, str]:
     if outcome is None:  # the paper's, of which nobody knows how to make it
         return {"ours": "", "learned": "", "run": "", "paper": printed(cell)}
     job, one = outcome.job, outcome.record
-    tried = paper_cell(replace(job.config, strength=None if job.config.penalty != "none" else 0.0), cell.result) is not None
+    tried = paper_cell(replace(job.config, strength=None if job.config.penalty != "none" else 0.0), cell.result) is not None  # type: ignore[arg-type]  # None: as the scale says
     values = one["phases"][cell.result][job.task.metric] if one else []
     enough = learned_below(prepared(replace(job, device=None))[0])
     learned = "" if enough is None or not one else f"{sum(v is not None and v < enough for v in values)} of {len(values)} learned"
@@ -351,7 +351,7 @@ def table_of(
 @checked
 def run_facts(outcome: Outcome) -> dict[str, Any]:  # name, label, settings, facts, and phases
     "All that is known of a run"
-    one, job = outcome.record, outcome.job
+    one, job = outcome.record or {}, outcome.job
     lost = [f"seed {job.config.seed + k}: {said['cause']}, epoch {said['epoch']}" if isinstance(said, dict) else f"seed {job.config.seed + k}" for k, said in enumerate(one.get("diverged", [])) if said]
     facts = {"task": job.name, "data": one["data"] or "drawn from the seeds", "modreg": one["modreg"], "torch": one["torch"], "seconds": one["seconds"], "diverged seeds": "; ".join(lost) or "none", "folder": outcome.folder}
     phases = {} if job.config.scale == "tiny" else one["phases"]
@@ -380,7 +380,7 @@ def verdicts_of(
     job = next((one.job for one in done if any(cell.table == number for cell in one.job.cells)), None)
     if job is None:
         return []
-    records = [one.record | {"learned_below": learned_below(prepared(replace(one.job, device=None))[0])} for one in done]
+    records = [(one.record or {}) | {"learned_below": learned_below(prepared(replace(one.job, device=None))[0])} for one in done]
     try:
         said = verdicts(number, records, job.task, job.config.scale, **_shared(number, [one.job for one in done]))
     except ModuleNotFoundError:  # scipy
@@ -409,7 +409,7 @@ def report(
     chosen = [{"condition": one.condition, "strength": f"{one.strength:g}", "metric": one.metric, "end": one.at_an_end, "tried": [(f"{s:g}", "failed" if math.isinf(score) else f"{score:.3g}") for s, score in sorted(one.tried.items())]} for one in choices]
     return environment.get_template("sweep.html").render(
         title=title, version=modreg.__version__, tables=tables, runs=[run_facts(one) for one in done.values()], failed=failed, choices=chosen if tiny is None else [],
-        note=tiny_note(tiny) if tiny else "", seconds=duration(sum(one.record["seconds"] for one in done.values())))
+        note=tiny_note(tiny) if tiny else "", seconds=duration(sum(one.record["seconds"] for one in done.values() if one.record is not None)))
 
 
 # %% [markdown]
@@ -510,7 +510,7 @@ def listing(jobs: Iterable[Job], chosen: bool = True) -> str:
         strength = "" if job.config.penalty == "none" else f", λ = {job.config.strength:g}" if job in known else ", λ to be chosen"
         cells = ", ".join(dict.fromkeys(f"table {cell.table}" for cell in job.cells)) or "to choose λ"
         lines.append(f"{path.name if job in known else '–'}  {label_of(job.config)}{' and its ticket' * job.config.lottery}{strength}, {job.config.seeds} seed{'s' * (job.config.seeds > 1)} ({cells}): {state}")
-    total = None if None in left else sum(left)
+    total = None if None in left else sum(seconds for seconds in left if seconds is not None)
     return "\n".join([*lines, f"{len(jobs)} runs, {len(answers)} complete; the others take a worker {duration(total)}"])
 
 
@@ -540,7 +540,9 @@ def dry_run(jobs: list[Job], grid: Iterable[float]) -> str:
 @checked
 def sweep_tables(given: argparse.Namespace) -> int:  # 0; 1 if a run failed
     "Compute tables of the paper, and whatever else is a list of runs: all cores, or a cluster; what is complete is not computed again"
-    jobs, grid, choices, tried = asked_jobs(given), given.strengths or GRID, {}, []
+    jobs, grid = asked_jobs(given), given.strengths or GRID
+    choices: dict[str, Choice] = {}
+    tried: list[Outcome] = []
     if given.dry_run:
         print(dry_run(jobs, grid) if given.select else listing(jobs))
         return 0

@@ -29,9 +29,9 @@
 #| export
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Any
 
-from modreg.geometry.arguments import checked
+from modreg.geometry.arguments import Within, checked
 from modreg.lab.paper import Cell, Table, printed
 from modreg.lab.results import Record, matching
 from modreg.lab.statistics import Verdict, config_for, outcome, record_of_cell
@@ -86,7 +86,7 @@ def ours(
     record: Record | None,
     cell: Cell,
     metric: str,  # its name in the record
-    digits: int = 1,  # after the decimal point
+    digits: Annotated[int, Within(0, 15)] = 1,  # after the decimal point
 ) -> str:
     "Our side of a cell in words"
     if record is None:
@@ -104,8 +104,8 @@ def table_markdown(
     records: Sequence[Record],
     task: type[Task],  # of the table
     scale: str = "small",
-    digits: int = 1,  # after the decimal point
-    **settings: object,  # that differ from the scale's
+    digits: Annotated[int, Within(0, 15)] = 1,  # after the decimal point
+    **settings: Any,  # that differ from the scale's
 ) -> str:
     "A table of the paper with ours in its cells"
     lines = [f"**Table {table.number}**, {table.task}, {table.metric}: {table.caption}", "", "| | " + " | ".join(table.columns) + " |", "|---" * (len(table.columns) + 1) + "|"]
@@ -158,7 +158,7 @@ for number in ("8", "9", "10"):
 @checked
 def verdict_markdown(
     found: Sequence[Verdict],
-    digits: int = 1,  # after the decimal point
+    digits: Annotated[int, Within(0, 15)] = 1,  # after the decimal point
 ) -> str:
     "Claims with their verdicts"
     lines = ["| claim | verdict | why | difference (95 % interval), corrected p | better pairs | runs |", "|---|---|---|---|---|---|"]
@@ -191,7 +191,7 @@ def plot_sensitivity(
     task: type[Task],
     ax: "Axes",
     scale: str = "small",
-    **settings: object,  # that differ from the scale's
+    **settings: Any,  # that differ from the scale's
 ) -> int:  # how many runs there were to draw
     "Every network's metric over λ, a colour a condition"
     drawn = 0

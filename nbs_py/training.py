@@ -49,13 +49,17 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
+
+# %%
+#| export
 import modreg
 from modreg.geometry.arguments import checked
 from modreg.geometry.finite import named_files
 from modreg.geometry.inhibitors import inhibitor
 from modreg.geometry.manifolds import Manifold, manifolds_of
+from modreg.lab import settings
 from modreg.lab.files import locked, read_weights, sweep, write_weights
-from modreg.lab.runs import Run, begin, fingerprint, is_complete, load_state, save_state, tidy, tidy_after, write_history, write_result
+from modreg.lab.runs import PhaseName, Run, begin, fingerprint, is_complete, load_state, save_state, tidy, tidy_after, write_history, write_result
 from modreg.lab.settings import SHARES, TICKETS, Config, label_of
 from modreg.lab.trainer import Callback, Clip, LearningRate, Penalize, Progress, SparseProducts, Sparsify, StopDiverged, Trainer, call
 from modreg.layers.recurrent import RNN, Linear
@@ -107,10 +111,11 @@ assert not torch.equal(torch.rand(3, generator=a), torch.rand(3, generator=c))
 
 # %%
 #| export
+@checked(finite=False)
 class Task(ABC):
     "Data, model, loss and metrics of one experiment; each method handles all seeds at once"
 
-    Config: ClassVar[type[Config]] = Config
+    Config: ClassVar[type[settings.Config]] = Config
     metric: ClassVar[str] = "loss"  # the number in `evaluate` that is reported; lower is better
     label: ClassVar[str] = "loss"  # what an axis calls it, with its unit
     chosen_by: ClassVar[str | None] = None  # the number by which strengths are chosen, if that is another; lower is better
@@ -118,9 +123,8 @@ class Task(ABC):
     clip: ClassVar[float | None] = None  # greatest norm of each seed's gradient
     accumulate: int = 1  # batches whose gradients are averaged for one step of the optimizer
 
-    def __init__(self, config: Config):
-        self.config = config
-        self.seeds = range(config.seed, config.seed + config.seeds)
+    def __init__(self, config: "settings.Config"):
+        self.config, self.seeds = config, range(config.seed, config.seed + config.seeds)
 
     @abstractmethod
     def model(self, generators: list[torch.Generator]) -> nn.Module:
@@ -179,7 +183,7 @@ def class_name(kind: type[Task]) -> str:
 def run_of(task: Task) -> Run:
     "The run that a task's settings, class and data name; what is read through a setting, a mesh or another run's shares, is data"
     shares = shares_of(task.config)
-    parts = [*named_files(task.config.manifold), *([json.dumps(shares)] if isinstance(shares, dict) else [])]
+    parts: list[Any] = [*named_files(task.config.manifold), *([json.dumps(shares)] if isinstance(shares, dict) else [])]
     return Run(task.config, class_name(type(task)), task.fingerprint() + (fingerprint(*parts) if parts else ""))
 
 
@@ -246,7 +250,7 @@ def blocks_of(task: Task, k: int, penalty: Penalty) -> Tensor:
         embedding = torch.stack([torch.rand(embedding.shape[1], 1, generator=g) for g in task.generators("order", k)])
     elif not penalty.manifold.trainable:  # points are indices; neighbours are told from where they are drawn
         embedding = penalty.manifold.chart(embedding)
-    return torch.stack([geometric_blocks(points, task.config.block) for points in embedding])
+    return torch.stack([geometric_blocks(points, task.config.block or 1) for points in embedding])
 
 
 # %%
@@ -286,7 +290,7 @@ def named(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 # %%
 #| export
-@checked
+@checked(finite=False)
 class Phase(Trainer):
     "The trainer of one phase of a task, `train` or `lottery`"
 
@@ -298,13 +302,14 @@ class Phase(Trainer):
         callbacks: Iterable[Callback] = (),  # that act after the task's own
     ):
         config = task.config
-        self.task, self.name, self.uses, self.stop = task, name, None, StopDiverged(config.seeds)
+        self.task, self.name, self.stop = task, name, StopDiverged(config.seeds)
+        self.uses: dict[str, float] | None = None
         model = task.model(task.generators("weights", "train" if config.ticket == "original" else name)).to(config.device)
         where = checked_recurrent(task, model)
         spaces = manifolds_of(config.manifold, len(where)) if where else []
         left = [named(tickets or {}, f"regularizer.{k}.").get("embedding") for k in range(len(where))]
-        self.penalties = nn.ModuleList(penalty_of(task, k, *where[k], spaces[k], left[k]) for k in range(len(where)))
-        self.sparsifier = sparsifier_of(task, model, self.penalties) if tickets is None else redrawn(task, model, tickets)
+        self.penalties: Any = nn.ModuleList(penalty_of(task, k, *where[k], spaces[k], left[k]) for k in range(len(where)))
+        self.sparsifier = sparsifier_of(task, model, self.penalties) if tickets is None else redrawn(task, model, tickets)  # type: ignore[arg-type]  # a ModuleList of them
         optimizer, self.schedule = task.optimizer(groups_of(config, model, self.penalties))
         super().__init__(model, task.loss, optimizer, [*self.own_callbacks(), *callbacks], replicas=config.seeds, accumulate=task.accumulate)
 
@@ -324,7 +329,7 @@ class Phase(Trainer):
     def pass_epoch(self) -> Tensor:  # (S,) of NaN
         "An epoch without steps: masks and metrics of seeds that have all diverged"
         call(self, "before_epoch")
-        self.mean_loss, self.epochs = torch.full((self.replicas,), math.nan), self.epochs + 1
+        self.mean_loss, self.epochs = torch.full((len(self.stop.diverged),), math.nan), self.epochs + 1
         call(self, "after_epoch")
         return self.mean_loss
 
@@ -395,7 +400,7 @@ def checked_metrics(task: Task, found: Any) -> dict[str, Tensor]:
 def metrics_of(phase: Phase) -> dict[str, Any]:
     "One line of metrics.jsonl; what is not finite is written as null, and so are all scores of a seed that diverged"
     phase.model.eval()
-    penalty = sum((penalty.penalty() for penalty in phase.penalties), torch.zeros(phase.replicas))
+    penalty = sum((penalty.penalty() for penalty in phase.penalties), torch.zeros(len(phase.stop.diverged)))
     scores = {"loss": phase.mean_loss, "penalty": penalty, **checked_metrics(phase.task, phase.task.evaluate(phase.model))}
     values = {name: value.tolist() for name, value in {"sparsity": phase.sparsifier.sparsity(), **costs_of(phase)}.items()}
     lists = {name: [None if lost else x for x, lost in zip(value.tolist(), phase.stop.diverged, strict=True)] for name, value in scores.items()} | values
@@ -496,7 +501,7 @@ class Record(Callback):
 # %%
 #| export
 @checked
-def last_of(phase: str, history: list[dict[str, Any]]) -> dict[str, Any]:
+def last_of(phase: PhaseName, history: list[dict[str, Any]]) -> dict[str, Any]:
     "The metrics that a phase ends with; multiplications of training are those of all its epochs"
     lines = [{name: value for name, value in line.items() if name != "phase"} for line in history if line["phase"] == phase]
     trained = {name: [sum(seed) for seed in zip(*(line[name] for line in lines), strict=True)] for name in ("training", "dense_training") if name in lines[-1]}
@@ -577,13 +582,14 @@ class Remember(Task):
     "Hold a number for `config.steps` steps: a task small enough to read, for examples and tests"
 
     Config = RememberConfig
+    config: RememberConfig
     metric, label = "rmse", "RMSE"
 
     def limits(self):
         return {"always 1/2": 12**-0.5}
 
     def model(self, generators):
-        sizes = dict(replicas=self.config.seeds, generator=generators)
+        sizes: dict[str, Any] = dict(replicas=self.config.seeds, generator=generators)
         return nn.ModuleDict(dict(
             rnn=RNN(1, self.config.hidden, nonlinearity="relu", **sizes), out=Linear(self.config.hidden, 1, **sizes)))
 

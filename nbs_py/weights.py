@@ -30,7 +30,7 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from types import SimpleNamespace
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor, nn
@@ -155,7 +155,7 @@ def weight_matrices(
     found = slots(model)
     if parameters is not None:
         found = {name: found[name] for name in _known(parameters, found, type(model).__name__)}
-    weights = {}
+    weights: dict[str, Any] = {}  # parameters, since nothing else is stored
     for name, slot in found.items():
         _check_stored(slot)
         if all(slot.weight is not p for p in weights.values()) and (replicas is None or slot.weight.dim() >= 3 or parameters is not None):
@@ -371,7 +371,7 @@ test_fail(lambda: find_weights(plain), contains="1.weight_hh_l0")
 #| export
 @checked
 def for_each(
-    values: list,  # one for each weight, or one for each layer
+    values: list[Any],  # one for each weight, or one for each layer
     chosen: list[Slot],
     what: str,  # how to call them in a message
 ) -> list:  # one for each weight

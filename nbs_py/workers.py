@@ -52,9 +52,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
-from modreg.geometry.arguments import checked
+from modreg.geometry.arguments import Within, checked
+
+if TYPE_CHECKING:
+    from distributed import Client
 
 # %%
 #| export
@@ -435,7 +438,8 @@ class Watch:
 
     def __init__(self, jobs: Iterable[Job], pace: Pace):
         self.left = {job: prepared(replace(job, device=None))[1] for job in jobs}
-        self.pace, self.seen = pace, {}
+        self.pace = pace
+        self.seen: dict[Any, Any] = {}
 
     def finish(self, outcome: Outcome) -> None:
         "Take a job from the list, and learn from it"
@@ -583,9 +587,10 @@ def _dashboard() -> str | None:
 
 # %%
 #| export
+@checked(shallow=True)
 @contextmanager
 def local_cluster(
-    workers: int,
+    workers: Annotated[int, Within(1, 10**4)],
     gpu: bool = False,  # one GPU a worker
 ) -> Iterator[Any]:  # dask's client
     "A cluster of this machine's processes, which nobody else can reach"
@@ -604,6 +609,7 @@ def local_cluster(
 
 # %%
 #| export
+@checked(shallow=True)
 @contextmanager
 def remote_cluster(
     address: str,  # of its scheduler, as in tcp://10.0.0.1:8786
@@ -639,7 +645,8 @@ class Crew:
         if workers != 0 and importlib.util.find_spec("distributed") is None:
             raise ValueError("workers are dask's: pip install 'modreg[sweeps]', or say workers=0 to compute all in this process")
         self.workers, self.scheduler, self.gpu = workers, scheduler, gpu
-        self.stack, self.client = ExitStack(), None
+        self.stack = ExitStack()
+        self.client: Any = None  # of dask
 
     def __enter__(self) -> "Crew":
         return self
@@ -665,7 +672,7 @@ class Crew:
 class Flight:
     "Jobs that a cluster works on"
 
-    def __init__(self, client: Any, watch: Watch, notebooks: bool):
+    def __init__(self, client: "Client", watch: Watch, notebooks: bool):
         self.client, self.watch, self.notebooks = client, watch, notebooks
         self.flying: dict[Any, Job] = {}
         self.workers = 0  # that there were at the last look
@@ -710,7 +717,7 @@ class Flight:
 # %%
 #| export
 @checked
-def compute_on(client: Any, jobs: Iterable[Job], watch: Watch, line: Line, notebooks: bool = False) -> Iterator[Outcome]:
+def compute_on(client: "Client", jobs: Iterable[Job], watch: Watch, line: Line, notebooks: bool = False) -> Iterator[Outcome]:
     "All runs, on a cluster, in the order in which they end"
     flight, later, looked = Flight(client, watch, notebooks), dict.fromkeys(jobs, 0.0), -math.inf
     try:

@@ -5,6 +5,7 @@ numbers, `WRONG` has a wrong answer by hand.
 """
 
 import functools
+import inspect
 import json
 import numbers
 
@@ -64,7 +65,7 @@ WRONG = {
 def try_answers(chapter, place, names, check, scope):
     """What a check says of answers that are nearly right and wrong, as JSON; `names` are those that the stub defines, `Class.method` or `function`."""
     exercise = scope["exercise"]
-    verdict = exercise.__wrapped__.__globals__["Verdict"]  # the chapter on exercises defines one of its own
+    verdict = inspect.unwrap(exercise).__globals__["Verdict"]  # the chapter on exercises defines one of its own
     said, show, kept = {}, verdict.show, {name: scope[name.split(".")[0]] for name in names}
     scope["exercise"] = lambda hint, picture: exercise(hint, lambda: None)
     try:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import fuzz
 import matplotlib
 
 matplotlib.use("Agg")
@@ -20,6 +21,7 @@ from torch import nn
 from modreg.book import explore
 from modreg.geometry import arguments, finite, inhibitors, manifolds, products, specs
 from modreg.lab import runs, settings, studies, training
+from modreg.lab import trainer as trainers
 from modreg.layers import edges, recurrent, sparse
 from modreg.sparsity import fused, masks, penalties, pruning, regularizer, rivals, weights
 from modreg.tasks import adding, head_direction, language, navigation, rats, sound, speech
@@ -66,10 +68,10 @@ recipe(f"{A}.OneOf", lambda: dict(names=["a", "b"]))
 recipe(f"{A}.Shape", lambda: dict(sides="n n", kind="float", finite=True))
 recipe(f"{A}.OnDevice", lambda: dict(meta=False))
 recipe(f"{A}.FloatingPoint", dict)
-recipe(f"{A}.shown", dict)
+recipe(f"{A}.shown", lambda: dict(value=3))
 recipe(f"{A}.nearest", lambda: dict(name="spere", names=["sphere", "torus"]))
 recipe(f"{A}.readable", lambda: dict(x=rand(3)))
-recipe(f"{A}.test_of", dict)
+recipe(f"{A}.test_of", lambda: dict(kind=int))
 recipe(f"{A}.check_memory", lambda: dict(wanted=8.0))
 recipe(f"{A}.in_bytes", lambda: dict(number=8.0))
 recipe(f"{A}.memory", dict)
@@ -89,7 +91,7 @@ for _name, _space in SPACES.items():
     method(f"{_g}.sample", _space, lambda: dict(n=5, generator=seeded(), dtype=torch.float32, device="cpu"))
     for _hook in ("project", "contains", "check", "chart"):
         method(f"{_g}.{_hook}", _space, lambda points=_points: dict(x=points()))
-    for _hook in ("pairwise", "distance", "distance_vjp"):
+    for _hook in ("pairwise", "distance") if "finite" in _name else ("pairwise", "distance", "distance_vjp"):
         method(f"{_g}.{_hook}", _space, lambda points=_points: dict(x=points(), y=points(n=4, seed=2)))
     method(f"{_g}.scaled", _space, lambda: dict(factor=2.0))
 method("geometry.products.Product.split", SPACES["products.Product"], lambda: dict(x=SPACES["products.Product"]().sample(5, seeded())))
@@ -122,9 +124,9 @@ def metric(n: int = 6) -> torch.Tensor:
     return manifolds.Sphere().distance(points)
 
 
-def square_mesh() -> tuple[np.ndarray, np.ndarray]:
-    side = np.array([[i, j, 0.1 * i * j] for i in range(4) for j in range(4)], dtype=float)
-    faces = [[4 * i + j, 4 * i + j + 1, 4 * i + j + 4] for i in range(3) for j in range(3)] + [[4 * i + j + 1, 4 * i + j + 5, 4 * i + j + 4] for i in range(3) for j in range(3)]
+def square_mesh(n: int = 4) -> tuple[np.ndarray, np.ndarray]:
+    side = np.array([[i, j, 0.1 * i * j] for i in range(n) for j in range(n)], dtype=float)
+    faces = [[n * i + j, n * i + j + 1, n * i + j + n] for i in range(n - 1) for j in range(n - 1)] + [[n * i + j + 1, n * i + j + n + 1, n * i + j + n] for i in range(n - 1) for j in range(n - 1)]
     return side, np.array(faces)
 
 
@@ -137,7 +139,7 @@ recipe(f"{F}.Graph", lambda: dict(edges=np.array([[0.0, 1.0, 1.0], [1.0, 2.0, 2.
 recipe(f"{F}.Graph.from_adjacency", lambda: dict(adjacency=np.array([[0.0, 1, 2], [1, 0, 1], [2, 1, 0]]), scale=1.0))
 recipe(f"{F}.farthest_points", lambda: dict(points=rand(9, 3).numpy(), n=4))
 recipe(f"{F}.Mesh", lambda: dict(vertices=square_mesh()[0], faces=square_mesh()[1], landmarks=8, scale=1.0))
-recipe(f"{F}.PointCloud", lambda: dict(points=square_mesh()[0], landmarks=8, scale=1.0))
+recipe(f"{F}.PointCloud", lambda: dict(points=square_mesh(7)[0], landmarks=8, scale=1.0))
 recipe(f"{F}.checked_distances", lambda: dict(matrix=metric()))
 recipe(f"{F}.named_files", lambda: dict(text="torus"))
 
@@ -161,12 +163,12 @@ recipe("geometry.checks.check_inhibitor", lambda: dict(f="ricker"))
 S = "geometry.specs"
 recipe(f"{S}.split", lambda: dict(text="a,b", separator=","))
 recipe(f"{S}.value", lambda: dict(text="3"))
-recipe(f"{S}.written", dict)
+recipe(f"{S}.written", lambda: dict(thing=3))
 recipe(f"{S}.bind", lambda: dict(owner="torus", maker=manifolds.Torus, texts=["2", "period=20"]))
 recipe(f"{S}.Registry", lambda: dict(label="thing", kind=dict))
 method(f"{S}.Registry.register", lambda: specs.Registry("thing", dict), lambda: dict(name="a", maker=dict, numbered=False))
 method(f"{S}.Registry.make", lambda: manifolds.MANIFOLDS, lambda: dict(text="torus"))
-method(f"{S}.Registry.spell", lambda: manifolds.MANIFOLDS)
+method(f"{S}.Registry.spell", lambda: manifolds.MANIFOLDS, lambda: dict(thing=manifolds.Torus()))
 recipe(f"{S}.call_text", lambda: dict(name="torus"))
 
 # --- layers ------------------------------------------------------------------------------------------------------------
@@ -500,10 +502,10 @@ def three() -> dict[str, runs.Run]:
     return dict.fromkeys(("plain", "dense", "sparse"), finished())
 
 
-def trainer(callbacks: tuple = ()) -> training.Trainer:
+def trainer(callbacks: tuple = ()) -> trainers.Trainer:
     torch.manual_seed(0)
     line = nn.Linear(3, 1)
-    return training.Trainer(line, lambda m, x: m(x).square().mean(), torch.optim.SGD(line.parameters(), lr=0.1), callbacks)
+    return trainers.Trainer(line, lambda m, x: m(x).square().mean(), torch.optim.SGD(line.parameters(), lr=0.1), callbacks)
 
 
 def phase() -> training.Phase:
@@ -517,7 +519,6 @@ recipe(f"{L}.about", lambda: dict(field=settings.fields(settings.Config)[0], nam
 for _name in ("fill", "check_types", "check_values", "decisive"):
     recipe(f"{L}.{_name}", lambda: dict(config=config()))
 recipe(f"{L}.from_parameters", lambda: dict(config=training.RememberConfig, namespace=dict(TINY)))
-recipe(f"{L}.ParameterError", dict)
 for _name, (_, _kind) in TASKS.items():
     _home = "lab.training" if _name == "remember" else f"tasks.{_name}"
     recipe(f"{_home}.{_kind.__name__}", lambda name=_name: {one: value for one, value in settings.asdict(config(name)).items() if value is not None and one not in ("rats", "corpus", "order", "scale")}
@@ -526,27 +527,25 @@ for _name, (_, _kind) in TASKS.items():
 D = "lab.runs"
 recipe(f"{D}.digest", lambda: dict(config=config(), task="Remember", data="abc"))
 recipe(f"{D}.fingerprint", lambda: {"*parts": ["a"], "contents": True})
-recipe(f"{D}.write_whole", lambda: dict(path=FOLDER / "whole", save=lambda path: path.write_text("x")))
 recipe(f"{D}.Run", lambda: dict(config=config(), task="Remember", data=""))
 method(f"{D}.Run.weights", finished, lambda: dict(phase="train"))
-method(f"{D}.Run.write_json", lambda: runs.Run(config(out=str(FOLDER / "other"))), lambda: dict(name="x.json"))
-method(f"{D}.Run.write_weights", lambda: runs.Run(config(out=str(FOLDER / "other"))), lambda: dict(phase="train", tensors={"w": rand(2, 2)}))
 recipe(f"{D}.begin", lambda: dict(run=runs.Run(config(out=str(FOLDER / "begun")))))
 recipe(f"{D}.save_state", lambda: dict(run=runs.Run(config(out=str(FOLDER / "kept"))), state={"history": []}))
 recipe(f"{D}.load_state", lambda: dict(run=runs.Run(config(out=str(FOLDER / "kept")))))
 
-T = "lab.training"
+T = "lab.trainer"
 for _hook in ("before_epoch", "before_step", "after_backward", "after_step", "after_epoch"):
-    method(f"{T}.Callback.{_hook}", training.Callback, lambda: dict(trainer=trainer()))
-method(f"{T}.Callback.state_dict", training.Callback)
-method(f"{T}.Callback.load_state_dict", training.Callback, lambda: dict(state={}))
+    method(f"{T}.Callback.{_hook}", trainers.Callback, lambda: dict(trainer=trainer()))
+recipe(f"{T}.Callback", dict)
+method(f"{T}.Callback.state_dict", trainers.Callback)
+method(f"{T}.Callback.load_state_dict", trainers.Callback, lambda: dict(state={}))
 recipe(f"{T}.checked_loss", lambda: dict(loss=rand(2).requires_grad_(), replicas=2))
 recipe(f"{T}.counted", lambda: dict(batches=[1, 2], count=2))
 recipe(f"{T}.call", lambda: dict(trainer=trainer(), moment="before_step"))
 recipe(f"{T}.parts_of", lambda: dict(trainer=trainer()))
-recipe(f"{T}.Trainer", lambda: (lambda m: dict(model=m, loss=lambda m, x: m(x).sum(), optimizer=torch.optim.SGD(m.parameters(), lr=0.1), callbacks=[training.Callback()], replicas=2, accumulate=1))(nn.Linear(3, 1)))
+recipe(f"{T}.Trainer", lambda: (lambda m: dict(model=m, loss=lambda m, x: m(x).sum(), optimizer=torch.optim.SGD(m.parameters(), lr=0.1), callbacks=[trainers.Callback()], replicas=2, accumulate=1))(nn.Linear(3, 1)))
 method(f"{T}.Trainer.step", trainer, lambda: {"*batches": [rand(4, 3)]})
-method(f"{T}.Trainer.epoch", trainer, lambda: dict(batches=[rand(4, 3)], count=1))
+method(f"{T}.Trainer.epoch", lambda: training.Phase(task()), lambda: dict(batches=[rand(2, 32)], count=1))
 method(f"{T}.Trainer.state_dict", trainer)
 method(f"{T}.Trainer.load_state_dict", trainer, lambda: dict(state=trainer().state_dict()))
 recipe(f"{T}.Penalize", lambda: {"*penalties": [reg()], "kind": "linear", "epochs": 3})
@@ -554,16 +553,16 @@ recipe(f"{T}.Sparsify", lambda: dict(sparsifier=pruner()))
 recipe(f"{T}.SparseProducts", lambda: dict(sparsifier=pruner(), batch=4, least=1))
 recipe(f"{T}.clip_", lambda: dict(parameters=list(graded().parameters()), limit=1.0))
 recipe(f"{T}.Clip", lambda: dict(limit=1.0))
-recipe(f"{T}.LearningRate", dict)
+recipe(f"{T}.LearningRate", lambda: dict(schedule=torch.optim.lr_scheduler.ConstantLR(trainer().optimizer)))
 recipe(f"{T}.Checkpoint", lambda: dict(path=str(FOLDER / "checkpoint.pt")))
-method(f"{T}.Checkpoint.resume", lambda: training.Checkpoint(FOLDER / "none.pt"), lambda: dict(trainer=trainer()))
-recipe(f"{T}.Progress", lambda: dict(bar=training.tqdm(disable=True)))
-CALLBACKS: dict[str, Callable[[], training.Callback]] = {
-    "Penalize": lambda: training.Penalize(reg()), "Sparsify": lambda: training.Sparsify(pruner()), "SparseProducts": lambda: training.SparseProducts(pruner(), 4), "Clip": lambda: training.Clip(1.0),
-    "LearningRate": lambda: training.LearningRate(torch.optim.lr_scheduler.ConstantLR(trainer().optimizer)), "Checkpoint": lambda: training.Checkpoint(FOLDER / "checkpoint.pt"),
-    "Progress": lambda: training.Progress(training.tqdm(disable=True))}
+method(f"{T}.Checkpoint.resume", lambda: trainers.Checkpoint(FOLDER / "none.pt"), lambda: dict(trainer=trainer()))
+recipe(f"{T}.Progress", lambda: dict(bar=trainers.tqdm(disable=True)))
+CALLBACKS: dict[str, Callable[[], trainers.Callback]] = {
+    "Penalize": lambda: trainers.Penalize(reg()), "Sparsify": lambda: trainers.Sparsify(pruner()), "SparseProducts": lambda: trainers.SparseProducts(pruner(), 4), "Clip": lambda: trainers.Clip(1.0),
+    "LearningRate": lambda: trainers.LearningRate(torch.optim.lr_scheduler.ConstantLR(trainer().optimizer)), "Checkpoint": lambda: trainers.Checkpoint(FOLDER / "checkpoint.pt"),
+    "Progress": lambda: trainers.Progress(trainers.tqdm(disable=True))}
 for _name, _callback in CALLBACKS.items():
-    for _hook in vars(getattr(training, _name, object)):
+    for _hook in vars(getattr(trainers, _name)):
         if _hook in ("before_epoch", "before_step", "after_backward", "after_step", "after_epoch"):
             method(f"{T}.{_name}.{_hook}", _callback, lambda: dict(trainer=trainer()))
         elif _hook == "state_dict":
@@ -579,6 +578,7 @@ def graded() -> nn.Module:
     return made
 
 
+T = "lab.training"
 recipe(f"{T}.stream", lambda: {"seed": 1, "*purpose": ["data", 1]})
 recipe(f"{T}.penalty_of", lambda: dict(task=task(), k=0, layer=net()["rnn"], weight="weight_hh_l0", space=manifolds.Torus()))
 recipe(f"{T}.groups_of", lambda: dict(config=config(), model=net(), penalties=nn.ModuleList([reg()])))
@@ -588,7 +588,7 @@ recipe(f"{T}.blocks_of", lambda: dict(task=task(block=4), k=0, penalty=phase().p
 recipe(f"{T}.sparsifier_of", lambda: (lambda p: dict(task=task(), model=p.model, penalties=p.penalties))(training.Phase(task())))
 recipe(f"{T}.redrawn", lambda: dict(task=task(), model=net(), tickets=finished().weights()))
 recipe(f"{T}.named", lambda: dict(tensors={"mask.a": rand(2)}, prefix="mask."))
-recipe(f"{T}.Phase", lambda: dict(task=task(), name="train", callbacks=[training.Callback()]))
+recipe(f"{T}.Phase", lambda: dict(task=task(), name="train", callbacks=[trainers.Callback()]))
 method(f"{T}.Phase.own_callbacks", phase)
 method(f"{T}.Phase.next_epoch", phase)
 for _name in ("costs_of", "metrics_of", "tensors_of"):
@@ -599,7 +599,7 @@ method(f"{T}.Record.seconds", lambda: training.Record(runs.Run(config(out=str(FO
 for _hook in ("resume", "after_epoch"):
     method(f"{T}.Record.{_hook}", lambda: training.Record(runs.Run(config(out=str(FOLDER / "recorded")))), lambda: dict(phase=phase()))
 recipe(f"{T}.last_of", lambda: dict(phase="train", history=finished().history))
-recipe(f"{T}.fit", lambda: dict(task=task(), progress=False, callbacks=[training.Callback()]))
+recipe(f"{T}.fit", lambda: dict(task=task(), progress=False, callbacks=[trainers.Callback()]))
 
 X = "lab.experiments"
 
@@ -613,8 +613,6 @@ recipe(f"{X}.result_names", lambda: dict(config=config()))
 recipe(f"{X}.plot_learning", lambda: dict(task=task(), runs=three(), ax=Figure().add_subplot()))
 recipe(f"{X}.load_model", lambda: dict(task=task(), run=finished(), phase="train"))
 recipe(f"{X}.recurrent_weights", lambda: dict(task=task(), run=finished(), seed=0))
-recipe(f"{X}.paper_tables", dict)
-recipe(f"{X}.paper_row", lambda: dict(config=config()))
 recipe(f"{X}.summary", lambda: dict(values=[1.0, None], digits=1))
 recipe(f"{X}.large", lambda: dict(number=4.3e6))
 recipe(f"{X}.costs", lambda: dict(last={"inference": [1.0], "training": [2.0]}))
@@ -637,12 +635,13 @@ recipe(f"{Q}.changes_of", lambda: dict(texts=["lr=3e-3"]))
 _study = lambda **given: lambda: dict(task=training.Remember, setting=dict(TINY), **given)  # noqa: E731
 recipe(f"{Q}.conditions", _study(names=["torus"], strengths=[0.1], selection=100))
 recipe(f"{Q}.dense", _study(changes=[]))
-recipe(f"{Q}.lengths", _study(starts=["paper"], steps=[4]))
+recipe(f"{Q}.lengths", lambda: dict(task=adding.Adding, setting=dict(TINY), starts=["paper"], steps=[4]))
+fuzz.LONG |= {(f"{Q}.{_name}", "setting", _label) for _name in ("conditions", "dense", "lengths", "blocks", "tickets", "curve", "survey") for _label in ("empty", "a name less", "misspelt")}
 recipe(f"{Q}.blocks", _study(condition="torus", sizes=[8], strengths=[0.1]))
 recipe(f"{Q}.tickets", _study(changes=[]))
 recipe(f"{Q}.curve", _study(name="curve"))
 recipe(f"{Q}.survey", _study(names=["torus"], sparsities=[0.5], looks=[lambda task, run: {}]))
-recipe(f"{Q}.main", dict)
+recipe(f"{Q}.main", lambda: dict(arguments=["--help"]))
 
 # --- tasks -------------------------------------------------------------------------------------------------------------
 
@@ -654,7 +653,8 @@ for _name, (_kind, _) in TASKS.items():
     for _base in {_home, "lab.training.Task"} if _name == "remember" else {_home}:
         _one = functools.partial(task, _name)
         for _hook in ("fingerprint", "limits", "test_paths", "test_samples", "test_headings"):
-            method(f"{_base}.{_hook}", _one)
+            if hasattr(_kind, _hook):
+                method(f"{_base}.{_hook}", _one)
         for _hook in ("model", "batches"):
             method(f"{_base}.{_hook}", _one, lambda: dict(generators=streams()))
         for _hook in ("recurrent", "evaluate"):
@@ -662,7 +662,7 @@ for _name, (_kind, _) in TASKS.items():
         method(f"{_base}.loss", _one, lambda name=_name: dict(model=net(name)))
         method(f"{_base}.optimizer", _one, lambda name=_name: dict(parameters=list(net(name).parameters())))
         method(f"{_base}.generators", _one, lambda: {"*purpose": ["data"]})
-RECIPES["lab.training.Remember.loss"] = lambda: (task().loss, dict(model=net(), number=rand(2, 32)))
+RECIPES["lab.training.Remember.loss"] = RECIPES["lab.training.Task.loss"] = lambda: (task().loss, dict(model=net(), number=rand(2, 32)))
 method("tasks.navigation.Navigation.loss", lambda: task("navigation"), lambda: dict(model=net("navigation"), positions=rand(2, 6, 4, 2)))
 method("tasks.adding.Adding.loss", lambda: task("adding"), lambda: dict(model=net("adding"), batch=task("adding").samples(4, streams())))
 method("tasks.head_direction.HeadDirection.loss", lambda: task("head_direction"), lambda: dict(model=net("head_direction"), heading=rand(2, 6, 4)))
@@ -775,7 +775,6 @@ for _hook in ("sound", "seconds"):
     method(f"{C}.Utterance.{_hook}", lambda: sound.tones()[0])
 for _name in ("digits", "librispeech", "tones"):
     recipe(f"{C}.{_name}", dict)
-recipe(f"{C}.duration", lambda: dict(path=wave()))
 
 
 @functools.cache

@@ -14,7 +14,7 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import pairwise, product
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy
 import torch
@@ -22,9 +22,10 @@ from torch import Tensor, nn
 
 from .topology import Homology, bars_with_cocycles, farthest_landmarks, persistent_homology
 from ..geometry.arguments import Count, check, checked
+from ..geometry.arguments import Shape as OfShape
 from ..geometry.manifolds import Manifold, manifold
 from ..lab.experiments import load_model
-from ..lab.runs import Run
+from ..lab.runs import PhaseName, Run
 from ..lab.training import Task
 
 if TYPE_CHECKING:
@@ -135,7 +136,7 @@ def shifted(
     return activity.gather(0, (torch.arange(len(activity))[:, None] + shift) % len(activity))
 
 
-SHAPES = {((1, 0, 0), (1, 0, 0)): "none", ((1, 1, 0), (1, 1, 0)): "circle", ((1, 0, 1), (1, 0, 1)): "sphere", ((1, 2, 1), (1, 2, 1)): "torus",
+SHAPES: dict[Any, str] = {((1, 0, 0), (1, 0, 0)): "none", ((1, 1, 0), (1, 1, 0)): "circle", ((1, 0, 1), (1, 0, 1)): "sphere", ((1, 2, 1), (1, 2, 1)): "torus",
           ((1, 2, 1), (1, 1, 0)): "Klein bottle", ((1, 1, 1), (1, 0, 0)): "projective plane"}  # by Betti numbers modulo 2 and 3
 
 # %% ../../nbs/activity.ipynb #9e836e5e
@@ -233,9 +234,9 @@ def smoothed(
     return torch.where(close, eta + tau - tau[:, None], 0), tau
 
 # %% ../../nbs/activity.ipynb #70dc5de8
-@checked(finite=False)
+@checked
 def reduced_basis(
-    gram: Tensor,  # (k, k), positive definite
+    gram: Annotated[Tensor, OfShape("k k", "float", finite=True)],  # (k, k), positive definite
 ) -> Tensor:  # whole numbers (k, k), float64, of determinant ±1: rows are combinations
     "Combinations of basis vectors of a lattice that are short and nearly orthogonal (Lenstra, Lenstra and Lovász)"
     combined = torch.eye(len(gram), dtype=torch.float64)
@@ -328,10 +329,12 @@ def toroidal_coordinates(
 # %% ../../nbs/activity.ipynb #a7b4aaea
 @checked(finite=False)
 def waves(
-    angles: Tensor,  # (T, k) in rad
-    harmonics: int = 2,
+    angles: Annotated[Tensor, OfShape("T k", "float")],  # (T, k) in rad
+    harmonics: Count = 2,
 ) -> Tensor:  # (T, m)
     "A constant, and cosines and sines of all whole-number combinations of angles, their numbers adding up to at most `harmonics`"
+    if (2 * harmonics + 1) ** angles.shape[1] > 10**6:
+        raise ValueError(f"angles has {angles.shape[1]} columns, and harmonics is {harmonics}: these have more than a million combinations; give fewer")
     grid = product(range(-harmonics, harmonics + 1), repeat=angles.shape[1])
     half = [n for n in grid if 0 < sum(map(abs, n)) <= harmonics and next(x for x in n if x) > 0]
     phase = angles @ torch.tensor(half, dtype=angles.dtype).T
@@ -450,7 +453,7 @@ def run_states(
     run: Run,
     *,
     seed: int = 0,  # index among the run's seeds
-    phase: str = "train",  # "train" or "lottery"
+    phase: PhaseName = "train",  # "train" or "lottery"
     batches: int = 4,
 ) -> tuple[Tensor, list[Any]]:  # states of the last recurrent layer (steps, samples, N), and the batches that they belong to
     "What the neurons of a trained network do on batches that it was not trained on"
@@ -497,7 +500,7 @@ def shape_matrix(
     shapes = [*dict.fromkeys(SHAPES.values()), "other"]
     many = len({row.get("sparsity") for row in rows}) > 1
     names = [f"{row['condition']}, {100 * row['sparsity']:g} % zeros" if many else row["condition"] for row in rows]
-    table = [[(n := row["shapes"].count(shape)) / len(row["shapes"]), *share_interval(n, len(row["shapes"]))] for row in rows for shape in shapes]
+    table = [[row["shapes"].count(shape) / len(row["shapes"]), *share_interval(row["shapes"].count(shape), len(row["shapes"]))] for row in rows for shape in shapes]
     return names, shapes, torch.tensor(table).view(len(rows), len(shapes), 3)
 
 

@@ -41,7 +41,7 @@ def silent_step(
         raise TypeError(f"network is a {type(network).__name__}, which has no single state; give an RNN, a GRU, a cell of these, or a function of states (B, N)")
     if getattr(network, "num_layers", 1) > 1 or getattr(network, "bidirectional", False) or replicas not in (None, 1):
         raise ValueError(f"{network} has several layers, directions or replicas; give a layer that has one of each")
-    layer = copy.deepcopy(network).double().requires_grad_(False)
+    layer: Any = copy.deepcopy(network).double().requires_grad_(False)
     told = torch.zeros(layer.input_size) if inputs is None else inputs
     if told.shape != (layer.input_size,):
         raise ValueError(f"inputs has shape {tuple(told.shape)}; give ({layer.input_size},), what the layer is told at every step")
@@ -167,12 +167,13 @@ def plot_slow_points(
     axes = torch.linalg.svd(along - centre, full_matrices=False).Vh[:2]
     axes = axes if len(axes) == 2 else torch.cat([axes, torch.zeros_like(axes)])
     if visited is not None:
-        ax.scatter(*((along - centre) @ axes.T).T, s=3, color="0.8")
+        grey = (along - centre) @ axes.T
+        ax.scatter(grey[:, 0], grey[:, 1], s=3, color="0.8")
     flat, speed, colours = (found.states - centre) @ axes.T, found.speeds.clamp(min=1e-8).log10(), None
     for stable, mark in ((True, "o"), (False, "x")):
         some = (found.unstable == 0) == stable
         if some.any():
-            colours = ax.scatter(*flat[some].T, c=speed[some], marker=mark, s=26, vmin=-6, vmax=-2, cmap="viridis_r")
+            colours = ax.scatter(flat[some, 0], flat[some, 1], c=speed[some], marker=mark, s=26, vmin=-6, vmax=-2, cmap="viridis_r")
     ax.set(xlabel="first principal component", ylabel="second", aspect="equal")
     return colours
 

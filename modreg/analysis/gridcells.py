@@ -195,14 +195,14 @@ def judge(
     generator: torch.Generator | None = None,
 ) -> dict[str, list[float]]:  # for each seed
     "Share of neurons that `fire`; their mean `score` and the `highest`; the share of them that `pass` at 5 %; likeness of `neighbours`"
-    found = {name: [] for name in ("fire", "score", "highest", "pass", "neighbours")}
+    found: dict[str, list] = {name: [] for name in ("fire", "score", "highest", "pass", "neighbours")}
     for some, apart in zip(maps, distances, strict=True):
         scores, p = chance(some, generator=generator)
         fire = scores.isfinite()
         values = (fire.float().mean(), scores[fire].mean(), scores[fire].max() if fire.any() else scores.new_tensor(math.nan),
                   (p[fire] <= 0.05).float().mean(), neighbour_likeness(some, apart))
         for name, value in zip(found, values, strict=True):
-            found[name].append(float(value))
+            found[name].append(float(value))  # type: ignore[arg-type]
     return found
 
 # %% ../../nbs/gridcells.ipynb #0e7dc5e5
@@ -212,6 +212,7 @@ def look(
     run: Run | None,  # None: before training
 ) -> dict[str, list[dict[str, Any]]]:  # rows of `gridcells_small`
     "What a study of many networks keeps: what `judge` says"
+    model: Any
     config, label = task.config, {"condition": "untrained"} if run is None else {}
     if run is None:
         model = task.model(task.generators("weights", "train"))

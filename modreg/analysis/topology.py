@@ -266,7 +266,7 @@ def _pair(a: Homology | Tensor, b: Homology | Tensor, degree: int | None) -> lis
     "Two diagrams as arrays"
     if degree is None and (isinstance(a, Homology) or isinstance(b, Homology)):
         raise ValueError("degree is missing; give one when diagrams of all degrees are compared")
-    found = [torch.as_tensor(one.bars[degree] if isinstance(one, Homology) else one).double() for one in (a, b)]
+    found = [torch.as_tensor(one.bars[degree or 0] if isinstance(one, Homology) else one).double() for one in (a, b)]
     for name, bars in zip("ab", found, strict=True):
         if bars.ndim != 2 or bars.shape[1] != 2 or bars.isnan().any() or (bars[:, 1] < bars[:, 0]).any():
             raise ValueError(f"{name} is no diagram: give births and deaths (k, 2), no birth after its death")

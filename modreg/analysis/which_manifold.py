@@ -113,7 +113,8 @@ def _landmarks(space: Manifold) -> tuple[Tensor, Tensor]:
 # %% ../../nbs/which_manifold.ipynb #4c65b292
 def _nearest(turned: Tensor, marks: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, list[Tensor], Tensor]:
     "Minus half the square distance (...) from coordinates (..., N, k) to the nearest landmarks, their numbers for each factor, and their harmonics"
-    numbers, harmonics, fit, start = [], [], 0.0, 0
+    fit: Any = 0.0
+    numbers, harmonics, start = [], [], 0
     for _, phi in marks:
         part = turned[..., start : start + phi.shape[1]]
         start += phi.shape[1]
@@ -208,7 +209,8 @@ def place(
     "Neurons on a space, such that geodesic distance explains the known values"
     space, known = manifold(space), known.float()
     marks = [_landmarks(factor) for factor in _factors(space)]
-    k, found = sum(phi.shape[1] for _, phi in marks), []
+    k = sum(phi.shape[1] for _, phi in marks)
+    found: list[Any] = []
     easy = k == space.dim + 1  # as for a sphere: all turns are alike
     for start, coordinates in enumerate(starts or _coordinates(values * known)):
         seen = coordinates[:, : k + 2 if start and not easy else k].contiguous()
@@ -278,7 +280,8 @@ def _activity_values(activity: Tensor) -> tuple[Tensor, Tensor]:
     "Ranks of correlations over time, of each half of the recording"
     pairs = ~torch.eye(activity.shape[1], dtype=torch.bool)
     scaled = [(half - half.mean(0)) / half.std(0, unbiased=False).clamp(min=1e-12) / math.sqrt(len(half)) for half in _halves(activity)]
-    return tuple(ranks((half.T @ half).float(), pairs) for half in scaled)
+    first, second = (ranks((half.T @ half).float(), pairs) for half in scaled)
+    return first, second
 
 # %% ../../nbs/which_manifold.ipynb #bafb8ee8
 LEAST = 30  # fewest neurons
@@ -420,9 +423,9 @@ def which_manifold(
     errors, best = math.sqrt(2) * resampled.std(0), int(_pick(scores, apart, dims))
     chance: dict[str, list[float]] = {}
     for _ in range(controls):
-        for kind, control in _controls(data, recorded, generator).items():
+        for name, control in _controls(data, recorded, generator).items():
             gain, against, _ = _judge([spaces[best]], values(control), generator)
-            chance.setdefault(kind, []).append((gain.sum() / against.sum()).item())
+            chance.setdefault(name, []).append((gain.sum() / against.sum()).item())
     bar = max(0.0, *[score for scores in chance.values() for score in scores])
     answer = best if scores[best] > bar + 2 * errors[best] else -1
     answers = torch.where(resampled[:, best] > bar, _pick(resampled, apart, dims), -1)

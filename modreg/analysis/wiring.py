@@ -36,7 +36,7 @@ def _square(weights: Tensor) -> Tensor:
     return weights.detach().cpu()
 
 # %% ../../nbs/wiring.ipynb #c072f89b
-@checked
+@checked(finite=False)
 def weight_by_distance(
     weights: Annotated[Tensor, Shape("N N", "float", finite=True)],  # recurrent matrix (N, N)
     distances: Annotated[Tensor, Shape("N N", "float")],  # geodesic distances between the neurons (N, N)
@@ -82,10 +82,10 @@ def plot_neuron(
     weights, flat = weights.cpu(), space.chart(embedding.cpu())
     others = torch.arange(len(weights)) != neuron
     alive, limit = (weights != 0) & others, weights[others].abs().max().clamp(min=1e-12).item()
-    ax.scatter(*flat[~alive].T, s=6, color="0.85", linewidths=0)
-    dots = ax.scatter(*flat[alive].T, s=22, c=weights[alive], cmap="PuOr", vmin=-limit, vmax=limit,
+    ax.scatter(flat[~alive, 0], flat[~alive, 1], s=6, color="0.85", linewidths=0)
+    dots = ax.scatter(flat[alive, 0], flat[alive, 1], s=22, c=weights[alive], cmap="PuOr", vmin=-limit, vmax=limit,
                       edgecolors="0.4", linewidths=0.3)
-    ax.scatter(*flat[neuron], s=140, marker="*", color="black", zorder=3)
+    ax.scatter(flat[neuron, 0], flat[neuron, 1], s=140, marker="*", color="black", zorder=3)
     ax.set(xlabel=space.chart_labels[0], ylabel=space.chart_labels[1], aspect="equal")
     ax.figure.colorbar(dots, ax=ax, label="weight", shrink=0.8)
 
@@ -119,7 +119,7 @@ def plot_wiring(
         for weight, label in ((before, "dense"), (matrix, "sparse")):
             plot_spectrum(weight, row[1], label)
         row[1].legend(frameon=False, loc="upper left")
-        busiest = (matrix != 0).sum(1).argmax().item()
+        busiest = int((matrix != 0).sum(1).argmax())
         plot_neuron(matrix[busiest], space, embedding, busiest, row[2])
         row[2].set_title(f"weights into neuron {busiest}", fontsize=10)
         if len(sparse) > 1:

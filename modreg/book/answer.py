@@ -11,12 +11,14 @@ import math
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 
+from ..geometry.arguments import OneOf, Share, Within, checked, nearest, shown
 from ..lab.experiments import CONDITIONS
 from ..lab.results import Record, all_records
+from ..lab.runs import PhaseName
 from ..lab.statistics import chosen_strength, config_for, difference, holm, largest, outcome
 from ..lab.training import Task
 from ..sparsity.weights import weight_matrices
@@ -35,12 +37,13 @@ SMALL = "small dense"  # a dense network without a penalty, with as many weights
 COMPARED = (SMALL, "none", "l1", "shuffled", "moduli")  # conditions of the figure
 
 
+@checked(finite=False)
 def curve(
     records: Sequence[Record],
     task: type[Task],
-    condition: str = "none",  # a name in CONDITIONS
+    condition: Annotated[str, OneOf(CONDITIONS)] = "none",  # a name in CONDITIONS
     scale: str = "small",
-    phase: str = "train",  # or "lottery"
+    phase: PhaseName = "train",  # or "lottery"
     **settings: Any,  # that differ from the scale's
 ) -> dict[float, Record]:  # the record with most seeds for each sparsity, in rising order
     "What is known of a condition; a dense network is the one without a penalty"
@@ -54,13 +57,14 @@ def curve(
     return found
 
 # %% ../../nbs/answer.ipynb #4c97a054
+@checked(finite=False)
 def plot_curves(
     records: Sequence[Record],
     task: type[Task],
     figure: "Figure",
     conditions: Sequence[str] = COMPARED[1:],
     scale: str = "small",
-    phase: str = "train",  # or "lottery"
+    phase: PhaseName = "train",  # or "lottery"
     **settings: Any,  # that differ from the scale's
 ) -> dict[str, dict[float, Record]]:  # what was drawn, by condition
     "Every network's metric over sparsity, and what its training cost"
@@ -83,9 +87,10 @@ def plot_curves(
     return curves
 
 # %% ../../nbs/answer.ipynb #777671bc
+@checked(finite=False)
 def as_large(
     task: type[Task],
-    sparsity: float,
+    sparsity: Share,
     scale: str = "small",
 ) -> int:  # neurons
     "The size of the largest dense network that has no more weights than a sparse one of the scale's size keeps"
@@ -109,10 +114,11 @@ def _small(records: Sequence[Record], task: type[Task], scale: str) -> Record | 
     return largest([one for one in records if one["settings"]["hidden"] < config.hidden], config, task, free=("hidden",))
 
 
+@checked(finite=False)
 def ratios(
     records: Sequence[Record],
     task: type[Task],
-    sparsity: float,
+    sparsity: Share,
     conditions: Sequence[str] = COMPARED,
     scale: str = "small",
 ) -> dict[str, dict[int, float]]:  # by condition and seed; conditions that were not run are left out
@@ -124,6 +130,7 @@ def ratios(
     return {name: of for name, of in each.items() if of}
 
 # %% ../../nbs/answer.ipynb #5a038a13
+@checked(finite=False)
 def all_ratios(
     asked: Mapping[type[Task], float] = ASKED,  # tasks, and the sparsity at which each is asked
     conditions: Sequence[str] = COMPARED,
@@ -133,6 +140,7 @@ def all_ratios(
     return {task: ratios(all_records(task.Config), task, sparsity, conditions, scale) for task, sparsity in asked.items()}
 
 # %% ../../nbs/answer.ipynb #e030bf15
+@checked(finite=False)
 def plot_answer(
     figure: "Figure",
     asked: Mapping[type[Task], float] = ASKED,  # tasks, and the sparsity at which each is asked
@@ -167,24 +175,29 @@ def _named(tasks: Sequence[type[Task]]) -> str:
     return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]])) or "no task"
 
 
+@checked(finite=False)
 def compare(
     first: str,  # a condition
     second: str,  # what it is compared with
     among: Mapping[type[Task], Mapping[str, Mapping[int, float]]],  # by task, condition and seed: as of `all_ratios`
 ) -> dict[str, list[type[Task]]]:  # tasks in which the first is "better" or "worse", and those in which that is "open"
     "In which tasks two conditions differ for sure"
-    found = {}
+    found, run = {}, sorted({name for both in among.values() for name in both})
+    for role, name in (("first", first), ("second", second)):
+        if run and name not in run:
+            raise ValueError(f"{role} is {shown(name)}, and no network of this condition is among them; {nearest(name, run)}there are {', '.join(run)}")
     for task, both in among.items():
         seeds = sorted(set(both.get(first, ())) & set(both.get(second, ())))
         if len(seeds) >= 5:
             values = [[both[name][seed] for seed in seeds] for name in (first, second)]
             worst = max([v for side in values for v in side if math.isfinite(v)], default=1.0)
-            found[task] = difference(*([v if math.isfinite(v) else None for v in side] for side in values), chance=worst)
+            found[task] = difference(*([v if math.isfinite(v) else None for v in side] for side in values), chance=worst)  # type: ignore[misc, arg-type]  # there are two
     corrected = dict(zip(found, holm([d.p for d in found.values()]), strict=True))
     words = {task: "open" if corrected[task] >= 0.05 else "better" if d.mean < 0 else "worse" for task, d in found.items()}
     return {word: [task for task in found if words[task] == word] for word in ("better", "worse", "open")}
 
 # %% ../../nbs/answer.ipynb #8156c958
+@checked(finite=False)
 def answer(
     asked: Mapping[type[Task], float] = ASKED,
     scale: str = "small",
@@ -201,13 +214,14 @@ def answer(
     return said
 
 # %% ../../nbs/answer.ipynb #a9309cc3
+@checked(finite=False)
 def schedules_markdown(
     records: Sequence[Record],
     task: type[Task],
-    sparsity: float,
+    sparsity: Share,
     conditions: Sequence[str] = COMPARED[1:],
     scales: Sequence[str] = ("small",),
-    digits: int = 1,  # after the decimal point
+    digits: Annotated[int, Within(0, 15)] = 1,  # after the decimal point
 ) -> str:
     "Conditions under both schedules: the median of the networks that learned, and how many did"
     columns = [(scale, schedule) for scale in scales for schedule in ("cubic", "linear")]

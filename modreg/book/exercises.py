@@ -15,6 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..geometry.arguments import NotNegative, checked
+
 # %% ../../nbs/exercises.ipynb #815b9a1d
 def _number(x: Any) -> bool:
     "Whether this is one real number, also as a tensor or an array without dimensions"
@@ -47,10 +49,11 @@ def _of_tensors(got: Any, want: Tensor, within: float) -> str:
     return f"is wrong at {int(wrong.sum())} of {wrong.numel()} places; the first is {where}, where it gives {got[tuple(where)].item():.6g}"
 
 # %% ../../nbs/exercises.ipynb #11962743
+@checked
 def difference(
     got: Any,  # an answer
     want: Any,  # what it should be: a number, a tensor, text, or a list, tuple, dict or set of such
-    within: float = 1e-4,  # how far numbers may be off, relative to those above 1
+    within: NotNegative = 1e-4,  # how far numbers may be off, relative to those above 1
 ) -> str:  # empty if there is none
     "How an answer differs from what it should be, in words that do not give it away"
     if isinstance(want, Tensor) and want.ndim:
@@ -76,6 +79,7 @@ def _short(x: Any) -> str:
     return text if len(text) < 120 else f"{text[:117]}…"
 
 # %% ../../nbs/exercises.ipynb #3ffe7a7c
+@checked(shallow=True)
 class Check:
     "What is found out about one answer"
 
@@ -84,7 +88,7 @@ class Check:
         self.expected: list[str] = []  # what should come out
         self.unsolved = False
 
-    def __call__(self, answer: Callable, *arguments: Any, gives: Any, within: float = 1e-4, name: str = "") -> None:
+    def __call__(self, answer: Callable, *arguments: Any, gives: Any, within: NotNegative = 1e-4, name: str = "") -> None:
         "Compare what an answer makes of arguments with what it should give, up to rounding"
         call = name or f"{getattr(answer, '__name__', 'your answer')}({', '.join(map(_short, arguments))})"
         self.expected.append(f"{call} should give {_short(gives)}")
@@ -114,6 +118,7 @@ class Check:
             self.that(saying in str(error), f"{call} is refused, but its message is: {_short(str(error))}")
 
 # %% ../../nbs/exercises.ipynb #2647032d
+@checked
 class Verdict:
     "What the reader is told of an answer"
     UNSOLVED = "Not solved yet: replace `raise NotImplementedError` in the cell above by your answer, run that cell, then this one."
@@ -144,6 +149,7 @@ class Verdict:
         print(self) if get_ipython() is None else display(self)
 
 # %% ../../nbs/exercises.ipynb #364e6db8
+@checked(shallow=True)
 @contextmanager
 def exercise(
     hint: str,  # what to think of, for who got it wrong
@@ -162,6 +168,7 @@ def exercise(
         picture()
 
 # %% ../../nbs/exercises.ipynb #0eb23374
+@checked(shallow=True)
 def draw_curve(
     answer: Callable,  # from a number to a number
     x: Iterable,  # where it is asked
@@ -183,6 +190,7 @@ def draw_curve(
     plt.show()
 
 # %% ../../nbs/exercises.ipynb #9b5d0528
+@checked
 def draw_lines(
     xlabel: str,
     ylabel: str,
@@ -199,8 +207,9 @@ def draw_lines(
     plt.show()
 
 # %% ../../nbs/exercises.ipynb #03069adb
+@checked
 def draw_bars(
-    values: Mapping[str, float],  # heights by name
+    values: Mapping[str, float | bool | Tensor],  # heights by name
     ylabel: str,
 ) -> None:
     "Bars with names"
@@ -213,6 +222,7 @@ def draw_bars(
     plt.show()
 
 # %% ../../nbs/exercises.ipynb #615ad03c
+@checked
 def draw_matrices(
     **matrices: Tensor,  # each (rows, columns), by title
 ) -> None:

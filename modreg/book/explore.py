@@ -136,7 +136,7 @@ def _surface(space: Manifold, rows: int = 60) -> tuple[Tensor, Tensor]:
     if isinstance(space, Sphere):
         points = space.radius * torch.stack([s.cos() * (t / 2).sin(), s.sin() * (t / 2).sin(), (t / 2).cos()], -1)
         return points, points / space.radius
-    points = space.project(torch.stack([s, t], -1) * space.period / (2 * torch.pi))
+    points = space.project(torch.stack([s, t], -1) * space.period / (2 * torch.pi))  # type: ignore[attr-defined]  # a flat one
     half = s / 2
     turned = isinstance(space, KleinBottle)
     out = 1.6 + half.cos() * t.sin() - half.sin() * (2 * t).sin() if turned else 1 + 0.42 * t.cos()
@@ -227,7 +227,7 @@ def placed_neurons() -> Explorer:
 def _trained_embedding(name: str, steps: int) -> Tensor:
     "Sixty neurons on the torus (60, 2) after `steps` steps down the penalty of random weights"
     generator, space = torch.Generator().manual_seed(0), Torus()
-    layer = torch.nn.RNN(1, 60)
+    layer: Any = torch.nn.RNN(1, 60)
     layer.weight_hh_l0.data.normal_(generator=generator).pow_(3)
     points = space.sample(60, generator).requires_grad_()
     for _ in range(steps):

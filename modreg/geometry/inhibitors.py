@@ -64,7 +64,7 @@ class Inhibitor(ABC):
         for name, hook in [(name, hook) for name, hook in vars(cls).items() if name in ("evaluate", "value_and_grad")]:
             setattr(cls, name, checked(hook, like=Inhibitor.evaluate, finite=False))
         if "evaluate" in vars(cls) and "value_and_grad" not in vars(cls):  # a parent's would be that of another formula
-            cls.value_and_grad = Inhibitor.value_and_grad
+            cls.value_and_grad = Inhibitor.value_and_grad  # type: ignore[method-assign]
 
     def __repr__(self):
         return f"{type(self).__name__}()"

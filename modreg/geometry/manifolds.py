@@ -12,7 +12,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -76,6 +76,8 @@ def _why_not(manifold: "Manifold", x: Tensor) -> str:
 # %% ../../nbs/manifolds.ipynb #12626070
 def _vjp(manifold: "Manifold", x: Tensor, y: Tensor) -> tuple[Tensor, Callable]:
     "Distances and their backward pass by automatic differentiation"
+    if not manifold.trainable:
+        raise TypeError(f"{manifold} has points that do not move: x and y have no gradient; call distance")
     with torch.enable_grad():
         x, y = x.detach().requires_grad_(), y.detach().requires_grad_()
         d = manifold.pairwise(x, y)
@@ -86,7 +88,7 @@ def _scaled(manifold: "Manifold", factor: float) -> "Manifold":
     "A copy whose field of length is multiplied by a factor"
     if manifold.scale_field is None:
         raise NotImplementedError(f"{manifold} has no scale_field: name the field that is its length")
-    return replace(manifold, **{manifold.scale_field: getattr(manifold, manifold.scale_field) * factor})
+    return replace(manifold, **{manifold.scale_field: getattr(manifold, manifold.scale_field) * factor})  # type: ignore[type-var]  # a dataclass, if it has such a field
 
 
 def _flattened(x: Tensor) -> Tensor:
@@ -111,18 +113,26 @@ def _on_points(hook: Callable, name: str) -> Callable:
     return one if _OF_POINTS[name] == 1 else two
 
 # %% ../../nbs/manifolds.ipynb #5fbac5b2
+class _Sizes(ABC):
+    "What every manifold has, as a field, a constant or a property"
+
+    dim: int
+    coordinates: int  # of a point
+    diameter: float
+
+# %% ../../nbs/manifolds.ipynb #2b54c658
 @checked
-class Manifold(ABC):
+class Manifold(_Sizes):
     "A metric space for neurons; a subclass gives `dim`, `coordinates`, `diameter` and the four abstract methods"
     chart_labels = ("x", "y")  # axis labels for `chart`
-    scale_field = None  # name of the field that `scaled` multiplies
+    scale_field: ClassVar[str | None] = None  # name of the field that `scaled` multiplies
     trainable = True  # points can move by small steps; False where they are indices, of dtype int64
 
     def __init_subclass__(cls):
         for name in {"sample", "scaled", *_OF_POINTS} & vars(cls).keys():
             setattr(cls, name, checked(_on_points(vars(cls)[name], name) if name in _OF_POINTS else vars(cls)[name], like=getattr(Manifold, name), finite=False))
         if "pairwise" in vars(cls) and "distance_vjp" not in vars(cls):  # a parent's would be that of another distance
-            cls.distance_vjp = Manifold.distance_vjp
+            cls.distance_vjp = Manifold.distance_vjp  # type: ignore[method-assign]
 
     @property
     def name(self) -> str:
@@ -240,7 +250,7 @@ def _flat_vjp(differences, d: Tensor, grad: Tensor) -> tuple[Tensor, Tensor]:
 # %% ../../nbs/manifolds.ipynb #2c9be0a5
 class _Flat(Manifold):
     "What spaces with flat coordinates share; `period` is None for a line that never comes back"
-    period = None
+    period: Any = None
 
     def _differences(self, x, y):
         "For each coordinate, signed differences (..., n, m) and their derivative with respect to `y`"
@@ -503,11 +513,12 @@ def plot_from_point(
 ):  # handle on the colours, for a colour bar
     "Colour each point of a manifold by its distance from one point, marked by a star"
     points = _grid(manifold, resolution)
-    values = manifold.distance(point.expand(1, 1, -1), points)
-    values = (function(values) if function else values).reshape(points.shape[:-1]).numpy()
+    distances = manifold.distance(point.expand(1, 1, -1), points)
+    values = (function(distances) if function else distances).reshape(points.shape[:-1]).numpy()
     flat, star = manifold.chart(points).numpy(), manifold.chart(point[None])[0].numpy()
+    colours: Any
     if points.ndim == 2 or manifold.coordinates == 1:
-        colours = ax.scatter(*flat.reshape(-1, 2).T, c=values.flatten(), s=60 if manifold.coordinates == 1 else 9)
+        colours = ax.scatter(flat[..., 0].ravel(), flat[..., 1].ravel(), c=values.flatten(), s=60 if manifold.coordinates == 1 else 9)
     else:
         colours = ax.pcolormesh(flat[..., 0], flat[..., 1], values, shading="gouraud")
         ax.contour(flat[..., 0], flat[..., 1], values, levels=8, colors="white", linewidths=0.6)

@@ -7,6 +7,7 @@ __all__ = ['Product', 'Modules', 'ProjectivePlane', 'HyperbolicDisc']
 
 # %% ../../nbs/products.ipynb #08ca0a3d
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import Annotated, ClassVar
@@ -86,7 +87,7 @@ def _text(sign: str, name: str, spaces: tuple[Manifold, ...], between: float | N
     return f"{name}({', '.join([*parts, *rest])})"
 
 # %% ../../nbs/products.ipynb #62ff441f
-def _product_vjp(spaces, weights, parts: list[tuple], diameter: float) -> tuple:
+def _product_vjp(spaces, weights, parts: Iterable[tuple[Tensor, Tensor]], diameter: float) -> tuple:
     "Distances in a product and their backward pass, from the parts of `x` and `y` in each factor"
     found = [space.distance_vjp(*part) for space, part in zip(spaces, parts, strict=True)]
     sides = [d * w for (d, _), w in zip(found, weights, strict=True)]
@@ -184,7 +185,7 @@ def _assign(
 ) -> tuple[Tensor, Tensor]:  # module of each neuron (n,) or (s, n), and its number among those of its module, both int64
     "Divide neurons among modules in proportion"
     *sets, n = n if isinstance(n, (tuple, list)) else (n,)
-    begin = draw(torch.rand, sets, 1, generator, torch.float64, device)
+    begin = draw(torch.rand, tuple(sets), 1, generator, torch.float64, device)
     number = torch.arange(n, device=begin.device)
     edges = [edge / sum(sizes) * n for edge in accumulate(sizes)]
     module = torch.bucketize(number + begin, begin.new_tensor(edges[:-1]), right=True)
@@ -201,13 +202,13 @@ def _modules_vjp(spaces, between: float, x: Tensor, y: Tensor) -> tuple:
         d[rows[:, None], columns] = part
         found.append((rows, columns, inside, back))
 
-    def back(grad):
+    def to_both(grad):
         to_x, to_y = torch.zeros_like(x), torch.zeros_like(y)
         for rows, columns, inside, back in found:
             to_x[rows, inside], to_y[columns, inside] = back(grad[rows[:, None], columns])
         return to_x, to_y
 
-    return d, back
+    return d, to_both
 
 # %% ../../nbs/products.ipynb #af78416a
 def _to_modules(spaces, x: Tensor) -> Tensor:
@@ -245,7 +246,7 @@ class Modules(Manifold):
     name = property(lambda self: _text("+", "modules", self.spaces, sizes=self.sizes, between=self.between))
 
     def pairwise(self, x, y):
-        d = self.between
+        d: Tensor | float = self.between
         for k, space in enumerate(self.spaces):
             mine, there = _members(space, k, x)
             yours, back = (mine, there) if y is x else _members(space, k, y)
@@ -311,7 +312,7 @@ class _LineAngle(torch.autograd.Function):
 @dataclass(frozen=True)
 class ProjectivePlane(Sphere):
     "The sphere with opposite points made one: lines through the origin, and the angles between them"
-    dim: ClassVar[int] = 2
+    dim: ClassVar[int] = 2  # type: ignore[misc]  # a field of the sphere's
     radius: Positive = 5.0  # of the sphere
 
     @property

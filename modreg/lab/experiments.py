@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 # %% ../../nbs/experiments.ipynb #430f7698
-DENSE = dict(sparsity=0.0, lottery=False, sparsifier="magnitude", schedule="linear", shares="global", heal=0, block=None, order=None, ticket="redraw")
-PLAIN = dict(penalty="none", power=1.0, strength=0.0, ramp="constant", train_embedding=False, embedding_lr=None)
+DENSE: dict[str, Any] = dict(sparsity=0.0, lottery=False, sparsifier="magnitude", schedule="linear", shares="global", heal=0, block=None, order=None, ticket="redraw")
+PLAIN: dict[str, Any] = dict(penalty="none", power=1.0, strength=0.0, ramp="constant", train_embedding=False, embedding_lr=None)
 
 
 @checked
@@ -111,7 +111,7 @@ def load_model(
     model = task.model(task.generators("weights", phase)).to(task.config.device)
     weights = run.weights(phase)
     model.load_state_dict({name: weights[name] for name in model.state_dict()})
-    model.diverged = [one is not None for one in (run.result or {}).get("diverged", [None] * task.config.seeds)]
+    model.diverged = [one is not None for one in (run.result or {}).get("diverged", [None] * task.config.seeds)]  # type: ignore[assignment]  # a list that the module only carries
     return model.eval()
 
 
@@ -146,7 +146,7 @@ def summary(
 # %% ../../nbs/experiments.ipynb #dd0a7c58
 def _mean(values: list[float | None]) -> float:
     "Mean, infinite if a seed diverged"
-    return math.inf if None in values else sum(values) / len(values)
+    return math.inf if None in values else sum(v for v in values if v is not None) / len(values)
 
 
 @checked
@@ -179,7 +179,7 @@ def tiny_note(config: Config) -> str:  # Markdown
 def finding(
     task: Task,
     runs: dict[str, Run],  # of `train_three`
-    digits: int = 1,  # after the decimal point
+    digits: Annotated[int, Within(0, 15)] = 1,  # after the decimal point
 ) -> str:
     "What a run shows, in words"
     ends = {name: [v for v in runs[name].result["phases"]["train"][task.metric] if v is not None] for name in ("plain", "sparse")}
@@ -241,7 +241,7 @@ def report(
     return text
 
 # %% ../../nbs/experiments.ipynb #a1409377
-CONDITIONS = {
+CONDITIONS: dict[str, dict[str, Any]] = {
     "none": PLAIN,
     "l1": {"penalty": "l1"},
     "shuffled": {"penalty": "shuffled"},

@@ -26,7 +26,7 @@ from filelock import FileLock, Timeout
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from ..geometry.arguments import checked
+from ..geometry.arguments import Device, checked
 
 # %% ../../nbs/files.ipynb #694c128d
 WORDS = {
@@ -37,6 +37,7 @@ WORDS = {
 }
 
 
+@checked(shallow=True)
 @contextmanager
 def in_words(
     path: Path,  # what is read or written
@@ -126,7 +127,7 @@ def read_sealed(
     total.update(memoryview(data)[found.end(2):])
     if total.hexdigest().encode() != found[2]:
         raise damaged(path, "its bytes are not those that were written", then)
-    mine = None if owner is None else SEAL.match(seal(owner, name or path.name).encode())[1]
+    mine = None if owner is None else SEAL.match(seal(owner, name or path.name).encode())[1]  # type: ignore[index]  # it has this form
     if mine not in (None, found[1]):
         raise ValueError(f"{path} is {what} of {found[1].decode()}, not of {mine.decode()}: delete it, and {then}")
     return data
@@ -164,13 +165,13 @@ def write_weights(path: Path, tensors: dict[str, Tensor], owner: str) -> None:
 def read_weights(
     path: Path,
     owner: str | None = None,  # whose file it must be
-    device: str = "cpu",
+    device: Device = "cpu",
     then: str = BEGINNING,  # what happens once it is deleted
 ) -> dict[str, Tensor]:
     "What `write_weights` has written; errors as of `read_sealed`"
     read_sealed(path, owner, then)
     try:
-        return load_file(path, device=device)
+        return load_file(path, device=str(device))
     except Exception as error:
         if isinstance(error, torch.OutOfMemoryError):
             raise
@@ -202,7 +203,7 @@ def write_state(
     write_whole(path, save)
 
 # %% ../../nbs/files.ipynb #da051e7e
-def _read_state(path: Path, owner: str | None, device: str, then: str, name: str) -> dict[str, Any]:
+def _read_state(path: Path, owner: str | None, device: Any, then: str, name: str) -> dict[str, Any]:
     "One checkpoint"
     data = read_sealed(path, owner, then, name=name, what="a checkpoint")
     start = data.index(b"\n") + 1 if data.startswith(b"sealed ") else 0
@@ -221,7 +222,7 @@ def _read_state(path: Path, owner: str | None, device: str, then: str, name: str
 def read_state(
     path: Path,
     owner: str | None = None,  # whose it must be; None: anybody's
-    device: str = "cpu",
+    device: Device = "cpu",
 ) -> dict[str, Any] | None:
     "The last checkpoint, or with a warning the one before it if the last is damaged, or None if there is none; DamagedFile if none is whole, ValueError if it is another's"
     older, broken = before(path), []
@@ -259,6 +260,7 @@ def sweep(folder: Path, *names: str) -> None:
             path.unlink(missing_ok=True)
 
 # %% ../../nbs/files.ipynb #5964d9c1
+@checked(shallow=True)
 @contextmanager
 def locked(
     folder: Path,  # is made if it is not there

@@ -11,9 +11,9 @@ import json
 from dataclasses import dataclass, fields
 from functools import cache
 from importlib.resources import files
-from typing import Any
+from typing import Annotated, Any
 
-from ..geometry.arguments import checked
+from ..geometry.arguments import Within, checked
 from .settings import Config, about
 
 # %% ../../nbs/paper.ipynb #fcfcea46
@@ -38,7 +38,7 @@ class Cell:
 @checked
 def printed(
     cell: Cell | None,
-    digits: int | None = None,  # after the decimal point; None: as many as there are
+    digits: Annotated[int, Within(0, 15)] | None = None,  # after the decimal point; None: as many as there are
 ) -> str:  # empty where there is no number
     "Mean and standard deviation as a table shows them; some have no deviation"
     if cell is None or cell.mean is None:
@@ -136,7 +136,7 @@ def _is_made_by(cell: Cell, config: Config, result: str) -> bool:
     if cell.result != result or cell.settings.get("sparsity") != config.sparsity:
         return False
     idle = _without_effect(config, result)
-    usual = [_usual(type(config), scale) for scale in {"paper", config.scale} & config.scales.keys()]
+    usual = [_usual(type(config), scale) for scale in {"paper", config.scale} & config.scales.keys()]  # type: ignore[arg-type]  # a class is hashable
     for one in fields(config):
         value = getattr(config, one.name)
         if one.name in idle or not about(one, "decides"):

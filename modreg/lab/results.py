@@ -16,7 +16,7 @@ from typing import Any
 
 import modreg
 from ..geometry.arguments import checked
-from .runs import Run, write_whole
+from .runs import PhaseName, Run, write_whole
 from .settings import Config, about, decisive
 from .training import Task
 
@@ -103,7 +103,7 @@ def learned_below(task: Task) -> float | None:  # None if the task does not say
 def matching(
     records: Iterable[Record],
     config: Config,
-    phase: str = "train",  # or "lottery"
+    phase: PhaseName = "train",  # or "lottery"
     free: Iterable[str] = (),  # settings that may be others
 ) -> list[Record]:
     "The records that answer for a config's phase"
@@ -117,7 +117,7 @@ def matching(
 def find(
     records: Iterable[Record],
     config: Config,
-    phase: str = "train",  # or "lottery"
+    phase: PhaseName = "train",  # or "lottery"
 ) -> Record | None:
     "The first record that answers for a config's phase"
     return next(iter(matching(records, config, phase)), None)

@@ -10,14 +10,15 @@ __all__ = ['SHARES', 'ORDERS', 'TICKETS', 'setting', 'about', 'Config', 'fill', 
 import math
 import os
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import MISSING, Field, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, ClassVar, get_args, get_type_hints
 
 import torch
 
-from ..geometry.arguments import MANY, ArgumentError, Device, Within, check, check_memory, checked, nearest
+from ..geometry.arguments import MANY, ArgumentError, Device, Keywords, Within, check, check_memory, checked, nearest, shown
 from ..geometry.manifolds import manifolds_of
 from ..geometry.specs import split
 from ..layers.recurrent import RNN
@@ -49,7 +50,7 @@ def about(
     name: str,  # "decides", "choices", "optional", "least", "within" or "neutral"
 ) -> Any:
     "What a field says of itself; a plain field decides, may be anything but None, and its default changes nothing"
-    plain = {"decides": True, "choices": (), "optional": False, "least": None, "within": None, "neutral": field.default}
+    plain: dict[str, Any] = {"decides": True, "choices": (), "optional": False, "least": None, "within": None, "neutral": field.default}
     return field.metadata.get(name, plain[name])
 
 # %% ../../nbs/settings.ipynb #45257396
@@ -59,33 +60,33 @@ TICKETS = ("redraw", "rescaled", "original", "shuffled")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config:
+class Config(Keywords):
     "All settings of an experiment"
 
     manifold: str = "torus"  # circle, sphere, klein, torus6, torus*circle, …, with arguments as the chapter specs says; one for each recurrent weight: torus,sphere,klein
     inhibitor: str = "difference_of_gaussians"  # ricker, diffusion, sinusoid, gaussian, constant, …, with arguments as the chapter specs says
     penalty: str = setting("moduli", choices=PENALTIES)  # moduli (the method), none, l1, l2, shuffled, distance_shuffled, sernn
     power: float = setting(1.0, within=Within(1))  # n of eq. 6
-    strength: float | None = setting(None, within=Within(0, 1e6))  # λ of eq. 6 in mean form
+    strength: float = setting(None, within=Within(0, 1e6))  # λ of eq. 6 in mean form
     ramp: str = setting("constant", choices=RAMPS)  # λ in the course of training: constant (the paper), linear, cubic, late
     train_embedding: bool = False  # learn the neurons' embedding together with the weights
     embedding_lr: float | None = setting(None, optional=True, within=Within(above=0))  # learning rate of a trained embedding; None: that of the weights
     sparsifier: str = "magnitude"  # magnitude (the paper), random, geometric, set, rigl, regrow, …, with arguments as the chapter rivals says
     sparsity: float = 0.9  # share of weights that is zero at the end
-    schedule: str | None = setting(None, choices=SCHEDULES, neutral="linear")  # how sparsity rises: linear (the paper), cubic, one_shot
+    schedule: str = setting(None, choices=SCHEDULES, neutral="linear")  # how sparsity rises: linear (the paper), cubic, one_shot
     shares: str = "global"  # zeros of each matrix: global (one threshold), layer (the same share), erk, or as in another run, by its folder
-    heal: int | None = setting(None, least=0, neutral=0)  # epochs at the end that follow the last cut
+    heal: int = setting(None, least=0, neutral=0)  # epochs at the end that follow the last cut
     block: int | None = setting(None, optional=True)  # prune the recurrent weights between groups of so many neurons as one; None: each alone
     order: str | None = setting(None, optional=True, choices=ORDERS)  # neurons of a group: geometric (neighbours, the default with blocks), random
     sparse_products: str = setting("auto", decides=False, choices=("auto", "on", "off"))  # multiply by surviving weights alone where that is measured to be quicker: auto (large layers), on, off
     lottery: bool = True  # train again from new weights under the same masks
     twins: str = setting("both", decides=False, choices=("both", "plain"))  # dense networks that are trained beside the sparse one: both (with the penalty and without), plain (without)
-    ticket: str | None = setting(None, choices=TICKETS, neutral="redraw")  # new weights: redraw (the paper), rescaled (redraw, what is left of a row as long as the row was drawn), original, shuffled (redraw, masks permuted)
-    hidden: int | None = setting(None, least=2)  # number of hidden neurons N
-    batch: int | None = None  # samples a step
-    batches: int | None = None  # steps an epoch
-    epochs: int | None = None  # epochs a phase
-    lr: float | None = setting(None, within=Within(above=0))  # learning rate
+    ticket: str = setting(None, choices=TICKETS, neutral="redraw")  # new weights: redraw (the paper), rescaled (redraw, what is left of a row as long as the row was drawn), original, shuffled (redraw, masks permuted)
+    hidden: int = setting(None, least=2)  # number of hidden neurons N
+    batch: int = setting(None)  # samples a step
+    batches: int = setting(None)  # steps an epoch
+    epochs: int = setting(None)  # epochs a phase
+    lr: float = setting(None, within=Within(above=0))  # learning rate
     seeds: int = 3  # number of models, trained as one stacked computation
     seed: int = 0  # the first seed; the others follow it
     scale: str = setting("auto", decides=False)  # small (minutes on two cores), paper (for a GPU)
@@ -177,9 +178,22 @@ def _check_size(config: Config) -> None:
         raise ValueError(f"out={config.out!r}; give the name of a folder, such as 'runs'")
 
 # %% ../../nbs/settings.ipynb #43978a61
+@contextmanager
+def _named(name: str, value: Any) -> Iterator[None]:
+    "An error about a text names the setting that it is of"
+    try:
+        yield
+    except ValueError as error:
+        if name in str(error) or any(one.name in str(error) for one in fields(Config) if one.name != "out"):
+            raise
+        raise ValueError(f"{name} is {shown(value)}, and {error}") from None
+
+# %% ../../nbs/settings.ipynb #cd8ccd94
 def _check_penalty(config: Config) -> None:
     kind, layer = PENALTIES[config.penalty], RNN(1, 2, generator=torch.Generator())
-    with warnings.catch_warnings(action="ignore"):  # what is said there is said when the run's penalty is made
+    with _named("inhibitor", config.inhibitor):
+        split(config.inhibitor, ",")
+    with _named("manifold", config.manifold), warnings.catch_warnings(action="ignore"):  # what is said there is said when the run's penalty is made
         for space in manifolds_of(config.manifold, len(split(config.manifold, ","))):
             kind(layer, space, config.inhibitor, config.strength, power=config.power, train_embedding=config.train_embedding, generator=torch.Generator())
     if config.embedding_lr is not None and not config.train_embedding:
@@ -194,7 +208,7 @@ def _check_sparse(config: Config) -> None:
         raise ValueError(f"block={config.block} with train_embedding=True: blocks are of neurons that are neighbours, and these move; use a fixed embedding")
     if config.shares not in SHARES and not (Path(config.shares) / "train.safetensors").is_file():
         raise ValueError(f"shares={config.shares!r}; {nearest(config.shares, SHARES)}it is one of {', '.join(map(repr, SHARES))}, or the folder of a run that has ended its phase train")
-    if config.sparse_products == "on" and getattr(kind, "func", kind).needs_gradient:
+    if config.sparse_products == "on" and getattr(getattr(kind, "func", kind), "needs_gradient", False):
         raise ValueError(f"sparse_products='on' with sparsifier={config.sparsifier!r}, which needs the gradients of weights that are zero: use 'auto' or 'off'")
 
 # %% ../../nbs/settings.ipynb #e95f6471
@@ -208,6 +222,7 @@ def decisive(
             if about(one, "decides") and values[one.name] != about(one, "neutral")}
 
 # %% ../../nbs/settings.ipynb #645696b7
+@checked
 def label_of(config: Config) -> str:
     "What a run trains, as in `torus, 90 % zeros`"
     space = {"none": "no penalty", "moduli": config.manifold}.get(config.penalty, config.penalty)
@@ -247,7 +262,7 @@ def from_parameters(
     namespace: dict[str, Any],  # the notebook's `globals()`
 ) -> Config:
     "Config from a notebook's parameters; a name that is no setting raises ValueError, suggests the nearest and lists what there is"
-    plain = {name: value for name, value in namespace.items()
+    plain: dict[str, Any] = {name: value for name, value in namespace.items()
              if not name.startswith("_") and name not in ("In", "Out")
              and isinstance(value, bool | int | float | str | list | tuple | dict | None)}
     known = {one.name: one for one in fields(config)}

@@ -21,6 +21,7 @@ from ..geometry.arguments import checked
 from .experiments import DENSE, PLAIN
 from .paper import Cell, paper_tables
 from .results import Record, matching
+from .runs import PhaseName
 from .settings import Config
 from .training import Task
 
@@ -103,7 +104,7 @@ def holm(
 ) -> list[float]:  # in the same order
     "Probabilities of as large a difference by chance, corrected for as many tests"
     order = np.argsort(p)
-    corrected = np.maximum.accumulate([(len(p) - k) * p[i] for k, i in enumerate(order)]) if len(p) else []
+    corrected: Any = np.maximum.accumulate([(len(p) - k) * p[i] for k, i in enumerate(order)]) if len(p) else []
     found = np.empty(len(p))
     found[order] = np.minimum(1.0, corrected)
     return found.tolist()
@@ -138,12 +139,13 @@ SELECTION = 100  # the first seed of the runs by which strengths are chosen
 def config_for(
     task: type[Task],
     changes: dict[str, Any],  # of a condition, and `sparsity`
-    phase: str = "train",  # or "lottery"
+    phase: PhaseName = "train",  # or "lottery"
     scale: str = "small",
     **settings: Any,  # that differ from the scale's, such as `schedule` and `seeds`
 ) -> Config:
     "The config of a condition's run, without the choice of its strength"
-    config = task.Config(**{"device": "cpu", "scale": scale, "lottery": phase == "lottery"} | settings | changes)
+    usual: dict[str, Any] = {"device": "cpu", "scale": scale, "lottery": phase == "lottery"}
+    config = task.Config(**usual | settings | changes)
     if not config.sparsity:
         config = replace(config, **DENSE)
     return replace(config, **PLAIN) if config.penalty == "none" else config
@@ -185,7 +187,7 @@ def largest(
     records: Iterable[Record],
     config: Config,
     task: type[Task],
-    phase: str = "train",  # or "lottery"
+    phase: PhaseName = "train",  # or "lottery"
     free: Iterable[str] = (),  # settings that may be others, beside the number of seeds
 ) -> Record | None:  # None if there is none
     "The record with most seeds that answers for a config's phase"
@@ -267,10 +269,10 @@ def verdicts(
     for claim in mine:
         for row in claim.rows:
             cells = [paper_tables()[table].cell(row, column) for column in (claim.first, claim.second)]
-            pair = [record_of_cell(records, cell, task, scale, **settings) for cell in cells]
-            if None in pair:
+            pair = [one for one in (record_of_cell(records, cell, task, scale, **settings) for cell in cells) if one is not None]
+            if len(pair) < 2:
                 continue
-            values = _pair(*pair, cells[0].result, task.metric)
+            values = _pair(pair[0], pair[1], cells[0].result, task.metric)
             if len(values[0]) > 1:
                 size = float(np.mean([v for v in values[1] if v is not None] or [math.inf]))
                 compared.append((claim, row, difference(*values, chance=_chance(pair, task.metric)), size))

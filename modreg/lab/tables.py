@@ -8,9 +8,9 @@ __all__ = ['ours', 'table_markdown', 'verdict_markdown', 'plot_sensitivity', 'co
 # %% ../../nbs/tables.ipynb #74757a13
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Any
 
-from ..geometry.arguments import checked
+from ..geometry.arguments import Within, checked
 from .paper import Cell, Table, printed
 from .results import Record, matching
 from .statistics import Verdict, config_for, outcome, record_of_cell
@@ -26,7 +26,7 @@ def ours(
     record: Record | None,
     cell: Cell,
     metric: str,  # its name in the record
-    digits: int = 1,  # after the decimal point
+    digits: Annotated[int, Within(0, 15)] = 1,  # after the decimal point
 ) -> str:
     "Our side of a cell in words"
     if record is None:
@@ -42,8 +42,8 @@ def table_markdown(
     records: Sequence[Record],
     task: type[Task],  # of the table
     scale: str = "small",
-    digits: int = 1,  # after the decimal point
-    **settings: object,  # that differ from the scale's
+    digits: Annotated[int, Within(0, 15)] = 1,  # after the decimal point
+    **settings: Any,  # that differ from the scale's
 ) -> str:
     "A table of the paper with ours in its cells"
     lines = [f"**Table {table.number}**, {table.task}, {table.metric}: {table.caption}", "", "| | " + " | ".join(table.columns) + " |", "|---" * (len(table.columns) + 1) + "|"]
@@ -57,7 +57,7 @@ def table_markdown(
 @checked
 def verdict_markdown(
     found: Sequence[Verdict],
-    digits: int = 1,  # after the decimal point
+    digits: Annotated[int, Within(0, 15)] = 1,  # after the decimal point
 ) -> str:
     "Claims with their verdicts"
     lines = ["| claim | verdict | why | difference (95 % interval), corrected p | better pairs | runs |", "|---|---|---|---|---|---|"]
@@ -75,7 +75,7 @@ def plot_sensitivity(
     task: type[Task],
     ax: "Axes",
     scale: str = "small",
-    **settings: object,  # that differ from the scale's
+    **settings: Any,  # that differ from the scale's
 ) -> int:  # how many runs there were to draw
     "Every network's metric over λ, a colour a condition"
     drawn = 0

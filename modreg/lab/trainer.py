@@ -11,19 +11,20 @@ import math
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from ..geometry.arguments import checked
+from ..geometry.arguments import Count, NotNegative, Positive, Whole, checked
 from .files import read_state, write_state
 from ..layers.sparse import use_sparse_products
 from ..sparsity.pruning import Sparsifier
 from ..sparsity.regularizer import Penalty, ramp
 
 # %% ../../nbs/trainer.ipynb #42a2b335
+@checked
 class Callback:
     "Something that happens while a `Trainer` works; each method does nothing unless a subclass says otherwise"
 
@@ -53,32 +54,32 @@ class Callback:
 @checked
 def checked_loss(
     loss: Any,  # what a loss function has returned
-    replicas: int | None,  # number of models S, None for a single one
+    replicas: Count | None,  # number of models S, None for a single one
 ) -> Tensor:  # (S,), or ()
     "The loss; TypeError or ValueError if it cannot be one"
     wanted = "one number" if replicas is None else f"one number for each of the {replicas} models, of shape ({replicas},)"
     if not isinstance(loss, Tensor) or not loss.is_floating_point():
         raise TypeError(f"the loss function returned {type(loss).__name__ if not isinstance(loss, Tensor) else loss.dtype}; return a floating tensor: {wanted}")
     if loss.shape != (() if replicas is None else (replicas,)):
-        raise ValueError(f"the loss function returned shape {tuple(loss.shape)}; return {wanted}, such as a mean over everything else")
+        raise ValueError(f"the loss function returned shape {tuple(loss.shape)}; return {wanted}, such as a mean over everything else (replicas={replicas})")
     if not loss.requires_grad:
         raise ValueError("the loss has no gradient: it does not depend on a weight that is trained, or was computed under torch.no_grad() or with .detach()")
     return loss
 
 # %% ../../nbs/trainer.ipynb #5dd263e9
-@checked
+@checked(finite=False)
 def counted(
     batches: Iterable[Any],
-    count: int | None,  # how many there must be; None: at least one
+    count: Count | None,  # how many there must be; None: at least one
 ) -> Iterator[Any]:
     "The same batches; ValueError if there are fewer or more"
     seen = 0
     for seen, batch in enumerate(batches, start=1):
         if count is not None and seen > count:
-            raise ValueError(f"an epoch has {count} batches, and batches() yields more: let it end there, or set `batches` to their number")
+            raise ValueError(f"an epoch has count={count} batches, and batches() yields more: let it end there, or set `batches` to their number")
         yield batch
     if seen < (count or 1):
-        raise ValueError(f"an epoch has {count or 'at least 1'} batches, and batches() ended after {seen}: let it yield as many, or set `batches` to their number")
+        raise ValueError(f"an epoch has {f'count={count}' if count else 'at least 1'} batches, and batches() ended after {seen}: let it yield as many, or set `batches` to their number")
 
 # %% ../../nbs/trainer.ipynb #dfcb2183
 @checked
@@ -99,7 +100,7 @@ def parts_of(trainer: "Trainer") -> dict[str, Any]:
     return parts
 
 # %% ../../nbs/trainer.ipynb #929b74c5
-@checked
+@checked(finite=False)  # one of several models that has diverged must not stop the others
 class Trainer:
     "Trains a model; what is not loss, backward pass and step is done by callbacks, in their order"
 
@@ -110,16 +111,16 @@ class Trainer:
         optimizer: torch.optim.Optimizer,
         callbacks: Iterable[Callback] = (),
         *,
-        replicas: int | None = None,  # number of models S in `model`
-        accumulate: int = 1,  # batches whose gradients are averaged for a step
+        replicas: Count | None = None,  # number of models S in `model`
+        accumulate: Count = 1,  # batches whose gradients are averaged for a step
     ):
         self.model, self.loss, self.optimizer, self.callbacks = model, loss, optimizer, list(callbacks)
-        self.replicas, self.accumulate, self.epochs, self.mean_loss, self.last_loss = replicas, accumulate, 0, None, None
+        self.replicas, self.accumulate, self.epochs, self.mean_loss, self.last_loss = replicas, accumulate, 0, cast(Any, None), cast(Any, None)
 
     def step(self, *batches: Any) -> Tensor:  # () or (S,)
         "One step of the optimizer, on one batch or several; their mean loss without penalties"
         call(self, "before_step")
-        total = 0
+        total: Any = 0
         for batch in batches:
             loss = checked_loss(self.loss(self.model, batch), self.replicas)
             (loss.sum() / self.accumulate).backward()
@@ -131,12 +132,13 @@ class Trainer:
         call(self, "after_step")
         return self.last_loss
 
-    def epoch(self, batches: Iterable[Any], count: int | None = None) -> Tensor:  # () or (S,)
+    def epoch(self, batches: Iterable[Any], count: Count | None = None) -> Tensor:  # () or (S,)
         "One epoch; the mean loss over its batches, of which there must be `count`"
         self.model.train()
         call(self, "before_epoch")
-        batches, total, seen = counted(batches, count), 0, 0
-        while group := tuple(islice(batches, self.accumulate)):
+        total: Any = 0
+        each, seen = counted(batches, count), 0
+        while group := tuple(islice(each, self.accumulate)):
             total, seen = total + len(group) * self.step(*group), seen + len(group)
         self.mean_loss, self.epochs = total / seen, self.epochs + 1
         call(self, "after_epoch")
@@ -162,9 +164,10 @@ class Penalize(Callback):
         self,
         *penalties: Penalty,
         kind: str = "constant",  # of `ramp`
-        epochs: int = 1,  # in the last of which the strength is full
+        epochs: Count = 1,  # in the last of which the strength is full
     ):
-        self.penalties, self.strengths = nn.ModuleList(penalties), [penalty.strength for penalty in penalties]
+        self.strengths = [penalty.strength for penalty in penalties]
+        self.penalties: Any = nn.ModuleList(penalties)
         self.kind, self.last = kind, max(1, epochs - 1)
 
     def before_epoch(self, trainer: Trainer) -> None:
@@ -215,10 +218,11 @@ class SparseProducts(Callback):
     def __init__(
         self,
         sparsifier: Sparsifier,
-        batch: int,  # samples a step
-        least: int = 2**16,  # weights of a matrix from which on a measurement is worth its time
+        batch: Count,  # samples a step
+        least: Whole = 2**16,  # weights of a matrix from which on a measurement is worth its time
     ):
-        self.sparsifier, self.batch, self.least, self.chosen, self.left = sparsifier, batch, least, {}, 1.0
+        self.sparsifier, self.batch, self.least, self.left = sparsifier, batch, least, 1.0
+        self.chosen: dict[str, bool] = {}
 
     def before_epoch(self, trainer: Trainer) -> None:
         masks = {name: mask for name, mask in self.sparsifier.masks.items() if mask.is_cpu and mask.shape[-2:].numel() >= self.least}
@@ -238,7 +242,7 @@ class SparseProducts(Callback):
 @torch.no_grad()
 def clip_(
     parameters: Iterable[nn.Parameter],  # each led by the seeds
-    limit: float,  # greatest norm
+    limit: Positive,  # greatest norm
 ) -> Tensor:  # the norms before (S,)
     "Scale each seed's gradient to a norm of at most `limit`, in place"
     gradients = [p.grad for p in parameters if p.grad is not None]
@@ -253,7 +257,7 @@ def clip_(
 class Clip(Callback):
     "Clips the norm of the gradient of the model's weights, penalties included where it stands after `Penalize`"
 
-    def __init__(self, limit: float):
+    def __init__(self, limit: Positive):
         self.limit = limit
 
     def after_backward(self, trainer: Trainer) -> None:
@@ -309,8 +313,8 @@ class Progress(Callback):
 def likely_cause(
     losses: list,  # of one replica, in the steps of an epoch up to the bad one
     finite: bool,  # whether its weights were finite after that
-    epoch: int,
-    lr: float,
+    epoch: Whole,
+    lr: NotNegative,
 ) -> str:
     "Why a replica diverged, as far as its losses tell"
     step, least = len(losses) - 1, min((x for x in losses[:-1] if math.isfinite(x)), default=math.nan)
@@ -326,7 +330,7 @@ def likely_cause(
 class StopDiverged(Callback):
     "Stops a replica at the first step at which its loss, gradient or weights are not finite; stands after `Sparsify`; FloatingPointError if there is but one model"
 
-    def __init__(self, replicas: int | None = None):  # number of models S
+    def __init__(self, replicas: Count | None = None):  # number of models S
         self.diverged: list[dict[str, Any] | None] = [None] * (replicas or 1)  # of each replica: None, or epoch, step (both from 0) and likely cause
         self.seen: list[Tensor] = []  # (2, S) for each step: losses, and sums of weights
 
@@ -344,7 +348,7 @@ class StopDiverged(Callback):
             self.note(trainer, torch.stack(self.seen).cpu())
         dead = [k for k, one in enumerate(self.diverged) if one]
         if dead and trainer.replicas is None:
-            raise FloatingPointError("diverged in epoch {epoch}, step {step}: {cause}".format(**self.diverged[0]))
+            raise FloatingPointError("diverged in epoch {epoch}, step {step}: {cause}".format(**(self.diverged[0] or {})))
         for k in dead:
             self.hold(trainer.optimizer, k)
             trainer.mean_loss[k] = math.nan
@@ -371,4 +375,4 @@ class StopDiverged(Callback):
         return {"diverged": self.diverged} if any(self.diverged) else {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.diverged = list(state["diverged"])
+        self.diverged = list(state.get("diverged", self.diverged))  # none had diverged if nothing is said

@@ -8,7 +8,7 @@ __all__ = ['TREES', 'GRID', 'SAMPLE', 'PAIRS', 'geometric_edges', 'EdgeRNN', 'pa
 # %% ../../nbs/edges.ipynb #d2b7fc42
 import math
 from collections.abc import Iterator
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -127,8 +127,15 @@ def geometric_edges(
     return torch.stack([torch.arange(n).repeat_interleave(partners), columns.flatten()]), prices.to(embedding.dtype) if embedding.is_floating_point() else prices
 
 # %% ../../nbs/edges.ipynb #480256d6
+class _WithEdges(nn.Module):
+    "The types of what an `EdgeRNN` keeps beside its weights"
+
+    edges: Tensor
+    _patterns: Any
+
+# %% ../../nbs/edges.ipynb #e56e6f91
 @checked
-class EdgeRNN(nn.Module):
+class EdgeRNN(_WithEdges):
     "An Elman layer (eq. 1) whose recurrent weights are a list of edges, and the only ones that there are; on the processor"
 
     def __init__(
@@ -186,7 +193,8 @@ class EdgeRNN(nn.Module):
 @checked
 def patterns_of_edges(edges: Annotated[Tensor, Shape("2 E", "int", empty=True)], neurons: Count) -> tuple[Pattern, Pattern]:
     "Of a recurrent matrix, and of the transposed one; ValueError if the edges are none of so many neurons, or one stands twice"
-    return tuple(Pattern.from_edges(*edges, (neurons, neurons), transposed) for transposed in (False, True))
+    into, outof = (Pattern.from_edges(edges[0], edges[1], (neurons, neurons), transposed) for transposed in (False, True))
+    return into, outof
 
 
 def _forget(layer: EdgeRNN, keys) -> None:

@@ -26,7 +26,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..geometry.arguments import Count, OneOf, Shape, Whole, Within, checked
+from ..geometry.arguments import Count, OneOf, Shape, Whole, Within, checked, shown
 from .recurrent import _ACTIVATIONS, _SLOPES, ElmanFunction, ElmanWeights, Linear, _expect, _is_plain, _linear, _suffixes, first_derivatives
 
 # %% ../../nbs/sparse.ipynb #78ea655b
@@ -101,7 +101,7 @@ def _checked_edges(rows: Tensor, columns: Tensor, shape: tuple, transposed: bool
     ends, (height, width) = (rows.cpu().long(), columns.cpu().long()), map(int, shape)
     for name, numbers, size in zip(("rows", "columns"), ends, (height, width), strict=True):
         if size % replicas or (len(numbers) and not 0 <= numbers.min() <= numbers.max() < size):
-            raise ValueError(f"the {name} of edges in a matrix {(height, width)} with replicas={replicas} are from 0 to {size - 1}, and as many for each replica")
+            raise ValueError(f"the {name} of edges in a matrix of shape {(height, width)} with replicas={replicas} are from 0 to {size - 1}, and as many for each replica")
     if (ends[0] * replicas // max(1, height) != ends[1] * replicas // max(1, width)).any():
         raise ValueError(f"with replicas={replicas}, an edge leads from a neuron to one of the same replica")
     i, j = ends[::-1] if transposed else ends
@@ -557,6 +557,7 @@ def save_sparse(
     weights: dict[str, Annotated[Tensor, Shape("...", "any", empty=True)]],  # a state dict; dense, or sparse tensors of torch
 ) -> None:
     "Write weights to a safetensors file, matrices with more than half zeros as compressed rows; TypeError for what is no tensor, ValueError if parts of a matrix would take another's name"
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     first, tied, tensors, shapes = {}, {}, {}, {}
@@ -574,7 +575,10 @@ def save_sparse(
             if f"{name}{part}" in tensors or (part and f"{name}{part}" in weights):
                 raise ValueError(f"{name}{part} is a part of {name} and the name of another tensor; rename one of them")
             tensors[f"{name}{part}"] = tensor
-    save_file(tensors, str(path), {"sparse": json.dumps(shapes), "tied": json.dumps(tied)})
+    try:
+        save_file(tensors, str(path), {"sparse": json.dumps(shapes), "tied": json.dumps(tied)})
+    except SafetensorError as error:  # does not say which file
+        raise OSError(f"path is {shown(path)}, and no file can be written there ({error}); give the name of one in a folder that is there") from error
 
 # %% ../../nbs/sparse.ipynb #bdc97251
 @checked
@@ -693,6 +697,7 @@ class SparseElmanFunction(torch.autograd.Function):
         return None, rows[:, 1:], rows[:, 0], grad_weight, None, None
 
 # %% ../../nbs/sparse.ipynb #05a1317f
+@checked(late=True)
 @dataclass(frozen=True, eq=False)
 class SparseProduct:
     "A linear map or a recurrence by the weights that a mask leaves; by all weights wherever these would not be enough"
@@ -701,12 +706,12 @@ class SparseProduct:
     dense: Callable  # what it stands in for
     patterns: tuple[Pattern, Pattern]
 
-    def __call__(self, x: Tensor, *rest: Tensor | str | bool | None) -> Tensor | tuple[Tensor, Tensor]:
+    def __call__(self, x: Annotated[Tensor, Shape(kind="any", empty=True)], *rest: Tensor | str | bool | None) -> Tensor | tuple[Tensor, Tensor]:
         "The same arguments and results as the dense function"
         weight = rest[0] if self.function is SparseLinearFunction else rest[1]
         return self.function.apply(self.patterns, x, *rest) if _is_plain(x) and self.holds(weight) else self.dense(x, *rest)
 
-    def holds(self, weight: Tensor) -> bool:
+    def holds(self, weight: Annotated[Tensor, Shape(kind="any", empty=True)]) -> bool:
         "Whether the pattern has all of a weight that is not zero; whoever loads other weights, moves or converts them then gets what they ask for"
         pattern, weight = self.patterns[0], weight.detach()
         if weight.device.type != "cpu" or weight.dtype not in PRECISIONS or weight.numel() != pattern.size:

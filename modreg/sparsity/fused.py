@@ -73,7 +73,7 @@ def _add_tile(w: Tensor, coefficients: Tensor, grad: Tensor, scale: float, power
         w = w.to(coefficients.dtype)
         grad.add_((size_grad(w, power, kernel) * coefficients[(..., *[None] * kernel)]).mul_(scale).to(grad.dtype))
         return size_of(w, power, kernel).sum(0)
-    size = None
+    size: Any = None
     for one, to in zip(w, grad, strict=True):
         sign = one.sign()
         to.addcmul_(sign, coefficients, value=scale)
@@ -117,8 +117,19 @@ def _not_half(fn: Callable, values: Tensor) -> Tensor:
     return values.to(moved.device) if moved.is_floating_point() and moved.element_size() < 4 else moved
 
 # %% ../../nbs/fused.ipynb #e7f47669
+class _Parts(nn.Module):
+    "The types of what a penalized weight is made of"
+
+    slot: Slot
+    layout: Layout
+    manifold: Any  # a Manifold, and an Inhibitor, unless coefficients are given
+    inhibitor: Any
+    embedding: Any  # a buffer, a parameter, or nothing yet
+    column_embedding: Any
+
+# %% ../../nbs/fused.ipynb #eb5ecd2a
 @checked
-class PenalizedWeight(nn.Module):
+class PenalizedWeight(_Parts):
     "One weight with its neurons' points and the prices of its connections"
 
     def __init__(self, slot: Slot, layout: Layout, space: Manifold | None, inhibitor: Inhibitor | None, power: Annotated[float, Within(1)] = 1, compiled: bool = False):
@@ -143,7 +154,7 @@ class PenalizedWeight(nn.Module):
         return isinstance(self.embedding, nn.Parameter)
 
     @property
-    def points(self) -> tuple[Tensor | None, Tensor | None]:
+    def points(self) -> tuple[Any, Any]:  # tensors; None as long as nothing is placed
         "Points of output and of input neurons"
         return self.embedding, self.embedding if self.column_embedding is None else self.column_embedding
 
@@ -153,7 +164,7 @@ class PenalizedWeight(nn.Module):
         if self.trained:
             with torch.no_grad():
                 return self.inhibitor.evaluate(self.manifold.distance(*self.points)).clamp(min=0)
-        return super().__getattr__("coefficients")  # the buffer
+        return super().__getattr__("coefficients")  # type: ignore[return-value]  # the buffer
 
     @property
     def dtype(self) -> torch.dtype:
@@ -259,7 +270,7 @@ def _panels(part: PenalizedWeight, points: tuple, *views: Tensor) -> Iterator[tu
     fixed = None if part.trained else coefficient_view(part.coefficients, layout).to(part.dtype)
     for start in range(0, layout.rows, few):
         rows = slice(start, start + few)
-        if part.trained:
+        if fixed is None:
             f = part.inhibitor.evaluate(part.manifold.pairwise(points[0][..., rows, :], points[1])).clamp(min=0)
             f = f.unsqueeze(-3) if f.dim() == 3 else f[None, None]
         else:
@@ -280,7 +291,7 @@ def coefficient_view(
 def _value(part: PenalizedWeight, weight: Tensor, points: tuple, scale: float) -> Tensor:
     "The penalty (S,)"
     plain, kernel = part.power == 1 and not part.layout.kernel, part.layout.kernel
-    total = 0
+    total: Any = 0
     for f, w in _panels(part, points, part.layout.view(weight)):
         w = w.to(f.dtype)
         total = total + ((w.abs() if plain else size_of(w, part.power, kernel)) * f).sum((-3, -2, -1))
@@ -328,8 +339,8 @@ class _Penalty(torch.autograd.Function):
         _add(part, weight, (rows, rows if columns is None else columns), to, vjp, ctx.scale)
         _check_vjp(part, weight, vjp)
         part.layout.view(to).mul_(grad.view(-1, *[1] * (3 + part.layout.kernel)))
-        vjp = None if vjp is None else [x.mul_(grad.view(*grad.shape, 1, 1)) for x in dict.fromkeys(vjp)]
-        return to.to(weight.dtype), *((None, None) if vjp is None else (*vjp, None)[:2]), None, None
+        scaled = None if vjp is None else [x.mul_(grad.view(*grad.shape, 1, 1)) for x in dict.fromkeys(vjp)]
+        return to.to(weight.dtype), *((None, None) if scaled is None else (*scaled, None)[:2]), None, None
 
 # %% ../../nbs/fused.ipynb #58614827
 def _check_vjp(part: PenalizedWeight, weight: Tensor, vjp: tuple | None) -> None:

@@ -11,8 +11,8 @@ __all__ = ['Sparse', 'SCHEDULES', 'SHARES', 'SPARSIFIERS', 'REINITIALIZE', 'SCAL
 # %% ../../nbs/pruning.ipynb #f4a94e45
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterable
-from typing import Annotated, ClassVar
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import torch
@@ -33,7 +33,7 @@ SCHEDULES = {  # share of the target after a share of the epochs
 # %% ../../nbs/pruning.ipynb #03488f8f
 @checked
 def progress(
-    epoch: Annotated[float, Within(0)],  # 0-based
+    epoch: Whole,  # 0-based
     epochs: Count,  # number of epochs
     schedule: Annotated[str, OneOf(SCHEDULES)] = "linear",  # "linear" (section 4), "cubic" or "one_shot"
     heal: Whole = 0,  # epochs at the end that follow the last cut
@@ -47,7 +47,7 @@ def progress(
 # %% ../../nbs/pruning.ipynb #02067ecf
 @checked
 def scheduled_sparsity(
-    epoch: Annotated[float, Within(0)],  # 0-based
+    epoch: Whole,  # 0-based
     target: Sparse,  # sparsity in the last epoch
     epochs: Count,  # number of epochs
     schedule: Annotated[str, OneOf(SCHEDULES)] = "linear",  # as in `progress`
@@ -65,7 +65,8 @@ def erk_shares(
     "Erdős–Rényi-kernel shares: the density of a matrix is proportional to the sum of its sides over their product, at most 1 (Evci et al., 2020)"
     sizes = {name: w.numel() for name, w in weights.items()}
     raw = {name: sum(w.shape) / w.numel() for name, w in weights.items()}
-    dense, left = set(), (1 - target) * sum(sizes.values())
+    dense: set[str] = set()
+    left = (1 - target) * sum(sizes.values())
     while free := raw.keys() - dense:
         scale = (left - sum(sizes[name] for name in dense)) / sum(raw[name] * sizes[name] for name in free)
         full = {name for name in free if scale * raw[name] >= 1}
@@ -79,7 +80,7 @@ SHARES = ("global", "layer", "erk")
 
 
 @checked
-def check_blocks(blocks: dict[str, Tensor], weights: dict[str, Annotated[Tensor, Shape("...", "any", empty=True)]]) -> dict[str, Tensor]:
+def check_blocks(blocks: dict[str, Tensor], weights: Mapping[str, Annotated[Tensor, Shape("...", "any", empty=True)]]) -> dict[str, Tensor]:
     "Blocks of neurons for some weights; ValueError if they are not groups of a weight's own neurons"
     check_names(blocks, weights, "blocks are given")
     for name, groups in blocks.items():
@@ -92,7 +93,7 @@ def check_blocks(blocks: dict[str, Tensor], weights: dict[str, Annotated[Tensor,
 @checked
 def shares_by_threshold(
     shares: str | dict[str, Share],  # "global", "layer", "erk", or by name
-    weights: dict[str, Annotated[Tensor, Shape("...", "any", empty=True)]],  # by name
+    weights: Mapping[str, Annotated[Tensor, Shape("...", "any", empty=True)]],  # by name
     target: Sparse,  # share of zeros of all of them together
     replicas: Count | None = None,  # S if dimension 0 is that of replicas
 ) -> dict[tuple[str, ...], float]:  # by the names of the matrices that have a threshold in common
@@ -110,16 +111,16 @@ def shares_by_threshold(
 
 # %% ../../nbs/pruning.ipynb #39676e23
 @checked
-def rows(values: Iterable[Tensor], replicas: Count | None) -> list[Tensor]:
+def rows(values: Iterable[Annotated[Tensor, Shape(kind="any", empty=True)]], replicas: Count | None) -> list[Tensor]:
     "Tensors as matrices with a row for each replica"
     return [value.reshape(replicas or 1, -1) for value in values]
 
 
 @checked
-def share_of_zeros(weights: Iterable[Tensor], replicas: Count | None) -> Tensor:
+def share_of_zeros(weights: Iterable[Annotated[Tensor, Shape(kind="any", empty=True)]], replicas: Count | None) -> Tensor:
     "Share of values that are exactly zero, () or (S,)"
     parts = rows((w.detach() for w in weights), replicas)
-    share = sum((part == 0).sum(1) for part in parts) / sum(part.shape[1] for part in parts)
+    share: Any = sum((part == 0).sum(1) for part in parts) / sum(part.shape[1] for part in parts)
     return share if replicas else share[0]
 
 
@@ -209,7 +210,7 @@ def cut(
     epoch: Whole,  # 0-based
 ) -> dict[str, Tensor]:  # by name; those that need no cut are left out
     "Masks with as many zeros as the shares want in an epoch: what is pruned stays so, and the smallest go with it"
-    done, replicas, after = progress(epoch, sparsifier.epochs, sparsifier.schedule, sparsifier.heal), sparsifier.replicas, {}
+    done, replicas, after = progress(epoch, sparsifier.epochs, sparsifier.schedule, sparsifier.heal), sparsifier.replicas, dict[str, Tensor]()
     for names, share in sparsifier.thresholds().items():
         masks = [sparsifier.masks[name] for name in names]
         left = rows(masks, replicas)
@@ -297,7 +298,7 @@ def _warn_of_others(model: nn.Module, masks: dict[str, Tensor]) -> None:
     weights = {id(model.get_parameter(name)): name for name in masks if name in dict(model.named_parameters())}
     for guard in guards_of(model):
         for attribute, weight in guard.weights.items():
-            mask = masks.get(weights.get(id(weight)))
+            mask = masks.get(weights.get(id(weight), ""))
             if mask is not None and mask.shape == weight.shape and (mask.bool().to(weight.device) & ~guard.mask(attribute)).any():
                 warnings.warn(f"another pruner holds {weights[id(weight)]}, and weights that these masks keep stay zero under it: call its remove() first", stacklevel=3)
 
@@ -336,7 +337,7 @@ SPARSIFIERS: dict[str, type[Sparsifier]] = {"magnitude": MagnitudePruner}
 def _reset(model: nn.Module) -> None:
     for module in model.modules():
         if hasattr(module, "reset_parameters"):
-            module.reset_parameters()
+            module.reset_parameters()  # type: ignore[operator]
 
 
 def _check_resets(model: nn.Module, names: Iterable[str]) -> None:
@@ -396,7 +397,7 @@ def shuffle_mask(
     return permuted(mask.reshape(lead, -1), generator).view_as(mask)
 
 
-def _hold(model: nn.Module, weights: dict[str, Tensor], masks: dict[str, Tensor]) -> None:
+def _hold(model: nn.Module, weights: Mapping[str, Tensor], masks: dict[str, Tensor]) -> None:
     "Let pruners that hold these weights keep to the new masks"
     names = {id(weight): name for name, weight in weights.items()}
     for guard in guards_of(model):
@@ -427,14 +428,14 @@ def reinitialize(
     weights = weight_matrices(model, replicas, masks) if masks else {}
     masks = {name: mask.to(weights[name].device) for name, mask in as_masks(masks, weights).items()}
     if mode == "original":
-        _check_copied(original, dict(model.named_parameters()))
+        _check_copied(original or {}, dict(model.named_parameters()))
     elif init is None:
         _check_resets(model, masks)
     if mode in ("shuffled", "shuffled_rows"):
         masks = {name: shuffle_mask(mask, generator, by_row=mode == "shuffled_rows", replicas=replicas) for name, mask in masks.items()}
     _hold(model, weights, masks)
     if mode == "original":
-        model.load_state_dict(original)
+        model.load_state_dict(original or {})
     else:
         (init or _reset)(model)
     for name, mask in masks.items():

@@ -11,7 +11,7 @@ import math
 from abc import abstractmethod
 from collections.abc import Callable
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor, nn
@@ -275,7 +275,7 @@ def sparsifier(
         raise ValueError(f"unknown sparsifier {name!r}; {nearest(name, list(SPARSIFIERS))}it is one of {', '.join(SPARSIFIERS)}")
     if bracket and not rest.endswith(")"):
         raise ValueError(f"sparsifier {text!r} has no closing bracket; write {name}(share=0.1)")
-    options = dict(_option(text, part) for part in rest[:-1].split(",") if part.strip())
+    options: dict[str, Any] = dict(_option(text, part) for part in rest[:-1].split(",") if part.strip())
     return partial(SPARSIFIERS[name], **options) if options else SPARSIFIERS[name]
 
 
@@ -329,10 +329,11 @@ def weight_uses(
     examples: Count = 1,  # what counts are divided by: sequences in the batch, or steps of all of them
 ) -> dict[str, float]:  # positions where each weight is used, by name, for an example
     "Run a model once and count how often each weight matrix is used; ValueError if a layer has one and no rule"
-    names, uses, hooks = {id(p): name for name, p in model.named_parameters()}, {}, []
+    uses: dict[str, float] = {}
+    names, hooks = {id(p): name for name, p in model.named_parameters()}, []
 
     def hook(layer, inputs, output):
-        for name, count in _rule(layer)(layer, inputs, output).items():
+        for name, count in _rule(layer)(layer, inputs, output).items():  # type: ignore[misc]  # only layers that have one get the hook
             name = names.get(id(getattr(layer, name)), name)
             uses[name] = uses.get(name, 0.0) + count / examples
 
@@ -360,7 +361,8 @@ def multiplications(
     replicas: Count | None = None,  # S if dimension 0 of each weight is theirs
 ) -> dict[str, Tensor]:  # () or (S,): "inference", "training", "dense_inference", "dense_training"
     "Multiplications by weights for an example: once forward, and twice more backward; the same of the dense network beside them"
-    weights, total = dict(model.named_parameters()), {}
+    total: dict[str, Any] = {}
+    weights = dict(model.named_parameters())
     for name, positions in uses.items():
         rows = weights[name].new_ones(weights[name].shape, dtype=torch.bool).reshape(replicas or 1, -1)
         dense = positions * rows.sum(1).double()

@@ -52,8 +52,8 @@ class AddingConfig(Config):
     "Settings of a run on the adding problem"
 
     sparsity: float = 0.95  # share of weights that is zero at the end
-    init: str | None = setting(None, choices=("paper", "identity"))  # initial recurrent matrix: paper (torch's default), identity (near the identity)
-    steps: int | None = None  # length of a sequence T
+    init: str = setting(None, choices=("paper", "identity"))  # initial recurrent matrix: paper (torch's default), identity (near the identity)
+    steps: int = setting(None)  # length of a sequence T
 
     task: ClassVar[str] = "adding"
     scales: ClassVar[dict[str, dict[str, Any]]] = {
@@ -94,7 +94,7 @@ class Adder(nn.Module):
         generators: Generators,  # a random stream for each seed
     ):
         super().__init__()
-        shared = dict(replicas=config.seeds, generator=generators)
+        shared: dict[str, Any] = dict(replicas=config.seeds, generator=generators)
         self.rnn = RNN(2, config.hidden, nonlinearity="relu", **shared)
         self.readout = Linear(config.hidden, 1, **shared)
         if config.init == "identity":
@@ -116,6 +116,7 @@ class Adding(Task):
     "The adding problem (section 4.3 and appendix A.3)"
 
     Config = AddingConfig
+    config: AddingConfig
     metric, label, clip = "rmse", "RMSE", 0.5
     learned = ("always 1", 0.5)
 

@@ -9,14 +9,14 @@ __all__ = ['headings', 'direction', 'HeadDirectionConfig', 'HeadDirectionModel',
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from ..geometry.arguments import Count, Shape, Within, checked
 from ..layers.recurrent import RNN, Generators, Linear, near_identity_
-from ..lab.settings import Config
+from ..lab.settings import Config, setting
 from ..lab.training import Task
 
 # %% ../../nbs/head_direction.ipynb #808f8edd
@@ -42,7 +42,7 @@ class HeadDirectionConfig(Config):
     "Settings of a head-direction run"
 
     manifold: str = "circle"  # where the hidden neurons live
-    steps: int | None = None  # turns of a head T
+    steps: int = setting(None)  # turns of a head T
 
     task: ClassVar[str] = "head_direction"
     scales: ClassVar = {
@@ -57,7 +57,7 @@ class HeadDirectionModel(nn.Module):
 
     def __init__(self, config: HeadDirectionConfig, generators: Generators):  # a random stream for each seed
         super().__init__()
-        shared = dict(replicas=config.seeds, generator=generators)
+        shared: dict[str, Any] = dict(replicas=config.seeds, generator=generators)
         self.encoder = Linear(2, config.hidden, **shared)
         self.rnn = RNN(1, config.hidden, nonlinearity="relu", **shared)
         self.decoder = Linear(config.hidden, 2, **shared)
@@ -89,8 +89,8 @@ class HeadDirection(Task):
     "Integration of turns: which way does a head face that was spun in the dark?"
 
     Config = HeadDirectionConfig
-    metric, label = "error", "angular error (degrees)"
-    learned = ("never turned", 0.5)
+    config: HeadDirectionConfig
+    metric, label, learned = "error", "angular error (degrees)", ("never turned", 0.5)
 
     def model(self, generators: list[torch.Generator]) -> HeadDirectionModel:
         return HeadDirectionModel(self.config, generators)

@@ -25,7 +25,7 @@ from ..geometry.arguments import Count, OneOf, Positive, Shape, Within, checked
 from ..lab.files import in_words
 from ..layers.recurrent import RNN, Linear
 from ..lab.runs import fingerprint
-from ..lab.settings import Config
+from ..lab.settings import Config, setting
 from ..lab.training import Task
 
 # %% ../../nbs/language.ipynb #053cdaad
@@ -34,10 +34,10 @@ class LanguageConfig(Config):
     "Settings of a language run"
 
     corpus: str = "auto"  # "wikitext-2", or "generated" at the tiny scale; "auto": generated only at the tiny scale without MODREG_DATA
-    vocabulary: int | None = None  # number of words V: the most frequent; all others are read as <unk>
-    steps: int | None = None  # words through which an error runs back
+    vocabulary: int = setting(None)  # number of words V: the most frequent; all others are read as <unk>
+    steps: int = setting(None)  # words through which an error runs back
     anneal: float = 4.0  # a seed's rate is divided by it after an epoch without a new best on the validation text; 1 keeps the rate
-    held_out: int | None = None  # words of the validation and of the test text that are measured after each epoch
+    held_out: int = setting(None)  # words of the validation and of the test text that are measured after each epoch
 
     task: ClassVar[str] = "language"
     held_out_columns: ClassVar[int] = 20  # a held-out text is read in so many columns side by side
@@ -116,6 +116,7 @@ def read_words(path: str | Path) -> list[str]:
 @checked
 class Corpus:
     "Three texts as numbers (n,), `train`, `valid` and `test`, and the words that the numbers stand for"
+    fingerprint: str  # of the files that they are from
 
     def __init__(
         self,
@@ -207,7 +208,8 @@ def perplexity(
     "exp of the mean cross entropy over all words but the first of each column, from a state of zeros"
     if len(text) < 2 or not text.shape[1]:
         raise ValueError(f"text has shape {tuple(text.shape)}; it must have a word and the next in each of its columns, or there is nothing to guess")
-    total, state = 0, None
+    total: Any = 0
+    state = None
     for start in range(0, len(text) - 1, steps):
         words = text[start : start + steps + 1].expand(seeds, -1, -1)
         scores, state = model(words[:, :-1], state)
@@ -279,13 +281,14 @@ class LanguageModel(nn.Module):
         generators: list[torch.Generator],  # a random stream for each seed
     ):
         super().__init__()
-        n, shared = config.hidden, dict(replicas=config.seeds, generator=generators)
+        n = config.hidden
+        shared: dict[str, Any] = dict(replicas=config.seeds, generator=generators)
         self.vectors = WordEmbedding(words, n, generators)
         self.rnn = RNN(n, n, LAYERS, nonlinearity="tanh", **shared)
         self.decoder = Linear(n, words, **shared)
         with torch.no_grad():
             self.decoder.weight.mul_(0.1 * n**0.5)
-            self.decoder.bias.zero_()
+            self.decoder.bias.zero_()  # type: ignore[union-attr]
 
     def forward(
         self,
@@ -305,7 +308,7 @@ class SeedSGD(torch.optim.Optimizer):
         parameters: Iterable[nn.Parameter | dict],  # each led by the seeds; or groups, of which one may have a rate `lr` of its own
         rates: Annotated[Tensor, Shape("S", "float", finite=True, least=0)],  # learning rates (S,)
     ):
-        super().__init__(parameters, {"rates": rates})
+        super().__init__(list(parameters), {"rates": rates})  # type: ignore[arg-type]  # parameters or groups
         for group in self.param_groups:
             group["rates"] = torch.full_like(rates, group.pop("lr")) if "lr" in group else rates
 
@@ -375,6 +378,7 @@ class Language(Task):
     "Guess the next word of WikiText-2 (section 4.2 and appendix A.2)"
 
     Config = LanguageConfig
+    config: LanguageConfig
     metric, label, chosen_by = "perplexity", "perplexity on the test text", "valid"
     learned = ("unigram", 0.9)
     clip = 0.25

@@ -32,19 +32,19 @@ from .sound import Spectrograms, Utterance, collate, spec_augment, split, time_s
 class SpeechConfig(Config):
     "Settings of a speech run"
 
-    data: str | None = setting(None, choices=("digits", "librispeech", "tones"))  # digits (spoken digits), librispeech (read books), tones (made up)
-    bands: int | None = None  # mel bands
-    channels: int | None = None  # channels of the convolutions
-    blocks: int | None = None  # residual blocks of two convolutions
-    tail: int | None = None  # frames of silence behind each utterance, in which the network may still write
-    speed: float | None = setting(None, within=Within(0, below=0.5))  # the speed of training data varies by up to this share; 0 for none
-    pitch: float | None = setting(None, within=Within(0, below=0.5))  # their pitch varies by up to this share; 0 for none
-    masked: float | None = setting(None, within=Within(0, below=0.5))  # up to this share of frames and of bands is hidden in training; 0 for none
-    init: str | None = setting(None, choices=("paper", "identity"))  # initial recurrent matrix: paper (torch's default), identity (near the identity)
+    data: str = setting(None, choices=("digits", "librispeech", "tones"))  # digits (spoken digits), librispeech (read books), tones (made up)
+    bands: int = setting(None)  # mel bands
+    channels: int = setting(None)  # channels of the convolutions
+    blocks: int = setting(None)  # residual blocks of two convolutions
+    tail: int = setting(None)  # frames of silence behind each utterance, in which the network may still write
+    speed: float = setting(None, within=Within(0, below=0.5))  # the speed of training data varies by up to this share; 0 for none
+    pitch: float = setting(None, within=Within(0, below=0.5))  # their pitch varies by up to this share; 0 for none
+    masked: float = setting(None, within=Within(0, below=0.5))  # up to this share of frames and of bands is hidden in training; 0 for none
+    init: str = setting(None, choices=("paper", "identity"))  # initial recurrent matrix: paper (torch's default), identity (near the identity)
     tested: int = 1000  # utterances of unseen speakers that a model is tested on, at most
-    dropout: float | None = setting(None, neutral=0.0, within=Within(0, below=0.5))  # share of the last layer's inputs that is set to zero in training
-    warm: float | None = setting(None, within=Within(above=0, below=1))  # share of the steps in which the learning rate rises to `lr`
-    settle: float | None = setting(None, within=Within(above=0, most=1))  # share of `lr` that it then falls to, along a line
+    dropout: float = setting(None, neutral=0.0, within=Within(0, below=0.5))  # share of the last layer's inputs that is set to zero in training
+    warm: float = setting(None, within=Within(above=0, below=1))  # share of the steps in which the learning rate rises to `lr`
+    settle: float = setting(None, within=Within(above=0, most=1))  # share of `lr` that it then falls to, along a line
     workers: int = setting(0, decides=False, within=Within(0, 64))  # processes that decode ahead
     sum_batches: int = 1  # batches whose gradients make one step
     precision: str = setting("float32", choices=("float32", "bfloat16"))  # of the products on a GPU: float32, bfloat16
@@ -64,7 +64,7 @@ class Conv2d(nn.Module):
     def __init__(self, inputs: Count, outputs: Count, stride: Annotated[int, Within(1, 100)], replicas: Count, generator: Generators):
         super().__init__()
         self.stride = stride
-        drawn = Linear(9 * inputs, outputs, replicas=replicas, generator=generator)  # the same bound: 9·inputs numbers meet in an output
+        drawn: Any = Linear(9 * inputs, outputs, replicas=replicas, generator=generator)  # the same bound: 9·inputs numbers meet in an output
         self.weight = nn.Parameter(drawn.weight.detach().reshape(replicas, outputs, inputs, 3, 3))
         self.bias = nn.Parameter(drawn.bias.detach())
 
@@ -125,16 +125,17 @@ class SpeechModel(nn.Module):
         generators: Generators,  # a random stream for each seed
     ):
         super().__init__()
-        shared, half, c = dict(replicas=config.seeds, generator=generators), (config.bands + 1) // 2, config.channels
-        self.stem, self.blocks = Conv2d(1, c, 2, **shared), nn.ModuleList()
+        shared: dict[str, Any] = dict(replicas=config.seeds, generator=generators)
+        half, c = (config.bands + 1) // 2, config.channels
+        self.stem = Conv2d(1, c, 2, **shared)
+        self.blocks: Any = nn.ModuleList()
         for _ in range(config.blocks):
             self.blocks.append(nn.ModuleList([LayerNorm(half, config.seeds), Conv2d(c, c, 1, **shared), LayerNorm(half, config.seeds), Conv2d(c, c, 1, **shared)]))
         self.into = Linear(c * half, config.hidden, **shared)
         self.rnn = RNN(config.hidden, config.hidden, nonlinearity="tanh", **shared)
         if config.init == "identity":
             near_identity_(self.rnn.weight_hh_l0)
-        self.mid = Linear(config.hidden, config.hidden, **shared)
-        self.out = Linear(config.hidden, BLANK + 1, **shared)
+        self.mid, self.out = Linear(config.hidden, config.hidden, **shared), Linear(config.hidden, BLANK + 1, **shared)
         self.dropout = config.dropout
 
     def forward(
@@ -206,7 +207,7 @@ def beam(
                 else:
                     add((*prefix, c), 1, either + row[c])
         best = sorted(longer.items(), key=lambda item: -_log_add(*item[1]))[:width]
-        prefixes = {prefix: tuple(pair) for prefix, pair in best}
+        prefixes = {prefix: (pair[0], pair[1]) for prefix, pair in best}
     return "".join(sound.ALPHABET[c] for c in max(prefixes, key=lambda p: _log_add(*prefixes[p])))
 
 # %% ../../nbs/speech.ipynb #35275e9b
@@ -314,7 +315,7 @@ def fingerprint_of(
 ) -> str:
     "What changes when a recording or its transcript does; empty for made-up tones"
     heard = [u for u in utterances if u.path]
-    return fingerprint(*(f"{u.name} {u.speaker} {u.text}" for u in heard), *(u.path for u in heard), contents=contents) if heard else ""
+    return fingerprint(*(f"{u.name} {u.speaker} {u.text}" for u in heard), *(u.path for u in heard if u.path), contents=contents) if heard else ""
 
 
 @checked
@@ -355,6 +356,7 @@ def vary(
 class Speech(Task):
     "Speech recognition with CTC (section 4.4 and appendix A.4)"
     Config = SpeechConfig
+    config: SpeechConfig
     metric, label, clip, learned = "cer", "character error rate (%)", 5.0, ("says nothing", 0.75)
 
     def __init__(self, config: SpeechConfig):
@@ -378,8 +380,7 @@ class Speech(Task):
     def batches(self, generators: list[torch.Generator]) -> Iterator[tuple]:
         c = self.config
         deals = torch.stack([deal(len(self.train), c.batch, c.batches, g) for g in generators], 1)  # (batches, S, batch)
-        loader = DataLoader(self.pictures, batch_sampler=deals.flatten(1).tolist(), collate_fn=collate, num_workers=c.workers,
-                            pin_memory=c.device != "cpu", generator=torch.Generator())
+        loader = DataLoader(self.pictures, batch_sampler=deals.flatten(1).tolist(), collate_fn=collate, num_workers=c.workers, pin_memory=c.device != "cpu", generator=torch.Generator())
         for batch in loader:
             pictures, lengths, characters, counts = vary(batch, c, self.rate, generators)
             seeds = [int(torch.randint(2**31, (), generator=g)) for g in generators] if c.dropout else None
