@@ -6,7 +6,9 @@ smallest letters are too small; one that is too wide for a phone is drawn for th
 
 import base64
 import colorsys
+import math
 import sys
+import warnings
 from pathlib import Path
 
 PACKAGE = str(Path(__file__).resolve().parent.parent / "modreg")
@@ -135,8 +137,13 @@ def html(figure) -> str:
     pictures, width, height = both(figure)
     least, sources, style = min(width, round(width * SMALLEST / size)), ["", ""], ""
     if least > NARROW and (undo := stack(figure)):
-        narrow, w, h = both(figure)
-        undo()
+        with warnings.catch_warnings(action="error", category=UserWarning):
+            try:
+                narrow, w, h = both(figure)
+            except UserWarning:  # panels have no room
+                w = math.inf
+            finally:
+                undo()
         if w * SMALLEST / size < 1.15 * NARROW:  # a legend in one row may stick out
             sources = [f'<source media="(max-width: 600px)" width="{w}" height="{h}" srcset="data:image/png;base64,{png}">' for png in narrow]
             style = f"; --narrow: {min(w, round(w * SMALLEST / size))}px"

@@ -179,6 +179,15 @@ def test_panels_are_stacked_for_a_phone(figure):
     undo()
 
 
+def test_what_has_no_room_on_a_phone_scrolls(figure):
+    "Without a warning, and with the figure as it was"
+    figure.legend(handles=[figure.axes[0].plot([0, 1], label="quite a long name of a line")[0] for _ in range(8)], loc="outside lower center", ncols=8)
+    size = tuple(figure.get_size_inches())
+    shown = book_kernel.html(figure)
+    assert "stacked" not in shown and "<source" not in shown and tuple(figure.get_size_inches()) == size
+    assert to_rgba(figure.axes[0].patch.get_facecolor())[:3] == (1, 1, 1)
+
+
 def test_dots_that_stand_for_numbers_are_seen_in_the_dark(figure):
     "They lie on grey; and a mark without a colour of its own is changed once, with its line"
     plot = figure.axes[0]

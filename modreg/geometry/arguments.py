@@ -53,7 +53,7 @@ class Keywords:
                 raise ArgumentError(f"{cls.__name__} has no argument {name!r}; {nearest(name, known)}it takes {', '.join(known)}")
         return super().__new__(cls)
 
-# %% ../../nbs/arguments.ipynb #a3b24162
+# %% ../../nbs/arguments.ipynb #de1713fc
 MANY = 10**8  # more neurons, steps or points than this are a slip of the pen
 
 
@@ -619,7 +619,7 @@ def _told(things: Iterator[Any], owner: str, arguments: dict[str, Any]) -> Itera
             raise
         raise said from error
 
-# %% ../../nbs/arguments.ipynb #22bbaecb
+# %% ../../nbs/arguments.ipynb #3ef474c6
 def _check_methods(kind: type, **options: bool) -> None:
     "Check what a class defines itself: its constructor, and its public methods"
     for name, member in list(vars(kind).items()):
@@ -638,7 +638,7 @@ def _untyped_like(kind: type, name: str, method: Callable) -> Callable | None:
     above = (vars(parent)[name] for parent in kind.__mro__[1:] if name in vars(parent) and parent is not object)
     return next((one for one in above if inspect.isfunction(one) and list(inspect.signature(one).parameters) == list(given)), None)
 
-# %% ../../nbs/arguments.ipynb #3ef474c6
+# %% ../../nbs/arguments.ipynb #31beafbb
 _F = TypeVar("_F", bound=Callable[..., Any])  # a function or a class: to a reader of types, what is checked is what it was
 
 
@@ -647,7 +647,7 @@ def checked(thing: _F, like: Callable | None = None, finite: bool = True, late: 
 @overload
 def checked(thing: None = None, like: Callable | None = None, finite: bool = True, late: bool = False, shallow: bool = False) -> Callable[[_F], _F]: ...
 
-# %% ../../nbs/arguments.ipynb #a00805cf
+# %% ../../nbs/arguments.ipynb #9060f098
 def checked(
     thing: Any = None,  # a function; or a class, for its constructor and its public methods; nothing, where options stand in brackets behind the `@`
     like: Callable | None = None,  # a function whose types count instead, such as the method that this one overrides
