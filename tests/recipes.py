@@ -697,7 +697,7 @@ for _hook in ("states", "forward"):
     method(f"tasks.head_direction.HeadDirectionModel.{_hook}", lambda: net("head_direction"), lambda: dict(heading=rand(2, 5, 3)))
 
 J = "tasks.rats"
-recipe(f"{J}.Recording", lambda: dict(time=np.arange(5.0), position=np.zeros((5, 2)), sides=(1.0, 1.0)))
+recipe(f"{J}.Recording", lambda: dict(time=0.1 * np.arange(5.0), position=0.02 * np.arange(10.0).reshape(5, 2), sides=(1.0, 1.0)))
 recipe(f"{J}.load_recording", lambda: dict(name="sargolini", folder=recordings()))
 recipe(f"{J}.generated_recording", lambda: dict(name="sargolini"))
 

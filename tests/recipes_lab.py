@@ -6,6 +6,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import fuzz
 import numpy as np
 import torch
 from matplotlib.figure import Figure
@@ -340,6 +341,7 @@ recipe(f"{V}.asked_jobs", lambda: dict(given=asked()))
 recipe(f"{V}.listing", lambda: dict(jobs=[job()], chosen=True))
 recipe(f"{V}.dry_run", lambda: dict(jobs=[job()], grid=[0.1, 0.2, 0.4]))
 recipe(f"{V}.sweep_tables", lambda: dict(given=asked("--dry-run")))
+fuzz.LONG |= {(f"{V}.main", "arguments", "shorter")}  # without its last word it trains
 recipe(f"{V}.main", lambda: dict(arguments=["sweep", "table8", "--scale", "tiny", "--dry-run"]))
 
 # --- tasks -------------------------------------------------------------------------------------------------------------

@@ -505,7 +505,7 @@ class Crew:
 class Flight:
     "Jobs that a cluster works on"
 
-    def __init__(self, client: "Client", watch: Watch, notebooks: bool):
+    def __init__(self, client: Any, watch: Watch, notebooks: bool):
         self.client, self.watch, self.notebooks = client, watch, notebooks
         self.flying: dict[Any, Job] = {}
         self.workers = 0  # that there were at the last look

@@ -32,6 +32,7 @@ def headings(
     return torch.cat([start, start + turn * torch.randn(steps, n, generator=generator).cumsum(0)])
 
 
+@checked(finite=False)
 def direction(heading: Annotated[Tensor, Shape("...", "float")]) -> Tensor:  # (..., 2)
     "East and north component of a unit step along a heading in rad"
     return torch.stack([heading.cos(), heading.sin()], -1)
@@ -52,6 +53,7 @@ class HeadDirectionConfig(Config):
     }
 
 # %% ../../nbs/head_direction.ipynb #d26fff43
+@checked(finite=False)
 class HeadDirectionModel(nn.Module):
     "Encoder, recurrent layer and decoder, for several seeds at once"
 
@@ -63,10 +65,7 @@ class HeadDirectionModel(nn.Module):
         self.decoder = Linear(config.hidden, 2, **shared)
         near_identity_(self.rnn.weight_hh_l0)
 
-    def states(
-        self,
-        heading: Annotated[Tensor, Shape("S T1 batch", "float")],  # (S, T + 1, batch) in rad
-    ) -> Tensor:  # hidden states after each turn (S, T, batch, N)
+    def states(self, heading: Annotated[Tensor, Shape("S T1 batch", "float")]) -> Tensor:  # of headings in rad, hidden states after each turn (S, T, batch, N)
         start = self.encoder(direction(heading[:, 0]))
         return self.rnn(heading.diff(dim=1)[..., None], start[:, None])[0]
 

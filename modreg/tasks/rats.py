@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..geometry.arguments import Count, OneOf, Shape, Within, checked
+from ..geometry.arguments import Count, Keywords, OneOf, Positive, Shape, Within, check, checked
 from ..lab import experiments
 from ..lab.runs import Run
 from ..lab.settings import setting
@@ -57,7 +57,7 @@ RATS = {"sargolini": (1.0, 1.0), "tanni": (3.5, 2.5)}  # recordings, and the sid
 
 
 @dataclass(frozen=True)
-class Recording:
+class Recording(Keywords):
     "Where a rat was, and when; ValueError if that is no recording of a rat in such a box"
 
     time: np.ndarray  # (n,) in s, growing
@@ -66,6 +66,7 @@ class Recording:
     name: str = "this recording"  # what an error calls it
 
     def __post_init__(self):
+        check("sides", self.sides, tuple[Positive, Positive])
         check_numbers(self)
         check_movement(self)
 
