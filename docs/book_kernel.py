@@ -136,6 +136,7 @@ def html(figure) -> str:
     size = smallest_letters(figure) * figure.dpi / 72
     pictures, width, height = both(figure)
     least, sources, style = min(width, round(width * SMALLEST / size)), ["", ""], ""
+    shown = least  # px, on a phone
     if least > NARROW and (undo := stack(figure)):
         with warnings.catch_warnings(action="error", category=UserWarning):
             try:
@@ -146,10 +147,11 @@ def html(figure) -> str:
                 undo()
         if w * SMALLEST / size < 1.15 * NARROW:  # a legend in one row may stick out
             sources = [f'<source media="(max-width: 600px)" width="{w}" height="{h}" srcset="data:image/png;base64,{png}">' for png in narrow]
-            style = f"; --narrow: {min(w, round(w * SMALLEST / size))}px"
+            needs = min(w, round(w * SMALLEST / size))
+            style, shown = f"; --narrow: {needs if needs > 1.02 * NARROW else min(needs, NARROW)}px", needs / 1.02
     images = "".join(f'<picture>{source}<img class="only-{mode}" alt="" width="{width}" height="{height}" loading="lazy" src="data:image/png;base64,{png}"></picture>'
                      for mode, png, source in zip(("light", "dark"), pictures, sources, strict=True))
-    kinds = " wide" * (least > NARROW) + " stacked" * bool(style)
+    kinds = " wide" * (shown > NARROW) + " stacked" * bool(style)
     return f'<figure class="plot{kinds}" style="--least: {least}px{style}"{" tabindex=0" * (least > NARROW)}>{images}</figure>'
 
 

@@ -839,7 +839,7 @@ for (noise, sparsity), shares in sorted(right.items()):
 # python -m modreg.lab.studies survey head_direction none l1 circle --sparsities 0 0.9 --looks modreg.analysis.which_manifold:look
 # ```
 #
-# The two cells below show what that command has written, and nothing if it was not run.
+# The two cells below show what that command has written, and nothing if it was not run. A heading is a point on a circle. *Predict:* will a network that nobody told so be wired by it?
 
 # %%
 #| export
@@ -891,6 +891,9 @@ rows = [row for row in load_results("which_manifold_trained") if row["task"] == 
 for row in rows:
     said = {of: [one["answer"] for one in row[of]] for of in ("wiring", "activity")}
     print(f"{row['condition']:<10} {100 * row['sparsity']:.0f} % zeros: wiring {', '.join(said['wiring'])}; activity {', '.join(said['activity'])}")
+for title, mine in (("dense", [row for row in rows if not row["sparsity"]]), ("pruned", [row for row in rows if row["sparsity"]])):
+    answers = [one["answer"] for row in mine for one in row["wiring"]]
+    print(f"{title}: wiring on a circle in {answers.count('circle')} of {len(answers)} networks, on none of these in {answers.count(NONE)}")
 
 # %%
 #| fig-alt: "Scores of three spaces for wiring and for activity of trained networks, a dot a network."

@@ -36,11 +36,13 @@ def is_folded(cell: nbformat.NotebookNode) -> bool:
 
 
 def fold(notebook: nbformat.NotebookNode) -> None:
-    "Fold what is to be folded, and nothing else"
+    "Fold what is to be folded, and nothing else; no check of an exercise shows a picture"
     for cell in notebook.cells:
         cell.metadata.pop("jupyter", None)
         if cell.cell_type == "code" and is_folded(cell):
             cell.metadata["jupyter"] = {"source_hidden": True}
+        if cell.cell_type == "code" and "with exercise(" in cell.source:
+            cell.outputs = []  # not even as a preview: what a solution draws
 
 
 def picture(cell: nbformat.NotebookNode) -> bytes | None:

@@ -243,7 +243,8 @@ def _code(
 ) -> nbformat.NotebookNode:
     "A code cell without its directives"
     said = re.findall(r"^#\| *(.+)$", cell.source, re.MULTILINE)
-    outputs = [output for output in cell.outputs if output.get("name") != "stderr" and not any("widget" in kind for kind in output.get("data", {}))]  # nor progress bars
+    bars = [{"application/vnd.jupyter.widget-view+json", "text/plain"} == output.get("data", {}).keys() for output in cell.outputs]  # of progress: no page of their own
+    outputs = [output for output, bar in zip(cell.outputs, bars, strict=True) if output.get("name") != "stderr" and not bar]
     for output in outputs:
         output.pop("execution_count", None) if output.output_type != "execute_result" else output.update(execution_count=None)
         if (text := output.get("data", {}).get("text/html", "")).startswith('<figure class="plot'):
