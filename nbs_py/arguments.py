@@ -812,9 +812,10 @@ def _not_finite(owner: str, arguments: dict[str, Any]) -> ArgumentError:
 # %%
 #| export
 class _Depth(threading.local):
-    "How many checked calls this thread is in"
+    "How many checked calls this thread is in, and how many of them trust what they call"
 
     calls = 0
+    trusted = 0
 
 
 _DEPTH = _Depth()
@@ -863,9 +864,9 @@ _F = TypeVar("_F", bound=Callable[..., Any])  # a function or a class: to a read
 
 
 @overload
-def checked(thing: _F, like: Callable | None = None, finite: bool = True, late: bool = False, shallow: bool = False) -> _F: ...
+def checked(thing: _F, like: Callable | None = None, finite: bool = True, late: bool = False, shallow: bool = False, trusts: bool = False) -> _F: ...
 @overload
-def checked(thing: None = None, like: Callable | None = None, finite: bool = True, late: bool = False, shallow: bool = False) -> Callable[[_F], _F]: ...
+def checked(thing: None = None, like: Callable | None = None, finite: bool = True, late: bool = False, shallow: bool = False, trusts: bool = False) -> Callable[[_F], _F]: ...
 
 
 # %%
@@ -876,12 +877,13 @@ def checked(
     finite: bool = True,  # whether a result that is NaN or infinite is an error
     late: bool = False,  # whether arguments are looked at only after something has gone wrong: for what is called often, and knows a wrong one by itself
     shallow: bool = False,  # whether arguments are all that is looked at: for what calls functions of other people, who are to see their own errors
+    trusts: bool = False,  # whether calls within it look at nothing: for what runs in each step and hands on what is its own
 ) -> Any:
     "The same, with its arguments tested against their types at each call: ArgumentError with name, value, and what is allowed"
     if thing is None:
-        return functools.partial(checked, like=like, finite=finite, late=late, shallow=shallow)
+        return functools.partial(checked, like=like, finite=finite, late=late, shallow=shallow, trusts=trusts)
     if inspect.isclass(thing):
-        _check_methods(thing, finite=finite, late=late, shallow=shallow)
+        _check_methods(thing, finite=finite, late=late, shallow=shallow, trusts=trusts)
         return thing
     looks = finite and thing.__name__ != "forward"
     made: list[_Signature] = []  # at the first call, when all types are there
@@ -893,11 +895,11 @@ def checked(
         if not made:
             made.append(_Signature(thing if like is None else like))
         signature = made[0]
-        if not late:
+        if not late and not _DEPTH.trusted:
             signature.check(args, kwargs)
         if shallow:
             return thing(*args, **kwargs)
-        _DEPTH.calls += 1
+        _DEPTH.calls, _DEPTH.trusted = _DEPTH.calls + 1, _DEPTH.trusted + trusts
         try:
             result = thing(*args, **kwargs)
             if looks and _DEPTH.calls == 1 and not _finite(result):
@@ -911,7 +913,7 @@ def checked(
                 raise
             raise said from error
         finally:
-            _DEPTH.calls -= 1
+            _DEPTH.calls, _DEPTH.trusted = _DEPTH.calls - 1, _DEPTH.trusted - trusts
 
     vars(call).update(checked=True, finite=finite)
     return call

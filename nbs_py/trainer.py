@@ -466,12 +466,15 @@ class StopDiverged(Callback):
     def __init__(self, replicas: Count | None = None):  # number of models S
         self.diverged: list[dict[str, Any] | None] = [None] * (replicas or 1)  # of each replica: None, or epoch, step (both from 0) and likely cause
         self.seen: list[Tensor] = []  # (2, S) for each step: losses, and sums of weights
+        self.parameters: list[Any] = []  # what the optimizer trains
 
     def before_epoch(self, trainer: Trainer) -> None:
         self.parameters = [p for group in trainer.optimizer.param_groups for p in group["params"]]
         self.kept, self.seen = [p.detach().clone() for p in self.parameters], []
 
     def after_step(self, trainer: Trainer) -> None:
+        if not self.parameters:  # a step that belongs to no epoch
+            self.before_epoch(trainer)
         count = len(self.diverged)
         sums = sum(p.detach().reshape(count, -1).sum(1) for p in self.parameters)
         self.seen.append(torch.stack([trainer.last_loss.view(count).to(sums), sums]))

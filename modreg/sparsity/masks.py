@@ -103,7 +103,7 @@ def masked(
     return torch.where(mask, gradient, torch.zeros((), dtype=gradient.dtype, device=gradient.device))
 
 
-@checked
+@checked(trusts=True)
 def mask_gradient_(weight: nn.Parameter, mask: Tensor) -> None:
     "Take from a weight's gradient what lies outside of a mask, in place where that is possible"
     if weight.grad is None:
@@ -237,6 +237,7 @@ class PrunedModule(MaskedModule):
             self.mask_optimizer_(optimizer)
         tell_copies(self, masks)
 
+    @checked(trusts=True)
     def after_step(self, optimizer: torch.optim.Optimizer) -> None:
         "What an optimizer that holds the weights has done to them is undone where they are pruned"
         self.source = None
@@ -378,6 +379,7 @@ class Guard(PrunedModule):
 
     __deepcopy__ = copy_guard
 
+    @checked(trusts=True)
     def before_forward(self, module: nn.Module, args: tuple = ()) -> None:
         if self.checked:  # by the model, a moment ago
             self.checked = False
@@ -385,6 +387,7 @@ class Guard(PrunedModule):
             for name in self.masks:
                 mask_before_forward(self, name, module)
 
+    @checked(trusts=True)
     def after_forward(self, module: nn.Module, args: tuple, result: object) -> None:
         give_back(self, module)
 
@@ -545,6 +548,7 @@ class Masks(_ByName):
         self.handles = model.register_forward_pre_hook(self.before_forward), model.register_forward_hook(self.after_forward, always_call=True)
         self.set(masks)
 
+    @checked(trusts=True)
     def before_forward(self, model: nn.Module, args: tuple) -> None:
         "Also what a model reads from modules that it does not call"
         if not _is_traced():
@@ -554,6 +558,7 @@ class Masks(_ByName):
                     mask_before_forward(guard, name, model)
                 guard.checked = guard.module is not model
 
+    @checked(trusts=True)
     def after_forward(self, model: nn.Module, args: tuple, result: object) -> None:
         for guard in self.guards:
             guard.checked = False
