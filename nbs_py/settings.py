@@ -380,7 +380,9 @@ test_eq(decisive(replace(later, patience=2)), decisive(config) | {"patience": 2.
 # %%
 #| export
 @checked
-def label_of(config: Config) -> str:
+def label_of(
+    config: Any,  # or whatever has its fields as attributes, such as what `config.json` holds
+) -> str:
     "What a run trains, as in `torus, 90 % zeros`"
     space = {"none": "no penalty", "moduli": config.manifold}.get(config.penalty, config.penalty)
     more = [" trained" * config.train_embedding, f" {config.inhibitor}" * (config.inhibitor != "difference_of_gaussians" and config.penalty != "none")]

@@ -223,7 +223,9 @@ def decisive(
 
 # %% ../../nbs/settings.ipynb #645696b7
 @checked
-def label_of(config: Config) -> str:
+def label_of(
+    config: Any,  # or whatever has its fields as attributes, such as what `config.json` holds
+) -> str:
     "What a run trains, as in `torus, 90 % zeros`"
     space = {"none": "no penalty", "moduli": config.manifold}.get(config.penalty, config.penalty)
     more = [" trained" * config.train_embedding, f" {config.inhibitor}" * (config.inhibitor != "difference_of_gaussians" and config.penalty != "none")]
