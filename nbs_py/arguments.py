@@ -285,6 +285,7 @@ Test = Callable[[Any, dict[str, int]], Fault | None]
 
 # %% [markdown]
 # Numbers, first: `True` is no number here, though Python has it as 1.
+# Of a tensor, the kind of its numbers and its shape are asked for, which costs some millionths of a second; its entries only where the signature says so.
 
 # %%
 #| export
@@ -299,6 +300,19 @@ def _number(whole: bool, within: Within) -> Test:
         return None if value in within else Fault(True, "", value, want)
 
     return test
+
+
+KINDS: dict[str, Callable[[torch.dtype], bool]] = {
+    "real": lambda dtype: not dtype.is_complex,
+    "float": lambda dtype: dtype.is_floating_point,
+    "int": lambda dtype: not (dtype.is_floating_point or dtype.is_complex or dtype == torch.bool),
+    "bool": lambda dtype: dtype == torch.bool,
+}
+
+
+def readable(x: Annotated[Tensor, Shape(kind="any", empty=True)]) -> bool:
+    "Whether looking at a tensor's entries costs no waiting, and is no part of what is being traced"
+    return x.device.type == "cpu" and not torch.compiler.is_compiling() and not torch._C._functorch.is_functorch_wrapped_tensor(x) and type(x) in (Tensor, torch.nn.Parameter)
 
 
 # %%
@@ -331,24 +345,6 @@ def _named(mark: OneOf) -> Test:
         return None if value in mark.names else Fault(True, "", value, f"one of {', '.join(map(repr, mark.names))}" + (f" ({near})" if near else ""))
 
     return test
-
-
-# %% [markdown]
-# Of a tensor, the kind of its numbers and its shape are asked for, which costs some millionths of a second; its entries only where the signature says so.
-
-# %%
-#| export
-KINDS: dict[str, Callable[[torch.dtype], bool]] = {
-    "real": lambda dtype: not dtype.is_complex,
-    "float": lambda dtype: dtype.is_floating_point,
-    "int": lambda dtype: not (dtype.is_floating_point or dtype.is_complex or dtype == torch.bool),
-    "bool": lambda dtype: dtype == torch.bool,
-}
-
-
-def readable(x: Annotated[Tensor, Shape(kind="any", empty=True)]) -> bool:
-    "Whether looking at a tensor's entries costs no waiting, and is no part of what is being traced"
-    return x.device.type == "cpu" and not torch.compiler.is_compiling() and not torch._C._functorch.is_functorch_wrapped_tensor(x) and type(x) in (Tensor, torch.nn.Parameter)
 
 
 # %% [markdown]
@@ -730,6 +726,8 @@ test_eq(in_bytes(4.2e9), "4.2 GB")
 #
 # Sizes that must fit together, a name that a dict must have, a sum that leaves the range of numbers: such faults show only in the middle of a computation, as an error of torch's that knows of matrices, and not of arguments.
 # The outermost checked call catches it and says which arguments it was given. What was raised where code had a part in it that is neither this package's nor a library's is left as it is: a fault in somebody's own network is theirs to read.
+#
+# An allocator's own error says how many bytes there were to be, and not whose fault it was. Our own errors stay as they are; only one that names no argument of the call is told them.
 
 # %%
 #| export
@@ -754,9 +752,6 @@ def _listed(arguments: dict[str, Any]) -> str:
     "Arguments and what they are, in words"
     return ", ".join(f"{name} is {shown(value)}" for name, value in arguments.items() if name not in ("self", "cls"))[:600]
 
-
-# %% [markdown]
-# An allocator's own error says how many bytes there were to be, and not whose fault it was. Our own errors stay as they are; only one that names no argument of the call is told them.
 
 # %%
 #| export

@@ -192,6 +192,19 @@ def _number(whole: bool, within: Within) -> Test:
 
     return test
 
+
+KINDS: dict[str, Callable[[torch.dtype], bool]] = {
+    "real": lambda dtype: not dtype.is_complex,
+    "float": lambda dtype: dtype.is_floating_point,
+    "int": lambda dtype: not (dtype.is_floating_point or dtype.is_complex or dtype == torch.bool),
+    "bool": lambda dtype: dtype == torch.bool,
+}
+
+
+def readable(x: Annotated[Tensor, Shape(kind="any", empty=True)]) -> bool:
+    "Whether looking at a tensor's entries costs no waiting, and is no part of what is being traced"
+    return x.device.type == "cpu" and not torch.compiler.is_compiling() and not torch._C._functorch.is_functorch_wrapped_tensor(x) and type(x) in (Tensor, torch.nn.Parameter)
+
 # %% ../../nbs/arguments.ipynb #9a1be2dd
 def _kind(kind: type, want: str) -> Test:
     "Of all things of a class; who gives the class itself is told that an object of it is wanted"
@@ -221,19 +234,6 @@ def _named(mark: OneOf) -> Test:
         return None if value in mark.names else Fault(True, "", value, f"one of {', '.join(map(repr, mark.names))}" + (f" ({near})" if near else ""))
 
     return test
-
-# %% ../../nbs/arguments.ipynb #6a124378
-KINDS: dict[str, Callable[[torch.dtype], bool]] = {
-    "real": lambda dtype: not dtype.is_complex,
-    "float": lambda dtype: dtype.is_floating_point,
-    "int": lambda dtype: not (dtype.is_floating_point or dtype.is_complex or dtype == torch.bool),
-    "bool": lambda dtype: dtype == torch.bool,
-}
-
-
-def readable(x: Annotated[Tensor, Shape(kind="any", empty=True)]) -> bool:
-    "Whether looking at a tensor's entries costs no waiting, and is no part of what is being traced"
-    return x.device.type == "cpu" and not torch.compiler.is_compiling() and not torch._C._functorch.is_functorch_wrapped_tensor(x) and type(x) in (Tensor, torch.nn.Parameter)
 
 # %% ../../nbs/arguments.ipynb #8f62b101
 def _sides(shape: tuple[int, ...], names: tuple[str, ...], known: dict[str, int]) -> bool:
