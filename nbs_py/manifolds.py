@@ -955,8 +955,6 @@ MANIFOLDS.register("r", Euclidean, numbered=True)
 MANIFOLDS.register("s", Sphere, numbered=True)
 
 
-# %%
-#| export
 @checked
 def manifold(
     spec: str | Manifold,  # such as "torus", "torus6", "r3", "torus(period=20)"; or a manifold

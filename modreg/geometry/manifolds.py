@@ -471,7 +471,7 @@ for _name, _maker in {"circle": Circle, "sphere": Sphere, "torus": Torus, "klein
 MANIFOLDS.register("r", Euclidean, numbered=True)
 MANIFOLDS.register("s", Sphere, numbered=True)
 
-# %% ../../nbs/manifolds.ipynb #7a180f79
+
 @checked
 def manifold(
     spec: str | Manifold,  # such as "torus", "torus6", "r3", "torus(period=20)"; or a manifold
