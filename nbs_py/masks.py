@@ -530,12 +530,8 @@ class Guard(PrunedModule):
 
     def __init__(self, module: nn.Module, masks: dict[str, Tensor], keep_gradients: bool = False):
         weights = {name: module._parameters[name] for name in masks}
-        hooks = [
-            module.register_forward_pre_hook(self.before_forward),
-            module.register_forward_hook(self.after_forward, always_call=True),
-            module.register_state_dict_pre_hook(self.before_saving),
-            module.register_load_state_dict_post_hook(self.after_loading),
-        ]
+        hooks = [module.register_forward_pre_hook(self.before_forward), module.register_forward_hook(self.after_forward, always_call=True),
+                 module.register_state_dict_pre_hook(self.before_saving), module.register_load_state_dict_post_hook(self.after_loading)]
         self.__setstate__({"module": module, "masks": masks, "weights": weights, "handles": hooks, "keep_gradients": keep_gradients})
 
     def __getstate__(self) -> dict:
