@@ -752,7 +752,6 @@ class Masks(_ByName):
                     mask_before_forward(guard, name, model)
                 guard.checked = guard.module is not model
 
-    @checked(trusts=True)
     def after_forward(self, model: nn.Module, args: tuple, result: object) -> None:
         for guard in self.guards:
             guard.checked = False
@@ -763,11 +762,10 @@ class Masks(_ByName):
         self.locate()
         news: dict[Guard, dict[str, Tensor]] = {guard: {} for guard in self.guards}
         for name, mask in as_masks(masks, self.weights).items():
-            for guard, _ in self.places[name]:
-                use_dense_products(guard.module, unless=lambda mask=mask, old=self.masks[name]: not (mask.to(old.device) & ~old).any())  # type: ignore[misc]  # new weights want gradients
-            self.masks[name].copy_(mask)
             for guard, attribute in self.places[name]:
+                use_dense_products(guard.module, unless=lambda mask=mask, old=self.masks[name]: not (mask.to(old.device) & ~old).any())  # type: ignore[misc]  # new weights want gradients
                 news[guard][attribute], guard.source = self.masks[name], None
+            self.masks[name].copy_(mask)
         for guard, new in news.items():
             guard.set(new)
 
