@@ -674,7 +674,7 @@ def _fastest_layer(w_x: Tensor, w_h: Tensor, nonlinearity: str, batch: int) -> t
 
 # %%
 #| export
-@checked
+@checked(finite=False)
 class SparseRNN:
     "A pruned Elman layer that only runs: weights by the names of `torch.nn.RNN`, each in the fastest of its forms"
 
