@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from parts import Watch
 
 from modreg.lab.trainer import SparseProducts
 from modreg.lab.training import Phase, tensors_of
@@ -31,30 +32,20 @@ def task(hidden: int, batch: int, batches: int, schedule: str, products: str) ->
 def timed(phases: dict[str, Phase], epochs: int) -> dict[str, dict[str, list[float]]]:
     "Seconds of the processor for the batches of each epoch of each phase, and for its choices, in turn"
     seconds = {name: {"batches": [], "choices": []} for name in phases}
-    choices = {name: watched(callback) for name, phase in phases.items() for callback in phase.callbacks if isinstance(callback, SparseProducts)}
+    choices = {name: Watch() for name in phases}
+    for name, phase in phases.items():
+        for callback in phase.callbacks:
+            if isinstance(callback, SparseProducts):
+                callback.before_epoch = choices[name].around("choices", callback.before_epoch)
     for epoch in range(epochs):
         for name, phase in phases.items():
             begun = time.process_time()
             phase.next_epoch()
-            chosen = sum(choices.get(name, ()))
+            chosen = choices[name].seconds.pop("choices", 0.0)
             seconds[name]["batches"].append(time.process_time() - begun - chosen)
             seconds[name]["choices"].append(chosen)
-            choices.get(name, []).clear()
         print(f"epoch {epoch + 1} of {epochs}: " + ", ".join(f"{name} {each['batches'][-1]:.2f} + {each['choices'][-1]:.2f} s" for name, each in seconds.items()), flush=True)
     return seconds
-
-
-def watched(callback: SparseProducts) -> list[float]:
-    "The seconds that a callback takes before each epoch, from now on"
-    taken, choose = [], callback.before_epoch
-
-    def timed_choice(trainer):
-        begun = time.process_time()
-        choose(trainer)
-        taken.append(time.process_time() - begun)
-
-    callback.before_epoch = timed_choice
-    return taken
 
 
 def whole(seconds: dict[str, list[float]], batches: float) -> float:

@@ -44,7 +44,7 @@ from modreg.layers.edges import EdgeRNN, geometric_edges
 from modreg.layers.recurrent import RNN, Generators, Linear, near_identity_
 from modreg.layers.sparse import geometric_blocks
 from modreg.lab.settings import Config, setting
-from modreg.lab.training import Task
+from modreg.lab.training import Task, stream
 
 # %%
 #| hide
@@ -367,11 +367,16 @@ class PathIntegrator(nn.Module):
         super().__init__()
         shared: dict[str, Any] = dict(bias=False, replicas=config.seeds, generator=generators)
         self.encoder = Linear(config.place_cells, config.hidden, **shared)
-        self.rnn = RNN(2, config.hidden, nonlinearity="relu", **shared)
+        self.rnn = self.recurrence(config, generators)
         self.decoder = Linear(config.hidden, config.place_cells, **shared)
         self.scales = (config.place_cells, 1 / STEP) if config.inputs == "standardized" else (1, 1)
+
+    def recurrence(self, config: NavigationConfig, generators: Generators) -> nn.Module:
+        "The recurrent layer, with its first weights"
+        rnn = RNN(2, config.hidden, nonlinearity="relu", bias=False, replicas=config.seeds, generator=generators)
         if config.init == "identity":
-            near_identity_(self.rnn.weight_hh_l0)
+            near_identity_(rnn.weight_hh_l0)
+        return rnn
 
     def states(
         self,
@@ -601,24 +606,26 @@ class EdgeNavigationConfig(NavigationConfig):
 # %%
 #| export
 @checked
+def partners_of(config: EdgeNavigationConfig) -> Tensor:  # (2, E): the neuron that listens and the one it listens to
+    "Each neuron's cheapest partners under the config's manifold and inhibitor, and itself; neighbours have near numbers"
+    space = find_manifold(config.manifold)
+    points = space.sample(config.hidden, stream(config.seed, "embedding", 0))
+    points = points[geometric_blocks(points, 16).argsort(stable=True)]
+    edges, _ = geometric_edges(space, points, config.inhibitor, config.partners)
+    return torch.cat([edges, torch.arange(config.hidden).expand(2, -1)], 1).unique(dim=1)
+
+
+@checked
 class EdgeIntegrator(PathIntegrator):
     "A path integrator whose recurrent weights are a list of edges"
 
-    def __init__(
-        self,
-        config: EdgeNavigationConfig,
-        generators: list[torch.Generator],  # a random stream for the one seed
-        edges: Annotated[Tensor, Shape("2 E", "int")],  # the neuron that listens and the one it listens to (2, E)
-    ):
-        nn.Module.__init__(self)
-        shared: dict[str, Any] = dict(bias=False, replicas=1, generator=generators)
-        self.encoder = Linear(config.place_cells, config.hidden, **shared)
-        self.rnn: Any = EdgeRNN(2, config.hidden, edges, "relu", bias=False, generator=generators[0])
-        self.decoder = Linear(config.hidden, config.place_cells, **shared)
-        self.scales = (config.place_cells, 1 / STEP) if config.inputs == "standardized" else (1, 1)
+    def recurrence(self, config: EdgeNavigationConfig, generators: list[torch.Generator]) -> nn.Module:
+        edges = partners_of(config)
+        rnn = EdgeRNN(2, config.hidden, edges, "relu", bias=False, generator=generators[0])
         if config.init == "identity":
             with torch.no_grad():
-                self.rnn.weight_hh.mul_(0.1).add_(edges[0] == edges[1])
+                rnn.weight_hh.mul_(0.1).add_(edges[0] == edges[1])
+        return rnn
 
     def states(self, start: Annotated[Tensor, Shape("1 batch P", "float")], velocity: Annotated[Tensor, Shape("1 T batch 2", "float")]) -> Tensor:
         activity_scale, velocity_scale = self.scales
@@ -634,16 +641,8 @@ class EdgeNavigation(Navigation):
     Config = EdgeNavigationConfig
     config: EdgeNavigationConfig
 
-    def edges(self) -> Tensor:  # (2, E)
-        "Each neuron's cheapest partners under the config's manifold and inhibitor, and itself; neighbours have near numbers"
-        c, space = self.config, find_manifold(self.config.manifold)
-        points = space.sample(c.hidden, self.generators("embedding", 0)[0])
-        points = points[geometric_blocks(points, 16).argsort(stable=True)]
-        edges, _ = geometric_edges(space, points, c.inhibitor, c.partners)
-        return torch.cat([edges, torch.arange(c.hidden).expand(2, -1)], 1).unique(dim=1)
-
     def model(self, generators: list[torch.Generator]) -> EdgeIntegrator:
-        return EdgeIntegrator(self.config, generators, self.edges())
+        return EdgeIntegrator(self.config, generators)
 
     def recurrent(self, model: EdgeIntegrator) -> list[tuple[nn.Module, str]]:
         return []
@@ -667,9 +666,9 @@ test_eq(weights["rnn.weight_hh"].shape, (32 * 6,))  # five partners and itself
 lines = ["| network | neurons | recurrent weights | weights in all | error (cm) | standing still (cm) | minutes |", "|---" * 7 + "|"]
 for kind, file in ((EdgeNavigationConfig, "edge_navigation"), (NavigationConfig, "navigation")):
     for one in read_records(RESULTS / f"{file}.jsonl"):
-        n, P = one["settings"]["hidden"], 512
+        n, P = one["settings"]["hidden"], one["settings"]["place_cells"]
         if n > 2000:
-            each = EdgeNavigationConfig.partners + 1 if kind is EdgeNavigationConfig else n
+            each = one["settings"].get("partners", kind.partners) + 1 if kind is EdgeNavigationConfig else n
             error = one["phases"]["train"]["error"][0]
             lines.append(f"| {'edges' if each < n else 'dense'} | {n:,} | {n * each:,} | {n * (each + 2 * P + 2):,} | {error:.1f} | {one['learned_below']:.1f} | {one['seconds'] / 60:.0f} |")
 display(Markdown("\n".join(lines)))

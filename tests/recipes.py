@@ -679,6 +679,7 @@ method("tasks.navigation.PlaceCells.forward", lambda: navigation.PlaceCells(5, s
 method("tasks.navigation.PlaceCells.decode", lambda: navigation.PlaceCells(5, streams()), lambda: dict(scores=rand(2, 4, 5)))
 recipe("tasks.navigation.position_error", lambda: dict(decoded=rand(2, 4, 2), position=rand(2, 4, 2)))
 recipe("tasks.navigation.PathIntegrator", lambda: dict(config=config("navigation"), generators=streams()))
+method("tasks.navigation.PathIntegrator.recurrence", lambda: net("navigation"), lambda: dict(config=config("navigation"), generators=streams()))
 for _hook in ("states", "forward"):
     method(f"tasks.navigation.PathIntegrator.{_hook}", lambda: net("navigation"), lambda: dict(start=rand(2, 3, 64), velocity=rand(2, 4, 3, 2)))
 recipe("tasks.navigation.plot_paths", lambda: dict(task=task("navigation"), model=net("navigation"), axes=list(Figure().subplots(1, 2))))

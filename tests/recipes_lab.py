@@ -360,9 +360,10 @@ def drawn() -> nn.Module:
 
 recipe(f"{E}.EdgeNavigationConfig", lambda: dict(scale="tiny", device="cpu", partners=5, hidden=16, epochs=2, steps=4, lr=0.1))
 recipe(f"{E}.EdgeNavigation", lambda: dict(config=born().config))
-recipe(f"{E}.EdgeIntegrator", lambda: dict(config=born().config, generators=streams(1), edges=born().edges()))
+recipe(f"{E}.EdgeIntegrator", lambda: dict(config=born().config, generators=streams(1)))
+method(f"{E}.EdgeIntegrator.recurrence", drawn, lambda: dict(config=born().config, generators=streams(1)))
+recipe(f"{E}.partners_of", lambda: dict(config=born().config))
 method(f"{E}.EdgeIntegrator.states", drawn, lambda: dict(start=rand(1, 3, 64), velocity=rand(1, 4, 3, 2)))
-method(f"{E}.EdgeNavigation.edges", born)
 method(f"{E}.EdgeNavigation.model", born, lambda: dict(generators=streams(1)))
 method(f"{E}.EdgeNavigation.recurrent", born, lambda: dict(model=drawn()))
 method("layers.edges.EdgeRNN.weight_uses", lambda: drawn().rnn, lambda: dict(inputs=(rand(4, 3, 2),), output=(rand(4, 3, 32),)))

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['BOX', 'DT', 'SPEED', 'TURN', 'WALL', 'SIGMA', 'PIECE', 'STEP', 'NavigationConfig', 'paths', 'PlaceCells',
-           'position_error', 'PathIntegrator', 'Navigation', 'plot_paths', 'EdgeNavigationConfig', 'EdgeIntegrator',
-           'EdgeNavigation']
+           'position_error', 'PathIntegrator', 'Navigation', 'plot_paths', 'EdgeNavigationConfig', 'partners_of',
+           'EdgeIntegrator', 'EdgeNavigation']
 
 # %% ../../nbs/navigation.ipynb #f8c04beb
 import math
@@ -22,7 +22,7 @@ from ..layers.edges import EdgeRNN, geometric_edges
 from ..layers.recurrent import RNN, Generators, Linear, near_identity_
 from ..layers.sparse import geometric_blocks
 from ..lab.settings import Config, setting
-from ..lab.training import Task
+from ..lab.training import Task, stream
 
 # %% ../../nbs/navigation.ipynb #f2547db5
 @dataclass(frozen=True, kw_only=True)
@@ -159,11 +159,16 @@ class PathIntegrator(nn.Module):
         super().__init__()
         shared: dict[str, Any] = dict(bias=False, replicas=config.seeds, generator=generators)
         self.encoder = Linear(config.place_cells, config.hidden, **shared)
-        self.rnn = RNN(2, config.hidden, nonlinearity="relu", **shared)
+        self.rnn = self.recurrence(config, generators)
         self.decoder = Linear(config.hidden, config.place_cells, **shared)
         self.scales = (config.place_cells, 1 / STEP) if config.inputs == "standardized" else (1, 1)
+
+    def recurrence(self, config: NavigationConfig, generators: Generators) -> nn.Module:
+        "The recurrent layer, with its first weights"
+        rnn = RNN(2, config.hidden, nonlinearity="relu", bias=False, replicas=config.seeds, generator=generators)
         if config.init == "identity":
-            near_identity_(self.rnn.weight_hh_l0)
+            near_identity_(rnn.weight_hh_l0)
+        return rnn
 
     def states(
         self,
@@ -272,24 +277,26 @@ class EdgeNavigationConfig(NavigationConfig):
 
 # %% ../../nbs/navigation.ipynb #bdc81e7a
 @checked
+def partners_of(config: EdgeNavigationConfig) -> Tensor:  # (2, E): the neuron that listens and the one it listens to
+    "Each neuron's cheapest partners under the config's manifold and inhibitor, and itself; neighbours have near numbers"
+    space = find_manifold(config.manifold)
+    points = space.sample(config.hidden, stream(config.seed, "embedding", 0))
+    points = points[geometric_blocks(points, 16).argsort(stable=True)]
+    edges, _ = geometric_edges(space, points, config.inhibitor, config.partners)
+    return torch.cat([edges, torch.arange(config.hidden).expand(2, -1)], 1).unique(dim=1)
+
+
+@checked
 class EdgeIntegrator(PathIntegrator):
     "A path integrator whose recurrent weights are a list of edges"
 
-    def __init__(
-        self,
-        config: EdgeNavigationConfig,
-        generators: list[torch.Generator],  # a random stream for the one seed
-        edges: Annotated[Tensor, Shape("2 E", "int")],  # the neuron that listens and the one it listens to (2, E)
-    ):
-        nn.Module.__init__(self)
-        shared: dict[str, Any] = dict(bias=False, replicas=1, generator=generators)
-        self.encoder = Linear(config.place_cells, config.hidden, **shared)
-        self.rnn: Any = EdgeRNN(2, config.hidden, edges, "relu", bias=False, generator=generators[0])
-        self.decoder = Linear(config.hidden, config.place_cells, **shared)
-        self.scales = (config.place_cells, 1 / STEP) if config.inputs == "standardized" else (1, 1)
+    def recurrence(self, config: EdgeNavigationConfig, generators: list[torch.Generator]) -> nn.Module:
+        edges = partners_of(config)
+        rnn = EdgeRNN(2, config.hidden, edges, "relu", bias=False, generator=generators[0])
         if config.init == "identity":
             with torch.no_grad():
-                self.rnn.weight_hh.mul_(0.1).add_(edges[0] == edges[1])
+                rnn.weight_hh.mul_(0.1).add_(edges[0] == edges[1])
+        return rnn
 
     def states(self, start: Annotated[Tensor, Shape("1 batch P", "float")], velocity: Annotated[Tensor, Shape("1 T batch 2", "float")]) -> Tensor:
         activity_scale, velocity_scale = self.scales
@@ -303,16 +310,8 @@ class EdgeNavigation(Navigation):
     Config = EdgeNavigationConfig
     config: EdgeNavigationConfig
 
-    def edges(self) -> Tensor:  # (2, E)
-        "Each neuron's cheapest partners under the config's manifold and inhibitor, and itself; neighbours have near numbers"
-        c, space = self.config, find_manifold(self.config.manifold)
-        points = space.sample(c.hidden, self.generators("embedding", 0)[0])
-        points = points[geometric_blocks(points, 16).argsort(stable=True)]
-        edges, _ = geometric_edges(space, points, c.inhibitor, c.partners)
-        return torch.cat([edges, torch.arange(c.hidden).expand(2, -1)], 1).unique(dim=1)
-
     def model(self, generators: list[torch.Generator]) -> EdgeIntegrator:
-        return EdgeIntegrator(self.config, generators, self.edges())
+        return EdgeIntegrator(self.config, generators)
 
     def recurrent(self, model: EdgeIntegrator) -> list[tuple[nn.Module, str]]:
         return []
