@@ -33,6 +33,16 @@ def _dark(colour: tuple[float, ...]) -> tuple[float, ...]:
     return (*colorsys.hls_to_rgb(hue, min(light, 1.0), full), colour[3])
 
 
+def _night(colours):  # -> Colormap, or None of one that does not rise from white
+    "The colour map that stands on a dark page for one whose least colour is that of a light page"
+    from matplotlib.colors import ListedColormap
+
+    if min(colours(0.0)[:3]) < 0.9 or min(colours(1.0)[:3]) > 0.6:
+        return None
+    turned = [(hue, 0.1 + 0.8 * (1 - light), full) for hue, light, full in (colorsys.rgb_to_hls(*colours(k / 255)[:3]) for k in range(256))]
+    return ListedColormap([colorsys.hls_to_rgb(*one) for one in turned])
+
+
 def darken(figure):  # -> Callable that undoes it
     "Recolour all that a figure draws on its ground; what lies on a picture or a surface, and what stands for a number by its colour, stays"
     from matplotlib import collections, colors, image, lines, patches, text
@@ -49,7 +59,12 @@ def darken(figure):  # -> Callable that undoes it
 
     kept = set()
     for axes in figure.axes:
-        axes._modreg_painted = any(isinstance(a, image.AxesImage | collections.QuadMesh) or type(a).__name__ in ("QuadContourSet", "TriContourSet", "Poly3DCollection") for a in axes.get_children())
+        painted = [a for a in axes.get_children() if isinstance(a, image.AxesImage | collections.QuadMesh) or type(a).__name__ in ("QuadContourSet", "TriContourSet", "Poly3DCollection")]
+        nights = [(a, night) for a in painted if (night := _night(a.get_cmap()))]
+        for one, night in nights:
+            undo.append((one.set_cmap, one.get_cmap()))
+            one.set_cmap(night)
+        axes._modreg_painted = len(nights) < len(painted)
         if axes._modreg_painted:
             inside = [*axes.lines, *axes.collections, *axes.patches, *axes.texts, *axes.images, *([] if hasattr(axes, "zaxis") else [axes.patch])]
             kept |= {id(part) for one in inside for part in one.findobj()}

@@ -52,6 +52,7 @@ from modreg.geometry.manifolds import Manifold, manifold
 from modreg.lab.experiments import load_model
 from modreg.lab.runs import PhaseName, Run
 from modreg.lab.training import Task
+from modreg.sparsity.penalties import display_name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -800,7 +801,7 @@ def shape_matrix(
         raise ValueError("rows are empty; run the study first")
     shapes = [*dict.fromkeys(SHAPES.values()), "other"]
     many = len({row.get("sparsity") for row in rows}) > 1
-    names = [f"{row['condition']}, {100 * row['sparsity']:g} % zeros" if many else row["condition"] for row in rows]
+    names = [display_name(row["condition"]) + (f", {100 * row['sparsity']:g} % zeros" if many else "") for row in rows]
     table = [[row["shapes"].count(shape) / len(row["shapes"]), *share_interval(row["shapes"].count(shape), len(row["shapes"]))] for row in rows for shape in shapes]
     return names, shapes, torch.tensor(table).view(len(rows), len(shapes), 3)
 
@@ -823,7 +824,7 @@ rows = load_results("activity_head_direction")
 fig, ax = plt.subplots(figsize=(8, 0.6 * len(rows) + 1.4), layout="constrained")
 plot_shapes(rows, ax)
 plt.show()
-print({row["condition"]: f"{row['shapes'].count('circle')} of {len(row['shapes'])} are circles" for row in rows if row["sparsity"] == 0})
+print({display_name(row["condition"]): f"{row['shapes'].count('circle')} of {len(row['shapes'])} are circles" for row in rows if row["sparsity"] == 0})
 
 
 # %% [markdown]

@@ -41,6 +41,7 @@ from modreg.lab.results import Record, all_records
 from modreg.lab.runs import PhaseName
 from modreg.lab.statistics import chosen_strength, config_for, difference, holm, largest, outcome
 from modreg.lab.training import Task
+from modreg.sparsity.penalties import display_name
 from modreg.sparsity.weights import weight_matrices
 from modreg.tasks.adding import Adding
 from modreg.tasks.head_direction import HeadDirection
@@ -70,8 +71,8 @@ finished_plot(plt.figure(layout="constrained"))
 plt.show()
 
 # %% [markdown]
-# Every dot is a network, at the place of its error divided by that of the dense network with the same seed. At 1 pruning has cost nothing. Colours are conditions: *none* was pruned without a penalty; *l1* pays the same price for every weight; *moduli* pays by distance, which is the method of this book;
-# *shuffled* pays the same prices, dealt out to the wrong weights; *small dense* was never pruned, and has as few weights to begin with. *Predict:* if a penalty's geometry helps, which two colours must stand apart,
+# Every dot is a network, at the place of its error divided by that of the dense network with the same seed. At 1 pruning has cost nothing. Colours are conditions: *no penalty* was pruned without one; *L1* pays the same price for every weight; *moduli* pays by distance, which is the method of this book;
+# *shuffled prices* pays the same prices, dealt out to the wrong weights; *small dense* was never pruned, and has as few weights to begin with. *Predict:* if a penalty's geometry helps, which two colours must stand apart,
 # and which must not be taken for proof?
 #
 # ## The networks of one condition
@@ -109,7 +110,7 @@ def curve(
 records = {task: all_records(task.Config) for task in ASKED}
 for task, kept in records.items():
     known = {name: [f"{100 * s:g} %" for s in curve(kept, task, name)] for name in COMPARED[1:]}
-    print(f"{task.Config.task}: " + "; ".join(f"{name} at {', '.join(at)}" for name, at in known.items() if at) or "nothing yet")
+    print(f"{task.Config.task}: " + "; ".join(f"{display_name(name)} at {', '.join(at)}" for name, at in known.items() if at) or "nothing yet")
 
 
 # %% [markdown]
@@ -134,14 +135,15 @@ def plot_curves(
     sparsities = sorted({s for found in curves.values() for s in found})
     top, below = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
     for k, (name, found) in enumerate(curves.items()):
+        shift = 0.07 * (k - (len(curves) - 1) / 2)
         for s, one in found.items():
             x, last = sparsities.index(s), one["phases"][phase]
             dots = [v for v in last[task.metric] if v is not None]
-            top.plot([x + 0.07 * (k - (len(curves) - 1) / 2)] * len(dots), dots, "o", color=f"C{k}", markersize=3, alpha=0.5)
+            top.plot([x + shift] * len(dots), dots, "o", color=f"C{k}", markersize=3, alpha=0.5)
             if "training" in last:
-                below.plot(x, np.mean(last["training"]) / np.mean(last["dense_training"]), "_", color=f"C{k}", markersize=14)
+                below.plot(x + shift, np.mean(last["training"]) / np.mean(last["dense_training"]), "_", color=f"C{k}", markersize=14)
         middle = [outcome(found[s]["phases"][phase][task.metric], found[s]["learned_below"] or math.inf).median if s in found else None for s in sparsities]
-        top.plot(range(len(sparsities)), [math.nan if m is None else m for m in middle], "_-", color=f"C{k}", markersize=12, label=name)
+        top.plot([x + shift for x in range(len(sparsities))], [math.nan if m is None else m for m in middle], "_-", color=f"C{k}", markersize=12, label=display_name(name))
     below.set(xticks=range(len(sparsities)), xticklabels=[f"{100 * s:g}" for s in sparsities], xlabel="weights that are zero (%)", ylabel="cost of\ntraining", ylim=(0, 1.1))
     top.set(ylabel=task.label)
     if sparsities:
@@ -262,7 +264,7 @@ def plot_answer(
     ax.invert_yaxis()
     if bars:
         named = [name for name in conditions if name in bars]  # not every task has all of them
-        figure.legend([bars[name] for name in named], named, loc="outside upper center", ncols=len(named), frameon=False)
+        figure.legend([bars[name] for name in named], [*map(display_name, named)], loc="outside upper center", ncols=len(named), frameon=False)
 
 
 # %%
@@ -274,7 +276,7 @@ plt.show()
 # %% [markdown]
 # ## What may be said
 #
-# A difference counts if its interval, over networks paired by seed and corrected for as many tasks as are asked, leaves out 0 ([statistics](statistics.ipynb)). Moduli against *none* asks whether the penalty helps. Moduli against *shuffled*
+# A difference counts if its interval, over networks paired by seed and corrected for as many tasks as are asked, leaves out 0 ([statistics](statistics.ipynb)). Moduli against *no penalty* asks whether the penalty helps. Moduli against *shuffled prices*
 # asks whether its geometry does: there stand the same prices, permuted between the neurons, so that nothing but the shape is missing.
 
 # %%
@@ -319,7 +321,7 @@ def answer(
     plain = {task: list(found["none"].values()) for task, found in among.items() if "none" in found}
     costs = ", ".join(f"{np.median(values):.2f} ({_named([task])}, {100 * asked[task]:g} % zeros)" for task, values in plain.items())
     said = [f"Pruned without any penalty, the median network has this many times its dense twin's error: {costs}."] if plain else []
-    for second, words in (("none", "no penalty"), ("shuffled", "the same prices between other neurons")):
+    for second, words in (("none", display_name("none")), ("shuffled", "the same prices between other neurons")):
         found = compare("moduli", second, among)
         if any(found.values()):
             said.append(f"Compared with {words}, moduli are better in {_named(found['better'])}, worse in {_named(found['worse'])}, and not told apart in {_named(found['open'])}.")
@@ -374,7 +376,7 @@ def schedules_markdown(
             one = curve(records, task, name, scale, schedule=schedule).get(sparsity)
             found = None if one is None else outcome(one["phases"]["train"][task.metric], one["learned_below"] or math.inf)
             texts.append("*not run*" if found is None else f"{'–' if found.median is None else format(found.median, f'.{digits}f')}, {found.learned} of {found.seeds} learned")
-        lines.append(f"| {name} | " + " | ".join(texts) + " |")
+        lines.append(f"| {display_name(name)} | " + " | ".join(texts) + " |")
     return "\n".join(lines) + "\n"
 
 
@@ -454,7 +456,7 @@ with exercise("the least key whose value is above 1.5, or None", lambda: draw_li
 #
 # <details><summary>Recall: which comparison isolates geometry?</summary>
 #
-# Moduli against shuffled: the same prices, permuted.
+# Moduli against shuffled prices: the same prices, permuted.
 #
 # </details>
 #

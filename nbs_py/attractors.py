@@ -60,6 +60,7 @@ from modreg.lab.experiments import load_results
 from modreg.tasks.head_direction import HeadDirectionModel, HeadDirection, HeadDirectionConfig, angular_error, direction, headings
 from modreg.geometry.inhibitors import DifferenceOfGaussians
 from modreg.lab.training import fit
+from modreg.sparsity.penalties import display_name
 from modreg.analysis.wiring import plot_spectrum
 
 plt.style.use("modreg.data.book")
@@ -687,12 +688,12 @@ for x, row in enumerate(rows):
     for marker, (k, steps) in zip("os^d", enumerate((20, 50, 100, 200)), strict=True):
         ax.plot([x + 0.12 * (k - 1.5)] * len(row["correlation"]), [one[k] for one in row["correlation"]], marker, color=f"C{k}", markersize=4, label=f"{steps} steps" if x == 0 else None)
 ax.set(xticks=range(len(rows)), ylabel="correlation of distances, a dot a seed", ylim=(-0.1, 1.05))
-ax.set_xticklabels([f"{row['condition']}, {100 * row['sparsity']:.0f} %" for row in rows], rotation=30, ha="right")
+ax.set_xticklabels([f"{display_name(row['condition'])}, {100 * row['sparsity']:.0f} %" for row in rows], rotation=30, ha="right")
 if rows:
     ax.legend(frameon=False, title="silence")
 plt.show()
 for row in rows:
-    print(f"{row['condition']:<8} {100 * row['sparsity']:3.0f} % zeros: error {', '.join(f'{e:.1f}' for e in row['metric'])} degrees; kept after 100 steps {', '.join(f'{one[2]:.2f}' for one in row['correlation'])}; "
+    print(f"{display_name(row['condition']):<10} {100 * row['sparsity']:3.0f} % zeros: error {', '.join(f'{e:.1f}' for e in row['metric'])} degrees; kept after 100 steps {', '.join(f'{one[2]:.2f}' for one in row['correlation'])}; "
           f"slow points {row['slow']}, stable {row['stable']}, neutral directions {', '.join('–' if n is None else f'{n:.1f}' for n in row['neutral'])}")
 
 

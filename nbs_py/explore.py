@@ -45,6 +45,7 @@ from modreg.geometry.arguments import Shape, checked
 from modreg.lab.experiments import load_results
 from modreg.geometry.inhibitors import inhibitor
 from modreg.geometry.manifolds import KleinBottle, Manifold, Sphere, Torus, plot_from_point
+from modreg.sparsity.penalties import display_name
 from modreg.tasks.navigation import NavigationConfig, PathIntegrator, PlaceCells
 
 if TYPE_CHECKING:
@@ -435,6 +436,7 @@ def pruning_steps(
 ) -> Explorer:
     "The wiring that survives in networks that were pruned under several penalties, step by step, and their errors"
     data = data or {**_numbers()["pruned"], "unit": "cm"}
+    data = data | {"networks": {display_name(name): network for name, network in data["networks"].items()}}
 
     def picture(figure: "Figure") -> None:
         ax = figure.subplots()

@@ -52,6 +52,7 @@ from modreg.lab.experiments import load_model, load_results, recurrent_weights, 
 from modreg.geometry.manifolds import manifolds_of
 from modreg.tasks.navigation import NavigationConfig
 from modreg.lab.settings import from_parameters
+from modreg.sparsity.penalties import display_name
 
 plt.style.use("modreg.data.book")
 
@@ -555,7 +556,7 @@ display(Markdown(table))
 
 # %%
 results = sorted(load_results("gridcells_small"), key=lambda row: row.get("sparsity", -1))  # the untrained first
-display(Markdown(judge_table((f"{row['condition']}, {100 * row['sparsity']:g} % zeros" if "sparsity" in row else row["condition"], row) for row in results)))
+display(Markdown(judge_table((f"{display_name(row['condition'])}, {100 * row['sparsity']:g} % zeros" if "sparsity" in row else row["condition"], row) for row in results)))
 
 
 # %% [markdown]

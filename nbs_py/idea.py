@@ -37,7 +37,7 @@ plt.style.use("modreg.data.book")
 
 # %%
 from modreg import DifferenceOfGaussians, MagnitudePruner, Torus
-from modreg.sparsity.penalties import PENALTIES
+from modreg.sparsity.penalties import PENALTIES, display_name
 
 # %%
 #| echo: false
@@ -110,8 +110,8 @@ def task_loss(rnn, readout, batch=16):
 # %% [markdown]
 # ## Prune
 #
-# An ordinary loop, with three lines that are not: one makes the penalty, one makes the pruner, and `+ penalty()` adds prices times magnitudes to the loss (their mean, times a strength). Besides the network with prices (`moduli`), two are trained as *controls*:
-# one with the same prices dealt out to the wrong weights (`shuffled`), and one with no prices at all (`none`).
+# An ordinary loop, with three lines that are not: one makes the penalty, one makes the pruner, and `+ penalty()` adds prices times magnitudes to the loss (their mean, times a strength). Besides the network with prices by distance (*moduli*), two are trained as *controls*:
+# one with the same prices dealt out to the wrong weights (*shuffled prices*), and one with no prices at all (*no penalty*).
 
 # %%
 def train(name, epochs=20, batches=20):
@@ -137,7 +137,7 @@ def train(name, epochs=20, batches=20):
 # %%
 networks = {name: train(name) for name in ("moduli", "shuffled", "none")}
 for name, (left, errors) in networks.items():
-    print(f"{name:8} error {errors[-1]:.2f} with {1 - left[-1].float().mean():.0%} of the recurrent weights at zero")
+    print(f"{display_name(name):15} error {errors[-1]:.2f} with {1 - left[-1].float().mean():.0%} of the recurrent weights at zero")
 
 # %% [markdown]
 # ## Look
@@ -153,18 +153,18 @@ pruning_steps({
 
 # %% [markdown]
 # At <a href="#set:pruning_steps?pruning step=0">the first step</a> every neuron listens to all others, in all three networks. When <a href="#set:pruning_steps?pruning step=10">half of the weights are gone</a> one already sees which distances the prices spare.
-# At <a href="#set:pruning_steps?pruning step=19">the last step</a> each neuron of `moduli` listens to a few others that lie round it, and the two controls to some from anywhere. Other neurons show the same: <a href="#set:pruning_steps?neuron=20">this one</a>, or
+# At <a href="#set:pruning_steps?pruning step=19">the last step</a> each neuron of *moduli* listens to a few others that lie round it, and the two controls to some from anywhere. Other neurons show the same: <a href="#set:pruning_steps?neuron=20">this one</a>, or
 # <a href="#set:pruning_steps?neuron=41">this one</a>. What of a neuron near the edge? Its partners come in from the other side.
 #
 # Now the same as a number, for all neurons at once.
 
 # %%
-#| fig-alt: "Three matrices of which weights are left, neurons ordered from left to right. Of moduli a band along the diagonal and its two far corners; of shuffled and none, dots all over."
+#| fig-alt: "Three matrices of which weights are left, neurons ordered from left to right. Of moduli a band along the diagonal and its two far corners; of shuffled prices and of no penalty, dots all over."
 others = ~torch.eye(64, dtype=torch.bool)
 near = (distances < 1.8) & others
 shares = {name: distances[left[-1] & others].lt(1.8).float().mean().item() for name, (left, _) in networks.items()}
 for name, share in shares.items():
-    print(f"{name:8} {share:.0%} of the weights that are left join neurons less than 1.8 apart; so are {near.sum() / others.sum():.0%} of all pairs")
+    print(f"{display_name(name):15} {share:.0%} of the weights that are left join neurons less than 1.8 apart; so are {near.sum() / others.sum():.0%} of all pairs")
 last = {name: errors[-1] for name, (_, errors) in networks.items()}
 assert max(last["moduli"], last["shuffled"]) < last["none"] < 0.6  # what the text below says of the errors
 assert shares["moduli"] > 0.75 and max(shares["shuffled"], shares["none"]) < 0.25
@@ -173,7 +173,7 @@ fig, axes = plt.subplots(1, 3, figsize=(9, 3), layout="constrained", sharey=True
 order = points[:, 0].argsort()
 for ax, (name, (left, errors)) in zip(axes, networks.items(), strict=True):
     ax.imshow(left[-1][order][:, order], cmap="Greys")
-    ax.set(title=f"{name}: error {errors[-1]:.2f}", xlabel="from neuron, from left to right")
+    ax.set(title=f"{display_name(name)}: error {errors[-1]:.2f}", xlabel="from neuron, from left to right")
 axes[0].set_ylabel("to neuron")
 plt.show()
 
@@ -184,7 +184,7 @@ plt.show()
 # And the task? Look at the errors. The network with prices does it better than the one without. But so does the one whose prices were dealt out to the wrong weights: prices of *any* kind make many weights small before they are cut, and what is small is not missed. In this example the shape costs nothing; whether it *helps* is another
 # question, which takes more than one seed of one small task. The experiments of this book ask it, always beside these two controls.
 #
-# Without `shuffled` one would not know whether a result is due to the geometry, or to prices of any kind. Without `none` one would not know whether it is due to prices at all.
+# Without shuffled prices one would not know whether a result is due to the geometry, or to prices of any kind. Without a network that has no penalty one would not know whether it is due to prices at all.
 #
 # ## Where to go on
 #
@@ -235,7 +235,7 @@ def by_chance(reach):
 # %%
 #| fold How it is checked
 with exercise("how large is a disc of that radius, and how large is the torus?",
-              lambda: draw_bars({"by chance": by_chance(1.8)} | shares, "share of weights between neurons less than 1.8 apart")) as expect:
+              lambda: draw_bars({"by chance": by_chance(1.8)} | {display_name(name): share for name, share in shares.items()}, "share of weights between neurons less than 1.8 apart")) as expect:
     many = torus.distance(torus.sample(2000, torch.Generator().manual_seed(4)))
     for reach in (1.0, 1.8, 4.0):
         expect(by_chance, reach, gives=(many < reach).float().mean().item(), within=0.01)
@@ -248,7 +248,7 @@ with exercise("how large is a disc of that radius, and how large is the torus?",
 #     return math.pi * reach**2 / 100
 # ```
 #
-# The controls in the figure are close to that, and `moduli` is far from it.
+# The controls in the figure are close to that, and *moduli* is far from it.
 #
 # </details>
 
@@ -269,7 +269,7 @@ with exercise("how large is a disc of that radius, and how large is the torus?",
 #
 # <details><summary>Recall: which two controls stand beside a network with prices, and what does each show?</summary>
 #
-# *shuffled*, the same prices dealt out to the wrong weights, shows what prices do without the geometry; *none* shows what pruning does without prices.
+# *Shuffled prices*, the same prices dealt out to the wrong weights, show what prices do without the geometry; *no penalty* shows what pruning does without prices.
 #
 # </details>
 #

@@ -73,6 +73,7 @@ from modreg.book.exercises import draw_bars, exercise
 from modreg.analysis.wiring import plot_wiring
 from modreg.lab.experiments import condition_table, escaped, load_model, load_results, plot_conditions, plot_learning, plot_sparsity, report, setting_name, train_three
 from modreg.lab.settings import from_parameters
+from modreg.sparsity.penalties import display_name
 
 plt.style.use("modreg.data.book")
 
@@ -869,8 +870,8 @@ def stuck(row, unigram):
 #| fold How it is checked
 def picture():
     for row in results:
-        print(f"{setting_name(row['setting'])}, {row['condition']:9}", stuck(row, dense_rows[0]["unigram"]))
-    draw_bars({row["condition"]: stuck(row, dense_rows[0]["unigram"])["lottery"] for row in results[:6]}, f"tickets that learned nothing, {setting_name(results[0]['setting'])}")
+        print(f"{setting_name(row['setting'])}, {display_name(row['condition']):15}", stuck(row, dense_rows[0]["unigram"]))
+    draw_bars({display_name(row["condition"]): stuck(row, dense_rows[0]["unigram"])["lottery"] for row in results[:6]}, f"tickets that learned nothing, {setting_name(results[0]['setting'])}")
 
 
 with exercise("count those of each list that are None or at least as large; a seed that diverged has learned nothing either", picture) as expect:

@@ -36,6 +36,7 @@ from modreg.book.exercises import draw_bars, draw_matrices, exercise
 from modreg.lab.experiments import load_results, setting_name, summary
 from modreg.lab.paper import paper_tables
 from modreg.lab.training import Remember, RememberConfig, fit
+from modreg.sparsity.penalties import display_name
 
 plt.style.use("modreg.data.book")
 
@@ -51,7 +52,7 @@ for ax, (number, labels) in zip(axes, rows.items(), strict=True):
             cell = table.cell(label, name)
             ax.errorbar(x + 0.2 * k - 0.1, cell.mean, cell.std or 0, fmt="o^"[k], color=f"C{k}", label=label if x == 0 else None)
     ax.set(title=table.task, ylabel=table.metric, xticks=range(4), ylim=(0, None))
-    ax.set_xticklabels(order)
+    ax.set_xticklabels([*map(display_name, order)])
     ax.legend(frameon=False, ncols=2, loc="lower center", bbox_to_anchor=(0.5, 1.08))
 plt.show()
 
@@ -190,7 +191,7 @@ for task in ("navigation", "adding", "language", "speech"):
     for row in load_results(f"{task}_small"):
         if "lottery" in row:
             digits = 3 if task == "adding" else 1
-            lines.append(f"| {task} | {setting_name(row['setting'])} | {row['condition']} | {summary(row['sparse'], digits)} | {summary(row['lottery'], digits)} |")
+            lines.append(f"| {task} | {setting_name(row['setting'])} | {display_name(row['condition'])} | {summary(row['sparse'], digits)} | {summary(row['lottery'], digits)} |")
 display(Markdown("\n".join(lines)))
 
 # %% [markdown]

@@ -75,7 +75,7 @@ corner = {"circle": [2.0], "sphere": [3.2, -3.2, 2.1], "torus": [8.5, 2.0], "kle
 for ax, (name, point) in zip(axes.flat, corner.items(), strict=True):
     colours = finished.plot_from_point(finished.manifold(name), torch.tensor(point), ax)
     fig.colorbar(colours, ax=ax, shrink=0.8, label="distance")
-    ax.set(title=name)
+    ax.set(title={"klein": "Klein bottle"}.get(name, name))
 plt.show()
 
 # %% [markdown]
@@ -145,7 +145,7 @@ left.legend()
 plt.show()
 
 # %% [markdown]
-# The values are right. But an embedding can be *trained*, and then the gradient matters. Every neuron is at distance 0 from itself,
+# The values are right. But the places of the neurons, their *embedding*, can be trained too, and then the gradient matters. Every neuron is at distance 0 from itself,
 # where the square root has no derivative:
 
 # %%
@@ -403,7 +403,7 @@ for ax, name in zip(axes, ("torus", "klein"), strict=True):
     for stray, back, inside in zip(strays, space.project(strays), space.contains(strays), strict=True):
         if not inside:
             ax.annotate("", back, stray, arrowprops=dict(arrowstyle="-|>", color="#31688e"))
-    ax.set(title=name, aspect="equal", xlim=(-5, 15), ylim=(-5, 15), xlabel="x", ylabel="y")
+    ax.set(title={"klein": "Klein bottle"}.get(name, name), aspect="equal", xlim=(-5, 15), ylim=(-5, 15), xlabel="x", ylabel="y")
 plt.show()
 
 # %% [markdown]
@@ -1006,7 +1006,7 @@ test_fail(lambda: manifold("donut"), contains="circle, sphere, torus, klein")
 fig, axes = plt.subplots(1, 3, figsize=(10, 3), layout="constrained")
 for ax, text, star in zip(axes, ("klein", "torus(period=20)", "sphere(radius=2)"), ([9.5, 2.0], [9.5, 2.0], [1.6, 0.0, 1.2]), strict=True):
     finished.plot_from_point(finished.manifold(text), torch.tensor(star), ax, lambda d: d.clamp(max=2))
-    ax.set_title(text)
+    ax.set_title({"klein": "Klein bottle"}.get(text, text))
 plt.show()
 
 
@@ -1067,7 +1067,7 @@ for name, colour in zip(names, plt.get_cmap("viridis")(torch.linspace(0, 0.8, 4)
     space = manifold(name)
     x, y = (space.sample((20_000, 1), torch.Generator().manual_seed(seed)) for seed in (7, 8))
     d = space.distance(x, y).flatten()
-    ax.hist(d, bins=80, range=(0, 16), density=True, histtype="step", lw=1.8, color=colour, label=name)
+    ax.hist(d, bins=80, range=(0, 16), density=True, histtype="step", lw=1.8, color=colour, label={"torus6": "6-torus"}.get(name, name))
     print(f"{name:8} mean {d.mean():.2f}, standard deviation {d.std():.2f}, diameter {space.diameter:.2f}")
 ax.set(xlabel="geodesic distance between two random neurons", ylabel="density")
 ax.legend()

@@ -37,7 +37,7 @@ from modreg import Inhibitor, MagnitudePruner, ModuliRegularizer, check_manifold
 from modreg.book.exercises import draw_bars, exercise
 from modreg.geometry.manifolds import Manifold, plot_from_point
 from modreg.lab.training import fit
-from modreg.sparsity.penalties import PENALTIES
+from modreg.sparsity.penalties import PENALTIES, display_name
 from modreg.tasks.navigation import Navigation, NavigationConfig
 
 plt.style.use("modreg.data.book")
@@ -239,7 +239,7 @@ test_eq(manifold("moebius(length=30)"), MoebiusBand(length=30.0))
 geometry = dict(manifold=band, inhibitor=Reach(), strength=0.2)
 networks = {name: train(penalty=PENALTIES[name], **geometry) for name in ("none", "shuffled", "moduli")}
 for name, (weight, _, error) in networks.items():
-    print(f"{name:8} error {error:.3f}")
+    print(f"{display_name(name):15} error {error:.3f}")
 
 
 # %%
@@ -269,7 +269,7 @@ plt.show()
 
 # %%
 beyond = {name: (weight[band.distance(embedding) > 4] != 0).float().mean().item() for name, (weight, embedding, _) in networks.items()}
-print("share of weights left between neurons more than 4 apart:", {name: f"{share:.1%}" for name, share in beyond.items()})
+print("share of weights left between neurons more than 4 apart:", {display_name(name): f"{share:.1%}" for name, share in beyond.items()})
 assert beyond["moduli"] < 0.02 < beyond["shuffled"]
 
 # %% [markdown]

@@ -44,13 +44,13 @@ from torch import nn
 
 from modreg import Circle
 from modreg.book.exercises import draw_bars, draw_matrices, exercise
-from modreg.sparsity.penalties import PENALTIES
+from modreg.sparsity.penalties import PENALTIES, display_name
 
 plt.style.use("modreg.data.book")
 
 # %%
 #| code-fold: true
-#| fig-alt: "Matrices of prices of five penalties: a cheap band along the diagonal for moduli, nothing for none, one colour for l1, and the same prices scattered for the two shuffles."
+#| fig-alt: "Matrices of prices of five penalties: a cheap band along the diagonal for moduli, nothing without a penalty, one colour for L1, and the same prices scattered for the two shuffles."
 rnn = nn.RNN(4, 60)
 ring = Circle().sample(60, torch.Generator().manual_seed(0))
 ring = ring[ring[:, 0].argsort()]  # neurons numbered round the circle
@@ -58,7 +58,7 @@ fig, axes = plt.subplots(1, 5, figsize=(11, 2.6), layout="constrained")
 for ax, name in zip(axes, ("moduli", "none", "l1", "shuffled", "distance_shuffled"), strict=True):
     reg = PENALTIES[name](rnn, "circle", embedding=ring, generator=torch.Generator().manual_seed(1))
     image = ax.imshow(reg.coefficients, vmin=0, vmax=82)
-    ax.set(title=name, xlabel="from neuron")
+    ax.set(title=display_name(name), xlabel="from neuron")
 axes[0].set(ylabel="to neuron")
 fig.colorbar(image, ax=axes, label="price")
 plt.show()
@@ -71,15 +71,15 @@ plt.show()
 #
 # ## What each holds fixed
 #
-# | penalty | coefficients | what it asks |
-# |---|---|---|
-# | `moduli` | $f(d)$ | |
-# | `none` | 0 | does any penalty help? |
-# | `l1` | their mean, everywhere | does it matter that they differ? |
-# | `l2` | the same, on squares | does it matter that weights become zero? |
-# | `shuffled` | the same values in random places | does the geometry matter, or only the spread of values? |
-# | `distance_shuffled` | the same matrix with its neurons in another order | does it matter which neuron is where? |
-# | `sernn` | distance, times how well the network joins the two neurons already | a rival (Achterberg et al. 2023) |
+# | penalty | its name | coefficients | what it asks |
+# |---|---|---|---|
+# | moduli | `moduli` | $f(d)$ | |
+# | no penalty | `none` | 0 | does any penalty help? |
+# | L1 | `l1` | their mean, everywhere | does it matter that they differ? |
+# | L2 | `l2` | the same, on squares | does it matter that weights become zero? |
+# | shuffled prices | `shuffled` | the same values in random places | does the geometry matter, or only the spread of values? |
+# | shuffled neurons | `distance_shuffled` | the same matrix with its neurons in another order | does it matter which neuron is where? |
+# | SeRNN | `sernn` | distance, times how well the network joins the two neurons already | a rival (Achterberg et al. 2023) |
 #
 # Each is a subclass of `ModuliRegularizer`, takes what it takes, and overrides one thing: the price of a connection.
 
@@ -226,6 +226,28 @@ PENALTIES: dict[str, type[ModuliRegularizer]] = {
 }
 
 # %% [markdown]
+# A name like `none` is good to type and bad to read. What figures, tables and sentences say in its place stands here, once; and so for the other conditions that this book compares.
+
+# %%
+#| export
+DISPLAY_NAMES = {
+    "none": "no penalty", "l1": "L1", "l2": "L2", "shuffled": "shuffled prices", "distance_shuffled": "shuffled neurons", "sernn": "SeRNN",
+    "klein": "Klein bottle", "torus6": "6-torus", "random": "random from birth", "geometric": "cheapest from birth", "set": "SET", "rigl": "RigL",
+}
+
+
+@checked
+def display_name(
+    name: str,  # of a penalty, a space or another condition
+) -> str:
+    "What a reader is told in place of a name, as in `no penalty`; any other name as it is, with spaces"
+    return DISPLAY_NAMES.get(name, name.replace("_", " "))
+
+
+# %%
+test_eq([display_name(name) for name in ("none", "moduli", "small_dense")], ["no penalty", "moduli", "small dense"])
+
+# %% [markdown]
 # ## Do they keep what they should keep?
 
 # %%
@@ -267,14 +289,14 @@ for ax, name in zip(axes, ("moduli", "l1", "l2", "shuffled", "distance_shuffled"
     size = weight.detach().abs()
     length[name] = ((size * distance).sum() / size.sum()).item()
     ax.imshow(size, cmap="Greys", vmax=0.2)
-    ax.set(title=name, xticks=[], yticks=[])
+    ax.set(title=display_name(name), xticks=[], yticks=[])
 plt.show()
-print("mean distance, weighted by |weight|:", {name: f"{each:.1f}" for name, each in length.items()})
+print("mean distance, weighted by |weight|:", {display_name(name): f"{each:.1f}" for name, each in length.items()})
 assert max(length["moduli"], length["sernn"]) < 0.7 * min(length[name] for name in ("l1", "l2", "shuffled", "distance_shuffled"))
 
 
 # %% [markdown]
-# Only `moduli` and `sernn` leave a band, the neighbours round the circle; `distance_shuffled` leaves as many connections to each neuron, but to others.
+# Only moduli and SeRNN leave a band, the neighbours round the circle; shuffled neurons leave as many connections to each neuron, but to others.
 #
 # ## Exercise 1: the cost of wire
 #

@@ -47,6 +47,7 @@ from modreg.geometry.arguments import Count, Keywords, OneOf, Positive, Shape, W
 from modreg.lab import experiments
 from modreg.lab.runs import Run
 from modreg.lab.settings import setting
+from modreg.sparsity.penalties import display_name
 from modreg.tasks import navigation
 from modreg.tasks.navigation import Navigation, NavigationConfig, paths
 
@@ -607,7 +608,7 @@ def plot_sparsities(
         errors = {row["sparsity"]: torch.tensor(row["error"][name]) for row in rows if row.get("condition") == condition}
         at = sorted(errors)
         place = [100 * s + 0.6 * (k - (len(conditions) - 1) / 2) for s in at]
-        ax.plot(place, [errors[s].mean() for s in at], color=f"C{k}", linewidth=1, label=condition)
+        ax.plot(place, [errors[s].mean() for s in at], color=f"C{k}", linewidth=1, label=display_name(condition))
         ax.plot([x for x, s in zip(place, at, strict=True) for _ in errors[s]], [e for s in at for e in errors[s]], "o", color=f"C{k}", markersize=3)
     for row in rows:
         if "limit" in row:
@@ -633,7 +634,7 @@ plt.show()
 # %%
 lines = ["| zeros | condition | " + " | ".join(kinds) + " |", "|---" * (len(kinds) + 2) + "|"]
 for row in results:
-    label = f"| | *{row['limit']}* |" if "limit" in row else f"| {100 * row['sparsity']:g} % | {row['condition']} |"
+    label = f"| | *{row['limit']}* |" if "limit" in row else f"| {100 * row['sparsity']:g} % | {display_name(row['condition'])} |"
     cells = [f"{row['error'][name]:.1f}" if "limit" in row else summary(row["error"][name]).split(" (")[0] for name in kinds]
     lines.append(label + " " + " | ".join(cells) + " |")
 display(Markdown("\n".join(lines)))

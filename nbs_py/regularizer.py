@@ -52,7 +52,7 @@ from fastcore.test import test_close, test_eq, test_fail
 from modreg import ModuliRegularizer
 from modreg.book.exercises import draw_curve, exercise
 from modreg.book.explore import neighbourhoods
-from modreg.sparsity.penalties import PENALTIES
+from modreg.sparsity.penalties import PENALTIES, display_name
 
 plt.style.use("modreg.data.book")
 
@@ -172,13 +172,13 @@ def train(penalty="moduli", steps=400, **options):
 trained = {name: train(name) for name in ("moduli", "none", "l1", "shuffled")}
 
 # %%
-#| fig-alt: "Mean size of a weight by distance after training: under moduli it has a peak at the free distance, under no penalty it is even and large, under l1 and shuffled prices small everywhere."
+#| fig-alt: "Mean size of a weight by distance after training: under moduli it has a peak at the free distance, under no penalty it is even and large, under L1 and shuffled prices small everywhere."
 fig, ax = plt.subplots(figsize=(5.5, 3.2), layout="constrained")
 edges = torch.linspace(0, 7, 15)
 for name, (weight, points) in trained.items():
     distance = torus.distance(points)
     inside = [(distance >= a) & (distance < b) for a, b in zip(edges[:-1], edges[1:], strict=True)]
-    ax.plot((edges[:-1] + edges[1:]) / 2, [weight.abs()[i].mean() for i in inside], "o-", markersize=3, label=name)
+    ax.plot((edges[:-1] + edges[1:]) / 2, [weight.abs()[i].mean() for i in inside], "o-", markersize=3, label=display_name(name))
 ax.axvline(dog.free_distance, color="0.5", linestyle=":", label="free distance")
 ax.set(xlabel="geodesic distance", ylabel="mean |weight|")
 ax.legend(frameon=False)

@@ -48,6 +48,7 @@ from fastcore.test import test_close, test_eq, test_fail
 
 from modreg import ModuliRegularizer, Torus
 from modreg.book.exercises import draw_lines, exercise
+from modreg.sparsity.penalties import display_name
 
 plt.style.use("modreg.data.book")
 
@@ -108,7 +109,7 @@ for ax, (name, (_, masks)) in zip(axes.flat, runs.items(), strict=True):
     ax.plot(*POINTS.T, ".", color="0.8")
     ax.plot(*POINTS[masks[-1][7]].T, "o", color="C0", markersize=4)
     ax.plot(*POINTS[7], "*", color="C3", markersize=12)
-    ax.set(title=name, xlim=(0, 10), ylim=(0, 10), aspect="equal")
+    ax.set(title=display_name(name), xlim=(0, 10), ylim=(0, 10), aspect="equal")
 plt.show()
 
 
@@ -279,7 +280,7 @@ apart = Torus().distance(POINTS)
 fig, axes = plt.subplots(1, 6, figsize=(9, 2), layout="constrained", sharex=True, sharey=True)
 for ax, (name, (_, masks)) in zip(axes, runs.items(), strict=True):
     ax.hist(apart[masks[-1]], bins=30, range=(0, 7.1), color="C0")
-    ax.set(title=name, xlabel="distance")
+    ax.set(title=display_name(name), xlabel="distance")
 axes[0].set_ylabel("connections left")
 plt.show()
 lengths = apart[runs["geometric"][1][0]]
@@ -469,7 +470,7 @@ class Regrow(Rewiring):
 #| fig-alt: "Left: weights left over epochs, which fall step by step under magnitude pruning and are few from the start under the others. Right: share of the final mask that is there already."
 fig, axes = plt.subplots(1, 2, figsize=(8, 3), layout="constrained")
 for k, (name, (_, masks)) in enumerate(runs.items()):
-    axes[0].plot([100 * mask.float().mean() for mask in masks], "o-", color=f"C{k}", label=name, markersize=9 - k)
+    axes[0].plot([100 * mask.float().mean() for mask in masks], "o-", color=f"C{k}", label=display_name(name), markersize=9 - k)
     axes[1].plot([100 * (mask & masks[-1]).sum() / masks[-1].sum() for mask in masks], "o-", color=f"C{k}", markersize=9 - k)
 axes[0].set(xlabel="epoch", ylabel="weights left (%)", yscale="log")
 axes[1].set(xlabel="epoch", ylabel="of the last mask's weights, there (%)")

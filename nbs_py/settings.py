@@ -48,7 +48,7 @@ from modreg.geometry.arguments import MANY, ArgumentError, Device, Keywords, Wit
 from modreg.geometry.manifolds import manifolds_of
 from modreg.geometry.specs import split
 from modreg.layers.recurrent import RNN
-from modreg.sparsity.penalties import PENALTIES
+from modreg.sparsity.penalties import PENALTIES, display_name
 from modreg.sparsity.pruning import SCHEDULES, scheduled_sparsity
 from modreg.sparsity.regularizer import RAMPS
 from modreg.sparsity.rivals import sparsifier
@@ -384,7 +384,7 @@ def label_of(
     config: Any,  # or whatever has its fields as attributes, such as what `config.json` holds
 ) -> str:
     "What a run trains, as in `torus, 90 % zeros`"
-    space = {"none": "no penalty", "moduli": config.manifold}.get(config.penalty, config.penalty)
+    space = display_name(config.manifold if config.penalty == "moduli" else config.penalty)
     more = [" trained" * config.train_embedding, f" {config.inhibitor}" * (config.inhibitor != "difference_of_gaussians" and config.penalty != "none")]
     rule = f", {config.sparsifier}" * (config.sparsifier != "magnitude")
     return f"{space}{''.join(more)}{rule}, " + (f"{100 * config.sparsity:g} % zeros" if config.sparsity else "dense")

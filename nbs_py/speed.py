@@ -69,7 +69,7 @@ for y, row in enumerate(shown):
     ax.barh(y, 1 - 1 / row["ratios"]["floor"][0], left=1 / row["ratios"]["floor"][0], height=0.5, color=COLORS["ours"], alpha=0.5, label="ours, above the floor")
     ax.plot(1 / row["ratios"]["floor"][0], y, "|", color="black", markersize=12, markeredgewidth=2, label="floor")
 ax.axvline(1, color=COLORS["ours"], label="ours")
-ax.set(xscale="log", xlabel="time, as a multiple of ours (two cores)", yticks=range(len(shown)), xlim=(0.015, 60))
+ax.set(xscale="log", xlabel="time, as a multiple of ours (two cores)", yticks=range(len(shown)), xlim=(0.015, 60), ylim=(-0.8, len(shown) - 0.2))
 ax.set_yticklabels([label(row) for row in shown])
 handles = dict(zip(*ax.get_legend_handles_labels()[::-1], strict=True))
 fig.legend(handles.values(), handles.keys(), loc="outside upper center", ncols=3, frameon=False)
@@ -303,7 +303,7 @@ fig, ax = plt.subplots(figsize=(7, 0.4 * len(many) + 0.8), layout="constrained")
 for k, side in enumerate(("ours", "plain", "published")):
     values = [row["memory"].get(side, math.nan) for row in many]
     ax.barh([y + 0.27 * (1 - k) for y in range(len(many))], values, height=0.26, color=COLORS[side], label=side)
-ax.set(xlabel="memory of one call (MB)", xscale="symlog", yticks=range(len(many)))
+ax.set(xlabel="memory of one call (MB)", xscale="symlog", yticks=range(len(many)), ylim=(-0.8, len(many) - 0.2))
 ax.set_yticklabels([label(row) for row in many])
 fig.legend(loc="outside upper center", ncols=3, frameon=False)
 plt.show()

@@ -64,6 +64,7 @@ from fastcore.test import test_eq, test_fail
 
 from modreg.book.exercises import draw_curve, draw_matrices, exercise
 from modreg.lab.training import Remember
+from modreg.sparsity.penalties import display_name
 
 plt.style.use("modreg.data.book")
 
@@ -183,7 +184,7 @@ test_eq([row["condition"] for row in rows], ["none", "geometric", "torus"])
 fig, ax = plt.subplots(figsize=(5, 2.6), layout="constrained")
 for x, row in enumerate(rows):
     ax.plot([x] * len(row["sparse"]), row["sparse"], "o", color=f"C{x}")
-ax.set(xticks=range(len(rows)), xticklabels=[row["condition"] for row in rows], ylabel="RMSE, a dot a seed", ylim=(0, None))
+ax.set(xticks=range(len(rows)), xticklabels=[display_name(row["condition"]) for row in rows], ylabel="RMSE, a dot a seed", ylim=(0, None))
 plt.show()
 
 

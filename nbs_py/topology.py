@@ -12,7 +12,7 @@
 # > Holes that a cloud of points has, at which scale, and whether they mean anything
 
 # %% [markdown]
-# *Reading 40 min, exercises 10 min. To skip at a first reading:* *How far apart are two diagrams?*, *Would other points have said the same?*.
+# *Reading 30 min, exercises 10 min. To skip at a first reading:* *How far apart are two diagrams?*, *Would other points have said the same?*.
 #
 # After this chapter you can
 #
@@ -132,6 +132,7 @@ by_hand
 
 # %%
 #| export
+#| fold Points or distances, checked
 def _rows(
     points: Tensor | numpy.ndarray,  # (N, c), or distances (N, N)
     space: Manifold | str,
@@ -233,6 +234,7 @@ def _sorted(bars: Iterable[numpy.ndarray]) -> tuple[Tensor, ...]:
 
 # %%
 #| export
+#| fold How many simplices, and whether memory holds them
 SIMPLEX = {"ripser": (64, 1300, 100), "gudhi": (100, 100, 100)}  # bytes: of a point, an edge and a triangle that ripser reduces; of any simplex that gudhi keeps
 
 
@@ -262,6 +264,7 @@ def _check_memory(close: numpy.ndarray, degree: int, engine: str, memory: float)
 
 # %%
 #| export
+#| fold Both engines
 def _ripser(distances: numpy.ndarray, degree: int, field: int, threshold: float, memory: float, cocycles: bool = False) -> dict[str, Any]:
     "ripser's answer, after a look at the memory that it takes"
     from ripser import ripser
@@ -287,6 +290,7 @@ def _gudhi(distances: numpy.ndarray, degree: int, field: int, threshold: float, 
 
 # %%
 #| export
+#| fold What is refused
 ENGINES = ("ripser", "gudhi")
 
 
@@ -377,6 +381,7 @@ test_fail(lambda: persistent_homology(many, torus, landmarks=2000), contains="fe
 
 # %%
 #| export
+#| fold The last birth or death
 def _extent(homology: Homology) -> float:
     "The last birth or death"
     ends = torch.cat([bars.flatten() for bars in homology.bars])
@@ -385,6 +390,7 @@ def _extent(homology: Homology) -> float:
 
 # %%
 #| export
+#| fold How the bars are drawn
 @checked(finite=False)
 def plot_barcode(
     homology: Homology,
@@ -405,6 +411,7 @@ def plot_barcode(
 
 # %%
 #| export
+#| fold How the dots are drawn
 @checked(finite=False)
 def plot_diagram(
     homology: Homology,
@@ -486,6 +493,7 @@ test_eq(counted, {"circle": [(1, 1, 0)] * 2, "sphere": [(1, 0, 1)] * 2, "torus":
 
 # %%
 #| export
+#| fold Two diagrams, checked
 def _pair(a: Homology | Tensor, b: Homology | Tensor, degree: int | None) -> list[numpy.ndarray]:
     "Two diagrams as arrays"
     if degree is None and (isinstance(a, Homology) or isinstance(b, Homology)):
@@ -513,6 +521,7 @@ def bottleneck_distance(
 
 # %%
 #| export
+#| fold The best matching
 @checked(finite=False)
 def wasserstein_distance(
     a: Homology | Tensor,  # or births and deaths (k, 2)
@@ -557,6 +566,7 @@ test_close(wasserstein_distance(one, other, order=2), (1 + 0.5**2) ** 0.5, eps=1
 
 # %%
 #| export
+#| fold Bars that are cut at the threshold
 def _closed(homology: Homology, degree: int) -> Tensor:
     "Bars of a degree, those that go on beyond the threshold cut there"
     return homology.bars[degree].clamp(max=homology.threshold)
@@ -604,7 +614,7 @@ test_eq([band["betti"], band["low"], band["high"]], [[1, 1]] * 3)
 # %% [markdown]
 # ## All points, in the plane and in space
 #
-# In two or three dimensions no landmarks are needed. The **alpha complex** takes only simplices of the Delaunay triangulation, and has the holes of the union of balls exactly. Its lengths are *radii* of balls, half of what two balls need to touch; gudhi gives
+# In two or three dimensions no landmarks are needed. The **alpha complex** takes only the simplices of the Delaunay triangulation, those whose circumscribed ball holds no other point, and has the holes of the union of balls exactly. Its lengths are *radii* of balls, half of what two balls need to touch; gudhi gives
 # their squares, so they are rooted here.
 
 # %%
@@ -660,6 +670,7 @@ def misread(
 
 # %%
 #| export
+#| fold Places of neurons in the course of a training
 @checked(finite=False)
 def embedding_course(
     task: Task,
@@ -711,6 +722,7 @@ def uniform_prominence(
 
 # %%
 #| export
+#| fold A row for each moment
 @checked(finite=False)
 def embedding_rows(
     task: Task,
@@ -752,6 +764,7 @@ print([(row["epoch"], row["reading"], round(sum(row["moved"]) / 2, 2)) for row i
 
 # %%
 #| export
+#| fold The whole study
 @checked(finite=False)
 def embedding_study(
     task: type[Task],
@@ -772,6 +785,7 @@ def embedding_study(
 
 # %%
 #| export
+#| fold Its command line
 @checked(finite=False)
 def main(
     arguments: list[str] | None = None,  # of the command line; None: the process' own

@@ -273,8 +273,8 @@ class Penalize(Callback):
 fig, ax = plt.subplots(figsize=(5, 2.2), layout="constrained")
 for kind in RAMPS:
     ax.step(range(1, 21), [ramp(epoch / 19, kind) for epoch in range(20)], where="mid", label=kind)
-ax.set(xlabel="epoch of 20", ylabel="share of λ")
-ax.legend(frameon=False, ncols=2)
+ax.set(xlabel="epoch of 20", ylabel="share of λ", xticks=range(0, 21, 5))
+fig.legend(frameon=False, ncols=4, loc="outside upper center")
 plt.show()
 
 

@@ -12,7 +12,7 @@
 # > Rank spaces by how well geodesic distance on them explains who is joined to whom, or who fires with whom
 
 # %% [markdown]
-# *Reading 45 min, exercises 15 min. To skip at a first reading:* *From waves to points*, *Settling*.
+# *Reading 30 min, exercises 15 min. To skip at a first reading:* *From waves to points*, *Settling*.
 #
 # After this chapter you can
 #
@@ -60,6 +60,7 @@ from modreg.analysis import which_manifold as finished
 from modreg.book.exercises import draw_curve, exercise
 from modreg.book.explore import placed_neurons
 from modreg.lab.experiments import load_results
+from modreg.sparsity.penalties import display_name
 
 plt.style.use("modreg.data.book")
 
@@ -144,6 +145,7 @@ test_close(affinity(scaled @ (weights + weights.T).double() @ scaled).sum(1).std
 
 # %%
 #| export
+#| fold Shortest ways
 def _centred(matrix: Tensor) -> Tensor:
     "A matrix less its columns' and then its rows' means"
     matrix = matrix - matrix.mean(0)
@@ -200,6 +202,7 @@ assert spread[1] < spread[0]
 
 # %%
 #| export
+#| fold Waves of a space
 def _factors(space: Manifold) -> list[Manifold]:
     "The spaces that a space is the product of, each as small as can be"
     if isinstance(space, Torus) and space.dim > 1:
@@ -238,6 +241,7 @@ test_eq([str(factor) for factor in _factors(manifold("torus*sphere"))], ["Torus(
 
 # %%
 #| export
+#| fold The nearest landmarks
 def _nearest(turned: Tensor, marks: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, list[Tensor], Tensor]:
     "Minus half the square distance (...) from coordinates (..., N, k) to the nearest landmarks, their numbers for each factor, and their harmonics"
     fit: Any = 0.0
@@ -254,6 +258,7 @@ def _nearest(turned: Tensor, marks: list[tuple[Tensor, Tensor]]) -> tuple[Tensor
 
 # %%
 #| export
+#| fold Turns that fit best
 def _turn(coordinates: Tensor, marks: list, turn: Tensor, steps: int = 20) -> tuple[Tensor, Tensor]:
     "Turns (..., K, k) of coordinates (N, K) that bring them near the landmarks, from given ones on, and how near (...)"
     for _ in range(steps):
@@ -282,6 +287,7 @@ def _align(coordinates: Tensor, marks: list, generator: torch.Generator | None, 
 
 # %%
 #| export
+#| fold The broken line
 def _curve(distance: Tensor, values: Tensor, known: Tensor, knots: int = 24, cells: int = 512) -> tuple[Tensor, Tensor, float]:
     "A broken line through values (n, m) by distance: height at 0 and slope in each of many cells, and the cells' width"
     width = distance.max().item() * (1 + 1e-6) / cells + 1e-12
@@ -313,6 +319,7 @@ def _read(distance: Tensor, curve: tuple[Tensor, Tensor, float]) -> tuple[Tensor
 
 # %%
 #| export
+#| fold A descent
 def _settle(space: Manifold, points: Tensor, values: Tensor, known: Tensor, steps: int, rate: float, generator: torch.Generator | None) -> Tensor:
     "Points (N, c) moved down the gradient of the squared error with which distance explains the known values (N, N)"
     n = len(points)
@@ -453,6 +460,7 @@ test_eq(_pick(torch.tensor([0.80, 0.90, 0.91]), apart, dims).item(), 2)
 
 # %%
 #| export
+#| fold Networks without geometry
 def _controls(data: Tensor, recorded: bool, generator: torch.Generator | None) -> dict[str, Tensor]:
     "The same without a geometry: with what each neuron has alone kept, and with nothing kept but sizes"
     n = data.shape[-1]
@@ -472,6 +480,7 @@ def _controls(data: Tensor, recorded: bool, generator: torch.Generator | None) -
 
 # %%
 #| export
+#| fold What two neurons have to do with each other
 def _wiring_values(weights: Tensor) -> tuple[Tensor, Tensor]:
     "What each two neurons have to do with each other, to look at and to be told"
     found = ranks(affinity(weights), ~torch.eye(len(weights), dtype=torch.bool))
@@ -512,6 +521,7 @@ SPACES = ("circle", "sphere", "torus", "klein", "sphere*circle", "torus6")
 
 # %%
 #| export
+#| fold What is refused
 def _candidates(spaces: Sequence[str | Manifold]) -> list[Manifold]:
     "Spaces, checked"
     if isinstance(spaces, (str, Manifold)) or not len(spaces):
@@ -543,6 +553,7 @@ def _array(name: str, values: Any, shape: str) -> Tensor:
 
 # %%
 #| export
+#| fold The weight of a layer
 def _layers(network: nn.Module) -> list[nn.Module]:
     "The recurrent layers of a model, or the layer itself"
     return [module for module in network.modules() if isinstance(module, EdgeRNN) or hasattr(module, "weight_hh_l0") or isinstance(module, nn.RNNCellBase)]
@@ -571,6 +582,7 @@ def _recurrent_weight(network: nn.Module, layer: int) -> Tensor:
 
 # %%
 #| export
+#| fold Neurons that are connected
 def _some(kept: Tensor, neurons: int, generator: torch.Generator | None) -> Tensor:
     "At most so many of the neurons that may be kept, in order"
     return kept[torch.randperm(len(kept), generator=generator)[:neurons]].sort().values
@@ -601,6 +613,7 @@ def _wiring(network: Any, layer: int, neurons: int, generator: torch.Generator |
 
 # %%
 #| export
+#| fold Neurons that change
 def _recording(activity: Any, neurons: int, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
     "A recording of neurons that change, and their numbers"
     found = _array("activity", activity, "(times, neurons)")
@@ -714,6 +727,7 @@ test_eq(which_manifold(random, spaces=["circle", "torus"], controls=1, generator
 
 # %%
 #| export
+#| fold How a ranking is drawn
 @checked(finite=False)
 def plot_ranking(
     ranking: Ranking,
@@ -762,6 +776,7 @@ test_fail(lambda: which_manifold(nn.LSTM(3, 64, proj_size=32)), contains="proj_s
 
 # %%
 #| export
+#| fold The whole study
 @checked(finite=False)
 def confusion(
     sparsities: Iterable[float] = (0.7, 0.9),
@@ -786,6 +801,7 @@ def confusion(
 
 # %%
 #| export
+#| fold Its command line
 @checked(finite=False)
 def main(
     arguments: list[str] | None = None,  # of the command line; None: the process' own
@@ -815,8 +831,8 @@ for ax, (noise, sparsity) in zip(axes[0], settings, strict=False):
     ax.imshow(counts, cmap="Purples", vmin=0, vmax=20)
     for (k, j) in (counts > 0).nonzero().tolist():
         ax.text(j, k, int(counts[k, j]), ha="center", va="center", color="white" if counts[k, j] > 12 else "black", fontsize=8)
-    ax.set(title=f"{-100 * sparsity:.0f} % zeros, {100 * noise:.0f} % moved", xticks=range(len(columns)), yticks=range(len(columns)), yticklabels=[*SPACES, "random"])
-    ax.set_xticklabels(columns, rotation=60, ha="right")
+    ax.set(title=f"{-100 * sparsity:.0f} % zeros, {100 * noise:.0f} % moved", xticks=range(len(columns)), yticks=range(len(columns)), yticklabels=[*map(display_name, SPACES), "random"])
+    ax.set_xticklabels([*map(display_name, columns)], rotation=60, ha="right", rotation_mode="anchor")
 axes[0, 0].set(ylabel="planted")
 fig.supxlabel("answer")
 plt.show()
@@ -843,6 +859,7 @@ for (noise, sparsity), shares in sorted(right.items()):
 
 # %%
 #| export
+#| fold States of a trained network
 @checked(finite=False)
 @torch.no_grad()
 def evaluated_states(
@@ -890,7 +907,7 @@ def look(
 rows = [row for row in load_results("which_manifold_trained") if row["task"] == "head_direction"]
 for row in rows:
     said = {of: [one["answer"] for one in row[of]] for of in ("wiring", "activity")}
-    print(f"{row['condition']:<10} {100 * row['sparsity']:.0f} % zeros: wiring {', '.join(said['wiring'])}; activity {', '.join(said['activity'])}")
+    print(f"{display_name(row['condition']):<10} {100 * row['sparsity']:.0f} % zeros: wiring {', '.join(said['wiring'])}; activity {', '.join(said['activity'])}")
 for title, mine in (("dense", [row for row in rows if not row["sparsity"]]), ("pruned", [row for row in rows if row["sparsity"]])):
     answers = [one["answer"] for row in mine for one in row["wiring"]]
     print(f"{title}: wiring on a circle in {answers.count('circle')} of {len(answers)} networks, on none of these in {answers.count(NONE)}")
@@ -906,7 +923,7 @@ if rows:
                 ax.plot([x + 0.15 * ("osd".index(mark) - 1)] * len(scores), scores, mark, color=f"C{'osd'.index(mark)}", markersize=4, label=name if x == 0 else None)
         ax.axhline(0, color="0.7", linewidth=0.8)
         ax.set(title=of, xticks=range(len(rows)))
-        ax.set_xticklabels([f"{row['condition']}, {100 * row['sparsity']:.0f} %" for row in rows], rotation=45, ha="right")
+        ax.set_xticklabels([f"{display_name(row['condition'])}, {100 * row['sparsity']:.0f} %" for row in rows], rotation=45, ha="right", rotation_mode="anchor")
     axes[0].set(ylabel="variance explained")
     axes[0].legend(frameon=False)
     plt.show()

@@ -27,6 +27,7 @@ from ..geometry.manifolds import Manifold, manifold
 from ..lab.experiments import load_model
 from ..lab.runs import PhaseName, Run
 from ..lab.training import Task
+from ..sparsity.penalties import display_name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -499,7 +500,7 @@ def shape_matrix(
         raise ValueError("rows are empty; run the study first")
     shapes = [*dict.fromkeys(SHAPES.values()), "other"]
     many = len({row.get("sparsity") for row in rows}) > 1
-    names = [f"{row['condition']}, {100 * row['sparsity']:g} % zeros" if many else row["condition"] for row in rows]
+    names = [display_name(row["condition"]) + (f", {100 * row['sparsity']:g} % zeros" if many else "") for row in rows]
     table = [[row["shapes"].count(shape) / len(row["shapes"]), *share_interval(row["shapes"].count(shape), len(row["shapes"]))] for row in rows for shape in shapes]
     return names, shapes, torch.tensor(table).view(len(rows), len(shapes), 3)
 

@@ -21,6 +21,7 @@ from ..lab.results import Record, all_records
 from ..lab.runs import PhaseName
 from ..lab.statistics import chosen_strength, config_for, difference, holm, largest, outcome
 from ..lab.training import Task
+from ..sparsity.penalties import display_name
 from ..sparsity.weights import weight_matrices
 from ..tasks.adding import Adding
 from ..tasks.head_direction import HeadDirection
@@ -72,14 +73,15 @@ def plot_curves(
     sparsities = sorted({s for found in curves.values() for s in found})
     top, below = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
     for k, (name, found) in enumerate(curves.items()):
+        shift = 0.07 * (k - (len(curves) - 1) / 2)
         for s, one in found.items():
             x, last = sparsities.index(s), one["phases"][phase]
             dots = [v for v in last[task.metric] if v is not None]
-            top.plot([x + 0.07 * (k - (len(curves) - 1) / 2)] * len(dots), dots, "o", color=f"C{k}", markersize=3, alpha=0.5)
+            top.plot([x + shift] * len(dots), dots, "o", color=f"C{k}", markersize=3, alpha=0.5)
             if "training" in last:
-                below.plot(x, np.mean(last["training"]) / np.mean(last["dense_training"]), "_", color=f"C{k}", markersize=14)
+                below.plot(x + shift, np.mean(last["training"]) / np.mean(last["dense_training"]), "_", color=f"C{k}", markersize=14)
         middle = [outcome(found[s]["phases"][phase][task.metric], found[s]["learned_below"] or math.inf).median if s in found else None for s in sparsities]
-        top.plot(range(len(sparsities)), [math.nan if m is None else m for m in middle], "_-", color=f"C{k}", markersize=12, label=name)
+        top.plot([x + shift for x in range(len(sparsities))], [math.nan if m is None else m for m in middle], "_-", color=f"C{k}", markersize=12, label=display_name(name))
     below.set(xticks=range(len(sparsities)), xticklabels=[f"{100 * s:g}" for s in sparsities], xlabel="weights that are zero (%)", ylabel="cost of\ntraining", ylim=(0, 1.1))
     top.set(ylabel=task.label)
     if sparsities:
@@ -166,7 +168,7 @@ def plot_answer(
     ax.invert_yaxis()
     if bars:
         named = [name for name in conditions if name in bars]  # not every task has all of them
-        figure.legend([bars[name] for name in named], named, loc="outside upper center", ncols=len(named), frameon=False)
+        figure.legend([bars[name] for name in named], [*map(display_name, named)], loc="outside upper center", ncols=len(named), frameon=False)
 
 # %% ../../nbs/answer.ipynb #453e1b19
 def _named(tasks: Sequence[type[Task]]) -> str:
@@ -207,7 +209,7 @@ def answer(
     plain = {task: list(found["none"].values()) for task, found in among.items() if "none" in found}
     costs = ", ".join(f"{np.median(values):.2f} ({_named([task])}, {100 * asked[task]:g} % zeros)" for task, values in plain.items())
     said = [f"Pruned without any penalty, the median network has this many times its dense twin's error: {costs}."] if plain else []
-    for second, words in (("none", "no penalty"), ("shuffled", "the same prices between other neurons")):
+    for second, words in (("none", display_name("none")), ("shuffled", "the same prices between other neurons")):
         found = compare("moduli", second, among)
         if any(found.values()):
             said.append(f"Compared with {words}, moduli are better in {_named(found['better'])}, worse in {_named(found['worse'])}, and not told apart in {_named(found['open'])}.")
@@ -232,5 +234,5 @@ def schedules_markdown(
             one = curve(records, task, name, scale, schedule=schedule).get(sparsity)
             found = None if one is None else outcome(one["phases"]["train"][task.metric], one["learned_below"] or math.inf)
             texts.append("*not run*" if found is None else f"{'–' if found.median is None else format(found.median, f'.{digits}f')}, {found.learned} of {found.seeds} learned")
-        lines.append(f"| {name} | " + " | ".join(texts) + " |")
+        lines.append(f"| {display_name(name)} | " + " | ".join(texts) + " |")
     return "\n".join(lines) + "\n"

@@ -23,6 +23,7 @@ from ..geometry.arguments import Shape, checked
 from ..lab.experiments import load_results
 from ..geometry.inhibitors import inhibitor
 from ..geometry.manifolds import KleinBottle, Manifold, Sphere, Torus, plot_from_point
+from ..sparsity.penalties import display_name
 from ..tasks.navigation import NavigationConfig, PathIntegrator, PlaceCells
 
 if TYPE_CHECKING:
@@ -263,6 +264,7 @@ def pruning_steps(
 ) -> Explorer:
     "The wiring that survives in networks that were pruned under several penalties, step by step, and their errors"
     data = data or {**_numbers()["pruned"], "unit": "cm"}
+    data = data | {"networks": {display_name(name): network for name, network in data["networks"].items()}}
 
     def picture(figure: "Figure") -> None:
         ax = figure.subplots()

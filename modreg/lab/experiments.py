@@ -27,6 +27,7 @@ from .paper import paper_cell, printed
 from .runs import Run
 from .settings import Config, duration, label_of, parameters_of
 from .training import Task, fit
+from ..sparsity.penalties import display_name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -302,8 +303,10 @@ def load_results(
 
 @checked
 def setting_name(setting: dict[str, Any]) -> str:
-    "As in `init=paper, sparsity=0.98`"
-    return ", ".join(f"{k}={v}" for k, v in setting.items()) or "defaults"
+    "As in `98 % zeros, lr=0.001`; how many seeds there were, and whether they had tickets, is left out"
+    words = {"sparsity": lambda v: f"{100 * v:g} % zeros", "hidden": lambda v: f"{v} neurons", "init": lambda v: f"start: {v}"}
+    said = {k: v for k, v in setting.items() if k not in ("seeds", "lottery") and (k, v) != ("ticket", "redraw")}
+    return ", ".join(words[k](v) if k in words else f"{k}={v}" for k, v in said.items()) or "defaults"
 
 
 def _groups(rows: list[dict[str, Any]]) -> Iterator[tuple[str, list[dict[str, Any]]]]:
@@ -326,7 +329,7 @@ def condition_table(
             if "dense" in row:
                 lines.append(f"| {name} | dense, no penalty | | {summary(row['dense'], digits)} | |")
             lottery = summary(row["lottery"], digits) if "lottery" in row else ""
-            lines.append(f"| {name} | {row['condition']} | {row['strength']:g} | {summary(row['sparse'], digits)} | {lottery} |")
+            lines.append(f"| {name} | {display_name(row['condition'])} | {row['strength']:g} | {summary(row['sparse'], digits)} | {lottery} |")
     return "\n".join(lines) + "\n"
 
 # %% ../../nbs/experiments.ipynb #6f613200
@@ -347,7 +350,7 @@ def plot_conditions(
             ax.plot([x for x, _ in points], [e for _, e in points], marker, color=f"C{k}", label=words, markersize=5)
         _plot_limits(limits or {}, ax)
         ax.set(title=name if len(groups) > 1 else "", xticks=range(len(group)))
-        ax.set_xticklabels([row["condition"] for row in group], rotation=30)
+        ax.set_xticklabels([display_name(row["condition"]) for row in group], rotation=30, ha="right", rotation_mode="anchor")
     axes[0].set(ylabel=f"{label}, a dot a seed", ylim=(0, None))  # now that all panels, which share it, are drawn
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=3, frameon=False)
 
@@ -364,5 +367,5 @@ def plot_sparsity(
     sparsities = sorted({sparsity for _, sparsity in mean})
     for k, condition in enumerate(dict.fromkeys(condition for condition, _ in mean)):
         curve = [dense, *(mean.get((condition, sparsity), math.nan) for sparsity in sparsities)]
-        ax.plot(range(len(curve)), curve, "o-", color=f"C{k}", label=condition, markersize=4)
+        ax.plot(range(len(curve)), curve, "o-", color=f"C{k}", label=display_name(condition), markersize=4)
     ax.set(xticks=range(len(sparsities) + 1), xticklabels=["0", *(f"{100 * sparsity:g}" for sparsity in sparsities)], xlabel="weights that are zero (%)")

@@ -22,7 +22,7 @@ from ..geometry.arguments import MANY, ArgumentError, Device, Keywords, Within, 
 from ..geometry.manifolds import manifolds_of
 from ..geometry.specs import split
 from ..layers.recurrent import RNN
-from ..sparsity.penalties import PENALTIES
+from ..sparsity.penalties import PENALTIES, display_name
 from ..sparsity.pruning import SCHEDULES, scheduled_sparsity
 from ..sparsity.regularizer import RAMPS
 from ..sparsity.rivals import sparsifier
@@ -227,7 +227,7 @@ def label_of(
     config: Any,  # or whatever has its fields as attributes, such as what `config.json` holds
 ) -> str:
     "What a run trains, as in `torus, 90 % zeros`"
-    space = {"none": "no penalty", "moduli": config.manifold}.get(config.penalty, config.penalty)
+    space = display_name(config.manifold if config.penalty == "moduli" else config.penalty)
     more = [" trained" * config.train_embedding, f" {config.inhibitor}" * (config.inhibitor != "difference_of_gaussians" and config.penalty != "none")]
     rule = f", {config.sparsifier}" * (config.sparsifier != "magnitude")
     return f"{space}{''.join(more)}{rule}, " + (f"{100 * config.sparsity:g} % zeros" if config.sparsity else "dense")

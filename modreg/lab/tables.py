@@ -10,11 +10,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
-from ..geometry.arguments import Within, checked
+from ..geometry.arguments import Share, Within, checked
 from .paper import Cell, Table, printed
 from .results import Record, matching
 from .statistics import Verdict, config_for, outcome, record_of_cell
 from .training import Task
+from ..sparsity.penalties import display_name
 from ..sparsity.rivals import weight_uses
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def table_markdown(
     **settings: Any,  # that differ from the scale's
 ) -> str:
     "A table of the paper with ours in its cells"
-    lines = [f"**Table {table.number}**, {table.task}, {table.metric}: {table.caption}", "", "| | " + " | ".join(table.columns) + " |", "|---" * (len(table.columns) + 1) + "|"]
+    lines = [f"**Table {table.number}**, {table.task}, {table.metric}: {table.caption}", "", "| | " + " | ".join(map(display_name, table.columns)) + " |", "|---" * (len(table.columns) + 1) + "|"]
     for row in table.rows:
         cells = [table.cell(row, column) for column in table.columns]
         texts = [f"{printed(cell, digits) or '–'}<br>{ours(record_of_cell(records, cell, task, scale, **settings), cell, task.metric, digits)}" for cell in cells]
@@ -74,13 +75,14 @@ def plot_sensitivity(
     records: Sequence[Record],
     task: type[Task],
     ax: "Axes",
+    sparsity: Share = 0.9,
     scale: str = "small",
     **settings: Any,  # that differ from the scale's
 ) -> int:  # how many runs there were to draw
     "Every network's metric over λ, a colour a condition"
     drawn = 0
     for k, column in enumerate(({}, {"penalty": "shuffled"}, {"penalty": "l1"})):
-        config, label = config_for(task, {"sparsity": 0.9} | column, scale=scale, **settings), column.get("penalty", "torus")
+        config, label = config_for(task, {"sparsity": sparsity} | column, scale=scale, **settings), display_name(column.get("penalty", "torus"))
         same = matching(records, config, free=("strength", "seeds", "seed"))
         dots = [(one["settings"].get("strength", config.strength), v) for one in same for v in one["phases"]["train"][task.metric] if v is not None]
         ax.plot([x for x, _ in dots], [y for _, y in dots], "o^s"[k], color=f"C{k}", label=label, markersize=4)

@@ -26,6 +26,7 @@ from ..geometry.arguments import Count, Keywords, OneOf, Positive, Shape, Within
 from ..lab import experiments
 from ..lab.runs import Run
 from ..lab.settings import setting
+from ..sparsity.penalties import display_name
 from . import navigation
 from .navigation import Navigation, NavigationConfig, paths
 
@@ -261,7 +262,7 @@ def plot_sparsities(
         errors = {row["sparsity"]: torch.tensor(row["error"][name]) for row in rows if row.get("condition") == condition}
         at = sorted(errors)
         place = [100 * s + 0.6 * (k - (len(conditions) - 1) / 2) for s in at]
-        ax.plot(place, [errors[s].mean() for s in at], color=f"C{k}", linewidth=1, label=condition)
+        ax.plot(place, [errors[s].mean() for s in at], color=f"C{k}", linewidth=1, label=display_name(condition))
         ax.plot([x for x, s in zip(place, at, strict=True) for _ in errors[s]], [e for s in at for e in errors[s]], "o", color=f"C{k}", markersize=3)
     for row in rows:
         if "limit" in row:
