@@ -42,7 +42,7 @@ autodoc_member_order = "bysource"
 autodoc_preserve_defaults = True
 autodoc_typehints = "none"  # book_reference says them
 autodoc_inherit_docstrings = False
-python_maximum_signature_line_length = 88
+python_maximum_signature_line_length = 44  # as many letters as a phone has room for
 add_module_names = False
 toc_object_entries_show_parents = "hide"
 

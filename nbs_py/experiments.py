@@ -75,7 +75,7 @@ finished_plot(finished_results("head_direction_small"), "angular error (degrees)
 plt.show()
 
 # %% [markdown]
-# Networks that keep track of a heading ([head_direction](head_direction.ipynb)), each dot a seed, pruned to 90 % zeros under seven conditions. *Predict:* somebody shows you `circle` beside `none` alone. What would you believe, and what do
+# Networks that keep track of a heading ([head_direction](head_direction.ipynb)), each dot a seed, pruned to 90 % zeros under seven conditions. *Predict:* somebody shows you *circle* beside *no penalty* alone. What would you believe, and what do
 # the other five say to that?
 #
 # ## Three runs
@@ -563,7 +563,7 @@ plt.show()
 
 
 # %% [markdown]
-# ## Exercise 1
+# ## Exercise 1: the end of a grid
 #
 # *5 min, easy.* A condition whose chosen strength lies at the end of its grid may have a better one beyond. Find such rows.
 

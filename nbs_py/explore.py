@@ -528,7 +528,7 @@ assert error.mean() < still.mean() / 2
 
 
 # %% [markdown]
-# ## Exercise 1
+# ## Exercise 1: as the figure says it
 #
 # *5 min, easy.* A figure's program and Python must agree. Write the number of neurons that cost less than a quarter of the dearest, as the second figure says it.
 

@@ -474,7 +474,7 @@ with locked(folder):
 
 
 # %% [markdown]
-# ## Exercise 1
+# ## Exercise 1: why a copy is no substitute
 #
 # *10 min, medium.* `write_whole` renames at the end. Why is a copy no substitute? Show what a reader sees that comes between two writes of a copy.
 
@@ -512,7 +512,7 @@ with exercise("write the first half of source's bytes to target, flush, call loo
 # </details>
 
 # %% [markdown]
-# ## Exercise 2
+# ## Exercise 2: how many damaged files pass
 #
 # *5 min, easy.* Checksums of 32 bits are quicker. A project reads a million files a year, one in a thousand of them damaged. How many damaged ones pass unseen in a year, for a checksum of so many bits?
 

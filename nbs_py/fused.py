@@ -619,7 +619,7 @@ for name, seconds in zip(ways, median_time(*ways.values(), rounds=3), strict=Tru
 
 
 # %% [markdown]
-# ## Exercise 1
+# ## Exercise 1: the floor
 #
 # *3 min, easy.* The curve above is of two ways to add a gradient to one that is there. The least that any way can do is to move the numbers. How many bytes is that for $N$ neurons in float32?
 
@@ -648,7 +648,7 @@ with exercise("three matrices of n² numbers are read and one is written; a numb
 # </details>
 
 # %% [markdown]
-# ## Exercise 2
+# ## Exercise 2: a proximal step on squares
 #
 # *10 min, medium.* With the square as size, a proximal step divides a weight by a number. Which, for a price $f$ and a factor $b$?
 

@@ -192,7 +192,7 @@ assert all(penalty() > 0 for penalty in penalties)
 # | | [which_manifold](which_manifold.ipynb) | which space explains a network's wiring, or its activity, and when none does |
 # | | [explore](explore.ipynb) | nine figures that are small programs |
 # | | [coverings](coverings.ipynb) | why circle, torus and Klein bottle belong together |
-# | The paper | [answer](answer.ipynb) | is it a better network? All tasks in one figure
+# | The paper | [answer](answer.ipynb) | is it a better network? All tasks in one figure |
 # | | [tables](tables.ipynb) | every table beside ours, every claim with its verdict |
 # | | [paper](paper.ipynb) | every table of the paper as cells, each with the settings that make it |
 # | | [statistics](statistics.ipynb) | how many learned, how sure a difference is, and when a claim holds |
@@ -239,8 +239,10 @@ assert all(penalty() > 0 for penalty in penalties)
 #
 # ```bibtex
 # @article{geometric-sparsification,
-#   title = {Geometric sparsification in recurrent neural networks},
-#   note  = {Moduli regularization; code at github.com/mackeynations/Moduli-regularizers}
+#   title   = {Geometric sparsification in recurrent neural networks},
+#   author  = {Mackey, Wyatt and Schizas, Ioannis and Deighton, Jared and Boothe, Jr., David and Maroulas, Vasileios},
+#   journal = {arXiv:2406.06290},
+#   year    = {2024}
 # }
 # ```
 #

@@ -231,7 +231,7 @@ display(Markdown("\n".join(lines)))
 # the wiring that it was meant to test. The recipe is the paper's, and the table keeps it; whoever compares masks should rescale.
 
 # %% [markdown]
-# ## Exercise 1
+# ## Exercise 1: what a shuffled ticket keeps
 #
 # *5 min, medium.* A shuffled ticket keeps the number of weights of each matrix. Check it.
 
@@ -262,7 +262,7 @@ with exercise("flatten all but the first dimension and count what is True",
 # </details>
 
 # %% [markdown]
-# ## Exercise 2
+# ## Exercise 2: neurons that are cut off
 #
 # *10 min, medium.* Count the neurons that a mask cuts off: no weight in, or no weight out, to any other neuron. A ticket cannot use them.
 

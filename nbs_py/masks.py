@@ -945,7 +945,7 @@ for name, seconds in zip(("sorted", "bracketed"), median_time(lambda: naive_keep
 
 
 # %% [markdown]
-# ## Exercise 1
+# ## Exercise 1: what came back
 #
 # *5 min, easy.* A pruner of your own wants to know what came back. Write how many weights outside of their masks are not zero, for a whole model.
 
@@ -976,7 +976,7 @@ with exercise("~mask selects what is pruned; count_nonzero counts", lambda: draw
 # </details>
 
 # %% [markdown]
-# ## Exercise 2
+# ## Exercise 2: the width of luck
 #
 # *5 min, easy.* The bracket is as wide as four standard deviations of luck. Write the standard deviation of the number of drawn weights, of $n$ drawn, that lie below a threshold with a share $p$ of all below it.
 

@@ -570,7 +570,7 @@ plt.show()
 
 
 # %% [markdown]
-# Without a word in front, `init` stands for networks of 256 neurons, 256 place cells and 1,500 batches, linearly pruned to 90 %. Their order can be told well, and it is an order among networks that have lost their way. At four times the width (`hidden=1024`) they find it,
+# Where a start alone is named, networks have 256 neurons, 256 place cells and 1,500 batches, and are linearly pruned to 90 %. Their order can be told well, and it is an order among networks that have lost their way. At four times the width (1024 neurons) they find it,
 # and there the best has no penalty at all.
 
 # %% [markdown]

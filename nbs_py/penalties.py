@@ -67,7 +67,7 @@ plt.show()
 # %% [markdown]
 # Sixty neurons round a circle, and what their connections cost under five penalties.
 #
-# *Predict:* in two of the five the rows hold the same values as under `moduli`, row by row or in some order of the rows. Which?
+# *Predict:* in two of the five the rows hold the same values as under moduli, row by row or in some order of the rows. Which?
 #
 # ## What each holds fixed
 #
@@ -113,7 +113,7 @@ class L2(L1):
 
 
 # %% [markdown]
-# `shuffled` deals single prices out, so a neuron may come to have many cheap partners, or none. `distance_shuffled` renames the neurons: each has as many cheap partners as before, and who is near to whom is still a geometry, but not that of the
+# Of the two shuffles, the first deals single prices out, so a neuron may come to have many cheap partners, or none. The second renames the neurons: each has as many cheap partners as before, and who is near to whom is still a geometry, but not that of the
 # embedding. Where points were drawn at random one such matrix is as good as another; it tells something where they mean something: a trained embedding, or positions that were measured.
 
 # %%
@@ -376,18 +376,18 @@ with exercise("rows are where a connection leads to, so the norm is over the las
 # - The published run list gives its L1 baseline coefficients that are all zero, and its "no regularization" baseline a Klein bottle with $f = d^2$. Here each baseline is a class that says what it does, and a test holds it to that.
 # - "Square" inhibition is inverted in one script and not in the other, so it penalizes near pairs in one and far pairs in the other.
 # - A shuffled matrix has the same values, but not the same *rows*: some neurons come out with nearly no cheap partner. What looks like the worth of geometry may be the harm of that. So there are two ways to shuffle.
-# - Under `sernn` alone random weights fall into modules, and under `l1` they do not; the tests hold it to that. On a small version of the task of its authors, with 64 neurons, we did not see the difference: there the task itself decides what is left.
+# - Under SeRNN alone random weights fall into modules, and under L1 they do not; the tests hold it to that. On a small version of the task of its authors, with 64 neurons, we did not see the difference: there the task itself decides what is left.
 # - In the published code of the rival the root of a strength is infinite once a neuron has lost all that leaves it, as pruned neurons do. Here such a neuron has no walks.
 #
 # ## Recall and think
 #
-# <details><summary>Recall: what does `shuffled` keep, and what does it lose?</summary>
+# <details><summary>Recall: what do shuffled prices keep, and what do they lose?</summary>
 #
 # The values of the prices; and which pair has which, so that rows differ too.
 #
 # </details>
 #
-# <details><summary>Recall: why is `l1` given the mean price of the geometry?</summary>
+# <details><summary>Recall: why is L1 given the mean price of the geometry?</summary>
 #
 # So that it differs in one thing alone: that all prices are equal.
 #
@@ -395,7 +395,7 @@ with exercise("rows are where a connection leads to, so the norm is over the las
 #
 # <details><summary>Think: which control would you add if your neurons had real positions in a brain?</summary>
 #
-# `distance_shuffled`: the same geometry with the neurons in other places, so that each has as many cheap partners as before.
+# Shuffled neurons: the same geometry with the neurons in other places, so that each has as many cheap partners as before.
 #
 # </details>
 #

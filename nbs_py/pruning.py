@@ -810,7 +810,7 @@ print(f"kept of the weights from the 4 inputs that matter: {used[:, :4].mean():.
 # So always set a ticket beside its shuffled control: only against that do the masks themselves have something to show.
 
 # %% [markdown]
-# ## Exercise 1
+# ## Exercise 1: zeros of each matrix
 #
 # *5 min, easy.* The sparsity of a whole model is one number. Write the sparsity of each weight matrix.
 

@@ -748,7 +748,7 @@ plt.show()
 # a small matrix product leaves most of a processor idle, and replicas fill it.
 
 # %% [markdown]
-# ## Exercise 1
+# ## Exercise 1: neurons that hear only themselves
 #
 # *5 min, easy.* An *independently recurrent* network (IndRNN) has a diagonal $W_h$: each neuron hears only itself. In the language of this book
 # it is the inhibitor that is 0 at distance 0 and infinite elsewhere. Make an `RNN` with five neurons into one, run it, and show that a change in

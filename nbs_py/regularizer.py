@@ -185,7 +185,7 @@ ax.legend(frameon=False)
 plt.show()
 
 # %% [markdown]
-# Check your prediction: under `moduli` large weights gather where the inhibitor is least, and the diagonal (distance 0) is emptied too. Under every control the curve
+# Check your prediction: under moduli large weights gather where the inhibitor is least, and the diagonal (distance 0) is emptied too. Under every control the curve
 # is level.
 
 # %%
@@ -745,7 +745,7 @@ test_fail(lambda: ModuliRegularizer(layer, power=0.5), contains="at least 1")
 
 
 # %% [markdown]
-# ## Exercise 1
+# ## Exercise 1: a price of your own
 #
 # *5 min, easy.* Change the inhibitor. Any function of distance that is never negative will do. Write one that leaves all weights up to a distance of 2 free and charges 1 beyond.
 

@@ -360,7 +360,7 @@ test_eq((paths(500, 200, generator).abs() > BOX / 2).any().item(), False)
 # 11. Say what a second phase takes over from the first: embedding, learning rate, best loss.
 # 12. Plot the data.
 #
-# ## Exercise 1
+# ## Exercise 1: the distance of antipodes
 #
 # *10 min, medium.* Write the first check for any distance function: what share of exactly antipodal pairs is it wrong about by more than a tenth?
 

@@ -406,7 +406,7 @@ test_fail(lambda: is_complete(example), contains="metrics.jsonl is damaged (of 1
 
 
 # %% [markdown]
-# ## Exercise 1
+# ## Exercise 1: what is not part of a digest
 #
 # *3 min, easy.* Show that two configs which differ in `out`, `device` or `scale` alone share a digest, and that one seed more makes another run.
 

@@ -417,7 +417,7 @@ display(Markdown("\n".join(lines)))
 # with trained places, in every step: torch makes dozens of passes over a tile where a compiled loop makes one. Such a loop, written by hand, would hold the formula of every manifold and of every inhibitor a second time, in another language,
 # and any space that you add would be without it. So `torch.compile` writes it, from the formulas as they stand (`ModuliRegularizer(…, compiled=True)`); it wants a C++ compiler and some seconds.
 #
-# ## Exercise 1
+# ## Exercise 1: Amdahl's law
 #
 # *5 min, easy.* Write Amdahl's law, and use it: if the data of a step became free, how much faster would our step at $H=512$ be?
 

@@ -414,7 +414,7 @@ test_eq(permuted(values, torch.Generator().manual_seed(0)).sort(1).values, value
 
 
 # %% [markdown]
-# ## Exercise 1
+# ## Exercise 1: the four numbers of the picture
 #
 # *5 min, medium.* Write a function that finds the four numbers of the picture above, for any LSTM, with a `Layout` and no arithmetic of your own.
 
@@ -443,7 +443,7 @@ with exercise("make a Layout of the shape of `weight` with 4 gates: the first di
 # </details>
 
 # %% [markdown]
-# ## Exercise 2
+# ## Exercise 2: a table that is no weight
 #
 # *3 min, easy.* A module of your own keeps a table of shape (5, 2) that is no weight. Make `weight_matrices` leave it alone.
 

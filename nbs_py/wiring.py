@@ -539,7 +539,7 @@ plt.show()
 
 
 # %% [markdown]
-# ## Exercise 1
+# ## Exercise 1: one number for a curve
 #
 # *5 min, easy.* The share that survives is a curve. Give it one number: the mean distance of surviving pairs, divided by the mean distance of all pairs.
 # For wiring without geometry it is near 1.

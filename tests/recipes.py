@@ -344,6 +344,7 @@ for _name in ("NoPenalty", "L1", "Shuffled", "DistanceShuffled", "SeRNN"):
     recipe(f"{Y}.{_name}", options)
     method(f"{Y}.{_name}.price", lambda kind=_kind: kind(layer(), generator=seeded()), lambda: dict(distances=rand(4, 4), generator=seeded()))
 recipe(f"{Y}.L2", lambda: dict(options(), power=2.0))
+recipe(f"{Y}.display_name", lambda: dict(name="none"))
 method(f"{Y}.SeRNN.total", lambda: penalties.SeRNN(layer()), lambda: dict(size=rand(1, 1, 4, 4), coefficients=rand(1, 1, 4, 4)))
 recipe(f"{Y}.communicability", lambda: dict(size=rand(4, 4)))
 

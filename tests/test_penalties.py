@@ -14,11 +14,15 @@ from modreg import RNN
 from modreg.geometry.finite import DistanceMatrix
 from modreg.geometry.inhibitors import Inhibitor, inhibitor
 from modreg.geometry.manifolds import manifold
+from modreg.lab.experiments import CONDITIONS
+from modreg.lab.settings import label_of
 from modreg.layers.recurrent import Linear
 from modreg.sparsity.fused import _Penalty
-from modreg.sparsity.penalties import PENALTIES, communicability
+from modreg.sparsity.penalties import PENALTIES, communicability, display_name
+from modreg.sparsity.pruning import SPARSIFIERS
 from modreg.sparsity.regularizer import RAMPS, ModuliRegularizer, ramp
 from modreg.sparsity.weights import find_weights, layout, slots, weight_matrices
+from modreg.tasks.navigation import NavigationConfig
 
 SPACES = ("torus", "sphere", "klein", "circle", "r3")
 DTYPES = (torch.float32, torch.float64)
@@ -637,3 +641,11 @@ def test_layouts_of_input_weights():
     (slot,) = find_weights(gru, "weight_ih_l0")
     assert (layout(slot).rows, layout(slot).columns, layout(slot).gates, layout(slot).recurrent) == (4, 3, 3, False)
     assert layout(slots(nn.GRU(4, 4))["weight_ih_l0"]).recurrent is False
+
+
+def test_what_a_reader_is_told_is_no_code():
+    "Penalties, conditions and sparsifiers by a name that differs from all others' and could stand in a sentence"
+    names = {*PENALTIES, *CONDITIONS, *SPARSIFIERS}
+    told = {name: display_name(name) for name in names}
+    assert len({*told.values()}) == len(names) and not any("_" in words or words in ("none", "l1", "klein") for words in told.values())
+    assert label_of(NavigationConfig(scale="tiny", device="cpu", penalty="distance_shuffled")).startswith("shuffled neurons, ")

@@ -180,9 +180,8 @@ class Linker:
 # --- chapters ----------------------------------------------------------------------------------------------------------
 
 SCALES = {
-    "tiny": "Executed at the scale <em>tiny</em>, whose networks have hardly learned: nothing that they found is shown here. "
-            "<code>make docs SCALE=small</code> trains networks that have, and shows what they do.",
-    "small": "Executed at the scale <em>small</em> with one seed: networks that have learned, in minutes on two cores.",
+    "tiny": "Figures of this page's own networks are left out: <code>make docs SCALE=small</code> trains them, in minutes.",
+    "small": "This page's own networks were trained in minutes on two cores, at the scale <em>small</em>, with one seed.",
 }
 
 
