@@ -42,7 +42,7 @@ plt.style.use("modreg.data.book")
 #| fig-alt: "Five tasks, one below the other. For each, a row of dots for each condition: errors as multiples of the dense network's with the same seed, with a line at 1 and a bar at each median."
 plot_answer(plt.figure(layout="constrained"))
 plt.show()
-display(Markdown("\n".join(["Each dot is a network, at the place of its error divided by that of a dense one with the same seed; a bar is a median.", "", *(f"- {sentence}" for sentence in answer())])))
+display(Markdown("\n".join(["Each dot is a network, at the place of its error divided by that of a dense one with the same seed; a bar is a median. *Moduli* is the method, *shuffled prices* the same prices dealt out to the wrong weights, *L1* one price for all weights, and *no penalty* pruning alone; a *small dense* network was never pruned, and has as few weights.", "", *(f"- {sentence}" for sentence in answer())])))
 
 # %% [markdown]
 # ## The method in one line

@@ -311,7 +311,7 @@ class Ricker(Inhibitor):
 
 # %% [markdown]
 # *Diffusion* and the *sinusoid* are the paper's alternatives (appendix E). A *Gaussian* dip is diffusion that levels off: near is cheap,
-# and far costs no more than farther. A *constant* makes the penalty plain $L_1$, the baseline.
+# and far costs no more than farther. A *constant* makes the penalty plain L1, the baseline.
 
 # %%
 #| export
@@ -566,7 +566,7 @@ plt.show()
 
 
 # %% [markdown]
-# On the 6-torus nearly every pair pays nearly the full price: the penalty is uniform $L_1$ in all but name, and stronger than the
+# On the 6-torus nearly every pair pays nearly the full price: the penalty is uniform L1 in all but name, and stronger than the
 # torus's. So a comparison of torus and 6-torus compares three things at once: shape, strength, and how much geometry is left.
 #
 # One remedy is to give both spaces the same mean. Distances scale with the space, so we draw them once and look for the factor, the one

@@ -772,7 +772,7 @@ test_fail(lambda: weight_uses(nn.MultiheadAttention(4, 1), int), contains="weigh
 # - `Regrow` grew the very cheapest places at first, and dropped them again, and nothing else ever happened.
 # - A place that is not allowed (an infinite price) had the same score as one that was taken; where too few places were free, a weight was lost. Now a taken place scores less than any other, and since what was just dropped may grow again, there are always enough.
 #
-# The paper compares moduli pruning with $L_1$ and with shuffled coefficients, at one way of pruning. It has no rival that is sparse from birth.
+# The paper compares moduli pruning with L1 and with shuffled coefficients, at one way of pruning. It has no rival that is sparse from birth.
 #
 # ## Recall and think
 #

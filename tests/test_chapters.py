@@ -165,10 +165,10 @@ def test_each_part_ends_with_an_open_task():
 AMERICAN = r"\b(colors?|grays?|center(s|ed)?|behaviors?|favorites?|neighbors?|neighborhoods?|labeled|labeling|modeling|modeled|traveled|analyze[ds]?|catalogs?|fulfill|skillful|defense|meters?)\b"
 
 
-@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", [*CHAPTERS, *sorted((ROOT / "docs").glob("*.md")), ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"], ids=lambda path: path.stem)
 def test_british_spelling(path):
     "In the prose; titles of works, names and code are as they are"
-    for cell in nbformat.read(path, as_version=4).cells:
-        if cell.cell_type == "markdown":
-            prose = re.sub(r"```.*?```|`[^`]*`|\*\*[^*]*\*\*|\*[^*\n]+\n?[^*\n]*\*|\]\([^)]*\)|<[^>]*>|\$[^$]*\$", " ", cell.source, flags=re.DOTALL)
-            assert not (found := re.search(AMERICAN, prose, re.IGNORECASE)), f"{path.stem}: {prose[max(0, found.start() - 40) : found.end() + 20]}"
+    cells = [cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "markdown"] if path.suffix == ".ipynb" else [path.read_text(encoding="utf-8")]
+    for text in cells:
+        prose = re.sub(r"```.*?```|`[^`]*`|\*\*[^*]*\*\*|\*[^*\n]+\n?[^*\n]*\*|\]\([^)]*\)|<[^>]*>|\$[^$]*\$", " ", text, flags=re.DOTALL)
+        assert not (found := re.search(AMERICAN, prose, re.IGNORECASE)), f"{path.stem}: {prose[max(0, found.start() - 40) : found.end() + 20]}"

@@ -74,7 +74,7 @@ IMAGES = """async () => {
 }"""
 LETTERS = """() => [...document.querySelectorAll("figure.plot img")].filter((e) => e.getBoundingClientRect().width)
   .filter((e) => e.getBoundingClientRect().width < parseFloat(getComputedStyle(e.closest("figure")).getPropertyValue("--least")) - 0.5).map((e) => e.src)"""
-CUES = """() => [...document.querySelectorAll("figure.plot")].filter((e) => e.scrollWidth > e.clientWidth + 8 && !getComputedStyle(e, "::after").content.includes("scroll")).length"""
+CUES = """() => [...document.querySelectorAll("figure.plot, .pst-scrollable-table-container")].filter((e) => e.scrollWidth > e.clientWidth + 8 && !getComputedStyle(e, "::after").content.includes("scroll")).length"""
 WIDTH = """() => document.documentElement.scrollWidth - document.documentElement.clientWidth"""
 PICTURE = """() => Math.min(...[...document.querySelectorAll("article :is(img, .modreg-explore, pre)")]
   .filter(e => (e.tagName != "PRE" || !e.closest(".cell")) && e.getClientRects().length).map(e => e.getBoundingClientRect().top))"""
@@ -97,7 +97,7 @@ def test_page(site, chromium, page):
         tab.set_viewport_size(PHONE)
         assert tab.evaluate(WIDTH) == 0, "wider than a phone"
         assert tab.evaluate(LETTERS) == [], "letters below 9 px"
-        assert tab.evaluate(CUES) == 0, "a figure is wider than the phone, and does not say so"
+        assert tab.evaluate(CUES) == 0, "a figure or a table is wider than the phone, and does not say so"
         watched.screenshot(f"{page}-phone")
         tab.set_viewport_size(DESKTOP)
         for summary in tab.locator("article details > summary").all():
