@@ -66,7 +66,8 @@ def darken(figure):  # -> Callable that undoes it
             one.set_cmap(night)
         axes._modreg_painted = len(nights) < len(painted)
         if axes._modreg_painted:
-            inside = [*axes.lines, *axes.collections, *axes.patches, *axes.texts, *axes.images, *([] if hasattr(axes, "zaxis") else [axes.patch])]
+            ground = [axes.patch] if all(type(a).__name__ == "QuadContourSet" for a in painted) else []  # a map of a sphere does not fill its panel, nor has it anything to keep there
+            inside = [*axes.lines, *axes.collections, *axes.patches, *axes.texts, *axes.images, *ground]
             kept |= {id(part) for one in inside for part in one.findobj()}
         for axis in [axes.xaxis, axes.yaxis, axes.zaxis] if hasattr(axes, "zaxis") else []:
             axis.pane.set_alpha(None)
@@ -131,7 +132,8 @@ def stack(figure):  # -> Callable that undoes it; None where panels cannot be mo
                     undo.append((axes.set_ylabel, ""))
                     axes.set_ylabel(panels[0].get_ylabel())
     undo.append((figure.set_size_inches, (width, height)))
-    figure.set_size_inches(narrow, height * rows / grid.nrows * min(1, 1.2 * narrow / columns / (width / grid.ncols)))
+    panel = height / grid.nrows  # inch
+    figure.set_size_inches(narrow, rows * max(min(panel, 2.2), panel * min(1, 1.2 * narrow / columns / (width / grid.ncols))))
     return lambda: [setter(old) for setter, old in reversed(undo)]
 
 

@@ -47,6 +47,7 @@ from fastcore.test import test_close, test_eq, test_fail
 from modreg.book.exercises import draw_curve, exercise
 from modreg.book.explore import embedding_training, inhibitor_shapes
 from modreg.geometry.manifolds import Torus, manifold, plot_from_point
+from modreg.sparsity.penalties import display_name
 
 plt.style.use("modreg.data.book")
 
@@ -557,10 +558,10 @@ def mean_coefficient(
 fig, axes = plt.subplots(1, 3, figsize=(10, 2.6), layout="constrained", sharey=True)
 for name in ("torus", "klein", "circle", "sphere", "s3", "torus6"):
     price = dog(_random_distances(manifold(name), 100_000, torch.Generator().manual_seed(0)))
-    print(f"{name:8} mean {price.mean():5.1f}    at nearly full price {(price > 0.9 * dog.maximum).double().mean():4.0%}")
+    print(f"{display_name(name):8} mean {price.mean():5.1f}    at nearly full price {(price > 0.9 * dog.maximum).double().mean():4.0%}")
     if name in (shown := ["circle", "torus", "torus6"]):
         axes[shown.index(name)].hist(price, bins=41, range=(0, 82), weights=torch.full_like(price, 100 / len(price)), color="#31688e")
-        axes[shown.index(name)].set(title=name, xlabel="price")
+        axes[shown.index(name)].set(title=display_name(name), xlabel="price")
 axes[0].set_ylabel("pairs of neurons (%)")
 plt.show()
 
@@ -609,7 +610,7 @@ wanted = mean_coefficient(torus, dog, generator=seeded())
 for name in ("circle", "sphere", "torus6"):
     alike = matched(manifold(name), dog, wanted, 20_000, seeded())
     test_close(mean_coefficient(alike, dog, 20_000, seeded()), wanted, eps=1e-3)
-    print(f"{name:8} {alike}")
+    print(f"{display_name(name):8} {alike}")
 test_fail(lambda: matched(torus, dog, 500.0, 1000, seeded()), contains="no size")
 
 
@@ -654,8 +655,8 @@ sizes = [10, 30, 100, 300, 1000]
 fig, ax = plt.subplots(figsize=(6, 3.4), layout="constrained")
 for name, colour in zip(("circle", "torus", "sphere", "torus6"), plt.get_cmap("viridis")(torch.linspace(0, 0.85, 4)), strict=True):
     radii = [covering_radius(name, n, seeded(), draws=4) for n in sizes]
-    ax.loglog(sizes, radii, "o-", color=colour, label=name)
-    print(f"{name:8} covering radius of 1000 neurons {radii[-1]:.2f}; it is 1 on {matched_covering(name, 1.0, 1000, seeded()).name}")
+    ax.loglog(sizes, radii, "o-", color=colour, label=display_name(name))
+    print(f"{display_name(name):8} covering radius of 1000 neurons {radii[-1]:.2f}; it is 1 on {matched_covering(name, 1.0, 1000, seeded()).name}")
 ax.set(xlabel="neurons $N$", ylabel="covering radius")
 ax.legend()
 plt.show()

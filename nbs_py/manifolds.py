@@ -51,6 +51,7 @@ from fastcore.test import test_close, test_eq, test_fail
 
 from modreg.book.exercises import draw_curve, exercise
 from modreg.book.explore import glued_square, in_space
+from modreg.sparsity.penalties import display_name
 
 plt.style.use("modreg.data.book")
 
@@ -75,7 +76,7 @@ corner = {"circle": [2.0], "sphere": [3.2, -3.2, 2.1], "torus": [8.5, 2.0], "kle
 for ax, (name, point) in zip(axes.flat, corner.items(), strict=True):
     colours = finished.plot_from_point(finished.manifold(name), torch.tensor(point), ax)
     fig.colorbar(colours, ax=ax, shrink=0.8, label="distance")
-    ax.set(title={"klein": "Klein bottle"}.get(name, name))
+    ax.set(title=display_name(name))
 plt.show()
 
 # %% [markdown]
@@ -141,7 +142,7 @@ for at, colour in ((2.0, "#440154"), (7.0, "#35b779")):
     right.plot(x, naive_torus(torch.tensor([[at]]), x[:, None])[0], color=colour)
 left.set(xlabel="x", ylabel="shortest difference", title="the short way round")
 right.set(xlabel="x", ylabel="distance", title="its length")
-left.legend()
+left.legend(markerscale=4)
 plt.show()
 
 # %% [markdown]
@@ -403,7 +404,7 @@ for ax, name in zip(axes, ("torus", "klein"), strict=True):
     for stray, back, inside in zip(strays, space.project(strays), space.contains(strays), strict=True):
         if not inside:
             ax.annotate("", back, stray, arrowprops=dict(arrowstyle="-|>", color="#31688e"))
-    ax.set(title={"klein": "Klein bottle"}.get(name, name), aspect="equal", xlim=(-5, 15), ylim=(-5, 15), xlabel="x", ylabel="y")
+    ax.set(title=display_name(name), aspect="equal", xlim=(-5, 15), ylim=(-5, 15), xlabel="x", ylabel="y")
 plt.show()
 
 # %% [markdown]
@@ -1006,7 +1007,7 @@ test_fail(lambda: manifold("donut"), contains="circle, sphere, torus, klein")
 fig, axes = plt.subplots(1, 3, figsize=(10, 3), layout="constrained")
 for ax, text, star in zip(axes, ("klein", "torus(period=20)", "sphere(radius=2)"), ([9.5, 2.0], [9.5, 2.0], [1.6, 0.0, 1.2]), strict=True):
     finished.plot_from_point(finished.manifold(text), torch.tensor(star), ax, lambda d: d.clamp(max=2))
-    ax.set_title({"klein": "Klein bottle"}.get(text, text))
+    ax.set_title(display_name(text))
 plt.show()
 
 
@@ -1067,8 +1068,8 @@ for name, colour in zip(names, plt.get_cmap("viridis")(torch.linspace(0, 0.8, 4)
     space = manifold(name)
     x, y = (space.sample((20_000, 1), torch.Generator().manual_seed(seed)) for seed in (7, 8))
     d = space.distance(x, y).flatten()
-    ax.hist(d, bins=80, range=(0, 16), density=True, histtype="step", lw=1.8, color=colour, label={"torus6": "6-torus"}.get(name, name))
-    print(f"{name:8} mean {d.mean():.2f}, standard deviation {d.std():.2f}, diameter {space.diameter:.2f}")
+    ax.hist(d, bins=80, range=(0, 16), density=True, histtype="step", lw=1.8, color=colour, label=display_name(name))
+    print(f"{display_name(name):8} mean {d.mean():.2f}, standard deviation {d.std():.2f}, diameter {space.diameter:.2f}")
 ax.set(xlabel="geodesic distance between two random neurons", ylabel="density")
 ax.legend()
 plt.show()

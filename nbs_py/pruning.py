@@ -133,7 +133,7 @@ def scheduled_sparsity(
 #| fig-alt: "Share of zeros over 30 epochs: linear rises evenly, cubic fast at first and slowly at the end, one shot not at all before the last."
 fig, ax = plt.subplots(figsize=(5, 3), layout="constrained")
 for name in SCHEDULES:
-    ax.step(range(30), [100 * scheduled_sparsity(e, 0.9, 30, name) for e in range(30)], where="post", label=name)
+    ax.step(range(30), [100 * scheduled_sparsity(e, 0.9, 30, name) for e in range(30)], where="post", label=name.replace("_", " "))
 ax.set(xlabel="epoch", ylabel="weights that are zero (%)")
 ax.legend(frameon=False)
 plt.show()
@@ -555,7 +555,7 @@ def left_in_each(shares):
     return [100 * mask.float().mean().item() for mask in pruner.masks.values()]
 
 
-kinds = {"global": "global", "layer": "layer", "erk": "erk", "given: 50 % and 91.6 %": {"0.weight": 0.5, "1.weight": 0.916}}
+kinds = {"global": "global", "layer": "layer", "ERK": "erk", "given: 50 % and 91.6 %": {"0.weight": 0.5, "1.weight": 0.916}}
 bars = torch.tensor([left_in_each(shares) for shares in kinds.values()])
 fig, ax = plt.subplots(figsize=(6, 2.8), layout="constrained")
 for k, name in enumerate(("4 inputs", "100 inputs")):
@@ -791,7 +791,7 @@ for seed in range(3):
 #| fig-alt: "Error over epochs of five kinds of ticket: original and redrawn weights learn, with shuffled masks the error stays near 1."
 fig, ax = plt.subplots(figsize=(5.5, 3.2), layout="constrained")
 for color, (name, errors) in zip(("0.5", "C0", "C2", "C1", "C3"), curves.items(), strict=True):
-    ax.semilogy(range(1, 9), torch.tensor(errors).T, color=color, linewidth=1, label=[name, None, None])
+    ax.semilogy(range(1, 9), torch.tensor(errors).T, color=color, linewidth=1, label=[name.replace("_", " "), None, None])
 ax.set(xlabel="epoch", ylabel="error (share of variance)")
 fig.legend(loc="outside upper center", frameon=False, ncols=3)
 plt.show()

@@ -56,6 +56,7 @@ from modreg.book.exercises import draw_bars, draw_curve, exercise
 from modreg.book.explore import growing_balls
 from modreg.geometry.manifolds import Circle, Sphere
 from modreg.lab.experiments import load_results
+from modreg.sparsity.penalties import display_name
 from modreg.tasks.navigation import Navigation, NavigationConfig
 
 plt.style.use("modreg.data.book")
@@ -478,7 +479,7 @@ for name, reach in surfaces.items():
     cloud = space.sample(3000, torch.Generator().manual_seed(0))
     found = [persistent_homology(cloud, space, landmarks=160, threshold=reach, field=p) for p in (2, 3)]
     counted[name] = [betti_numbers(one) for one in found]
-    lines.append(f"| {name} | " + " | ".join(", ".join(map(str, numbers)) for numbers in counted[name]) + " |")
+    lines.append(f"| {display_name(name)} | " + " | ".join(", ".join(map(str, numbers)) for numbers in counted[name]) + " |")
 display(Markdown("\n".join(lines)))
 test_eq(counted, {"circle": [(1, 1, 0)] * 2, "sphere": [(1, 0, 1)] * 2, "torus": [(1, 2, 1)] * 2, "klein": [(1, 2, 1), (1, 1, 0)]})
 
@@ -809,7 +810,7 @@ last = max(row["epoch"] for row in rows)
 lines = ["| space | learning rate of the points | moved, in the course of the training |", "|---|---|---|"]
 for space, rate in dict.fromkeys((row["space"], row["rate"]) for row in rows):
     far = [sum(row["moved"]) / len(row["moved"]) for row in rows if (row["space"], row["rate"], row["reading"]) == (space, rate, "right")]
-    lines.append(f"| {space} | {rate:g} | " + ", then ".join(f"{x:.2f}" for x in far) + " |")
+    lines.append(f"| {display_name(space)} | {rate:g} | " + ", then ".join(f"{x:.2f}" for x in far) + " |")
 display(Markdown("\n".join(lines)))
 
 # %% [markdown]
@@ -825,7 +826,7 @@ for pair, name in zip(axes, spaces, strict=True):
     chosen_rows = [row for row in fast if row["space"] == name and row["epoch"] in (0, last)]
     for k, row in enumerate(chosen_rows):
         pair[2 * k].plot(*torch.tensor(row["points"])[:, :2].T, ".", markersize=4)
-        pair[2 * k].set(title=f"{name}, epoch {row['epoch']}", aspect="equal", xlabel="first coordinate", ylabel="second")
+        pair[2 * k].set(title=f"{display_name(name)}, epoch {row['epoch']}", aspect="equal", xlabel="first coordinate", ylabel="second")
         for degree, bars in enumerate(row["bars"], start=1):
             pair[2 * k + 1].plot(*torch.tensor(bars or [[0.0, 0.0]]).T, "o", color=f"C{degree}", markersize=4, label=f"degree {degree}")
         top = max(death for bars in row["bars"] for _, death in bars)
@@ -868,7 +869,7 @@ for line, name in zip(axes, spaces, strict=True):
                 ax.plot([row["epoch"] + 0.3 * colour] * len(seeds), seeds, "o", color=f"C{colour}", label=f"{reading} points" if not row["epoch"] else None)
         null = [cloud[k] for cloud in row["null"]]
         ax.axhspan(min(null), max(null), color="0.9", zorder=0, label="uniform points")
-        ax.set(title=f"{name}, {('loops', 'hollows')[k]}", xlabel="epoch", ylabel="greatest death / birth")
+        ax.set(title=f"{display_name(name)}, {('loops', 'hollows')[k]}", xlabel="epoch", ylabel="greatest death / birth")
 axes[0, 0].legend()
 plt.show()
 
@@ -876,7 +877,7 @@ plt.show()
 lines = ["| space | rate | points | after the last epoch |", "|---|---|---|---|"]
 for row in rows:
     if row["epoch"] == last:
-        lines.append(f"| {row['space']} | {row['rate']:g} | {row['reading']} | {verdict(row)} |")
+        lines.append(f"| {display_name(row['space'])} | {row['rate']:g} | {row['reading']} | {verdict(row)} |")
 display(Markdown("\n".join(lines)))
 
 
