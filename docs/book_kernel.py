@@ -118,7 +118,7 @@ def stack(figure):  # -> Callable that undoes it; None where panels cannot be mo
         return None
     width, height = figure.get_size_inches()
     narrow, undo = smallest_letters(figure) * NARROW / 72 / SMALLEST - 0.1, []  # inch
-    columns = 2 if len(panels) > 3 and width / grid.ncols < narrow / 1.4 else 1
+    columns = 4 if len(panels) > 20 and grid.ncols >= 4 else 2 if len(panels) > 3 and width / grid.ncols < narrow / 1.4 else 1
     rows = grid.nrows if columns == grid.ncols else -(-len(panels) // columns)
     new = grid if columns == grid.ncols else grid.__class__(rows, columns, figure=figure)
     for k, (axes, spec) in enumerate(zip(panels, specs, strict=True)):
@@ -132,8 +132,8 @@ def stack(figure):  # -> Callable that undoes it; None where panels cannot be mo
                     undo.append((axes.set_ylabel, ""))
                     axes.set_ylabel(panels[0].get_ylabel())
     undo.append((figure.set_size_inches, (width, height)))
-    panel = height / grid.nrows  # inch
-    figure.set_size_inches(narrow, rows * max(min(panel, 2.2), panel * min(1, 1.2 * narrow / columns / (width / grid.ncols))))
+    panel, least = height / grid.nrows, 2.2 if columns == 1 else 0.0  # inch
+    figure.set_size_inches(narrow, rows * max(min(panel, least), panel * min(1, 1.2 * narrow / columns / (width / grid.ncols))))
     return lambda: [setter(old) for setter, old in reversed(undo)]
 
 

@@ -785,7 +785,7 @@ for end, label, colour in ((u, "$|u - v| = 2\\,\\sin(θ/2)$", "#440154"), (-u, "
     ax.plot([v[0], end[0]], [v[1], end[1]], color=colour, lw=2, label=label)
 for point, name in ((u, "$u$"), (v, "$v$"), (-u, "$-u$")):
     ax.plot(*point, "k.", markersize=9)
-    ax.annotate(name, 1.13 * point, ha="center", va="center")
+    ax.annotate(name, 1.2 * point, ha="center", va="center")
 ax.set(aspect="equal", xlim=(-1.4, 1.4), ylim=(-1.7, 1.25), title="two chords of an angle", xlabel="first axis", ylabel="second axis")
 ax.legend(loc="lower center")
 plt.show()

@@ -101,7 +101,7 @@ def test_a_chapter_page():
     shown = nbformat.v4.new_code_cell("#| export\nx = 1", outputs=[nbformat.v4.new_output("stream", name="stderr", text="careful")])
     page = page_of(code("#| hide\nsecret"), code("#| default_exp x"), shown, code("#| echo: false\ny"))
     first, export, silent = page.cells
-    assert first.source.startswith("# T\n\n") and "a &lt; b" in first.source and "<em>tiny</em>" in first.source
+    assert first.source.startswith("# T\n\n") and "a &lt; b" in first.source and "are left out" in first.source
     assert (export.source, export.metadata.tags, export.outputs) == ("x = 1", ["export"], [])
     assert silent.metadata.tags == ["remove-input"]
 

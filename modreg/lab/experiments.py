@@ -91,7 +91,7 @@ def plot_learning(
             ax.axvline(len(history) / 2 + 0.5, color="0.6", linewidth=0.8)
     _plot_limits(task.limits(), ax)
     ax.set(xlabel="epoch (right of the line: the lottery ticket)" if task.config.lottery else "epoch", ylabel=task.label, ylim=(0, None))
-    ax.legend(frameon=False)
+    ax.legend(frameon=False, ncols=2, loc="lower center", bbox_to_anchor=(0.5, 1))
 
 # %% ../../nbs/experiments.ipynb #beac9104
 def _plot_limits(limits: dict[str, float], ax: "Axes") -> None:
