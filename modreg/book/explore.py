@@ -125,7 +125,7 @@ def neighbourhoods() -> Explorer:
     def picture(figure: "Figure") -> None:
         for ax, space in zip(figure.subplots(1, 2), (Torus(), KleinBottle()), strict=True):
             colours = plot_from_point(space, torch.tensor([8.5, 3.0]), ax, inhibitor("difference_of_gaussians"))
-            ax.set_title(space.name)
+            ax.set_title(display_name(space.name))
             figure.colorbar(colours, ax=ax, label="price")
 
     return Explorer("neighbourhoods", "Pick a neuron. Which others may it keep a connection to?", picture)
@@ -157,7 +157,7 @@ def in_space() -> Explorer:
             distance = space.distance(points[51, 18][None], points.flatten(0, 1)).view(60, 60)
             ax = figure.add_subplot(1, 3, k + 1, projection="3d")
             ax.plot_surface(*place.unbind(-1), facecolors=colormaps["viridis"]((distance / distance.max()).numpy()), rcount=60, ccount=60)
-            ax.set(title=space.name, box_aspect=place.flatten(0, 1).max(0).values - place.flatten(0, 1).min(0).values)
+            ax.set(title=display_name(space.name), box_aspect=place.flatten(0, 1).max(0).values - place.flatten(0, 1).min(0).values)
             ax.set_axis_off()
 
     return Explorer("in_space", "One neuron on sphere, torus and Klein bottle, seen in space and coloured by distance from it: how far is every other point?", picture)
@@ -170,7 +170,7 @@ def glued_square() -> Explorer:
     def picture(figure: "Figure") -> None:
         for ax, space in zip(figure.subplots(1, 2), (Torus(), KleinBottle()), strict=True):
             plot_from_point(space, torch.tensor([9.0, 3.0]), ax, lambda d: d.clamp(max=2))
-            ax.set_title(f"a disc on the {space.name}")
+            ax.set_title(f"a disc on the {display_name(space.name)}")
 
     return Explorer("glued_square", "Drag the disc over an edge. Where does it come back, and which way up?", picture)
 
