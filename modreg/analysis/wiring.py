@@ -281,6 +281,8 @@ def plot_against_chance(
     ax: "Axes",
 ) -> None:
     "How many times as large as at equal degrees each measure is; the bar is two standard deviations of chance"
+    from matplotlib.ticker import LogLocator
+
     names = [name for name in MEASURES if name not in ("connections", "degree_spread") and any(math.isfinite(one[name][0]) for one in measured.values())]
     for k, (label, one) in enumerate(measured.items()):
         ratio = [one[name][0] / one[name][1] if one[name][1] else math.nan for name in names]
@@ -288,6 +290,9 @@ def plot_against_chance(
         ax.errorbar([x + 0.15 * k for x in range(len(names))], ratio, spread, fmt="o", label=label, capsize=3)
     ax.axhline(1, color="0.7", linewidth=0.8)
     ax.set(xticks=range(len(names)), ylabel="times that of equal degrees", yscale="log")
+    ax.yaxis.set_minor_locator(LogLocator(subs=(2, 3, 5)))
+    for of in (ax.yaxis.set_major_formatter, ax.yaxis.set_minor_formatter):
+        of("{x:g}")
     ax.set_xticklabels([name.replace("_", " ") for name in names], rotation=30, ha="right")
     ax.legend(frameon=False)
 
