@@ -12,6 +12,7 @@ from modreg.book import explore
 from modreg.book.explore import _source
 from modreg.geometry.inhibitors import INHIBITORS
 from modreg.geometry.manifolds import manifold
+from modreg.sparsity.penalties import display_name
 
 
 @pytest.fixture
@@ -257,9 +258,9 @@ def test_three_networks_stand_under_one_cursor(page, tmp_path):
         squares.nth(k).click(position={"x": 20 + 30 * k, "y": 40})
         state = json.loads(figure.get_attribute("data-state"))
         data = explore.load_results("explore")["pruned"]
-        assert [one["name"] for one in state["partners"]] == list(data["networks"]) == ["moduli", "shuffled", "none"]
-        for one in state["partners"]:
-            survived = explore._tensor(data["networks"][one["name"]]["survived"], torch.uint8, data["neurons"], data["neurons"])[state["neuron"]]
+        assert [one["name"] for one in state["partners"]] == [*map(display_name, data["networks"])] == ["moduli", "shuffled prices", "no penalty"]
+        for one, network in zip(state["partners"], data["networks"].values(), strict=True):
+            survived = explore._tensor(network["survived"], torch.uint8, data["neurons"], data["neurons"])[state["neuron"]]
             survived[state["neuron"]] = 0
             assert one["partners"] == (survived > state["level"]).sum()
 
