@@ -206,6 +206,8 @@ def condition_of(job: Job) -> str:
     return json.dumps([job.name, {name: value for name, value in decisive(job.config).items() if name not in idle}], sort_keys=True)
 
 
+# %%
+#| export
 @checked
 def selection_jobs(
     jobs: Iterable[Job],

@@ -123,7 +123,7 @@ def condition_of(job: Job) -> str:
     idle = {*DENSE, "strength", "seeds", "seed"}
     return json.dumps([job.name, {name: value for name, value in decisive(job.config).items() if name not in idle}], sort_keys=True)
 
-
+# %% ../../nbs/sweeps.ipynb #e41ca9bc
 @checked
 def selection_jobs(
     jobs: Iterable[Job],
