@@ -68,8 +68,8 @@ def cells(neurons: tuple[int, ...] = (512, 1024, 2048, 4096), batches: tuple[int
 
 @cache
 def trained_weight(neurons: int, zeros: float) -> Tensor:
-    "The recurrent weight that a short run of navigation leaves, on a torus"
-    config = replace(navigation_config(neurons, FULL, 4), sparsity=zeros, strength=10.0, lottery=False, place_cells=64, epochs=EPOCHS, batch=20, steps=10)
+    "The recurrent weight that a short run of navigation leaves, on a torus; each matrix gives the same share of zeros"
+    config = replace(navigation_config(neurons, FULL, 4), sparsity=zeros, shares="layer", strength=10.0, lottery=False, place_cells=64, epochs=EPOCHS, batch=20, steps=10)
     phase = Phase(Navigation(config))
     for _ in range(EPOCHS):
         phase.next_epoch()

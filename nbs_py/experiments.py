@@ -32,9 +32,10 @@ import json
 import math
 import shlex
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from importlib.resources import files
+from statistics import mean, variance
 from typing import TYPE_CHECKING, Annotated, Any
 
 import torch
@@ -400,7 +401,10 @@ assert "sparsity = 0.8" in report(task, runs) and "-p penalty none" in report(ta
 # Besides, two networks that are sparse from birth, without any penalty: weights drawn by lot, and the weights that are cheapest by the geometry. And neurons in other places, so that prices keep their pattern and lose their partners.
 #
 # Each penalty has a strength to be chosen. A condition for which more strengths were tried, or whose strength was chosen on the seeds that are reported, has an unfair lead.
-# So each gets the **same** grid, tried on a seed of its own; the strength with the least error there is run on other seeds, and those are reported.
+# So each gets the **same** grid, tried on a few seeds of its own; the strength with the least error there is run on other seeds, and those are reported.
+#
+# A strength that makes no difference could be chosen anywhere, at an end of the grid too, and then the grid would grow for ever: adding at 95 % zeros learns as well with any λ from 1e-8 to 0.1.
+# So the best counts as lying at an end only if it beats all between the ends by more than seeds differ.
 
 # %%
 #| export
@@ -420,6 +424,32 @@ CONDITIONS: dict[str, dict[str, Any]] = {
 }
 
 
+SELECTION, TRIALS = 100, 3  # the first seed of the runs by which strengths are chosen, and how many there are
+
+
+@checked
+def best_strength(
+    tried: Mapping[float, Sequence[Annotated[float, Within(finite=False)] | None]],  # what each strength gave, a number for each seed, None where it diverged; lower is better
+) -> float:
+    """The strength of the least mean; where that lies at an end of the grid, but beats the best between the ends by no more than two standard errors, the latter
+
+    One seed tells no error. ValueError if nothing was tried.
+    """
+    if not tried:
+        raise ValueError("tried is empty; it holds what each strength gave")
+    sound = {strength: [x for x in values if x is not None and math.isfinite(x)] for strength, values in tried.items()}
+    means = {strength: mean(sound[strength]) if len(sound[strength]) == len(values) > 0 else math.inf for strength, values in tried.items()}
+    best = min(means, key=means.__getitem__)
+    inside = [strength for strength in means if min(means) < strength < max(means)]
+    errors = [variance(sound[strength]) / len(sound[strength]) for strength in means if math.isfinite(means[strength]) and len(sound[strength]) > 1]
+    if best in inside or not inside or not errors:
+        return best
+    inner = min(inside, key=means.__getitem__)
+    return inner if means[inner] - means[best] <= 2 * math.sqrt(2 * mean(errors)) else best
+
+
+# %%
+#| export
 def _results(task: type[Task], config: Config) -> dict[str, dict[str, Any]]:
     "The metrics at the end of each phase"
     return fit(task(config), progress=False).result["phases"]
@@ -433,21 +463,21 @@ def study(
     config: Config,  # as reported, but for the condition and its strength
     condition: str,  # a name in CONDITIONS
     strengths: Sequence[NotNegative],  # the grid of λ
-    selection: Whole = 100,  # the seed on which λ is chosen
+    selection: Whole = SELECTION,  # the first of the seeds on which λ is chosen
 ) -> dict[str, Any]:  # the strength chosen, the selection's results by strength, and each reported seed's, sparse and as a lottery ticket
-    "One condition: its strength chosen on one seed, its results on others; each run is a folder, so that a study that was killed goes on"
+    "One condition: its strength chosen on a few seeds, its results on others; each run is a folder, so that a study that was killed goes on"
     if condition not in CONDITIONS:
         raise ValueError(f"condition={condition!r}; {nearest(condition, CONDITIONS)}it is one of {', '.join(CONDITIONS)}")
     reported = range(config.seed, config.seed + config.seeds)
-    if selection in reported:
-        raise ValueError(f"selection={selection} is one of the reported seeds {list(reported)}; choose another")
+    if selection in range(config.seed - TRIALS + 1, reported.stop):
+        raise ValueError(f"selection={selection}: strengths are tried on {TRIALS} seeds from there on, which are not to be among the reported seeds {list(reported)}; choose another")
     base = replace(config, **CONDITIONS[condition])
     grid = (0.0,) if base.penalty == "none" else strengths
-    alone = {s: replace(base, strength=s, seed=selection, seeds=1, lottery=False) for s in grid}
-    tried = {f"{s:g}": _results(task, c)["train"][task.chosen_by or task.metric] for s, c in alone.items()}
-    chosen = replace(base, strength=float(min(tried, key=lambda s: _mean(tried[s]))))
+    alone = {s: replace(base, strength=s, seed=selection, seeds=TRIALS, lottery=False) for s in grid}
+    tried = {s: _results(task, c)["train"][task.chosen_by or task.metric] for s, c in alone.items()}
+    chosen = replace(base, strength=best_strength(tried))
     results = _results(task, chosen)
-    row = {"condition": condition, "strength": chosen.strength, "selection": tried, "sparse": results["train"][task.metric]}
+    row = {"condition": condition, "strength": chosen.strength, "selection": {f"{s:g}": values for s, values in tried.items()}, "sparse": results["train"][task.metric]}
     row |= {f"sparse_{name}": results["train"][name] for name in ("inference", "training") if name in results["train"]}
     if config.lottery:
         row["lottery"] = results["lottery"][task.metric]
@@ -455,6 +485,10 @@ def study(
         row["dense"] = _results(task, replace(chosen, **DENSE))["train"][task.metric]
     return row
 
+
+# %%
+flat = {0.001: [0.21, 0.25, 0.23], 0.01: [0.24, 0.22, 0.25], 0.1: [0.22, 0.27, 0.23], 1.0: [0.4, 0.5, None]}
+test_eq((best_strength(flat), best_strength({s: values[:1] for s, values in flat.items()}), best_strength(flat | {0.001: [0.01, 0.02, 0.01]})), (0.01, 0.001, 0.001))
 
 # %%
 small = replace(config, seeds=2, epochs=3, batches=20)
@@ -546,11 +580,11 @@ def plot_sparsity(
     ax: "Axes",
 ) -> None:
     "Mean over the seeds of each condition against sparsity, from the dense network without a penalty on; a seed that diverged leaves a gap"
-    mean = {(row["condition"], row["setting"].get("sparsity", Config.sparsity)): _mean(row[result]) for row in rows}
+    means = {(row["condition"], row["setting"].get("sparsity", Config.sparsity)): _mean(row[result]) for row in rows}
     dense = next((_mean(row["dense"]) for row in rows if "dense" in row), math.nan)
-    sparsities = sorted({sparsity for _, sparsity in mean})
-    for k, condition in enumerate(dict.fromkeys(condition for condition, _ in mean)):
-        curve = [dense, *(mean.get((condition, sparsity), math.nan) for sparsity in sparsities)]
+    sparsities = sorted({sparsity for _, sparsity in means})
+    for k, condition in enumerate(dict.fromkeys(condition for condition, _ in means)):
+        curve = [dense, *(means.get((condition, sparsity), math.nan) for sparsity in sparsities)]
         ax.plot(range(len(curve)), curve, "o-", color=f"C{k}", label=display_name(condition), markersize=4)
     ax.set(xticks=range(len(sparsities) + 1), xticklabels=["0", *(f"{100 * sparsity:g}" for sparsity in sparsities)], xlabel="weights that are zero (%)")
 

@@ -38,7 +38,7 @@ from typing import Any
 import numpy as np
 
 from modreg.geometry.arguments import checked
-from modreg.lab.experiments import DENSE, PLAIN
+from modreg.lab.experiments import DENSE, PLAIN, SELECTION, best_strength
 from modreg.lab.paper import Cell, paper_tables
 from modreg.lab.results import Record, matching
 from modreg.lab.runs import PhaseName
@@ -252,16 +252,14 @@ for claim in claims():
             paper_tables()[claim.table].cell(row, column)  # raises if there is none
 print(f"{len(claims())} claims on {len({claim.table for claim in claims()})} tables")
 
+
 # %% [markdown]
 # ## Ours beside a cell
 #
-# A cell asks for the runs with its settings at one of our scales. The strength of a penalty is the one that did best on a seed that is not reported; the same grid is tried for each condition.
+# A cell asks for the runs with its settings at one of our scales. The strength of a penalty is the one that did best on seeds that are not reported; the same grid is tried for each condition.
 
 # %%
 #| export
-SELECTION = 100  # the first seed of the runs by which strengths are chosen
-
-
 @checked
 def config_for(
     task: type[Task],
@@ -298,10 +296,9 @@ def chosen_strength(
     metric: str,  # by which strengths are chosen; lower is better
 ) -> float:  # the config's own if nothing was tried
     "The strength that did best on the seeds of the selection"
-    tried = {one["settings"].get("strength", config.strength): one["phases"]["train"][metric]
-             for one in matching(records, replace(config, seed=SELECTION), free=("strength", "seeds"))}
-    mean = {strength: math.inf if None in values else float(np.mean(values)) for strength, values in tried.items()}
-    return min(mean, key=mean.__getitem__, default=config.strength)
+    found = sorted(matching(records, replace(config, seed=SELECTION), free=("strength", "seeds")), key=lambda one: one["settings"].get("seeds", config.seeds))
+    tried = {one["settings"].get("strength", config.strength): one["phases"]["train"][metric] for one in found}  # of runs with the same strength the one with most seeds
+    return best_strength(tried) if tried else config.strength
 
 
 # %%

@@ -603,6 +603,7 @@ recipe(f"{T}.last_of", lambda: dict(phase="train", history=finished().history))
 recipe(f"{T}.fit", lambda: dict(task=task(), progress=False, callbacks=[trainers.Callback()]))
 
 X = "lab.experiments"
+recipe(f"{X}.best_strength", lambda: dict(tried={0.1: [1.0, 2.0], 1.0: [1.0, None]}))
 
 
 def rows() -> list[dict[str, Any]]:

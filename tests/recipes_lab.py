@@ -315,12 +315,12 @@ V = "lab.sweeps"
 
 
 def choices() -> dict[str, sweeps.Choice]:
-    return {sweeps.condition_of(one): sweeps.Choice(sweeps.condition_of(one), {0.1: 1.0}, "rmse") for one in [job()]}
+    return {sweeps.condition_of(one): sweeps.Choice(sweeps.condition_of(one), {0.1: [1.0]}, "rmse") for one in [job()]}
 
 
 recipe(f"{V}.cells_of", lambda: dict(table=small_table(), also=["none"], tickets=["redraw"], strengths=[0.1]))
 recipe(f"{V}.jobs_of", lambda: dict(table="8", task=training.Remember, scale="small", seeds=2, also=["none"], tickets=["redraw"], strengths=[], device="cpu"))
-recipe(f"{V}.Choice", lambda: dict(condition="torus", tried={0.1: 1.0}, metric="rmse"))
+recipe(f"{V}.Choice", lambda: dict(condition="torus", tried={0.1: [1.0]}, metric="rmse"))
 recipe(f"{V}.condition_of", lambda: dict(job=job()))
 recipe(f"{V}.selection_jobs", lambda: dict(jobs=[job()], strengths=[0.1], seed=100))
 recipe(f"{V}.choose", lambda: dict(jobs=[job()], strengths=[0.1, 0.2, 0.4], run=lambda jobs: [workers.compute(one) for one in jobs], seed=100))

@@ -11,7 +11,8 @@ from scipy import stats
 from modreg.lab.paper import METHOD, paper_cell, paper_figures, paper_tables
 from modreg.lab.results import collect, find, read_records, records_in
 from modreg.lab.settings import decisive
-from modreg.lab.statistics import SELECTION, claims, config_of, difference, holm, outcome, verdicts
+from modreg.lab.experiments import SELECTION
+from modreg.lab.statistics import claims, config_of, difference, holm, outcome, verdicts
 from modreg.lab.studies import find_task
 from modreg.lab.tables import table_markdown
 

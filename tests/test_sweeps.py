@@ -374,12 +374,12 @@ def test_a_choice_at_the_end_makes_the_grid_longer(tmp_path, best, chosen):
 
     def run(jobs):
         asked.append(len(jobs))
-        return [Outcome(job, "", {"phases": {"train": {"rmse": [None if job.config.penalty == "l1" else abs(math.log(job.config.strength / best))]}}}) for job in jobs]
+        return [Outcome(job, "", {"phases": {"train": {"rmse": [None if job.config.penalty == "l1" else abs(math.log(job.config.strength / best))] * job.config.seeds}}}) for job in jobs]
 
     jobs = [Job(Quick, quick(tmp_path, penalty=name, sparsity=sparsity)) for name in ("none", "l1", "moduli", "shuffled") for sparsity in (0.5, 0.9)]
     choices, tried = choose(jobs, (0.01, 0.03162, 0.1, 0.3162), run)
     assert len(choices) == 3 and len({tuple(choice.tried) for choice in choices.values()}) == 1
-    assert {one.job.config.sparsity for one in tried} == {0.9} and {(one.job.config.seed, one.job.config.seeds, one.job.config.lottery) for one in tried} == {(100, 1, False)}
+    assert {one.job.config.sparsity for one in tried} == {0.9} and {(one.job.config.seed, one.job.config.seeds, one.job.config.lottery) for one in tried} == {(100, 3, False)}
     moduli = next(choice for choice in choices.values() if choice.condition.startswith("torus"))
     assert moduli.at_an_end == (chosen is None)
     if chosen is not None:
@@ -387,8 +387,19 @@ def test_a_choice_at_the_end_makes_the_grid_longer(tmp_path, best, chosen):
     assert len(asked) <= 1 + sweeps.EXTENSIONS
 
 
-def test_the_seed_of_the_choice_is_that_of_the_statistics():
-    assert sweeps.SELECTION == statistics.SELECTION
+def test_a_strength_that_makes_no_difference_leaves_the_grid_as_it_is(tmp_path):
+    "Whichever is best by chance; and a choice that has to be told from the seeds is"
+    draws, asked = random.Random(0), []
+
+    def run(jobs):
+        asked.append(len(jobs))
+        return [Outcome(job, "", {"phases": {"train": {"rmse": [0.03 + 0.01 * draws.random() + min(job.config.strength / 10, 1) for _ in range(job.config.seeds)]}}}) for job in jobs]
+
+    for _ in range(10):
+        choices, _ = choose([Job(Quick, quick(tmp_path, penalty="moduli", sparsity=0.9))], (1e-4, 1e-3, 1e-2, 0.1, 1.0), run)
+        choice, = choices.values()
+        assert not choice.at_an_end and choice.strength < 0.1
+    assert len(asked) < 20  # of 70
 
 
 def test_verdicts_know_the_settings_of_a_sweep():
@@ -400,7 +411,7 @@ def test_verdicts_know_the_settings_of_a_sweep():
 
 
 def test_no_strength_is_chosen_on_what_is_reported(tmp_path):
-    with pytest.raises(ValueError, match="selection=100 is one of the reported seeds"):
+    with pytest.raises(ValueError, match="selection=100: strengths are tried on 3 seeds"):
         choose([Job(Quick, quick(tmp_path, seed=99, seeds=2))], (0.1, 1, 10), lambda jobs: [])
 
 

@@ -20,7 +20,7 @@ from typing import Any
 
 import modreg
 from ..geometry.arguments import checked
-from .experiments import CONDITIONS, DENSE, PLAIN, recurrent_weights, study
+from .experiments import CONDITIONS, DENSE, PLAIN, SELECTION, recurrent_weights, study
 from .runs import Run, write_whole
 from .settings import Config
 from .training import Phase, Task, fit
@@ -189,7 +189,7 @@ GRID = dict(nargs="+", type=float, default=[1e-3, 1e-2, 1e-1], help="the grid of
 NAMES = dict(nargs="*", help=f"of {', '.join(CONDITIONS)}; the usual ones if none is named")
 CHANGES = dict(nargs="*", type=lambda text: changes_of([text])[0], help="settings that differ, as in lr=3e-3,init=paper; a row each")
 ARGUMENTS: dict[str, dict[str, dict]] = {  # of each study, by its parameters' names
-    "conditions": {"names": NAMES, "--strengths": GRID, "--selection": dict(type=int, default=100, help="the seed on which λ is chosen")},
+    "conditions": {"names": NAMES, "--strengths": GRID, "--selection": dict(type=int, default=SELECTION, help="the first of the seeds on which λ is chosen")},
     "dense": {"changes": CHANGES},
     "lengths": {"--starts": dict(nargs="+", default=["identity", "paper"]), "--steps": dict(nargs="+", type=int, default=[10, 25, 50, 100, 200, 400])},
     "blocks": {"--condition": dict(default="torus", choices=CONDITIONS), "--sizes": dict(nargs="+", type=int, default=[8, 16], help="neurons in a group"), "--strengths": GRID},

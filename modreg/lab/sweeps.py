@@ -20,18 +20,19 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from functools import partial
 from pathlib import Path
+from statistics import mean
 from typing import Annotated, Any
 
 import torch
 
 import modreg
 from ..geometry.arguments import Within, checked, nearest
-from .experiments import CONDITIONS, DENSE, costs, summary, tiny_note
+from .experiments import CONDITIONS, DENSE, SELECTION, TRIALS, best_strength, costs, summary, tiny_note
 from .files import write_whole
 from .paper import Cell, Table, paper_cell, paper_tables, printed
 from .results import learned_below
 from .settings import about, decisive, duration, label_of
-from .statistics import SELECTION, config_of, verdicts
+from .statistics import config_of, verdicts
 from .studies import find_task, found, value
 from .training import Task
 from .workers import Crew, Job, Outcome, Pace, done_before, epochs_done, merged, papermill_line, prepared, records_beside, sweep
@@ -102,48 +103,48 @@ class Choice:
     "The strength of a condition"
 
     condition: str
-    tried: dict[float, Annotated[float, Within(finite=False)]]  # the task's metric by strength, infinite where the seed diverged or the run failed
+    tried: dict[float, list[Annotated[float, Within(finite=False)] | None]]  # the task's metric by strength and seed, None where a seed diverged or the run failed
     metric: str
 
     @property
     def strength(self) -> float:
         "The best"
-        return min(self.tried, key=self.tried.__getitem__)
+        return best_strength(self.tried)
 
     @property
     def at_an_end(self) -> bool:
-        "Whether a better one may lie beyond those that were tried"
-        return self.strength in (min(self.tried), max(self.tried))
+        "Whether a better one may lie beyond those that were tried; not where none worked"
+        return self.strength in (min(self.tried), max(self.tried)) and None not in self.tried[self.strength]
 
-
+# %% ../../nbs/sweeps.ipynb #81be4168
 @checked
 def condition_of(job: Job) -> str:
     "What tells conditions apart whose strengths are chosen"
     idle = {*DENSE, "strength", "seeds", "seed"}
     return json.dumps([job.name, {name: value for name, value in decisive(job.config).items() if name not in idle}], sort_keys=True)
 
-# %% ../../nbs/sweeps.ipynb #81be4168
+# %% ../../nbs/sweeps.ipynb #e41ca9bc
 @checked
 def selection_jobs(
     jobs: Iterable[Job],
     strengths: Iterable[float],
-    seed: int = SELECTION,  # not one of those that are reported
+    seed: int = SELECTION,  # the first of some that are not reported
 ) -> dict[str, dict[float, Job]]:  # by condition and strength
-    "The runs by which the strength of each penalty is chosen: one seed, at the sparsest row, without a ticket"
+    "The runs by which the strength of each penalty is chosen: a few seeds, at the sparsest row, without a ticket"
     sparsest: dict[str, Job] = {}
     for job in jobs:
-        if seed in range(job.config.seed, job.config.seed + job.config.seeds):
-            raise ValueError(f"selection={seed} is one of the reported seeds, which begin with {job.config.seed}; choose another")
+        if job.config.seed - TRIALS < seed < job.config.seed + job.config.seeds:
+            raise ValueError(f"selection={seed}: strengths are tried on {TRIALS} seeds from there on, and the reported ones are {job.config.seeds} from {job.config.seed} on; choose another")
         if job.config.penalty != "none":
             there = sparsest.setdefault(condition_of(job), job)
             sparsest[condition_of(job)] = max(there, job, key=lambda one: one.config.sparsity)
-    return {condition: {s: replace(job, config=replace(job.config, strength=s, seed=seed, seeds=1, lottery=False), cells=()) for s in strengths}
+    return {condition: {s: replace(job, config=replace(job.config, strength=s, seed=seed, seeds=TRIALS, lottery=False), cells=()) for s in strengths}
             for condition, job in sparsest.items()}
 
 
 def _longer(grid: list[float], choices: Iterable[Choice]) -> list[float]:
     "Strengths beyond an end at which a choice lies"
-    best = {choice.strength for choice in choices if math.isfinite(choice.tried[choice.strength])}
+    best = {choice.strength for choice in choices if choice.at_an_end}
     beyond = [grid[0] ** 2 / grid[1]] * (grid[0] in best) + [grid[-1] ** 2 / grid[-2]] * (grid[-1] in best)
     return [float(f"{s:.4g}") for s in beyond]
 
@@ -153,20 +154,20 @@ def choose(
     jobs: Iterable[Job],  # that are to be reported
     strengths: Iterable[float],  # the grid of λ to begin with
     run: Callable[[list[Job]], list[Outcome]],  # `sweep`, with its crew
-    seed: int = SELECTION,  # not one of those that are reported
+    seed: int = SELECTION,  # the first of some that are not reported
 ) -> tuple[dict[str, Choice], list[Outcome]]:  # by condition; and the runs that were tried
     "The strength of each penalty; ValueError if the grid is none"
     grid, jobs, outcomes = sorted(set(strengths)), list(jobs), []
     if len(grid) < 3 or grid[0] <= 0:
         raise ValueError(f"strengths={grid}; a choice needs 3 or more, all above 0")
     wanted: dict[str, dict[float, Job]] = {}
-    score: dict[tuple[str, float], float] = {}
+    score: dict[tuple[str, float], list[float | None]] = {}
     new = grid
     for extension in range(EXTENSIONS + 1):
         more = selection_jobs(jobs, new, seed)
         wanted = {condition: wanted.get(condition, {}) | by for condition, by in more.items()}
         outcomes += run([job for by in more.values() for job in by.values()])
-        score = {(condition_of(one.job), one.job.config.strength): _score(one) for one in outcomes}
+        score = {(condition_of(one.job), one.job.config.strength): _scores(one) for one in outcomes}
         choices = {condition: Choice(label_of(next(iter(by.values())).config), {s: score[condition, s] for s in by}, _metric(next(iter(by.values())))) for condition, by in wanted.items()}
         new = _longer(grid, choices.values())
         if not new or extension == EXTENSIONS:
@@ -179,11 +180,8 @@ def _metric(job: Job) -> str:
     return job.task.chosen_by or job.task.metric
 
 
-def _score(outcome: Outcome) -> float:
-    if outcome.record is None:
-        return math.inf
-    (value,) = outcome.record["phases"]["train"][_metric(outcome.job)]
-    return math.inf if value is None else value
+def _scores(outcome: Outcome) -> list[float | None]:
+    return [None] * TRIALS if outcome.record is None else outcome.record["phases"]["train"][_metric(outcome.job)]
 
 
 @checked
@@ -282,7 +280,7 @@ def report(
     done = {one.record["run"]: one for one in outcomes if one.record is not None}
     failed = [{"label": label_of(one.job.config), "name": Path(one.folder).name, "line": papermill_line(one.job), **vars(one)} for one in outcomes if one.record is None]
     environment = jinja2.Environment(loader=jinja2.FileSystemLoader(Path(modreg.__file__).parent / "data"), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    chosen = [{"condition": one.condition, "strength": f"{one.strength:g}", "metric": one.metric, "end": one.at_an_end, "tried": [(f"{s:g}", "failed" if math.isinf(score) else f"{score:.3g}") for s, score in sorted(one.tried.items())]} for one in choices]
+    chosen = [{"condition": one.condition, "strength": f"{one.strength:g}", "metric": one.metric, "end": one.at_an_end, "tried": [(f"{s:g}", "failed" if None in scores else f"{mean(scores):.3g}") for s, scores in sorted(one.tried.items())]} for one in choices]
     return environment.get_template("sweep.html").render(
         title=title, version=modreg.__version__, tables=tables, runs=[run_facts(one) for one in done.values()], failed=failed, choices=chosen if tiny is None else [],
         note=tiny_note(tiny) if tiny else "", seconds=duration(sum(one.record["seconds"] for one in done.values() if one.record is not None)))
@@ -300,7 +298,7 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--also", nargs="+", default=[], metavar="CONDITION", help=f"columns that the paper lacks: {', '.join(CONDITIONS)}")
     one.add_argument("--ticket", nargs="+", default=[], metavar="KIND", help="lottery tickets, a row each: redraw (the paper), rescaled, original, shuffled")
     one.add_argument("--strengths", nargs="+", type=float, default=[], metavar="λ", help="the grid of --select (0.001 0.01 0.1 if not given), the columns of a table on sensitivity, or one value for all")
-    one.add_argument("--select", action="store_true", help=f"choose λ for each penalty on the seed {SELECTION}, at the table's sparsest row")
+    one.add_argument("--select", action="store_true", help=f"choose λ for each penalty on {TRIALS} seeds from {SELECTION} on, at the table's sparsest row")
     one.add_argument("-p", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"), help="a setting of all runs that differs from the scale's")
     one.add_argument("--device", default="auto", help="auto (the worker's GPU if it has one), cpu, cuda")
     one.add_argument("--out", default="build/runs", help="folder of run folders")
