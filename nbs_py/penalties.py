@@ -232,7 +232,7 @@ PENALTIES: dict[str, type[ModuliRegularizer]] = {
 #| export
 DISPLAY_NAMES = {
     "none": "no penalty", "l1": "L1", "l2": "L2", "shuffled": "shuffled prices", "distance_shuffled": "shuffled neurons", "sernn": "SeRNN",
-    "klein": "Klein bottle", "torus6": "6-torus", "r3": "Euclidean space", "s3": "3-sphere", "random": "random from birth", "geometric": "cheapest from birth", "set": "SET", "rigl": "RigL",
+    "klein": "Klein bottle", "torus6": "6-torus", "r3": "Euclidean space", "s3": "3-sphere", "random": "random from birth", "geometric": "cheapest from birth", "set": "SET", "rigl": "RigL", "dog": "difference of Gaussians", "rn": "Euclidean space",
 }
 
 
@@ -240,12 +240,12 @@ DISPLAY_NAMES = {
 def display_name(
     name: str,  # of a penalty, a space or another condition
 ) -> str:
-    "What a reader is told in place of a name, as in `no penalty`; any other name as it is, with spaces"
-    return DISPLAY_NAMES.get(name, name.replace("_", " "))
+    "What a reader is told in place of a name, as in `no penalty`; any other name word by word, as in `6-torus trained`"
+    return DISPLAY_NAMES.get(name) or " ".join(DISPLAY_NAMES.get(word, word) for word in name.replace("_", " ").split(" "))
 
 
 # %%
-test_eq([display_name(name) for name in ("none", "moduli", "small_dense")], ["no penalty", "moduli", "small dense"])
+test_eq([display_name(name) for name in ("none", "moduli", "torus6_trained")], ["no penalty", "moduli", "6-torus trained"])
 
 # %% [markdown]
 # ## Do they keep what they should keep?

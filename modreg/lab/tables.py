@@ -50,7 +50,8 @@ def table_markdown(
     lines = [f"**Table {table.number}**, {table.task}, {table.metric}: {table.caption}", "", "| | " + " | ".join(map(display_name, table.columns)) + " |", "|---" * (len(table.columns) + 1) + "|"]
     for row in table.rows:
         cells = [table.cell(row, column) for column in table.columns]
-        texts = [f"{printed(cell, digits) or '–'}<br>{ours(record_of_cell(records, cell, task, scale, **settings), cell, task.metric, digits)}" for cell in cells]
+        found = [(cell, record_of_cell(records, cell, task, scale, **settings)) for cell in cells]
+        texts = [(printed(cell, digits) or "–") + (f"<br>{ours(record, cell, task.metric, digits)}" if record else "") for cell, record in found]
         lines.append(f"| {row} | " + " | ".join(texts) + " |")
     return "\n".join([*lines, *(["", table.note] if table.note else []), ""])
 

@@ -107,7 +107,7 @@ PENALTIES: dict[str, type[ModuliRegularizer]] = {
 # %% ../../nbs/penalties.ipynb #bbcc02d8
 DISPLAY_NAMES = {
     "none": "no penalty", "l1": "L1", "l2": "L2", "shuffled": "shuffled prices", "distance_shuffled": "shuffled neurons", "sernn": "SeRNN",
-    "klein": "Klein bottle", "torus6": "6-torus", "r3": "Euclidean space", "s3": "3-sphere", "random": "random from birth", "geometric": "cheapest from birth", "set": "SET", "rigl": "RigL",
+    "klein": "Klein bottle", "torus6": "6-torus", "r3": "Euclidean space", "s3": "3-sphere", "random": "random from birth", "geometric": "cheapest from birth", "set": "SET", "rigl": "RigL", "dog": "difference of Gaussians", "rn": "Euclidean space",
 }
 
 
@@ -115,5 +115,5 @@ DISPLAY_NAMES = {
 def display_name(
     name: str,  # of a penalty, a space or another condition
 ) -> str:
-    "What a reader is told in place of a name, as in `no penalty`; any other name as it is, with spaces"
-    return DISPLAY_NAMES.get(name, name.replace("_", " "))
+    "What a reader is told in place of a name, as in `no penalty`; any other name word by word, as in `6-torus trained`"
+    return DISPLAY_NAMES.get(name) or " ".join(DISPLAY_NAMES.get(word, word) for word in name.replace("_", " ").split(" "))
