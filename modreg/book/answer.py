@@ -168,7 +168,7 @@ def plot_answer(
     ax.invert_yaxis()
     if bars:
         named = [name for name in conditions if name in bars]  # not every task has all of them
-        figure.legend([bars[name] for name in named], [*map(display_name, named)], loc="outside upper center", ncols=len(named), frameon=False)
+        figure.legend([bars[name] for name in named], [*map(display_name, named)], loc="outside upper center", ncols=3, frameon=False)
 
 # %% ../../nbs/answer.ipynb #453e1b19
 def _named(tasks: Sequence[type[Task]]) -> str:

@@ -8,6 +8,7 @@ __all__ = ['difference', 'Check', 'Verdict', 'exercise', 'draw_curve', 'draw_lin
 # %% ../../nbs/exercises.ipynb #678b3d21
 import html
 import math
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -132,11 +133,14 @@ class Verdict:
         return self.text if self.right else f"{self.text}\nHint: {self.hint}"
 
     def _repr_html_(self) -> str:
-        said = f"<p><strong>{html.escape(self.text)}</strong></p>"
+        def written(text: str) -> str:
+            return re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(text))
+
+        said = f"<p><strong>{written(self.text)}</strong></p>"
         if self.right:
             return said
-        lines = "".join(f"<li>{html.escape(line)}</li>" for line in self.expected)
-        steps = {"A hint": html.escape(self.hint)} | ({"What should come out": f"<ul>{lines}</ul>"} if lines else {})
+        lines = "".join(f"<li>{written(line)}</li>" for line in self.expected)
+        steps = {"A hint": written(self.hint)} | ({"What should come out": f"<ul>{lines}</ul>"} if lines else {})
         return said + "".join(f"<details><summary>{step}</summary>{text}</details>" for step, text in steps.items())
 
     def show(self) -> None:
