@@ -65,7 +65,7 @@ def executed(path: Path) -> nbformat.NotebookNode:
                 made |= {"answers": _execute(path, notebook), "error": ""}
             except Exception as error:
                 made |= {"error": f"{type(error).__name__}: {error}"}
-            notebook.metadata.setdefault("modreg", {}).update(made)
+            notebook.metadata["modreg"] = notebook.metadata.get("modreg", {}) | made
             nbformat.write(notebook, copy)
     assert not notebook.metadata.modreg.error, notebook.metadata.modreg.error
     return notebook
