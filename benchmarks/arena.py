@@ -315,8 +315,11 @@ def _serve(pipe, cell: Cell, rounds: tuple[int, int], seconds: float) -> None:
         pipe.send(error)
 
 
-def measure(cell: Cell, rounds: tuple[int, int] = (5, 21), seconds: float = 1.0) -> dict:
+def measure(cell: Cell, rounds: tuple[int, int] = (3, 21), seconds: float = 1.0) -> dict:
     "Median seconds of each side of a cell, ratios within rounds, and what is missing"
+    if cell.mask == "trained":  # once for all processes
+        torch.set_num_threads(1)
+        trained_weight(cell.neurons, cell.zeros)
     mine, theirs = timing.multiprocessing.get_context("fork").Pipe()
     os.environ["NUMBA_NUM_THREADS"] = str(cell.threads)
     process = timing.multiprocessing.get_context("fork").Process(target=_serve, args=(theirs, cell, rounds, seconds), daemon=True)

@@ -408,10 +408,13 @@ def _activate(x: Tensor, out: Tensor, nonlinearity: str) -> None:
         _ACTIVATIONS[nonlinearity](x, out)
 
 
+FEW = 2**13  # states of a step up to which it costs more to call numpy for them
+
+
 def _run_steps(matrix: "SparseMatrix", states: Tensor, nonlinearity: str) -> Tensor:
     "Replace the drives of a recurrence by its states (steps + 1, neurons, batch), of which the first is there"
     kernels, batch = _kernels(), states.shape[-1]
-    if kernels is None or not _is_light(matrix.pattern, batch) or len(states) < 2 or not states.numel():
+    if kernels is None or not _is_light(matrix.pattern, batch) or len(states) < 2 or not 0 < states[0].numel() <= FEW:
         for before, out in pairwise(states):
             _activate(_add_product(matrix, before, out), out, nonlinearity)
         return states
@@ -693,6 +696,9 @@ def _fastest_layer(w_x: Tensor, w_h: Tensor, nonlinearity: str, batch: int) -> t
 
 # %%
 #| export
+NEAR = 2**19  # bytes of drives that are made ahead
+
+
 @checked(finite=False)
 class SparseRNN:
     "A pruned Elman layer that only runs: weights by the names of `torch.nn.RNN`, each in the fastest of its forms"
@@ -734,9 +740,13 @@ class SparseRNN:
         "Layer and direction k on columns (steps, input, batch)"
         (project, run), bias = self.products[k], self.biases[k]
         states = x.new_empty(len(x) + 1, len(bias), x.shape[2])
-        states[0], states[1:] = 0 if h is None else h, bias
-        project(x, states[1:])
-        run(states)
+        states[0] = 0 if h is None else h
+        near = max(1, NEAR // max(1, states[0].nbytes))  # steps whose drives are still in the cache when they are wanted
+        for t in range(0, len(x), near):
+            drives = states[t + 1 : t + 1 + near]
+            drives[:] = bias
+            project(x[t : t + near], drives)
+            run(states[t : t + 1 + near])
         return states[1:], states[-1]
 
 
