@@ -67,7 +67,7 @@ def darken(figure):  # -> Callable that undoes it
         axes._modreg_painted = len(nights) < len(painted)
         if axes._modreg_painted:
             ground = [axes.patch] if all(type(a).__name__ == "QuadContourSet" for a in painted) else []  # a map of a sphere does not fill its panel, nor has it anything to keep there
-            inside = [*axes.lines, *axes.collections, *axes.patches, *axes.texts, *axes.images, *ground]
+            inside = [*axes.lines, *axes.collections, *axes.patches, *axes.texts, *axes.images, *filter(None, [axes.get_legend()]), *ground]
             kept |= {id(part) for one in inside for part in one.findobj()}
         for axis in [axes.xaxis, axes.yaxis, axes.zaxis] if hasattr(axes, "zaxis") else []:
             axis.pane.set_alpha(None)

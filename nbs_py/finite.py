@@ -589,7 +589,7 @@ for d, label, colour in ((shortest_paths(mean), "shortest paths over heat", "#fd
                          (shortest_paths(torch.maximum(mean, straight)), "never below the straight line, then paths", "#440154")):
     ax.plot(truth[*pairs], d[*pairs] / truth[*pairs].clamp(min=1e-9), ".", markersize=2, color=colour, label=label)
 ax.set(xlabel="true distance", ylabel="heat ÷ true distance", ylim=(0.8, 1.05))
-ax.legend(markerscale=5)
+fig.legend(markerscale=5, ncols=2, loc="outside upper center")
 plt.show()
 
 # %% [markdown]

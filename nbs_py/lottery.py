@@ -217,7 +217,7 @@ for k, row in enumerate(rows):
     ax.plot(range(1, len(curves) + 1), curves, color=f"C{k}", linewidth=1, label=[names[row["change"]["anneal"] > 1, rescaled(row)], *[""] * (curves.shape[1] - 1)])
 ax.axhline(load_results("language_dense")[0]["unigram"], color="0.6", linestyle=":", label="unigram")
 ax.set(xlabel="epoch", ylabel="perplexity on the test text")
-ax.legend(frameon=False)
+fig.legend(frameon=False, ncols=3, loc="outside upper center")
 plt.show()
 lines = ["| weights | rate | perplexity of each seed |", "|---|---|---|"]
 for row in rows:

@@ -474,10 +474,10 @@ for k, (name, (_, masks)) in enumerate(runs.items()):
     axes[1].plot([100 * (mask & masks[-1]).sum() / masks[-1].sum() for mask in masks], "o-", color=f"C{k}", markersize=9 - k)
 axes[0].set(xlabel="epoch", ylabel="weights left (%)", yscale="log")
 axes[1].set(xlabel="epoch", ylabel="of the last mask's weights, there (%)")
-axes[0].legend(frameon=False, ncols=2)
+fig.legend(frameon=False, ncols=3, loc="outside upper center")
 plt.show()
 for name, (error, masks) in runs.items():
-    print(f"{name:10} error {error:.2f}, mean price of what is left {penalty.coefficients[masks[-1]].mean():5.1f}; {100 * (masks[0] & masks[-1]).sum() / masks[-1].sum():.0f} % of the last mask stood in the first")
+    print(f"{display_name(name):19} error {error:.2f}, mean price of what is left {penalty.coefficients[masks[-1]].mean():5.1f}; {100 * (masks[0] & masks[-1]).sum() / masks[-1].sum():.0f} % of the last mask stood in the first")
     test_eq(masks[-1].sum().item(), round(0.1 * 144**2))
 
 
@@ -670,11 +670,11 @@ def cost_of(masks, dense_gradients=0.0):
 
 spent = {name: cost_of(masks, 1 / 12 if name == "rigl" else 0.0) for name, (_, masks) in runs.items()}
 fig, ax = plt.subplots(figsize=(5.5, 2.6), layout="constrained")
-ax.barh(list(spent), [100 * share for share in spent.values()], color=[f"C{k}" for k in range(6)])
+ax.barh([*map(display_name, spent)], [100 * share for share in spent.values()], color=[f"C{k}" for k in range(6)])
 ax.set(xlabel="multiplications of training (% of the dense network's)")
 ax.invert_yaxis()
 plt.show()
-print({name: f"{share:.0%}" for name, share in spent.items()})
+print({display_name(name): f"{share:.0%}" for name, share in spent.items()})
 
 
 # %% [markdown]
