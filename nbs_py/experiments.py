@@ -547,6 +547,9 @@ def condition_table(
     return "\n".join(lines) + "\n"
 
 
+# %% [markdown]
+# The same rows as pictures: every seed of every condition, or the mean of each condition against the share of zeros.
+
 # %%
 #| export
 @checked
