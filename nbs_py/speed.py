@@ -361,8 +361,8 @@ def plot_rivals(cells, axes):
         ax.set(xscale="log", yscale="log", title=f"{neurons} neurons", xlabel="batch", xticks=[cell["batch"] for cell in row])
         ax.set_xticklabels([cell["batch"] for cell in row])
         ax.minorticks_off()
-    axes[0].set(ylabel="times as fast")
-    axes[0].legend(frameon=False, fontsize="small")
+    axes[0].set(ylabel="times as fast", yticks=[1, 10, 100], yticklabels=["1", "10", "100"])
+    axes[0].figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=3, frameon=False)
 
 
 chosen = [cell for cell in bench.get("arena", []) if (cell["kind"], cell["mask"], cell["threads"]) == ("product", "random", 1)]

@@ -5,6 +5,7 @@ import os
 import pickle
 import subprocess
 import sys
+from collections import Counter
 from dataclasses import replace
 from functools import partial
 
@@ -698,3 +699,18 @@ def test_products_along_blocks(n, dtype, monkeypatch):
     torch.testing.assert_close(multiply(x[0], x.new_ones(n, 3)), 1 + weight @ x[0], rtol=0, atol=DTYPES[dtype])
     with pytest.raises(ValueError, match="square matrix"):
         fastest(weight, 3, blocks[1:])
+
+
+def test_calls_that_are_far_behind_are_not_timed_for_long(monkeypatch):
+    "And each gets the least time that it took"
+    clock, called = [0.0], Counter()
+    monkeypatch.setattr(sparse.time, "perf_counter", lambda: clock[0])
+
+    def call(name: str, seconds: float) -> None:
+        called[name] += 1
+        clock[0] += seconds * (1 + 1 / called[name])
+
+    ways = {"slow": 4e-3, "quick": 1e-4, "near": 2e-4}
+    times = dict(zip(ways, sparse.least_time(*(partial(call, *way) for way in ways.items())), strict=True))
+    assert called["slow"] == 3 < 20 < called["quick"] == called["near"]
+    assert times == pytest.approx({name: seconds * (1 + 1 / called[name]) for name, seconds in ways.items()})
