@@ -171,10 +171,14 @@ def _kernels() -> ModuleType | None:
     return kernels
 
 
+def _missing(batch: int) -> int:
+    "What a batch lacks to be 1 or a multiple of 4: a kernel is not compiled for each number"
+    return -batch % 4 if batch > 1 else 0
+
+
 def _filled(columns: Tensor, batch: int) -> Tensor:
-    "Columns (..., batch), with zeros up to a batch that is 1 or a multiple of 4, lest a kernel be compiled for each number"
-    missing = -batch % 4 if batch > 1 else 0
-    return nn.functional.pad(columns, (0, missing)) if missing else columns
+    "Columns (..., batch), with zeros up to a batch for which there is a kernel"
+    return nn.functional.pad(columns, (0, _missing(batch))) if _missing(batch) else columns
 
 
 @contextmanager
@@ -697,8 +701,8 @@ class SparseElmanFunction(torch.autograd.Function):
     @staticmethod
     def forward(ctx, patterns: tuple[Pattern, Pattern], projected, h0, weight, nonlinearity, handed_out=False):
         replicas, steps, batch, neurons = projected.shape
-        states, matrix = projected.new_empty(steps + 1, replicas * neurons, batch), SparseMatrix.at(patterns[0], weight)
-        rows = _in_rows(states, replicas)
+        states, matrix = projected.new_zeros(steps + 1, replicas * neurons, batch + _missing(batch)), SparseMatrix.at(patterns[0], weight)
+        rows = _in_rows(states[..., :batch], replicas)
         rows[:, 0], rows[:, 1:] = h0, projected  # the drives stand where states will be
         for before, out in pairwise(states):
             _ACTIVATIONS[nonlinearity](_add_product(matrix, before, out), out)
@@ -708,7 +712,7 @@ class SparseElmanFunction(torch.autograd.Function):
         last = rows[:, -1]
         ctx.save_for_backward(states, weight, last)
         ctx.set_materialize_grads(False)
-        ctx.nonlinearity, ctx.patterns = nonlinearity, patterns
+        ctx.nonlinearity, ctx.patterns, ctx.batch = nonlinearity, patterns, batch
         return projected.detach() if handed_out else rows[:, 1:], last
 
     @staticmethod
@@ -717,8 +721,8 @@ class SparseElmanFunction(torch.autograd.Function):
         if grad is None and grad_last is None:
             return (None,) * 6
         states, weight, _ = ctx.saved_tensors
-        (pattern, turned), errors = ctx.patterns, torch.empty_like(states)
-        back, rows = SparseMatrix.at(turned, weight), _in_rows(errors, pattern.replicas)
+        (pattern, turned), errors = ctx.patterns, torch.zeros_like(states)
+        back, rows = SparseMatrix.at(turned, weight), _in_rows(errors[..., : ctx.batch], pattern.replicas)
         rows[:, 0], rows[:, 1:] = 0, 0 if grad is None else grad
         if grad_last is not None:
             rows[:, -1] += grad_last
