@@ -290,7 +290,7 @@ test_eq(said(first), "Not right yet: first(2, 3) gives 2, which is too small.\nH
 @checked(shallow=True)
 def draw_curve(
     answer: Callable,  # from a number to a number
-    x: Iterable,  # where it is asked
+    x: Iterable[float],  # where it is asked
     xlabel: str,
     ylabel: str,
     **beside: Any,  # further values at the same places, by label

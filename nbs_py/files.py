@@ -83,7 +83,7 @@ WORDS = {
     errno.ENOSPC: "there is no room left on the disk", errno.EDQUOT: "the disk's quota is used up", errno.EFBIG: "a file may not grow so large here",
     errno.EACCES: "there is no right to read or write here", errno.EPERM: "there is no right to read or write here", errno.EROFS: "this disk can only be read",
     errno.ENOTDIR: "a file stands where a folder is wanted", errno.EEXIST: "a file stands where a folder is wanted", errno.EISDIR: "a folder stands where a file is wanted",
-    errno.ENAMETOOLONG: "the name is too long for this disk", errno.EIO: "the disk fails", errno.ENOLCK: "this disk knows no locks",
+    errno.ENAMETOOLONG: "the name is too long for this disk", errno.ENOENT: "there is no such file or folder, and none can be made", errno.ELOOP: "links lead in a circle", errno.EIO: "the disk fails", errno.ENOLCK: "this disk knows no locks",
 }
 
 

@@ -443,8 +443,10 @@ def error_rates(
     "Character and word error rates `cer` and `wer` in %; ValueError if nothing was said"
     import jiwer
 
-    if not texts or len(texts) != len(written) or not all(text.strip() for text in texts):
-        raise ValueError(f"{len(texts)} texts were said and {len(written)} understood; give as many of both, at least one, none that was said empty")
+    if not texts or not all(text.strip() for text in texts):
+        raise ValueError(f"texts has {len(texts)} texts, {sum(not text.strip() for text in texts)} of them empty; give at least one, and none that is empty")
+    if len(written) != len(texts):
+        raise ValueError(f"written has {len(written)} texts, and texts has {len(texts)}; give as many of both")
 
     return {"cer": 100 * jiwer.cer(texts, written), "wer": 100 * jiwer.wer(texts, written)}
 

@@ -712,9 +712,9 @@ NULLS = 39  # uniform clouds, so that one cloud in forty is beyond them all by c
 @checked(finite=False)
 def uniform_prominence(
     space: Manifold | str,
-    neurons: int,
+    neurons: Count,
     generator: torch.Generator | None = None,  # source of randomness
-    nulls: int = NULLS,
+    nulls: Annotated[int, Within(1, 10**4)] = NULLS,
 ) -> list[tuple[float, ...]]:
     "The prominence of clouds of uniform points, by the same way as that of an embedding"
     space = manifold(space) if isinstance(space, str) else space

@@ -95,6 +95,8 @@ def spoiled_tensor(x: Tensor) -> Iterator[Bad]:
         yield Bad("longer", torch.cat([x.detach(), x.detach()[:1]]))
         yield Bad("wider", torch.cat([x.detach(), x.detach()[..., :1]], -1))
         yield Bad("shorter", x.detach()[:-1])
+    yield Bad("half precision", x.detach().half() if x.is_floating_point() else x.detach().to(torch.int8))
+    yield Bad("true and false", x.detach().bool() if x.dtype != torch.bool else x.detach().to(torch.uint8))
     yield Bad("another type of number", x.detach().double() if x.dtype == torch.float32 else x.detach().float())
     yield Bad("whole numbers", x.detach().nan_to_num(0).long() if x.dtype != torch.int64 else x.detach().double())
     yield Bad("negative", -x.detach() - 1 if x.dtype != torch.bool else x.detach().int())
@@ -118,12 +120,12 @@ def spoiled(value: Any) -> Iterator[Bad]:
         yield from (Bad(repr(x), x, True) for x in ("no", "", 1, 0.0, [], 1j))
         return
     if isinstance(value, int):
-        yield from (Bad(repr(x), x, True) for x in (True, 1.5, "3", math.nan, [1], 1j))
+        yield from (Bad(repr(x), x, True) for x in (True, 1.5, "3", math.nan, [1], 1j, torch.tensor(3), np.array(3), None))
         yield from (Bad(repr(x), x) for x in (0, -1, 10**9, -(10**9), 2**70))
         return
     if isinstance(value, float):
-        yield from (Bad(repr(x), x, True) for x in (True, "0.5", [0.5], 1j, math.nan))
-        yield from (Bad(repr(x), x) for x in (0.0, -1.0, 1e30, -1e30, math.inf, -math.inf, 5))
+        yield from (Bad(repr(x), x, True) for x in (True, "0.5", [0.5], 1j, math.nan, torch.tensor(0.5), np.array(0.5)))
+        yield from (Bad(repr(x), x) for x in (0.0, -1.0, 1e30, -1e30, 1e-300, 1e308, math.inf, -math.inf, 5, 2**70, np.float32(0.5)))
         return
     if isinstance(value, Tensor) and not isinstance(value, nn.Parameter):
         yield Bad("text", "no", True)
@@ -144,9 +146,10 @@ def spoiled(value: Any) -> Iterator[Bad]:
                 yield Bad(repr(number), other, missing=True)
     elif isinstance(value, str):
         yield from (Bad(repr(x), x, True) for x in (5, 0.5, b"torus", ["a"], 1j))
-        yield from (Bad(repr(x)[:20], x) for x in ("", misspelt(value), "no such thing", "(" * 3000, "\x00"))
+        yield from (Bad(repr(x)[:20], x) for x in ("", " ", misspelt(value), value.upper(), f" {value}", "no such thing", "-1", "nan", "(" * 3000, "\x00", "\ud800", "é" * 300))
     elif isinstance(value, (list, tuple)):
-        yield from (Bad(repr(x), x, True) for x in (5, 1j))
+        yield from (Bad(repr(x), x, True) for x in (5, 1j, "no", {}))
+        yield Bad("a generator", (one for one in value))
         yield Bad("empty", type(value)())
         yield Bad("of others", type(value)([Other()] * max(1, len(value))), True)
         if value:
@@ -157,7 +160,9 @@ def spoiled(value: Any) -> Iterator[Bad]:
     elif isinstance(value, dict):
         yield from (Bad(repr(x), x, True) for x in (5, "no", [1], 1j))
         yield Bad("empty", {})
+        yield Bad("pairs", list(value.items()), True)
         if value:
+            yield Bad("a number for a name", {5: 5, **value})
             first = next(iter(value))
             yield Bad("of others", {**value, first: Other()})
             yield Bad("a name less", {k: v for k, v in value.items() if k != first})
@@ -291,6 +296,8 @@ def takes(function: Callable, argument: str, bad: Bad) -> bool:
     first = [word for word in ("Any", "empty", "object") if kind.endswith((f".{word}", f"'{word}'>", f"_{word}'>")) or kind == word]
     if isinstance(bad.value, list) and ("tuple" in kind or "Sequence" in kind or "Iterable" in kind):
         return True
+    if (isinstance(bad.value, dict) and ("Iterable" in kind or "Collection" in kind)) or (isinstance(bad.value, str) and "Iterable[typing.Any]" in kind):
+        return True
     return bool(first) or (isinstance(bad.value, np.ndarray) and "ndarray" in kind) or (type(bad.value) is int and re.search(r"\bint\b", kind) is not None)
 
 
@@ -337,6 +344,12 @@ def calls(name: str, recipe: Callable[[], tuple[Callable, dict[str, Any]]], ever
             if found.kind == "not finite" and hands_on(function, bad):
                 found = Answer("result")
             yield Finding(name, argument, bad.label, found)
+    for argument in arguments:
+        function, fresh = recipe()
+        needed = inspect.signature(function).parameters.get(argument)
+        if needed is not None and needed.default is needed.empty and needed.kind is needed.POSITIONAL_OR_KEYWORD:
+            del fresh[argument]
+            yield Finding(name, argument, "left out", answer(lambda f=function, a=fresh: called(f, a), argument, Bad("left out", None, True)))
     function, fresh = recipe()
     keyword = next((argument for argument in fresh if not argument.startswith("*")), None)
     if keyword and not any(p.kind is p.VAR_KEYWORD for p in inspect.signature(function).parameters.values()):

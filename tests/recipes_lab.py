@@ -346,7 +346,6 @@ recipe(f"{V}.main", lambda: dict(arguments=["sweep", "table8", "--scale", "tiny"
 
 # --- tasks -------------------------------------------------------------------------------------------------------------
 
-recipe("tasks.language.download_wikitext", dict)
 E = "tasks.navigation"
 
 

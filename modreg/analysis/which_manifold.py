@@ -12,14 +12,14 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import torch
 from torch import Tensor, nn
 
 from .activity import states_while
 from .wiring import rewired
-from ..geometry.arguments import Count, Whole, check, checked
+from ..geometry.arguments import Count, Shape, Whole, check, checked
 from ..geometry.manifolds import Manifold, Torus, manifold
 from ..geometry.products import Modules, Product
 from ..lab import studies
@@ -201,8 +201,8 @@ def _explained(space: Manifold, points: Tensor, values: Tensor, known: Tensor) -
 @checked(finite=False)
 def place(
     space: str | Manifold,
-    values: Tensor,  # how near each two neurons are (N, N), of mean 0: ranks of affinities or of correlations
-    known: Tensor,  # which pairs may be looked at (N, N), bool
+    values: Annotated[Tensor, Shape("N N", "float", finite=True)],  # how near each two neurons are, of mean 0: ranks of affinities or of correlations
+    known: Annotated[Tensor, Shape("N N", "bool")],  # which pairs may be looked at
     generator: torch.Generator | None = None,
     starts: list[Tensor] | None = None,  # for many spaces: what `_coordinates` makes of the known values
 ) -> Tensor:  # the neurons' points (N, coordinates)

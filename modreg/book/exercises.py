@@ -175,7 +175,7 @@ def exercise(
 @checked(shallow=True)
 def draw_curve(
     answer: Callable,  # from a number to a number
-    x: Iterable,  # where it is asked
+    x: Iterable[float],  # where it is asked
     xlabel: str,
     ylabel: str,
     **beside: Any,  # further values at the same places, by label

@@ -160,8 +160,9 @@ def nearest(
     names: Iterable[Any],  # what there is
 ) -> str:  # with a blank behind it
     "A question that names the likeliest of some names, to be put into an error message; nothing if none is like it"
-    found = difflib.get_close_matches(str(name), [str(one) for one in names], 1)
-    return f"did you mean {found[0]!r}? " if found else ""
+    by_letters = {str(one).casefold().strip(): str(one) for one in names}
+    found = difflib.get_close_matches(str(name).casefold().strip(), by_letters, 1)
+    return f"did you mean {by_letters[found[0]]!r}? " if found else ""
 
 # %% ../../nbs/arguments.ipynb #a5fc214a
 class ArgumentError(ValueError, TypeError):
@@ -465,7 +466,8 @@ class _Signature:
         self.tests = {p.name: test_of(p.annotation, names) for p in self.given}
         self.place = [p for p in self.given if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
         self.rest = next((p for p in self.given if p.kind is p.VAR_POSITIONAL), None)
-        self.open = any(p.kind is p.VAR_KEYWORD for p in self.given)
+        self.open = next((p for p in self.given if p.kind is p.VAR_KEYWORD), None)
+        self.needed = {p.name: k if p in self.place else math.inf for k, p in enumerate(self.given) if p.default is p.empty and p not in (self.rest, self.open)}
 
     def check(self, args: tuple, kwargs: dict) -> None:
         "ArgumentError unless these can be the arguments"
@@ -480,16 +482,20 @@ class _Signature:
         for name, value in kwargs.items():
             if name in self.tests:
                 self._one(name, value, sides, args, kwargs)
-            elif not self.open:
+            elif self.open is not None:
+                self._one(self.open, value, {}, called=name)
+            else:
                 known = [p.name for p in self.given if p.name != "self"]
                 raise ArgumentError(f"{self.owner} has no argument {name!r}; {nearest(name, known)}it takes {', '.join(known) or 'none'}")
+        if missing := [name for name, k in self.needed.items() if k >= len(args) and name not in kwargs]:
+            raise ArgumentError(f"{self.owner} was not given {', '.join(missing)}; it takes {', '.join(p.name for p in self.given if p.name != 'self')}")
 
     def bound(self, args: tuple, kwargs: dict) -> dict[str, Any]:
         "Arguments by name"
         rest = {self.rest.name: args[len(self.place) :]} if self.rest is not None and len(args) > len(self.place) else {}
         return {p.name: value for p, value in zip(self.place, args, strict=False)} | rest | kwargs
 
-    def _one(self, p: Any, value: Any, sides: dict[str, int], before: tuple = (), named: dict | None = None) -> None:
+    def _one(self, p: Any, value: Any, sides: dict[str, int], before: tuple = (), named: dict | None = None, called: str = "") -> None:
         name = p if isinstance(p, str) else p.name
         test = self.tests[name]
         if test is None or (value is None and not isinstance(p, str) and p.default is None):
@@ -498,7 +504,7 @@ class _Signature:
             if " = " in fault.want:  # it does not fit what came before it
                 shapes = [f"{one} has {tuple(x.shape)}" for one, x in self.bound(before, named or {}).items() if isinstance(x, Tensor) and one != name]
                 fault = fault._replace(want=f"{fault.want}; {', '.join(shapes)}" if shapes else fault.want)
-            raise_fault(name, fault)
+            raise_fault(called or name, fault)
 
 # %% ../../nbs/arguments.ipynb #1b0c6a52
 def memory() -> int:  # bytes
@@ -587,6 +593,17 @@ def _finite(value: Any, depth: int = 0) -> bool:
     return True
 
 
+def _overflows(arguments: dict[str, Any]) -> bool:
+    "Whether all arguments are finite, and one holds a number whose square is not"
+    tensors = [value.detach() for value in arguments.values() if isinstance(value, Tensor) and value.is_floating_point() and readable(value) and value.numel()]
+    return all(map(_finite, tensors)) and any(value.abs().max() > torch.finfo(value.dtype).max ** 0.5 for value in tensors)
+
+
+def _on_meta(values: Iterable[Any]) -> bool:
+    "Whether there is a tensor without numbers among some values"
+    return any(isinstance(value, Tensor) and value.is_meta for value in values)
+
+
 def _not_finite(owner: str, arguments: dict[str, Any]) -> ArgumentError:
     "The error of a result that is not finite"
     guilty = next((name for name, value in arguments.items() if name != "self" and not _finite(value)), None)
@@ -663,7 +680,7 @@ def checked(
     if inspect.isclass(thing):
         _check_methods(thing, finite=finite, late=late, shallow=shallow, trusts=trusts)
         return thing
-    looks = finite and thing.__name__ != "forward"
+    layer = thing.__name__ == "forward"
     made: list[_Signature] = []  # at the first call, when all types are there
 
     @functools.wraps(thing)
@@ -680,8 +697,12 @@ def checked(
         _DEPTH.calls, _DEPTH.trusted = _DEPTH.calls + 1, _DEPTH.trusted + trusts
         try:
             result = thing(*args, **kwargs)
-            if looks and _DEPTH.calls == 1 and not _finite(result):
-                raise _not_finite(signature.owner, signature.bound(args, kwargs))
+            if finite and _DEPTH.calls == 1 and not _finite(result):
+                named = signature.bound(args, kwargs)
+                if not layer or _overflows(named):
+                    raise _not_finite(signature.owner, named)
+            if layer and _DEPTH.calls == 1 and _on_meta(args) and not _on_meta(result if isinstance(result, tuple) else (result,)):
+                signature.check(args, kwargs)  # torch has multiplied by what stood in memory
             return _told(result, signature.owner, signature.bound(args, kwargs)) if _DEPTH.calls == 1 and isinstance(result, types.GeneratorType) else result
         except DEEP as error:
             if late and _DEPTH.calls == 1:

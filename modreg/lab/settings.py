@@ -19,6 +19,7 @@ from typing import Any, ClassVar, get_args, get_type_hints
 import torch
 
 from ..geometry.arguments import MANY, ArgumentError, Device, Keywords, Within, check, check_memory, checked, nearest, shown
+from ..geometry.inhibitors import inhibitor
 from ..geometry.manifolds import manifolds_of
 from ..geometry.specs import split
 from ..layers.recurrent import RNN
@@ -192,7 +193,7 @@ def _named(name: str, value: Any) -> Iterator[None]:
 def _check_penalty(config: Config) -> None:
     kind, layer = PENALTIES[config.penalty], RNN(1, 2, generator=torch.Generator())
     with _named("inhibitor", config.inhibitor):
-        split(config.inhibitor, ",")
+        inhibitor(config.inhibitor)
     with _named("manifold", config.manifold), warnings.catch_warnings(action="ignore"):  # what is said there is said when the run's penalty is made
         for space in manifolds_of(config.manifold, len(split(config.manifold, ","))):
             kind(layer, space, config.inhibitor, config.strength, power=config.power, train_embedding=config.train_embedding, generator=torch.Generator())
@@ -206,7 +207,7 @@ def _check_sparse(config: Config) -> None:
         raise ValueError(f"order={config.order!r} without blocks; set block to the number of neurons in a group, such as 16")
     if config.block is not None and config.train_embedding:
         raise ValueError(f"block={config.block} with train_embedding=True: blocks are of neurons that are neighbours, and these move; use a fixed embedding")
-    if config.shares not in SHARES and not (Path(config.shares) / "train.safetensors").is_file():
+    if config.shares not in SHARES and not os.path.isfile(f"{config.shares}/train.safetensors"):  # Path.is_file raises for a name that is too long
         raise ValueError(f"shares={config.shares!r}; {nearest(config.shares, SHARES)}it is one of {', '.join(map(repr, SHARES))}, or the folder of a run that has ended its phase train")
     if config.sparse_products == "on" and getattr(getattr(kind, "func", kind), "needs_gradient", False):
         raise ValueError(f"sparse_products='on' with sparsifier={config.sparsifier!r}, which needs the gradients of weights that are zero: use 'auto' or 'off'")

@@ -344,6 +344,7 @@ class AnnealOnPlateau:
             group["rates"] = torch.where(now < self.best, group["rates"], group["rates"] / self.factor)
         self.best = torch.minimum(self.best, now)
 
+    @checked(finite=False)  # infinite before the first epoch
     def state_dict(self) -> dict[str, Tensor]:
         return {"best": self.best}
 
