@@ -159,7 +159,7 @@ def checked_samples(
         k = int(bad.int().argmax())
         raise ValueError(f"{path} holds {samples[k].item()} as its sample {k} of {len(samples)}; samples are finite numbers between -1 and 1")
     if len(samples) < (least := round(0.025 * rate)):
-        raise ValueError(f"{path} holds {len(samples)} samples at {rate} a second; it must hold at least {least}, which is one window of 25 ms")
+        raise ValueError(f"{path} holds {len(samples)} samples at a rate of {rate} a second; it must hold at least {least}, which is one window of 25 ms")
     if (loudest := samples.abs().max()) > 8:
         raise ValueError(f"{path} holds a sample of size {loudest:.3g}; samples are between -1 and 1")
     if samples.amin() == samples.amax():

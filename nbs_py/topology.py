@@ -38,7 +38,7 @@ import torch
 from torch import Tensor
 
 from modreg.geometry.finite import checked_distances
-from modreg.geometry.arguments import Count, Within, check, checked
+from modreg.geometry.arguments import Count, Shape, Within, check, checked
 from modreg.geometry.manifolds import Manifold, manifold
 from modreg.lab.studies import base, find_task, keep, value
 from modreg.lab.training import Phase, Task
@@ -660,7 +660,7 @@ test_eq(betti_numbers(alpha_homology(ball), 1.0), (1, 0, 1))
 #| export
 @checked(finite=False)
 def misread(
-    embedding: Tensor,  # points (..., N, c)
+    embedding: Annotated[Tensor, Shape("... N c", finite=True)],  # points
 ) -> Tensor:  # other points (..., N, c)
     "What becomes of points if their N rows of c numbers are read as c rows of N"
     return embedding.reshape(*embedding.shape[:-2], embedding.shape[-1], embedding.shape[-2]).mT.contiguous()

@@ -106,7 +106,7 @@ class Callback:
 
 # %%
 #| export
-@checked
+@checked(late=True)
 def checked_loss(
     loss: Any,  # what a loss function has returned
     replicas: Count | None,  # number of models S, None for a single one
@@ -150,7 +150,7 @@ test_fail(lambda: checked_loss(0.5, None), contains="returned float")
 
 # %%
 #| export
-@checked
+@checked(late=True)
 def call(trainer: "Trainer", moment: str) -> None:
     "Have all callbacks act"
     for callback in trainer.callbacks:
@@ -253,10 +253,12 @@ class Penalize(Callback):
         for penalty, strength in zip(self.penalties, self.strengths, strict=True):
             penalty.strength = strength * ramp(min(1.0, trainer.epochs / self.last), self.kind)
 
+    @checked(trusts=True)
     def after_backward(self, trainer: Trainer) -> None:
         for penalty in self.penalties:
             penalty.add_gradient_()
 
+    @checked(trusts=True)
     def after_step(self, trainer: Trainer) -> None:
         for penalty in self.penalties:
             penalty.project_()

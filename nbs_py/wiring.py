@@ -301,7 +301,7 @@ def _swapped(edges: Tensor, n: int, undirected: bool, rounds: int, generator: to
 def rewired(
     weights: Tensor,  # (N, N); if it is symmetric, so is what is returned
     generator: torch.Generator | None = None,
-    rounds: int = 20,  # how often each connection is offered a swap
+    rounds: Annotated[int, Within(0, 10**4)] = 20,  # how often each connection is offered a swap
 ) -> Tensor:  # (N, N)
     "The same magnitudes between other neurons, chosen at random among all wirings in which each neuron has as many connections in, and out, as before; the diagonal stays"
     weights = _square(weights)

@@ -249,6 +249,8 @@ def answer(call: Callable[[], Any], argument: str, bad: Bad, most: float = HANG)
         text = str(error)
         if isinstance(error, OSError) and (str(bad.value) in text or Path(str(bad.value)).name in text):
             return Answer("clear", text[:160])  # Python's own word for a file that is not there says which
+        if bad.label == "left out" and re.search(rf"missing .*'{argument}'", text):
+            return Answer("clear", text[:160])  # Python's own word of a dataclass
         if not ours(error):
             return Answer("unclear", f"{type(error).__name__}: {text.splitlines()[0][:160] if text else ''}")
         if not any(re.search(rf"(?<![a-z]){re.escape(name)}", text, re.IGNORECASE) for name in names(argument, bad)):
@@ -319,7 +321,8 @@ def hands_on(function: Callable, bad: Bad) -> bool:
 def calls(name: str, recipe: Callable[[], tuple[Callable, dict[str, Any]]], every: int = 1) -> Iterator[Finding]:
     "All answers to a call that is spoiled in one place, or `every` so-manieth"
     function, arguments = recipe()
-    if (right := answer(lambda: called(function, arguments), "", Bad("right", None), 20 * HANG)).kind not in ("result", "slow") and not hands_on(function, Bad("right", None)):
+    right = answer(lambda: called(function, arguments), "", Bad("right", None), 20 * HANG)
+    if right.kind not in ("result", "slow") and not (right.kind == "not finite" and hands_on(function, Bad("right", None))):
         yield Finding(name, "", "nothing spoiled", Answer("unclear", f"the recipe itself is wrong: {right}"))
     function, arguments = recipe()
     for argument, value in arguments.items():

@@ -1,6 +1,7 @@
 """Right calls of what trains, keeps and looks at networks; `tests/recipes.py` has those of what they are made of, and the helpers."""
 
 import argparse
+import functools
 import io
 import tempfile
 from pathlib import Path
@@ -14,7 +15,7 @@ from recipes import FOLDER, RECIPES, finished, maps, method, metric, net, rand, 
 from recipes import config as config_of
 from torch import nn
 
-from modreg.analysis import activity, attractors, topology, which_manifold
+from modreg.analysis import activity, attractors, topology, which_manifold, wiring
 from modreg.book import exercises
 from modreg.lab import files, paper, results, runs, statistics, sweeps, training, workers
 from modreg.lab import trainer as trainers
@@ -370,7 +371,7 @@ recipe("tasks.rats.first_bad", lambda: dict(bad=np.array([False, True])))
 for _name in ("check_numbers", "check_movement"):
     recipe(f"tasks.rats.{_name}", lambda: dict(rat=rat()))
 for _home in ("tasks.rats", "analysis.gridcells"):
-    recipe(f"{_home}.look", lambda: dict(task=task("navigation")))
+    recipe(f"{_home}.look", lambda: dict(task=task("navigation"), run=None))
 recipe("analysis.topology.embedding_study", lambda: dict(task=training.Remember, spaces=[], rates=[0.1], setting={}))
 recipe("analysis.which_manifold.confusion", lambda: dict(sparsities=[0.7], noises=[0.0], spaces=[], trials=1, neurons=12, controls=1))
 recipe("tasks.sound.undecodable", lambda: dict(path=wave(), error=ValueError("a")))
@@ -423,7 +424,7 @@ def driven() -> dict[str, Any]:
 
 recipe(f"{Y}.states_while", driven)
 recipe(f"{Y}.run_states", lambda: dict(task=task(), run=finished(), seed=0, phase="train", batches=1))
-recipe(f"{Y}.look", lambda: dict(task=task()))
+recipe(f"{Y}.look", lambda: dict(task=task(), run=None))
 recipe(f"{Y}.share_interval", lambda: dict(count=2, of=5, z=1.96))
 _shapes = lambda: [{"condition": "torus", "sparsity": 0.9, "shapes": ["circle", "none"]}]  # noqa: E731
 recipe(f"{Y}.shape_matrix", lambda: dict(rows=_shapes()))
@@ -451,7 +452,7 @@ recipe(f"{C}.jacobian", lambda: dict(step=lambda h: 0.5 * h, state=rand(3)))
 recipe(f"{C}.slow_points", lambda: dict(network=cell_of_one(), starts=randn(5, 4), inputs=rand(3), steps=5, lr=0.01, slow=0.01, apart=0.001))
 recipe(f"{C}.plot_slow_points", lambda: dict(found=slow(), ax=Figure().add_subplot(), visited=randn(5, 3)))
 recipe(f"{C}.kept_distances", lambda: dict(network=cell_of_one(), states=randn(5, 4), steps=5))
-recipe(f"{C}.look", lambda: dict(task=task()))
+recipe(f"{C}.look", lambda: dict(task=task(), run=None))
 
 G = "analysis.topology"
 
@@ -482,11 +483,12 @@ recipe(f"{G}.embedding_course", lambda: dict(task=task(train_embedding=True), ep
 recipe(f"{G}.prominence", lambda: dict(homology=homology()))
 recipe(f"{G}.uniform_prominence", lambda: dict(space="circle", neurons=12, generator=seeded(), nulls=2))
 recipe(f"{G}.embedding_rows", lambda: dict(task=task(train_embedding=True, manifold="circle"), epochs=[1], null=[(1.0,), (2.0,)]))
-recipe(f"{G}.verdict", lambda: dict(row=topology.embedding_rows(task(train_embedding=True, manifold="circle"), [1], [(1.0,), (2.0,)])[0]))
+recipe(f"{G}.verdict", lambda: dict(row=topology.embedding_rows(task(train_embedding=True, manifold="circle"), [1], [(1.0, 1.0), (2.0, 2.0)])[0] | dict(prominence=[(1.0, 1.5)])))
 
 H = "analysis.which_manifold"
 
 
+@functools.cache
 def ranking() -> which_manifold.Ranking:
     return which_manifold.which_manifold(which_manifold.planted("circle", 60, generator=seeded()), spaces=("circle",), neurons=60, controls=1, generator=seeded())
 
@@ -501,7 +503,7 @@ recipe(f"{H}.which_manifold", lambda: dict(network=which_manifold.planted("circl
 recipe(f"{H}.planted", lambda: dict(space="circle", neurons=12, sparsity=0.7, noise=0.1, generator=seeded()))
 recipe(f"{H}.plot_ranking", lambda: dict(ranking=ranking(), ax=Figure().add_subplot()))
 recipe(f"{H}.evaluated_states", lambda: dict(task=task(), run=finished(), seed=0, times=20))
-recipe(f"{H}.look", lambda: dict(task=task()))
+recipe(f"{H}.look", lambda: dict(task=task(), run=None))
 
 N = "analysis.wiring"
 
@@ -513,7 +515,7 @@ def sparse_graph(n: int = 10) -> torch.Tensor:
 recipe(f"{N}.rewired", lambda: dict(weights=sparse_graph(), generator=seeded(), rounds=2))
 recipe(f"{N}.graph_measures", lambda: dict(weights=sparse_graph(), distances=metric(10), generator=seeded()))
 recipe(f"{N}.against_chance", lambda: dict(weights=sparse_graph(), distances=metric(10), nulls=2, generator=seeded()))
-recipe(f"{N}.plot_against_chance", lambda: dict(measured={"a": {"clustering": (1.0, 0.5, 0.1)}}, ax=Figure().add_subplot()))
+recipe(f"{N}.plot_against_chance", lambda: dict(measured={"a": dict.fromkeys(wiring.MEASURES, (1.0, 0.5, 0.1))}, ax=Figure().add_subplot()))
 recipe(f"{N}.measures_over_time", lambda: dict(weights=[sparse_graph()], distances=metric(10), nulls=1, generator=seeded()))
 
 # --- the book ----------------------------------------------------------------------------------------------------------

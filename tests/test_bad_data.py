@@ -31,7 +31,7 @@ def changed(values, at, value):
     (TIME, changed(POSITION, (7, 1), np.nan), r"pos\[7\]=\[.*nan\]"), (TIME, changed(POSITION, 7, -np.inf), r"pos\[7\]=\[-inf, -inf\]"),
     (changed(TIME, 9, np.nan), POSITION, r"t\[9\]=nan"), (changed(TIME, 199, np.inf), POSITION, r"t\[199\]=inf"), (changed(TIME, 9, 0.0), POSITION, r"t\[8\]=0.16 and t\[9\]=0"),
     (TIME[::-1], POSITION, "growing times"), (1000 * TIME, POSITION, "every 20 s.* and not in ms"), (TIME / 1000, POSITION, "every 2e-05 s"), (50 * TIME, POSITION, "in frames"),
-    (TIME, 100 * POSITION, "from the centre of a box of 1 × 1 m.*positions in m"), (TIME, POSITION + 0.5, "is its box this one"), (TIME, 0 * POSITION + 0.5, "never leaves a spot"),
+    (TIME, 100 * POSITION, "from the centre of a box with sides of 1 and 1 m.*positions in m"), (TIME, POSITION + 0.5, "are its sides these"), (TIME, 0 * POSITION + 0.5, "never leaves a spot"),
     (TIME, 1e-4 * POSITION + 0.5, "never leaves a spot"), (TIME / 10, changed(POSITION, slice(None, None, 2), 0.1), "m/s on average"), (TIME, POSITION.astype(complex), "pos of complex128"),
     (TIME.astype(str), POSITION, "holds t of <U"), (TIME, np.array([[{}, {}]] * 200), "is no recording"), (TIME > 0, POSITION, "holds t of bool"), (TIME[:-1], POSITION, r"t \(199,\) and pos \(200, 2\)"),
     (TIME, POSITION.T, r"pos \(2, 200\)"), (TIME, POSITION[:, 0], r"pos \(200,\)"), (TIME[:1], POSITION[:1], "at least two"), (TIME[:0], POSITION[:0], "at least two"), (np.array(3.0), POSITION, "growing times"),
@@ -119,7 +119,7 @@ def speech(**options):
 
 @pytest.mark.parametrize(("samples", "rate", "message"), [
     (changed(HUM, 77, np.nan), 8000, "holds nan as its sample 77 of 4000"), (changed(HUM, 0, np.inf), 8000, "holds inf as its sample 0"), (changed(HUM, 5, 1e30), 8000, "holds a sample of size 1e"),
-    (HUM[:150], 8000, "holds 150 samples at 8000 a second; it must hold at least 200"), (HUM[:0], 8000, "holds 0 samples"), (0 * HUM, 8000, "holds 4000 times the same sample, 0: it is silent"),
+    (HUM[:150], 8000, "holds 150 samples at a rate of 8000 a second; it must hold at least 200"), (HUM[:0], 8000, "holds 0 samples"), (0 * HUM, 8000, "holds 4000 times the same sample, 0: it is silent"),
     (HUM, 16000, "has 16000 samples a second, and most others have 8000"), (HUM, 44100, "has 44100 samples a second"),
 ])
 def test_a_sound_that_is_none(spoken, samples, rate, message):

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from .topology import Homology, bars_with_cocycles, farthest_landmarks, persistent_homology
-from ..geometry.arguments import Count, check, checked
+from ..geometry.arguments import Count, Within, check, checked
 from ..geometry.arguments import Shape as OfShape
 from ..geometry.manifolds import Manifold, manifold
 from ..lab.experiments import load_model
@@ -129,7 +129,7 @@ def activity_cloud(
 # %% ../../nbs/activity.ipynb #361cd13a
 @checked(finite=False)
 def shifted(
-    activity: Tensor,  # (T, N)
+    activity: Annotated[Tensor, OfShape("T N", finite=True)],
     generator: torch.Generator | None = None,  # source of randomness
 ) -> Tensor:  # (T, N)
     "Each neuron's activity moved round in time, by an amount of its own"
@@ -204,7 +204,7 @@ def activity_shape(
 def whole_cocycle(
     cocycle: Tensor,  # rows of two points and a coefficient modulo p (m, 3)
     close: Tensor,  # which points are neighbours (n, n), bool
-    field: int,  # the prime p
+    field: Annotated[int, Within(2, 127)],  # the prime p
 ) -> Tensor:  # (n, n) float64, antisymmetric
     "A cocycle modulo p as one of whole numbers, those nearest to 0; ValueError if that is none"
     eta = torch.zeros(close.shape, dtype=torch.float64)
@@ -221,8 +221,8 @@ def whole_cocycle(
 # %% ../../nbs/activity.ipynb #9a5547cc
 @checked(finite=False)
 def smoothed(
-    eta: Tensor,  # cocycle (n, n) of whole numbers
-    close: Tensor,  # which points are neighbours (n, n), bool
+    eta: Annotated[Tensor, OfShape("n n", finite=True)],  # cocycle of whole numbers
+    close: Annotated[Tensor, OfShape("n n", "bool")],  # which points are neighbours
 ) -> tuple[Tensor, Tensor]:  # the smoothest cocycle (n, n) that goes round the same loops, and the function that was added (n,)
     "Spread the steps of a cocycle evenly: sparse least squares"
     from scipy.sparse import coo_array
@@ -330,7 +330,7 @@ def toroidal_coordinates(
 # %% ../../nbs/activity.ipynb #a7b4aaea
 @checked(finite=False)
 def waves(
-    angles: Annotated[Tensor, OfShape("T k", "float")],  # (T, k) in rad
+    angles: Annotated[Tensor, OfShape("T k", "float", finite=True)],  # (T, k) in rad
     harmonics: Count = 2,
 ) -> Tensor:  # (T, m)
     "A constant, and cosines and sines of all whole-number combinations of angles, their numbers adding up to at most `harmonics`"
@@ -360,6 +360,8 @@ def decoding_score(
     if known.sum() < 10 * folds:
         raise ValueError(f"{int(known.sum())} times have angles and a target, too few for {folds} folds of ten")
     x, y = waves(angles[known].double(), harmonics), target[known].double()
+    if not (y - y.mean(0)).any():
+        raise ValueError("the target is the same at all times, so there is nothing to tell; give one that changes")
     told = torch.empty_like(y)
     for part in torch.arange(len(x)).tensor_split(folds):
         rest = torch.ones(len(x), dtype=torch.bool)
@@ -403,7 +405,7 @@ def decode_paths(
 # %% ../../nbs/activity.ipynb #6741ecab
 @checked(finite=False)
 def grid_cells(
-    position: Tensor,  # (..., 2) in m
+    position: Annotated[Tensor, OfShape("... 2", "float", finite=True)],  # in m
     spacing: float = 0.6,  # of the lattice, m
     neurons: int = 100,
     noise: float = 0.1,

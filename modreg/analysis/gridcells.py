@@ -31,7 +31,7 @@ def _gaussian(bins: int, width: float) -> Tensor:
 @checked(finite=False)
 def rate_maps(
     position: Annotated[Tensor, Shape("M 2", "float", finite=True)],  # where the rat was (M, 2) in m, the box's centre at 0
-    activity: Annotated[Tensor, Shape("M N", "float")],  # of each neuron at that time (M, N)
+    activity: Annotated[Tensor, Shape("M N", "float", finite=True)],  # of each neuron at that time (M, N)
     bins: Annotated[int, Within(2, 2000)] = 20,  # along each side of the box
     width: Positive = 1.0,  # of the smoothing, bins
     side: Positive = navigation.BOX,  # of the box, m

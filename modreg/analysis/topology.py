@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from ..geometry.finite import checked_distances
-from ..geometry.arguments import Count, Within, check, checked
+from ..geometry.arguments import Count, Shape, Within, check, checked
 from ..geometry.manifolds import Manifold, manifold
 from ..lab.studies import base, find_task, keep, value
 from ..lab.training import Phase, Task
@@ -367,7 +367,7 @@ def alpha_homology(
 # %% ../../nbs/topology.ipynb #93cbe951
 @checked(finite=False)
 def misread(
-    embedding: Tensor,  # points (..., N, c)
+    embedding: Annotated[Tensor, Shape("... N c", finite=True)],  # points
 ) -> Tensor:  # other points (..., N, c)
     "What becomes of points if their N rows of c numbers are read as c rows of N"
     return embedding.reshape(*embedding.shape[:-2], embedding.shape[-1], embedding.shape[-2]).mT.contiguous()

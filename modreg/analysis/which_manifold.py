@@ -347,13 +347,13 @@ def _wiring(network: Any, layer: int, neurons: int, generator: torch.Generator |
     "A weight matrix of neurons that are connected, and their numbers"
     weight = _array("network", _recurrent_weight(network, layer) if isinstance(network, nn.Module) else network, "(N, N) of weights between neurons")
     if weight.shape[0] != weight.shape[1]:
-        raise ValueError(f"the weights have shape {tuple(weight.shape)}, which is not square; a recording (times, neurons) is given as activity=")
+        raise ValueError(f"the weights of the network have shape {tuple(weight.shape)}, which is not square; a recording (times, neurons) is given as activity=")
     kept = torch.arange(len(weight))
     while True:
         both = affinity(weight[kept][:, kept])
         joined = (both > 0).any(1)
         if joined.sum() < LEAST:
-            raise ValueError(f"{int(joined.sum())} of {len(weight)} neurons are connected to others; {LEAST} are the fewest whose wiring can tell of a space")
+            raise ValueError(f"{int(joined.sum())} of {len(weight)} neurons of the network are connected to others; {LEAST} are the fewest whose wiring can tell of a space")
         if joined.all() and len(kept) <= neurons:
             break
         kept = _some(kept[joined], neurons, generator)

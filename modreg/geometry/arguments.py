@@ -185,8 +185,11 @@ def _number(whole: bool, within: Within) -> Test:
     "Of whole or of all real numbers"
     kind, want = Integral if whole else Real, within.words("a whole number" if whole else "a number" if within.finite is False else "a finite number")
     want = want.replace("a finite number greater than 0", "a positive finite number").replace("a finite number less than 0", "a negative finite number")
+    usual = (int,) if whole else (int, float)
 
     def test(value, sides):
+        if type(value) in usual and within.least <= value <= within.most and within.above < value < within.below:
+            return None  # as most are
         if isinstance(value, bool) or not isinstance(value, kind):
             return Fault(False, "", value, want)
         return None if value in within else Fault(True, "", value, want)
@@ -204,7 +207,7 @@ KINDS: dict[str, Callable[[torch.dtype], bool]] = {
 
 def readable(x: Annotated[Tensor, Shape(kind="any", empty=True)]) -> bool:
     "Whether looking at a tensor's entries costs no waiting, and is no part of what is being traced"
-    return x.device.type == "cpu" and not torch.compiler.is_compiling() and not torch._C._functorch.is_functorch_wrapped_tensor(x) and type(x) in (Tensor, torch.nn.Parameter)
+    return x.device.type == "cpu" and not torch.compiler.is_compiling() and not torch._C._is_tracing() and not torch._C._functorch.is_functorch_wrapped_tensor(x) and type(x) in (Tensor, torch.nn.Parameter)
 
 # %% ../../nbs/arguments.ipynb #9a1be2dd
 def _kind(kind: type, want: str) -> Test:
@@ -465,29 +468,32 @@ class _Signature:
         names = getattr(inspect.unwrap(function), "__globals__", {})
         self.tests = {p.name: test_of(p.annotation, names) for p in self.given}
         self.place = [p for p in self.given if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+        self.asked = [(k, p, test) for k, p in enumerate(self.place) if (test := self.tests[p.name])]
         self.rest = next((p for p in self.given if p.kind is p.VAR_POSITIONAL), None)
         self.open = next((p for p in self.given if p.kind is p.VAR_KEYWORD), None)
         self.needed = {p.name: k if p in self.place else math.inf for k, p in enumerate(self.given) if p.default is p.empty and p not in (self.rest, self.open)}
+        self.enough = max(self.needed.values(), default=-1) + 1  # so many arguments in order leave none out
 
     def check(self, args: tuple, kwargs: dict) -> None:
         "ArgumentError unless these can be the arguments"
         sides: dict[str, int] = {}
         if len(args) > len(self.place) and self.rest is None:
             raise ArgumentError(f"{self.owner} takes {len(self.place)} arguments in order, and {len(args)} were given; it takes {', '.join(p.name for p in self.given)}")
-        for k, (p, value) in enumerate(zip(self.place, args, strict=False)):
-            self._one(p, value, sides, args[:k])
-        if self.rest is not None:
+        for k, p, test in self.asked:
+            if k < len(args) and not (args[k] is None and p.default is None) and (fault := test(args[k], sides)):
+                self._refuse(p.name, fault, self.bound(args[:k], {}))
+        if self.rest is not None and (test := self.tests[self.rest.name]):
             for value in args[len(self.place) :]:
-                self._one(self.rest, value, sides)
+                if fault := test(value, sides):
+                    self._refuse(self.rest.name, fault, {})
         for name, value in kwargs.items():
-            if name in self.tests:
-                self._one(name, value, sides, args, kwargs)
-            elif self.open is not None:
-                self._one(self.open, value, {}, called=name)
-            else:
+            if name not in self.tests and self.open is None:
                 known = [p.name for p in self.given if p.name != "self"]
                 raise ArgumentError(f"{self.owner} has no argument {name!r}; {nearest(name, known)}it takes {', '.join(known) or 'none'}")
-        if missing := [name for name, k in self.needed.items() if k >= len(args) and name not in kwargs]:
+            test = self.tests[name] if name in self.tests else self.tests[self.open.name]
+            if test and (fault := test(value, sides if name in self.tests else {})):
+                self._refuse(name, fault, self.bound(args, kwargs))
+        if len(args) < self.enough and (missing := [name for name, k in self.needed.items() if k >= len(args) and name not in kwargs]):
             raise ArgumentError(f"{self.owner} was not given {', '.join(missing)}; it takes {', '.join(p.name for p in self.given if p.name != 'self')}")
 
     def bound(self, args: tuple, kwargs: dict) -> dict[str, Any]:
@@ -495,16 +501,11 @@ class _Signature:
         rest = {self.rest.name: args[len(self.place) :]} if self.rest is not None and len(args) > len(self.place) else {}
         return {p.name: value for p, value in zip(self.place, args, strict=False)} | rest | kwargs
 
-    def _one(self, p: Any, value: Any, sides: dict[str, int], before: tuple = (), named: dict | None = None, called: str = "") -> None:
-        name = p if isinstance(p, str) else p.name
-        test = self.tests[name]
-        if test is None or (value is None and not isinstance(p, str) and p.default is None):
-            return
-        if fault := test(value, sides):
-            if " = " in fault.want:  # it does not fit what came before it
-                shapes = [f"{one} has {tuple(x.shape)}" for one, x in self.bound(before, named or {}).items() if isinstance(x, Tensor) and one != name]
-                fault = fault._replace(want=f"{fault.want}; {', '.join(shapes)}" if shapes else fault.want)
-            raise_fault(called or name, fault)
+    def _refuse(self, name: str, fault: Fault, others: dict[str, Any]) -> None:
+        if " = " in fault.want:  # it does not fit what came before it
+            shapes = [f"{one} has {tuple(x.shape)}" for one, x in others.items() if isinstance(x, Tensor) and one != name]
+            fault = fault._replace(want=f"{fault.want}; {', '.join(shapes)}" if shapes else fault.want)
+        raise_fault(name, fault)
 
 # %% ../../nbs/arguments.ipynb #1b0c6a52
 def memory() -> int:  # bytes
@@ -594,9 +595,12 @@ def _finite(value: Any, depth: int = 0) -> bool:
 
 
 def _overflows(arguments: dict[str, Any]) -> bool:
-    "Whether all arguments are finite, and one holds a number whose square is not"
+    "Whether all arguments are finite, and one holds a number whose square is not, or one over its square"
     tensors = [value.detach() for value in arguments.values() if isinstance(value, Tensor) and value.is_floating_point() and readable(value) and value.numel()]
-    return all(map(_finite, tensors)) and any(value.abs().max() > torch.finfo(value.dtype).max ** 0.5 for value in tensors)
+    sizes = [abs(value) for value in arguments.values() if isinstance(value, float) and value]
+    limit = torch.finfo(torch.float32).max ** 0.5
+    large = any(value.abs().max() > torch.finfo(value.dtype).max ** 0.5 for value in tensors) or any(not 1 / limit < size < limit for size in sizes)
+    return large and all(map(_finite, (*tensors, *sizes)))
 
 
 def _on_meta(values: Iterable[Any]) -> bool:
@@ -613,10 +617,10 @@ def _not_finite(owner: str, arguments: dict[str, Any]) -> ArgumentError:
 
 # %% ../../nbs/arguments.ipynb #e9783179
 class _Depth(threading.local):
-    "How many checked calls this thread is in, and how many of them trust what they call"
+    "How many checked calls this thread is in, and whether the last of them trusts what it calls"
 
     calls = 0
-    trusted = 0
+    trusted = False
 
 
 _DEPTH = _Depth()
@@ -624,7 +628,7 @@ _DEPTH = _Depth()
 
 def outermost() -> bool:
     "Whether the checked call that this thread is in was made from outside, and not by another one"
-    return _DEPTH.calls <= 1
+    return _DEPTH.calls <= 1 and not _DEPTH.trusted
 
 
 def _told(things: Iterator[Any], owner: str, arguments: dict[str, Any]) -> Iterator[Any]:
@@ -685,34 +689,39 @@ def checked(
 
     @functools.wraps(thing)
     def call(*args, **kwargs):
-        if torch.compiler.is_compiling():
+        if torch.compiler.is_compiling() or _DEPTH.trusted:
             return thing(*args, **kwargs)
         if not made:
             made.append(_Signature(thing if like is None else like))
         signature = made[0]
-        if not late and not _DEPTH.trusted:
+        if not late:
             signature.check(args, kwargs)
         if shallow:
             return thing(*args, **kwargs)
-        _DEPTH.calls, _DEPTH.trusted = _DEPTH.calls + 1, _DEPTH.trusted + trusts
+        depth = _DEPTH.calls
+        _DEPTH.calls, _DEPTH.trusted = depth + 1, trusts
         try:
             result = thing(*args, **kwargs)
-            if finite and _DEPTH.calls == 1 and not _finite(result):
+            if depth:
+                return result
+            if not _finite(result):
                 named = signature.bound(args, kwargs)
-                if not layer or _overflows(named):
+                if (finite and not layer) or _overflows(named):
                     raise _not_finite(signature.owner, named)
-            if layer and _DEPTH.calls == 1 and _on_meta(args) and not _on_meta(result if isinstance(result, tuple) else (result,)):
+            if layer and _on_meta(args) and not _on_meta(result if isinstance(result, tuple) else (result,)):
                 signature.check(args, kwargs)  # torch has multiplied by what stood in memory
-            return _told(result, signature.owner, signature.bound(args, kwargs)) if _DEPTH.calls == 1 and isinstance(result, types.GeneratorType) else result
+            return _told(result, signature.owner, signature.bound(args, kwargs)) if isinstance(result, types.GeneratorType) else result
         except DEEP as error:
-            if late and _DEPTH.calls == 1:
+            if depth:
+                raise
+            if late:
                 signature.check(args, kwargs)
-            said = _explained(error, signature.owner, signature.bound(args, kwargs)) if _DEPTH.calls == 1 else None
+            said = _explained(error, signature.owner, signature.bound(args, kwargs))
             if said is None:
                 raise
             raise said from error
         finally:
-            _DEPTH.calls, _DEPTH.trusted = _DEPTH.calls - 1, _DEPTH.trusted - trusts
+            _DEPTH.calls, _DEPTH.trusted = depth, False
 
     vars(call).update(checked=True, finite=finite)
     return call

@@ -51,7 +51,7 @@ class Callback:
         "Take over what `state_dict` has kept"
 
 # %% ../../nbs/trainer.ipynb #739c8db2
-@checked
+@checked(late=True)
 def checked_loss(
     loss: Any,  # what a loss function has returned
     replicas: Count | None,  # number of models S, None for a single one
@@ -82,7 +82,7 @@ def counted(
         raise ValueError(f"an epoch has {f'count={count}' if count else 'at least 1'} batches, and batches() ended after {seen}: let it yield as many, or set `batches` to their number")
 
 # %% ../../nbs/trainer.ipynb #dfcb2183
-@checked
+@checked(late=True)
 def call(trainer: "Trainer", moment: str) -> None:
     "Have all callbacks act"
     for callback in trainer.callbacks:
@@ -176,10 +176,12 @@ class Penalize(Callback):
         for penalty, strength in zip(self.penalties, self.strengths, strict=True):
             penalty.strength = strength * ramp(min(1.0, trainer.epochs / self.last), self.kind)
 
+    @checked(trusts=True)
     def after_backward(self, trainer: Trainer) -> None:
         for penalty in self.penalties:
             penalty.add_gradient_()
 
+    @checked(trusts=True)
     def after_step(self, trainer: Trainer) -> None:
         for penalty in self.penalties:
             penalty.project_()

@@ -103,7 +103,7 @@ def masked(
     return torch.where(mask, gradient, torch.zeros((), dtype=gradient.dtype, device=gradient.device))
 
 
-@checked(trusts=True)
+@checked(late=True, trusts=True)
 def mask_gradient_(weight: nn.Parameter, mask: Tensor) -> None:
     "Take from a weight's gradient what lies outside of a mask, in place where that is possible"
     if weight.grad is None:
@@ -138,6 +138,7 @@ class MaskedModule(_Watched):
     tensors: dict[str, int]  # which of C++ they were
     tensor_handles: dict[str, list]  # hooks of theirs
 
+    @checked(late=True)
     def mask(self, name: str) -> Tensor:
         "The mask, where the weight is"
         if self.masks[name].device != self.weights[name].device:
@@ -237,7 +238,7 @@ class PrunedModule(MaskedModule):
             self.mask_optimizer_(optimizer)
         tell_copies(self, masks)
 
-    @checked(trusts=True)
+    @checked(late=True, trusts=True)
     def after_step(self, optimizer: torch.optim.Optimizer) -> None:
         "What an optimizer that holds the weights has done to them is undone where they are pruned"
         self.source = None
@@ -554,6 +555,7 @@ class Masks(_ByName):
                     mask_before_forward(guard, name, model)
                 guard.checked = guard.module is not model
 
+    @checked(trusts=True)
     def after_forward(self, model: nn.Module, args: tuple, result: object) -> None:
         for guard in self.guards:
             guard.checked = False

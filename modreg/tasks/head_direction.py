@@ -105,6 +105,7 @@ class HeadDirection(Task):
         for _ in range(self.config.batches):
             yield self.headings(self.config.batch, generators)
 
+    @checked(trusts=True)
     def loss(self, model: Callable[[Tensor], Tensor], heading: Annotated[Tensor, Shape("S T1 batch", "float")]) -> Tensor:
         "Mean square distance (S,) between said and true directions"
         return (model(heading) - direction(heading[:, 1:])).square().sum(-1).mean((1, 2))

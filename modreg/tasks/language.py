@@ -402,6 +402,7 @@ class Language(Task):
         for words in windows(self.corpus.train, self.config, generators):
             yield words, carried
 
+    @checked(trusts=True)
     def loss(self, model: LanguageModel, batch: tuple[Tensor, CarriedState]) -> Tensor:
         words, carried = batch
         scores, state = model(words[:, :-1], carried.state)

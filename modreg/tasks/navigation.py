@@ -211,6 +211,7 @@ class Navigation(Task):
             block = torch.stack([paths(n * c.batch, c.steps, g, c.device) for g in generators])
             yield from block.unflatten(2, (n, c.batch)).unbind(2)
 
+    @checked(trusts=True)
     def loss(self, model: PathIntegrator, positions: Annotated[Tensor, Shape("S T batch 2", "float")]) -> Tensor:
         "Cross entropy (S,) in nats, for positions (S, T + 1, batch, 2) in m"
         activity = self.cells(positions)

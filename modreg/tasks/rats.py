@@ -103,7 +103,7 @@ def check_movement(rat: "Recording") -> None:
         raise ValueError(f"{rat.name} has a frame every {frame:g} s; between 1 ms and 0.5 s is plausible. Are its times in s, and not in ms or in frames?")
     outside = np.abs(rat.position) > 0.6 * np.array(rat.sides)
     if (k := first_bad(outside.any(1))) is not None:
-        raise ValueError(f"{rat.name} holds a position {rat.position[k].tolist()} m from the centre of a box of {rat.sides[0]:g} × {rat.sides[1]:g} m (frame {k}). Are its positions in m, and is its box this one?")
+        raise ValueError(f"{rat.name} holds a position {rat.position[k].tolist()} m from the centre of a box with sides of {rat.sides[0]:g} and {rat.sides[1]:g} m (frame {k}). Are its positions in m, and are its sides these?")
     speeds = np.linalg.norm(np.diff(rat.position, axis=0), axis=1) / np.diff(rat.time)
     if not np.ptp(rat.position, axis=0).max() >= 0.01:
         raise ValueError(f"{rat.name} is of a rat that never leaves a spot of 1 cm; nothing can be learned about finding one's way from it")

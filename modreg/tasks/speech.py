@@ -33,10 +33,10 @@ class SpeechConfig(Config):
     "Settings of a speech run"
 
     data: str = setting(None, choices=("digits", "librispeech", "tones"))  # digits (spoken digits), librispeech (read books), tones (made up)
-    bands: int = setting(None)  # mel bands
-    channels: int = setting(None)  # channels of the convolutions
-    blocks: int = setting(None)  # residual blocks of two convolutions
-    tail: int = setting(None)  # frames of silence behind each utterance, in which the network may still write
+    bands: int = setting(None, within=Within(1, 10**4))  # mel bands
+    channels: int = setting(None, within=Within(1, 10**4))  # channels of the convolutions
+    blocks: int = setting(None, within=Within(1, 1000))  # residual blocks of two convolutions
+    tail: int = setting(None, within=Within(1, 10**5))  # frames of silence behind each utterance, in which the network may still write
     speed: float = setting(None, within=Within(0, below=0.5))  # the speed of training data varies by up to this share; 0 for none
     pitch: float = setting(None, within=Within(0, below=0.5))  # their pitch varies by up to this share; 0 for none
     masked: float = setting(None, within=Within(0, below=0.5))  # up to this share of frames and of bands is hidden in training; 0 for none
@@ -388,6 +388,7 @@ class Speech(Task):
             seeds = [int(torch.randint(2**31, (), generator=g)) for g in generators] if c.dropout else None
             yield pictures.unflatten(0, (c.seeds, c.batch)).to(c.device), lengths.view(c.seeds, c.batch).to(c.device), characters, counts, seeds
 
+    @checked(trusts=True)
     def loss(self, model: SpeechModel, batch: tuple) -> Tensor:
         pictures, lengths, characters, counts, seeds = batch
         with torch.autocast(self.config.device.split(":")[0], torch.bfloat16, enabled=self.config.precision == "bfloat16"):
