@@ -65,7 +65,7 @@ def test_bins_never_visited_have_no_rate():
 
 
 def test_positions_and_activity_must_match():
-    with pytest.raises(ValueError, match=r"activity is a tensor of shape \(4, 3\) .* of shape \(M, N\), not empty \(M = 5\)"):
+    with pytest.raises(ValueError, match=r"activity is a tensor of shape \(4, 3\) .* of shape \(M, N\), all finite, not empty \(M = 5\)"):
         rate_maps(torch.zeros(5, 2), torch.zeros(4, 3))
 
 

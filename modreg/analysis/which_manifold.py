@@ -353,7 +353,7 @@ def _wiring(network: Any, layer: int, neurons: int, generator: torch.Generator |
         both = affinity(weight[kept][:, kept])
         joined = (both > 0).any(1)
         if joined.sum() < LEAST:
-            raise ValueError(f"{int(joined.sum())} of {len(weight)} neurons of the network are connected to others; {LEAST} are the fewest whose wiring can tell of a space")
+            raise ValueError(f"{int(joined.sum())} of {len(weight)} neurons are connected to others in this network; {LEAST} are the fewest whose wiring can tell of a space")
         if joined.all() and len(kept) <= neurons:
             break
         kept = _some(kept[joined], neurons, generator)

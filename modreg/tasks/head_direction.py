@@ -32,8 +32,8 @@ def headings(
     return torch.cat([start, start + turn * torch.randn(steps, n, generator=generator).cumsum(0)])
 
 
-@checked(finite=False)
-def direction(heading: Annotated[Tensor, Shape("...", "float")]) -> Tensor:  # (..., 2)
+@checked
+def direction(heading: Annotated[Tensor, Shape("...", "float", finite=True)]) -> Tensor:  # (..., 2)
     "East and north component of a unit step along a heading in rad"
     return torch.stack([heading.cos(), heading.sin()], -1)
 
@@ -65,7 +65,7 @@ class HeadDirectionModel(nn.Module):
         self.decoder = Linear(config.hidden, 2, **shared)
         near_identity_(self.rnn.weight_hh_l0)
 
-    def states(self, heading: Annotated[Tensor, Shape("S T1 batch", "float")]) -> Tensor:  # of headings in rad, hidden states after each turn (S, T, batch, N)
+    def states(self, heading: Annotated[Tensor, Shape("S T1 batch", "float", finite=True)]) -> Tensor:  # of headings in rad, hidden states after each turn (S, T, batch, N)
         start = self.encoder(direction(heading[:, 0]))
         return self.rnn(heading.diff(dim=1)[..., None], start[:, None])[0]
 

@@ -259,7 +259,7 @@ def error_rates(
     if not texts or not all(text.strip() for text in texts):
         raise ValueError(f"texts has {len(texts)} texts, {sum(not text.strip() for text in texts)} of them empty; give at least one, and none that is empty")
     if len(written) != len(texts):
-        raise ValueError(f"written has {len(written)} texts, and texts has {len(texts)}; give as many of both")
+        raise ValueError(f"written has {len(written)} texts, and texts has {len(texts)}; give as many of both, at least one")
 
     return {"cer": 100 * jiwer.cer(texts, written), "wer": 100 * jiwer.wer(texts, written)}
 
