@@ -52,7 +52,7 @@ from typing import Annotated, Any
 import torch
 
 import modreg
-from modreg.geometry.arguments import Within, checked, nearest
+from modreg.geometry.arguments import Whole, Within, check, checked, nearest
 from modreg.lab.experiments import CONDITIONS, DENSE, SELECTION, TRIALS, best_strength, costs, summary, tiny_note
 from modreg.lab.files import write_whole
 from modreg.lab.paper import Cell, Table, paper_cell, paper_tables, printed
@@ -135,7 +135,8 @@ def jobs_of(
     "The runs that fill a table; ValueError if there is no such table, condition or setting, or if a setting is the table's to give"
     tables, also = paper_tables(), tuple(also)
     if table not in tables:
-        raise ValueError(f"table {table!r}; the paper's tables of results are {', '.join(tables)}. {nearest(table, tables)}")
+        near = nearest(table, [f"table{one}" for one in tables])
+        raise ValueError(f"table {table!r}; {near}the paper's tables of results are {', '.join(tables)}")
     for name in also:
         if name not in CONDITIONS or tables[table].is_sensitivity:
             raise ValueError(f"also={name!r}; table {table} may have a column more for {'none' if name in CONDITIONS else ', '.join(CONDITIONS)}. {nearest(name, CONDITIONS)}")
@@ -472,6 +473,7 @@ def parser() -> argparse.ArgumentParser:
 @checked
 def asked_jobs(given: argparse.Namespace) -> list[Job]:
     "The runs that a command line asks for"
+    check("workers", given.workers, Whole | None)
     setting = {name: value(text) for name, text in given.p} | {"out": given.out}
     sensitive = {name for name in given.tables if (table := paper_tables().get(name.removeprefix("table"))) and table.is_sensitivity}
     if given.select and sensitive:

@@ -38,7 +38,7 @@ import torch
 from torch import Tensor
 
 from modreg.geometry.finite import checked_distances
-from modreg.geometry.arguments import Count, Shape, Within, check, checked
+from modreg.geometry.arguments import Count, Positive, Shape, Within, check, checked
 from modreg.geometry.manifolds import Manifold, manifold
 from modreg.lab.studies import base, find_task, keep, value
 from modreg.lab.training import Phase, Task
@@ -770,15 +770,16 @@ print([(row["epoch"], row["reading"], round(sum(row["moved"]) / 2, 2)) for row i
 def embedding_study(
     task: type[Task],
     spaces: Iterable[str],
-    rates: Iterable[float],
+    rates: Iterable[Positive],
     setting: dict[str, Any],  # what differs from the small scale
 ) -> None:
     "Rows of `embeddings`, for each space and learning rate"
     plain = dict(hidden=128, place_cells=128, epochs=10, batches=20, seeds=5, sparsity=0.0, lottery=False, train_embedding=True)
-    for space in spaces:
+    rates = list(rates)
+    configs = {space: [base(task, plain | setting, manifold=space, embedding_lr=rate) for rate in rates] for space in spaces}  # a wrong one is refused before the first is trained
+    for space, each in configs.items():
         null = None
-        for rate in rates:
-            config = base(task, plain | setting, manifold=space, embedding_lr=rate)
+        for config in each:
             null = null or uniform_prominence(space, config.hidden, torch.Generator().manual_seed(config.seed))
             for row in embedding_rows(task(config), (1, config.epochs), null):
                 keep("embeddings", row, "space", "rate", "epoch", "reading")
@@ -798,7 +799,10 @@ def main(
     parser.add_argument("--task", default="navigation", help="a chapter's name, or module:class")
     parser.add_argument("-p", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"), help="a setting that differs from the small scale's")
     given = parser.parse_args(arguments)
-    embedding_study(find_task(given.task), given.spaces, given.rates, {name: value(text) for name, text in given.p})
+    try:
+        embedding_study(find_task(given.task), given.spaces, given.rates, {name: value(text) for name, text in given.p})
+    except ValueError as error:
+        parser.error(str(error))
 
 
 if __name__ == "__main__" and "__file__" in globals():  # called by name, and not a notebook's cell

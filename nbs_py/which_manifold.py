@@ -39,7 +39,7 @@ from torch import Tensor, nn
 
 from modreg.analysis.activity import states_while
 from modreg.analysis.wiring import rewired
-from modreg.geometry.arguments import Count, Shape, Whole, check, checked
+from modreg.geometry.arguments import Count, Shape, Share, Whole, Within, check, checked
 from modreg.geometry.manifolds import Manifold, Torus, manifold
 from modreg.geometry.products import Modules, Product
 from modreg.lab import studies
@@ -697,12 +697,15 @@ def which_manifold(
 
 # %%
 #| export
+Sparsity = Annotated[float, Within(0, below=1)]
+
+
 @checked(finite=False)
 def planted(
     space: str | Manifold | None,  # None: at random
-    neurons: int,
-    sparsity: float = 0.9,  # share of zeros
-    noise: float = 0.0,  # share of the weights that are moved to other pairs at random
+    neurons: Count,
+    sparsity: Sparsity = 0.9,  # share of zeros
+    noise: Share = 0.0,  # share of the weights that are moved to other pairs at random
     generator: torch.Generator | None = None,
 ) -> Tensor:  # (N, N)
     "Wiring with a known space: Gaussian weights between the nearest of uniform neurons"
@@ -779,12 +782,12 @@ test_fail(lambda: which_manifold(nn.LSTM(3, 64, proj_size=32)), contains="proj_s
 #| fold The whole study
 @checked(finite=False)
 def confusion(
-    sparsities: Iterable[float] = (0.7, 0.9),
-    noises: Iterable[float] = (0.0, 0.3),
+    sparsities: Iterable[Sparsity] = (0.7, 0.9),
+    noises: Iterable[Share] = (0.0, 0.3),
     spaces: Iterable[str | None] = (*SPACES, None),  # None: random wiring
-    trials: int = 20,
-    neurons: int = 300,
-    controls: int = 1,
+    trials: Count = 20,
+    neurons: Count = 300,
+    controls: Count = 1,
 ) -> None:
     "What `which_manifold` says of planted and of random wiring; rows go to the results `which_manifold`"
     for sparsity in sparsities:
@@ -813,7 +816,10 @@ def main(
     parser.add_argument("--spaces", nargs="+", type=lambda text: None if text == "random" else text, default=argparse.SUPPRESS, help="random: without a space")
     for name in ("trials", "neurons", "controls"):
         parser.add_argument(f"--{name}", type=int, default=argparse.SUPPRESS)
-    confusion(**vars(parser.parse_args(arguments)))
+    try:
+        confusion(**vars(parser.parse_args(arguments)))
+    except ValueError as error:
+        parser.error(str(error))
 
 
 if __name__ == "__main__" and "__file__" in globals():  # called by name, and not a notebook's cell

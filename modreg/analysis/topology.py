@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from ..geometry.finite import checked_distances
-from ..geometry.arguments import Count, Shape, Within, check, checked
+from ..geometry.arguments import Count, Positive, Shape, Within, check, checked
 from ..geometry.manifolds import Manifold, manifold
 from ..lab.studies import base, find_task, keep, value
 from ..lab.training import Phase, Task
@@ -443,15 +443,16 @@ def embedding_rows(
 def embedding_study(
     task: type[Task],
     spaces: Iterable[str],
-    rates: Iterable[float],
+    rates: Iterable[Positive],
     setting: dict[str, Any],  # what differs from the small scale
 ) -> None:
     "Rows of `embeddings`, for each space and learning rate"
     plain = dict(hidden=128, place_cells=128, epochs=10, batches=20, seeds=5, sparsity=0.0, lottery=False, train_embedding=True)
-    for space in spaces:
+    rates = list(rates)
+    configs = {space: [base(task, plain | setting, manifold=space, embedding_lr=rate) for rate in rates] for space in spaces}  # a wrong one is refused before the first is trained
+    for space, each in configs.items():
         null = None
-        for rate in rates:
-            config = base(task, plain | setting, manifold=space, embedding_lr=rate)
+        for config in each:
             null = null or uniform_prominence(space, config.hidden, torch.Generator().manual_seed(config.seed))
             for row in embedding_rows(task(config), (1, config.epochs), null):
                 keep("embeddings", row, "space", "rate", "epoch", "reading")
@@ -468,7 +469,10 @@ def main(
     parser.add_argument("--task", default="navigation", help="a chapter's name, or module:class")
     parser.add_argument("-p", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"), help="a setting that differs from the small scale's")
     given = parser.parse_args(arguments)
-    embedding_study(find_task(given.task), given.spaces, given.rates, {name: value(text) for name, text in given.p})
+    try:
+        embedding_study(find_task(given.task), given.spaces, given.rates, {name: value(text) for name, text in given.p})
+    except ValueError as error:
+        parser.error(str(error))
 
 
 if __name__ == "__main__" and "__file__" in globals():  # called by name, and not a notebook's cell

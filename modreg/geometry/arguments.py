@@ -468,9 +468,9 @@ class _Signature:
         names = getattr(inspect.unwrap(function), "__globals__", {})
         self.tests = {p.name: test_of(p.annotation, names) for p in self.given}
         self.place = [p for p in self.given if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-        self.asked = [(k, p, test) for k, p in enumerate(self.place) if (test := self.tests[p.name])]
-        self.rest = next((p for p in self.given if p.kind is p.VAR_POSITIONAL), None)
-        self.open = next((p for p in self.given if p.kind is p.VAR_KEYWORD), None)
+        self.asked = [(k, p, test) for k, p in enumerate(self.place) if (test := self.tests[p.name]) is not None]
+        self.rest: Any = next((p for p in self.given if p.kind is p.VAR_POSITIONAL), None)
+        self.open: Any = next((p for p in self.given if p.kind is p.VAR_KEYWORD), None)
         self.needed = {p.name: k if p in self.place else math.inf for k, p in enumerate(self.given) if p.default is p.empty and p not in (self.rest, self.open)}
         self.enough = max(self.needed.values(), default=-1) + 1  # so many arguments in order leave none out
 
@@ -479,19 +479,18 @@ class _Signature:
         sides: dict[str, int] = {}
         if len(args) > len(self.place) and self.rest is None:
             raise ArgumentError(f"{self.owner} takes {len(self.place)} arguments in order, and {len(args)} were given; it takes {', '.join(p.name for p in self.given)}")
-        for k, p, test in self.asked:
-            if k < len(args) and not (args[k] is None and p.default is None) and (fault := test(args[k], sides)):
+        for k, p, asks in self.asked:
+            if k < len(args) and not (args[k] is None and p.default is None) and (fault := asks(args[k], sides)):
                 self._refuse(p.name, fault, self.bound(args[:k], {}))
-        if self.rest is not None and (test := self.tests[self.rest.name]):
-            for value in args[len(self.place) :]:
-                if fault := test(value, sides):
-                    self._refuse(self.rest.name, fault, {})
+        for value in args[len(self.place) :]:
+            if (test := self.tests[self.rest.name]) is not None and (fault := test(value, sides)):
+                self._refuse(self.rest.name, fault, {})
         for name, value in kwargs.items():
             if name not in self.tests and self.open is None:
                 known = [p.name for p in self.given if p.name != "self"]
                 raise ArgumentError(f"{self.owner} has no argument {name!r}; {nearest(name, known)}it takes {', '.join(known) or 'none'}")
             test = self.tests[name] if name in self.tests else self.tests[self.open.name]
-            if test and (fault := test(value, sides if name in self.tests else {})):
+            if test is not None and (fault := test(value, sides if name in self.tests else {})):
                 self._refuse(name, fault, self.bound(args, kwargs))
         if len(args) < self.enough and (missing := [name for name, k in self.needed.items() if k >= len(args) and name not in kwargs]):
             raise ArgumentError(f"{self.owner} was not given {', '.join(missing)}; it takes {', '.join(p.name for p in self.given if p.name != 'self')}")

@@ -11,6 +11,7 @@ import argparse
 import ast
 import importlib
 import json
+import pkgutil
 import resource
 import sys
 from collections.abc import Callable, Iterable
@@ -19,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import modreg
-from ..geometry.arguments import checked
+from ..geometry.arguments import checked, nearest
 from .experiments import CONDITIONS, DENSE, PLAIN, SELECTION, recurrent_weights, study
 from .runs import Run, write_whole
 from .settings import Config
@@ -68,7 +69,8 @@ def find_task(
         module = importlib.import_module(f"modreg.tasks.{name}")
         return next(kind for kind in vars(module).values() if isinstance(kind, type) and issubclass(kind, Task) and kind.Config.task == name)
     except (ModuleNotFoundError, StopIteration) as error:
-        raise ValueError(f"no task is called {name!r}: name one of the chapters, such as navigation, or a class of yours, as in my_module:MyTask") from error
+        chapters = [one.name for one in pkgutil.iter_modules([str(Path(modreg.__file__).parent / "tasks")])]
+        raise ValueError(f"no task is called {name!r}; {nearest(name, chapters)}name one of the chapters, such as navigation, or a class of yours, as in my_module:MyTask") from error
 
 
 @checked
@@ -216,10 +218,9 @@ def main(
     given = vars(parser.parse_args(arguments))
     setting = {name: value(text) for name, text in given.pop("p")}
     try:
-        task = find_task(given.pop("task"))
+        STUDIES[given.pop("command")](find_task(given.pop("task")), setting, **given)
     except ValueError as error:
         parser.error(str(error))
-    STUDIES[given.pop("command")](task, setting, **given)
 
 
 if __name__ == "__main__" and "__file__" in globals():  # called by name, and not a notebook's cell
