@@ -256,7 +256,7 @@ def nearest(
 
 
 # %%
-test_eq(nearest("spere", ["torus", "sphere"]), "did you mean 'sphere'? ")
+test_eq(nearest("SPERE", ["torus", "sphere"]), "did you mean 'sphere'? ")
 test_eq(shown(torch.zeros(2, 3)), "a tensor of shape (2, 3) and torch.float32")
 
 
@@ -969,6 +969,7 @@ test_fail(lambda: pull(1, "big"), contains="n is 'big'; give a whole number of a
 test_fail(lambda: pull(1, 64, refrence=64), contains="did you mean 'reference'?")
 test_fail(lambda: pull(math.nan, 64), contains="strength is nan")
 test_fail(lambda: pull(1, True), contains="n is True")
+test_fail(lambda: pull(n=64), contains="pull was not given strength; it takes strength, n, reference")
 test_eq(pull(1, 4096), 1)
 
 

@@ -361,9 +361,21 @@ def test_second_derivatives_by_torchs_layer():
     assert torch.autograd.gradgradcheck(lambda w: functional_call(twin, {"weight_hh_l0": w}, (x,))[0], layer.weight_hh_l0)
 
 
+def test_a_layer_hands_on_what_is_not_finite_and_refuses_what_overflows():
+    layer, x = Linear(2, 3, replicas=2), torch.ones(2, 4, 2)
+    x[0, 0, 0] = torch.nan
+    assert layer(x)[0].isnan().any() and layer(x)[1].isfinite().all()
+    torch.nn.init.ones_(layer.weight)
+    with pytest.raises(ValueError, match="too large"):
+        layer(torch.full((2, 4, 2), 3e38))
+
+
 def test_devices_without_numbers():
     out, last = RNN(3, 8, 2, device="meta")(torch.randn(5, 4, 3, device="meta"))
     assert out.device == last.device == torch.device("meta") and out.shape == (5, 4, 8)
+    for layer in (RNN(3, 8), Linear(3, 8), Linear(3, 8, replicas=5)):  # torch multiplies three dimensions by whatever stands in memory
+        with pytest.raises(ValueError, match=r"input is a tensor .* on meta; give"):
+            layer(torch.randn(5, 4, 3, device="meta"))
     with torch.inference_mode():
         RNN(3, 8)(torch.randn(5, 4, 3))[0].mul_(2)
 
