@@ -327,6 +327,7 @@ def calls(name: str, recipe: Callable[[], tuple[Callable, dict[str, Any]]], ever
     function, arguments = recipe()
     for argument, value in arguments.items():
         if argument.startswith("*"):
+            yield from in_order(name, recipe, argument, every)
             continue
         bads = list(spoiled(value))
         if value is not None:
@@ -359,6 +360,23 @@ def calls(name: str, recipe: Callable[[], tuple[Callable, dict[str, Any]]], ever
         other = f"{keyword}q"
         call = lambda: called(function, {(other if n == keyword else n): v for n, v in fresh.items()})  # noqa: E731
         yield Finding(name, other, "misspelt keyword", answer(call, keyword, Bad("misspelt", None, True)))
+
+
+def in_order(name: str, recipe: Callable[[], tuple[Callable, dict[str, Any]]], argument: str, every: int) -> Iterator[Finding]:
+    "All answers to a call that is spoiled in one of the arguments that have no name of their own"
+    if (parameter := parameter_of(recipe()[0], argument.strip("*"))) is not None and parameter.annotation is Any:
+        return  # handed to somebody else's function
+    for place, value in enumerate(recipe()[1][argument]):
+        bads = list(spoiled(value))
+        for k in range(len(name) % every, len(bads), every):
+            function, fresh = recipe()
+            good = fresh[argument]
+            again = list(spoiled(good[place]))
+            bad = again[k] if k < len(again) else bads[k]
+            bad = bad._replace(foreign=bad.foreign and not takes(function, argument.strip("*"), bad) and not (function.__name__ == "__call__" and bad.label == "meta"))
+            changed = {**fresh, argument: [*good[:place], bad.value, *good[place + 1 :]]}
+            found = answer(lambda f=function, a=changed: called(f, a), argument, bad)
+            yield Finding(name, f"{argument}[{place}]", bad.label, Answer("result") if found.kind == "not finite" and hands_on(function, bad) else found)
 
 
 def called(function: Callable, arguments: dict[str, Any]) -> Any:
