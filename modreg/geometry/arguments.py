@@ -688,7 +688,7 @@ def checked(
 
     @functools.wraps(thing)
     def call(*args, **kwargs):
-        if torch.compiler.is_compiling() or _DEPTH.trusted:
+        if _DEPTH.trusted or torch.compiler.is_compiling():
             return thing(*args, **kwargs)
         if not made:
             made.append(_Signature(thing if like is None else like))
