@@ -407,7 +407,7 @@ def report(
     done = {one.record["run"]: one for one in outcomes if one.record is not None}
     failed = [{"label": label_of(one.job.config), "name": Path(one.folder).name, "line": papermill_line(one.job), **vars(one)} for one in outcomes if one.record is None]
     environment = jinja2.Environment(loader=jinja2.FileSystemLoader(Path(modreg.__file__).parent / "data"), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    chosen = [{"condition": one.condition, "strength": f"{one.strength:g}", "metric": one.metric, "end": one.at_an_end, "tried": [(f"{s:g}", "failed" if None in scores else f"{mean(scores):.3g}") for s, scores in sorted(one.tried.items())]} for one in choices]
+    chosen = [{"condition": one.condition, "strength": f"{one.strength:g}", "metric": one.metric, "end": one.at_an_end, "tried": [(f"{s:g}", "failed" if None in scores else f"{mean(one for one in scores if one is not None):.3g}") for s, scores in sorted(one.tried.items())]} for one in choices]
     return environment.get_template("sweep.html").render(
         title=title, version=modreg.__version__, tables=tables, runs=[run_facts(one) for one in done.values()], failed=failed, choices=chosen if tiny is None else [],
         note=tiny_note(tiny) if tiny else "", seconds=duration(sum(one.record["seconds"] for one in done.values() if one.record is not None)))
