@@ -798,6 +798,8 @@ def _finite(value: Any, depth: int = 0) -> bool:
     return True
 
 
+# %%
+#| export
 def _overflows(arguments: dict[str, Any]) -> bool:
     "Whether all arguments are finite, and one holds a number whose square is not, or one over its square"
     tensors = [value.detach() for value in arguments.values() if isinstance(value, Tensor) and value.is_floating_point() and readable(value) and value.numel()]

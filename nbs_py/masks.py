@@ -281,7 +281,6 @@ class MaskedModule(_Watched):
     tensors: dict[str, int]  # which of C++ they were
     tensor_handles: dict[str, list]  # hooks of theirs
 
-    @checked(late=True)
     def mask(self, name: str) -> Tensor:
         "The mask, where the weight is"
         if self.masks[name].device != self.weights[name].device:

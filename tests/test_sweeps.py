@@ -250,7 +250,7 @@ def test_the_line_that_tries_again(tmp_path):
 def test_a_wrong_line_is_answered_in_words(tmp_path, capsys):
     for words, answer in (("table11", "tables of results are 1, 2"), ("table8 --also randon", "did you mean 'random'"), ("table8 --scale smal", "did you mean 'small'"), ("table8 -p sparsity 0.5", "differ in it"),
                           ("table8 -p stepz 5", "did you mean 'steps'"), ("table8 --strengths 0.1 1", "say --select"), ("table17 --select", "none is chosen"), ("no_such:thing", "no_such"),
-                          ("table8 --select --strengths 0.1 1", "3 or more"), ("table8 --workers -1", "workers=-1"), ("table8 --seeds 0", "seeds=0")):
+                          ("table8 --select --strengths 0.1 1", "3 or more"), ("table8 --workers -1", "workers is -1"), ("table8 --seeds 0", "seeds=0")):
         assert main(["sweep", *words.split(), "--out", str(tmp_path)]) == 2, words
         assert answer in capsys.readouterr().err
     assert not list(tmp_path.iterdir())

@@ -592,7 +592,7 @@ def _finite(value: Any, depth: int = 0) -> bool:
         return all(_finite(one, depth + 1) for one in (value.values() if isinstance(value, dict) else value))
     return True
 
-
+# %% ../../nbs/arguments.ipynb #787e4df2
 def _overflows(arguments: dict[str, Any]) -> bool:
     "Whether all arguments are finite, and one holds a number whose square is not, or one over its square"
     tensors = [value.detach() for value in arguments.values() if isinstance(value, Tensor) and value.is_floating_point() and readable(value) and value.numel()]

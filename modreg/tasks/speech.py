@@ -388,7 +388,6 @@ class Speech(Task):
             seeds = [int(torch.randint(2**31, (), generator=g)) for g in generators] if c.dropout else None
             yield pictures.unflatten(0, (c.seeds, c.batch)).to(c.device), lengths.view(c.seeds, c.batch).to(c.device), characters, counts, seeds
 
-    @checked(trusts=True)
     def loss(self, model: SpeechModel, batch: tuple) -> Tensor:
         pictures, lengths, characters, counts, seeds = batch
         with torch.autocast(self.config.device.split(":")[0], torch.bfloat16, enabled=self.config.precision == "bfloat16"):
