@@ -777,6 +777,14 @@ def _explained(error: Exception, owner: str, arguments: dict[str, Any]) -> Excep
     return ArgumentError(f"{owner} cannot do with what it was given: {said or 'nothing'}; what went wrong is {type(error).__name__}: {text[:200]}")
 
 
+def _not_finite(owner: str, arguments: dict[str, Any]) -> ArgumentError:
+    "The error of a result that is not finite"
+    guilty = next((name for name, value in arguments.items() if name != "self" and not _finite(value)), None)
+    if guilty is not None:
+        return ArgumentError(f"{guilty} is {shown(arguments[guilty])}, and not all of it is finite; {owner} takes finite numbers")
+    return ArgumentError(f"{owner} would give numbers that are not finite, since what it was given is too large or too small: {_listed(arguments)}; give numbers of a moderate size")
+
+
 # %% [markdown]
 # A number that is none is no result either. So what the outermost call returns is looked at, where that costs no waiting; and if it is not finite, the arguments are, to say whose fault it is.
 
@@ -798,8 +806,6 @@ def _finite(value: Any, depth: int = 0) -> bool:
     return True
 
 
-# %%
-#| export
 def _overflows(arguments: dict[str, Any]) -> bool:
     "Whether all arguments are finite, and one holds a number whose square is not, or one over its square"
     tensors = [value.detach() for value in arguments.values() if isinstance(value, Tensor) and value.is_floating_point() and readable(value) and value.numel()]
@@ -812,14 +818,6 @@ def _overflows(arguments: dict[str, Any]) -> bool:
 def _on_meta(values: Iterable[Any]) -> bool:
     "Whether there is a tensor without numbers among some values"
     return any(isinstance(value, Tensor) and value.is_meta for value in values)
-
-
-def _not_finite(owner: str, arguments: dict[str, Any]) -> ArgumentError:
-    "The error of a result that is not finite"
-    guilty = next((name for name, value in arguments.items() if name != "self" and not _finite(value)), None)
-    if guilty is not None:
-        return ArgumentError(f"{guilty} is {shown(arguments[guilty])}, and not all of it is finite; {owner} takes finite numbers")
-    return ArgumentError(f"{owner} would give numbers that are not finite, since what it was given is too large or too small: {_listed(arguments)}; give numbers of a moderate size")
 
 
 # %% [markdown]
@@ -922,10 +920,8 @@ def checked(
             result = thing(*args, **kwargs)
             if depth:
                 return result
-            if not _finite(result):
-                named = signature.bound(args, kwargs)
-                if (finite and not layer) or _overflows(named):
-                    raise _not_finite(signature.owner, named)
+            if not _finite(result) and ((finite and not layer) or _overflows(signature.bound(args, kwargs))):
+                raise _not_finite(signature.owner, signature.bound(args, kwargs))
             if layer and _on_meta(args) and not _on_meta(result if isinstance(result, tuple) else (result,)):
                 signature.check(args, kwargs)  # torch has multiplied by what stood in memory
             return _told(result, signature.owner, signature.bound(args, kwargs)) if isinstance(result, types.GeneratorType) else result

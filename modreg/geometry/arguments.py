@@ -576,6 +576,14 @@ def _explained(error: Exception, owner: str, arguments: dict[str, Any]) -> Excep
         return ArgumentError(f"{owner} asks for more than there is ({text[:120]}): {said}; give something smaller")
     return ArgumentError(f"{owner} cannot do with what it was given: {said or 'nothing'}; what went wrong is {type(error).__name__}: {text[:200]}")
 
+
+def _not_finite(owner: str, arguments: dict[str, Any]) -> ArgumentError:
+    "The error of a result that is not finite"
+    guilty = next((name for name, value in arguments.items() if name != "self" and not _finite(value)), None)
+    if guilty is not None:
+        return ArgumentError(f"{guilty} is {shown(arguments[guilty])}, and not all of it is finite; {owner} takes finite numbers")
+    return ArgumentError(f"{owner} would give numbers that are not finite, since what it was given is too large or too small: {_listed(arguments)}; give numbers of a moderate size")
+
 # %% ../../nbs/arguments.ipynb #ee0fe1d6
 def _finite(value: Any, depth: int = 0) -> bool:
     "Whether there is neither NaN nor infinity in numbers, tensors, arrays, or collections of them"
@@ -592,7 +600,7 @@ def _finite(value: Any, depth: int = 0) -> bool:
         return all(_finite(one, depth + 1) for one in (value.values() if isinstance(value, dict) else value))
     return True
 
-# %% ../../nbs/arguments.ipynb #787e4df2
+
 def _overflows(arguments: dict[str, Any]) -> bool:
     "Whether all arguments are finite, and one holds a number whose square is not, or one over its square"
     tensors = [value.detach() for value in arguments.values() if isinstance(value, Tensor) and value.is_floating_point() and readable(value) and value.numel()]
@@ -605,14 +613,6 @@ def _overflows(arguments: dict[str, Any]) -> bool:
 def _on_meta(values: Iterable[Any]) -> bool:
     "Whether there is a tensor without numbers among some values"
     return any(isinstance(value, Tensor) and value.is_meta for value in values)
-
-
-def _not_finite(owner: str, arguments: dict[str, Any]) -> ArgumentError:
-    "The error of a result that is not finite"
-    guilty = next((name for name, value in arguments.items() if name != "self" and not _finite(value)), None)
-    if guilty is not None:
-        return ArgumentError(f"{guilty} is {shown(arguments[guilty])}, and not all of it is finite; {owner} takes finite numbers")
-    return ArgumentError(f"{owner} would give numbers that are not finite, since what it was given is too large or too small: {_listed(arguments)}; give numbers of a moderate size")
 
 # %% ../../nbs/arguments.ipynb #e9783179
 class _Depth(threading.local):
@@ -703,10 +703,8 @@ def checked(
             result = thing(*args, **kwargs)
             if depth:
                 return result
-            if not _finite(result):
-                named = signature.bound(args, kwargs)
-                if (finite and not layer) or _overflows(named):
-                    raise _not_finite(signature.owner, named)
+            if not _finite(result) and ((finite and not layer) or _overflows(signature.bound(args, kwargs))):
+                raise _not_finite(signature.owner, signature.bound(args, kwargs))
             if layer and _on_meta(args) and not _on_meta(result if isinstance(result, tuple) else (result,)):
                 signature.check(args, kwargs)  # torch has multiplied by what stood in memory
             return _told(result, signature.owner, signature.bound(args, kwargs)) if isinstance(result, types.GeneratorType) else result
