@@ -1013,7 +1013,6 @@ for nonlinearity in ("relu", "tanh"):
 # %% [markdown]
 # When does it pay? When there are enough neurons, and enough of their weights are pruned. Again the machine is asked: when the masks change, some steps of each layer are run both ways, and the faster stays. Once sparse products have won they are not asked again, since from then on weights only
 # become fewer. What was chosen is returned, and given back as `chosen` it is chosen again without a clock.
-# A recurrence that takes columns wants its drives in columns, so the projection before it goes the same way, pruned or not. To write a gradient costs the same for one step as for fifty, so layers are timed over some steps here too.
 #
 # A pattern is made once, and weights change. Whoever loads others, moves or converts them, or writes one where there was none must not get the product of the old pattern. So each product counts first whether all weights that are not zero are in it, and if they are not, all are multiplied.
 # Only a *gradient* cannot tell: outside of the pattern it is zero. So masks that are let go, or take in more weights, make their layers dense, until they are measured again.
@@ -1088,6 +1087,9 @@ def use_sparse_products(
             used |= {name: isinstance(layer.products[k][1], SparseProduct) for name in names if name in masks}
     return used
 
+
+# %% [markdown]
+# A recurrence that takes columns wants its drives in columns, so the projection before it goes the same way, pruned or not. To write a gradient costs the same for one step as for fifty, so layers are timed over some steps here too.
 
 # %%
 #| export
