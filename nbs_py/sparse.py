@@ -268,15 +268,6 @@ def _similar_rows(i: Tensor, j: Tensor, height: int, width: int, replicas: int) 
     return (sums.view(replicas, -1).argsort(stable=True) + height // replicas * torch.arange(replicas)[:, None]).flatten()
 
 
-# %%
-rows, columns = torch.tensor([2, 0, 2, 1]), torch.tensor([1, 3, 0, 3])
-pattern = Pattern.from_edges(rows, columns, (4, 5))
-test_eq(pattern.columns.tolist(), [3, 3, 0, 1])
-test_eq(pattern.index.flatten().tolist(), [1, 3, 2, 0])
-test_fail(lambda: Pattern.from_edges(rows, columns, (4, 3)), contains="from 0 to 2")
-test_fail(lambda: Pattern.from_edges(torch.tensor([1, 1]), torch.tensor([2, 2]), (4, 5)), contains="more than once")
-
-
 # %% [markdown]
 # ## Products
 #
@@ -498,6 +489,12 @@ for dtype, eps in ((torch.float32, 1e-3), (torch.float64, 1e-10)):
             test_close(matrix.add_(states, begun.clone()), begun + w @ states, eps=eps)
             two = torch.stack([states, -states])
             test_close(matrix.add_(two, torch.stack([begun, begun])), begun + w @ two, eps=eps)
+rows, columns = torch.tensor([2, 0, 2, 1]), torch.tensor([1, 3, 0, 3])
+pattern = Pattern.from_edges(rows, columns, (4, 5))
+test_eq(pattern.columns.tolist(), [3, 3, 0, 1])
+test_eq(pattern.index.flatten().tolist(), [1, 3, 2, 0])
+test_fail(lambda: Pattern.from_edges(rows, columns, (4, 3)), contains="from 0 to 2")
+test_fail(lambda: Pattern.from_edges(torch.tensor([1, 1]), torch.tensor([2, 2]), (4, 5)), contains="more than once")
 
 # %% [markdown]
 # ## Which is quickest? Ask the machine
