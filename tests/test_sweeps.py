@@ -330,7 +330,7 @@ def test_what_is_running_is_named_by_what_it_trains(tmp_path):
     job = Job(Quick, quick(tmp_path, penalty="moduli", manifold="klein", sparsity=0.75, epochs=30))
     folder = workers.prepared(job)[1]
     folder.mkdir(parents=True)
-    for lines, words in ((0, "klein, 75 % zeros, epoch 1 of 30"), (11, "klein, 75 % zeros, epoch 12 of 30"), (30, "klein, 75 % zeros, ticket, epoch 1 of 30"), (41, "klein, 75 % zeros, ticket, epoch 12 of 30")):
+    for lines, words in ((0, "Klein bottle, 75 % zeros, epoch 1 of 30"), (11, "Klein bottle, 75 % zeros, epoch 12 of 30"), (30, "Klein bottle, 75 % zeros, ticket, epoch 1 of 30"), (41, "Klein bottle, 75 % zeros, ticket, epoch 12 of 30")):
         (folder / "metrics.jsonl").write_text("{}\n" * lines)
         assert workers.where_it_is(job, folder) == words
     pace = Pace()
