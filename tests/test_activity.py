@@ -262,7 +262,7 @@ def test_look_and_matrix(remembered):
     assert name == "activity_remember" and len(row["shapes"]) == len(row["betti"]) == 2
     rows = [{"condition": "torus", **row}, {"condition": "none", "shapes": ["circle"] * 3 + ["none"]}]
     names, shapes, table = activity.shape_matrix(rows)
-    assert names == ["torus", "none"] and table[..., 0].sum(1).tolist() == [1, 1]
+    assert names == ["torus", "no penalty"] and table[..., 0].sum(1).tolist() == [1, 1]
     assert table[1, shapes.index("circle"), 0] == 0.75 and (table[..., 1] <= table[..., 0]).all() and (table[..., 0] <= table[..., 2]).all()
     activity.plot_shapes(rows, Figure().subplots())
     with pytest.raises(ValueError, match="empty"):

@@ -37,8 +37,8 @@ def test_the_report_of_a_sweep(tmp_path, hostile):
     "Folders, errors, titles and strengths come from outside"
     job = Job(Remember, RememberConfig(scale="tiny", device="cpu", out=str(tmp_path / hostile.replace("/", "_"))))
     failed = Outcome(job, folder=str(tmp_path / hostile.replace("/", "_")), error=hostile, details=hostile)
-    page = report([failed], [Choice(hostile, {0.1: 1.0}, hostile)], title=hostile)
-    plain = report([Outcome(job, folder="f", error="e", details="d")], [Choice("c", {0.1: 1.0}, "m")], title="t")
+    page = report([failed], [Choice(hostile, {0.1: [1.0]}, hostile)], title=hostile)
+    plain = report([Outcome(job, folder="f", error="e", details="d")], [Choice("c", {0.1: [1.0]}, "m")], title="t")
     found = Tags(page)
     assert [tag for tag, _ in found.tags] == [tag for tag, _ in Tags(plain).tags], "an element came from a parameter"
     assert not [name for _, attributes in found.tags for name in attributes if name.startswith("on")]

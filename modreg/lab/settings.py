@@ -70,7 +70,7 @@ class Config(Keywords):
     strength: float = setting(None, within=Within(0, 1e6))  # λ of eq. 6 in mean form
     ramp: str = setting("constant", choices=RAMPS)  # λ in the course of training: constant (the paper), linear, cubic, late
     train_embedding: bool = False  # learn the neurons' embedding together with the weights
-    embedding_lr: float | None = setting(None, optional=True, within=Within(above=0, most=1e12))  # learning rate of a trained embedding; None: that of the weights
+    embedding_lr: float | None = setting(None, optional=True, within=Within(above=0, most=1e38))  # learning rate of a trained embedding; None: that of the weights
     sparsifier: str = "magnitude"  # magnitude (the paper), random, geometric, set, rigl, regrow, …, with arguments as the chapter rivals says
     sparsity: float = 0.9  # share of weights that is zero at the end
     schedule: str = setting(None, choices=SCHEDULES, neutral="linear")  # how sparsity rises: linear (the paper), cubic, one_shot
@@ -86,7 +86,7 @@ class Config(Keywords):
     batch: int = setting(None)  # samples a step
     batches: int = setting(None)  # steps an epoch
     epochs: int = setting(None)  # epochs a phase
-    lr: float = setting(None, within=Within(above=0, most=1e12))  # learning rate
+    lr: float = setting(None, within=Within(above=0, most=1e38))  # learning rate
     seeds: int = 3  # number of models, trained as one stacked computation
     seed: int = 0  # the first seed; the others follow it
     scale: str = setting("auto", decides=False)  # small (minutes on two cores), paper (for a GPU)
