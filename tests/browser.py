@@ -67,9 +67,10 @@ class Watched:
         return self
 
     def __exit__(self, kind, *_) -> None:
+        wrong = list(self.wrong)  # what is still under way when the page is closed fails, and is nobody's fault
         self.context.close()
         if kind is None:
-            assert not self.wrong, "\n".join(self.wrong)
+            assert not wrong, "\n".join(wrong)
 
     def open(self, path: str = "") -> None:
         "Load a page, with its formulas typeset"
