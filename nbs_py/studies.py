@@ -299,7 +299,7 @@ def survey(task: type[Task], setting: dict[str, Any], names: Iterable[str], spar
         for look in looks:
             for name, rows in look(one, run).items():
                 for row in rows:
-                    keep(name, label | row, "limit", "condition", "sparsity")
+                    keep(name, label | row, "limit", "task", "condition", "sparsity")
 
     look_at(task(config), None, {})
     for sparsity in sparsities:
@@ -319,6 +319,9 @@ def reach(task, run):
 
 
 survey(Remember, {"scale": "tiny", "out": str(folder / "runs"), "epochs": 3, "strength": 1e-2}, ["none", "torus", "geometric"], [0.8], [reach])
+for name in ("headings", "places"):  # rows of another task stand beside those of the first
+    survey(Remember, tiny, ["torus"], [0.8], [lambda task, run, name=name: {"seen": [{"task": name}] if run else []}])
+test_eq([(row["task"], row["condition"]) for row in json.loads((RESULTS / "seen.json").read_text())], [("headings", "torus"), ("places", "torus")])
 
 # %% [markdown]
 # ## The command line

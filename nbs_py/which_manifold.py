@@ -859,9 +859,10 @@ for (noise, sparsity), shares in sorted(right.items()):
 #
 # ```
 # python -m modreg.lab.studies survey head_direction none l1 circle --sparsities 0 0.9 --looks modreg.analysis.which_manifold:look
+# python -m modreg.lab.studies survey navigation none moduli --sparsities 0.9 --looks modreg.analysis.which_manifold:look -p seeds 5
 # ```
 #
-# The two cells below show what that command has written, and nothing if it was not run. A heading is a point on a circle. *Predict:* will a network that nobody told so be wired by it?
+# The two cells below show what that command has written, and nothing if it was not run. A heading is a point on a circle, a place one in a square. *Predict:* will a network that nobody told so be wired by it?
 
 # %%
 #| export
@@ -910,13 +911,14 @@ def look(
 
 
 # %%
-rows = [row for row in load_results("which_manifold_trained") if row["task"] == "head_direction"]
-for row in rows:
+trained = load_results("which_manifold_trained")
+for row in trained:
     said = {of: [one["answer"] for one in row[of]] for of in ("wiring", "activity")}
-    print(f"{display_name(row['condition']):<10} {100 * row['sparsity']:.0f} % zeros: wiring {', '.join(said['wiring'])}; activity {', '.join(said['activity'])}")
+    print(f"{row['task'].replace('_', ' ')}, {display_name(row['condition'])}, {100 * row['sparsity']:.0f} % zeros: wiring {', '.join(said['wiring'])}; activity {', '.join(said['activity'])}")
+rows = [row for row in trained if row["task"] == "head_direction"]
 for title, mine in (("dense", [row for row in rows if not row["sparsity"]]), ("pruned", [row for row in rows if row["sparsity"]])):
     answers = [one["answer"] for row in mine for one in row["wiring"]]
-    print(f"{title}: wiring on a circle in {answers.count('circle')} of {len(answers)} networks, on none of these in {answers.count(NONE)}")
+    print(f"headings, {title}: wiring on a circle in {answers.count('circle')} of {len(answers)} networks, on none of these in {answers.count(NONE)}")
 
 # %%
 #| fig-alt: "Scores of three spaces for wiring and for activity of trained networks, a dot a network."

@@ -177,7 +177,7 @@ def survey(task: type[Task], setting: dict[str, Any], names: Iterable[str], spar
         for look in looks:
             for name, rows in look(one, run).items():
                 for row in rows:
-                    keep(name, label | row, "limit", "condition", "sparsity")
+                    keep(name, label | row, "limit", "task", "condition", "sparsity")
 
     look_at(task(config), None, {})
     for sparsity in sparsities:

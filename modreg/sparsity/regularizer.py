@@ -141,6 +141,7 @@ def _check_unscaled(scaler: Any) -> None:
 class Penalty(PenaltyValue):
     "A penalty with its steps, which need no graph"
 
+    @checked(trusts=True)
     def add_gradient_(
         self,
         scaler: "torch.amp.GradScaler | None" = None,  # of a loop in half precision; its `unscale_` must have been called
@@ -155,6 +156,7 @@ class Penalty(PenaltyValue):
             with torch.enable_grad():
                 self().backward()
 
+    @checked(trusts=True)
     def proximal_step_(
         self,
         lr: NotNegative,  # learning rate η of the step on the loss that came before
