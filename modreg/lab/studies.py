@@ -182,7 +182,7 @@ def survey(task: type[Task], setting: dict[str, Any], names: Iterable[str], spar
     look_at(task(config), None, {})
     for sparsity in sparsities:
         for name in names or CONDITIONS:
-            one = task(replace(config, sparsity=sparsity, **CONDITIONS[name]))
+            one = task(replace(config, **{"sparsity": sparsity} | CONDITIONS[name] | ({} if sparsity else DENSE)))  # a dense network is the same run whatever would make it sparse
             look_at(one, fit(one, progress=False), {"condition": name, "sparsity": sparsity})
 
 # %% ../../nbs/studies.ipynb #b009505a
