@@ -450,6 +450,17 @@ def best_strength(
 
 # %%
 #| export
+@checked
+def check_selection(
+    config: Config,  # whose seeds are reported
+    selection: int,  # the first of the seeds on which strengths are tried
+) -> None:
+    "ValueError if a strength would be tried on a seed that is reported"
+    reported = range(config.seed, config.seed + config.seeds)
+    if reported.start - TRIALS < selection < reported.stop:
+        raise ValueError(f"selection={selection}: strengths are tried on {TRIALS} seeds from there on, which are not to be among the reported seeds {list(reported)}; choose another")
+
+
 def _results(task: type[Task], config: Config) -> dict[str, dict[str, Any]]:
     "The metrics at the end of each phase"
     return fit(task(config), progress=False).result["phases"]
@@ -468,9 +479,7 @@ def study(
     "One condition: its strength chosen on a few seeds, its results on others; each run is a folder, so that a study that was killed goes on"
     if condition not in CONDITIONS:
         raise ValueError(f"condition={condition!r}; {nearest(condition, CONDITIONS)}it is one of {', '.join(CONDITIONS)}")
-    reported = range(config.seed, config.seed + config.seeds)
-    if selection in range(config.seed - TRIALS + 1, reported.stop):
-        raise ValueError(f"selection={selection}: strengths are tried on {TRIALS} seeds from there on, which are not to be among the reported seeds {list(reported)}; choose another")
+    check_selection(config, selection)
     base = replace(config, **CONDITIONS[condition])
     grid = (0.0,) if base.penalty == "none" else strengths
     alone = {s: replace(base, strength=s, seed=selection, seeds=TRIALS, lottery=False) for s in grid}

@@ -53,7 +53,7 @@ import torch
 
 import modreg
 from modreg.geometry.arguments import Whole, Within, check, checked, nearest
-from modreg.lab.experiments import CONDITIONS, DENSE, SELECTION, TRIALS, best_strength, costs, summary, tiny_note
+from modreg.lab.experiments import CONDITIONS, DENSE, SELECTION, TRIALS, best_strength, check_selection, costs, summary, tiny_note
 from modreg.lab.files import write_whole
 from modreg.lab.paper import Cell, Table, paper_cell, paper_tables, printed
 from modreg.lab.results import learned_below
@@ -218,8 +218,7 @@ def selection_jobs(
     "The runs by which the strength of each penalty is chosen: a few seeds, at the sparsest row, without a ticket"
     sparsest: dict[str, Job] = {}
     for job in jobs:
-        if job.config.seed - TRIALS < seed < job.config.seed + job.config.seeds:
-            raise ValueError(f"selection={seed}: strengths are tried on {TRIALS} seeds from there on, and the reported ones are {job.config.seeds} from {job.config.seed} on; choose another")
+        check_selection(job.config, seed)
         if job.config.penalty != "none":
             there = sparsest.setdefault(condition_of(job), job)
             sparsest[condition_of(job)] = max(there, job, key=lambda one: one.config.sparsity)
@@ -407,7 +406,7 @@ def report(
     done = {one.record["run"]: one for one in outcomes if one.record is not None}
     failed = [{"label": label_of(one.job.config), "name": Path(one.folder).name, "line": papermill_line(one.job), **vars(one)} for one in outcomes if one.record is None]
     environment = jinja2.Environment(loader=jinja2.FileSystemLoader(Path(modreg.__file__).parent / "data"), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    chosen = [{"condition": one.condition, "strength": f"{one.strength:g}", "metric": one.metric, "end": one.at_an_end, "tried": [(f"{s:g}", "failed" if None in scores else f"{mean(one for one in scores if one is not None):.3g}") for s, scores in sorted(one.tried.items())]} for one in choices]
+    chosen = [{"condition": one.condition, "strength": f"{one.strength:g}", "metric": one.metric, "end": one.at_an_end, "tried": [(f"{s:g}", "failed" if None in scores else f"{mean(x for x in scores if x is not None):.3g}") for s, scores in sorted(one.tried.items())]} for one in choices]
     return environment.get_template("sweep.html").render(
         title=title, version=modreg.__version__, tables=tables, runs=[run_facts(one) for one in done.values()], failed=failed, choices=chosen if tiny is None else [],
         note=tiny_note(tiny) if tiny else "", seconds=duration(sum(one.record["seconds"] for one in done.values() if one.record is not None)))

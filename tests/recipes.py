@@ -609,6 +609,7 @@ recipe(f"{T}.last_of", lambda: dict(phase="train", history=finished().history))
 recipe(f"{T}.fit", lambda: dict(task=task(), progress=False, callbacks=[trainers.Callback()]))
 
 X = "lab.experiments"
+recipe(f"{X}.check_selection", lambda: dict(config=config(), selection=100))
 recipe(f"{X}.best_strength", lambda: dict(tried={0.1: [1.0, 2.0], 1.0: [1.0, None]}))
 
 

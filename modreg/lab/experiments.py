@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['DENSE', 'PLAIN', 'CONDITIONS', 'SELECTION', 'TRIALS', 'train_three', 'result_names', 'diverged_seeds',
            'plot_learning', 'load_model', 'recurrent_weights', 'summary', 'large', 'costs', 'tiny_note', 'finding',
-           'account', 'escaped', 'report', 'best_strength', 'study', 'load_results', 'setting_name', 'condition_table',
-           'plot_conditions', 'plot_sparsity']
+           'account', 'escaped', 'report', 'best_strength', 'check_selection', 'study', 'load_results', 'setting_name',
+           'condition_table', 'plot_conditions', 'plot_sparsity']
 
 # %% ../../nbs/experiments.ipynb #e56760d5
 import html
@@ -284,6 +284,17 @@ def best_strength(
     return inner if means[inner] - means[best] <= 2 * math.sqrt(2 * mean(errors)) else best
 
 # %% ../../nbs/experiments.ipynb #a1409377-1
+@checked
+def check_selection(
+    config: Config,  # whose seeds are reported
+    selection: int,  # the first of the seeds on which strengths are tried
+) -> None:
+    "ValueError if a strength would be tried on a seed that is reported"
+    reported = range(config.seed, config.seed + config.seeds)
+    if reported.start - TRIALS < selection < reported.stop:
+        raise ValueError(f"selection={selection}: strengths are tried on {TRIALS} seeds from there on, which are not to be among the reported seeds {list(reported)}; choose another")
+
+
 def _results(task: type[Task], config: Config) -> dict[str, dict[str, Any]]:
     "The metrics at the end of each phase"
     return fit(task(config), progress=False).result["phases"]
@@ -300,9 +311,7 @@ def study(
     "One condition: its strength chosen on a few seeds, its results on others; each run is a folder, so that a study that was killed goes on"
     if condition not in CONDITIONS:
         raise ValueError(f"condition={condition!r}; {nearest(condition, CONDITIONS)}it is one of {', '.join(CONDITIONS)}")
-    reported = range(config.seed, config.seed + config.seeds)
-    if selection in range(config.seed - TRIALS + 1, reported.stop):
-        raise ValueError(f"selection={selection}: strengths are tried on {TRIALS} seeds from there on, which are not to be among the reported seeds {list(reported)}; choose another")
+    check_selection(config, selection)
     base = replace(config, **CONDITIONS[condition])
     grid = (0.0,) if base.penalty == "none" else strengths
     alone = {s: replace(base, strength=s, seed=selection, seeds=TRIALS, lottery=False) for s in grid}
