@@ -308,7 +308,7 @@ def _serve(pipe, cell: Cell, rounds: tuple[int, int], seconds: float) -> None:
         ways = sides(cell)
         torch.set_num_threads(cell.threads)
         calls, missing = available(ways)
-        estimates = {name: timing.seconds_per_call(call, 1.0) for name, call in calls.items()}
+        estimates = {name: timing.first_estimate(call) for name, call in calls.items()}
         timers = {name: partial(timing.seconds_per_call, call, estimates[name], least=2e-3) for name, call in calls.items()}
         pipe.send((timing.interleave(timers, rounds, seconds), missing))
     except Exception as error:

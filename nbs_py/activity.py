@@ -61,6 +61,7 @@ if TYPE_CHECKING:
 #| hide
 import os
 import tempfile
+from collections import Counter
 
 import matplotlib.pyplot as plt
 from fastcore.test import test_close, test_eq, test_fail
@@ -821,16 +822,20 @@ def plot_shapes(rows: Iterable[dict[str, Any]], ax: "Axes") -> None:
 
 
 # %%
-#| fig-alt: "A table of colours: networks by how they were trained in rows, shapes of their activity in columns. Nearly all rows have all their networks in the column of the circle."
-rows = load_results("activity_head_direction")
-fig, ax = plt.subplots(figsize=(8, 0.6 * len(rows) + 1.4), layout="constrained")
-plot_shapes(rows, ax)
+#| fig-alt: "Tables of colours, one for each task: networks by how they were trained in rows, shapes of their activity in columns. Networks that keep a heading have nearly all their activity in the column of the circle; those that find their way have theirs in the column of no shape."
+found = {task: rows for task in ("head_direction", "navigation", "language") if (rows := sorted(load_results(f"activity_{task}"), key=lambda row: row["sparsity"]))}
+fig, axes = plt.subplots(len(found), figsize=(8, 0.5 * sum(map(len, found.values())) + 0.7 * len(found) + 0.7), layout="constrained", height_ratios=[len(rows) for rows in found.values()], squeeze=False)
+for ax, (task, rows) in zip(axes[:, 0], found.items(), strict=True):
+    plot_shapes(rows, ax)
+    ax.set(title=task.replace("_", " "), xlabel="" if ax is not axes[-1, 0] else "shape of the activity")
 plt.show()
-print({display_name(row["condition"]): f"{row['shapes'].count('circle')} of {len(row['shapes'])} are circles" for row in rows if row["sparsity"] == 0})
+for task, rows in found.items():
+    shapes = Counter(shape for row in rows for shape in row["shapes"])
+    print(f"{task.replace('_', ' ')}, {shapes.total()} networks:", ", ".join(f"{count} {'without a loop or hollow' if shape == 'none' else shape}" for shape, count in shapes.most_common()))
 
 
 # %% [markdown]
-# Each share is of five seeds, so the intervals are wide. A heading makes a ring of the activity, whatever the wiring says: the *task* gives the shape, and a wiring of another shape does not take it away.
+# Each share is of a few seeds, so the intervals are wide. A heading makes a ring of the activity, whatever the wiring says: the *task* gives the shape, and a wiring of another shape does not take it away. A place in a square room is a point of a flat disc, which has neither a loop nor a hollow, and a torus' penalty puts none into the activity either.
 #
 # ## Exercise 1: turns of a lifted path
 #
