@@ -46,7 +46,7 @@ import torch
 from torch import Tensor, nn
 
 from modreg.analysis.topology import Homology, bars_with_cocycles, farthest_landmarks, persistent_homology
-from modreg.geometry.arguments import Count, Within, check, checked
+from modreg.geometry.arguments import Count, NotNegative, Positive, Within, check, checked
 from modreg.geometry.arguments import Shape as OfShape
 from modreg.geometry.manifolds import Manifold, manifold
 from modreg.lab.experiments import load_model
@@ -623,9 +623,9 @@ def decode_paths(
 @checked(finite=False)
 def grid_cells(
     position: Annotated[Tensor, OfShape("... 2", "float", finite=True)],  # in m
-    spacing: float = 0.6,  # of the lattice, m
-    neurons: int = 100,
-    noise: float = 0.1,
+    spacing: Positive = 0.6,  # of the lattice, m
+    neurons: Annotated[int, Within(1, 10**5)] = 100,
+    noise: NotNegative = 0.1,
     generator: torch.Generator | None = None,  # source of randomness
 ) -> Tensor:  # activity (..., N)
     "Activity of a module of grid cells: bumps on a torus that is laid over the plane, its sides at 60 degrees"

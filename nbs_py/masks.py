@@ -160,6 +160,8 @@ def mask_(
     mask: Annotated[Tensor, Shape("...", "any", empty=True)],  # True where a value stays; same shape
 ) -> None:
     "Set values outside of a mask to exactly zero, even those that are not finite"
+    if mask.is_meta and not values.is_meta:  # torch leaves the values as they are, without a word
+        raise ValueError("mask is on meta, so it has no values; give one that says what stays")
     for integers, stays in _pieces(bits(values), mask):
         integers.mul_(stays)
 
@@ -228,7 +230,7 @@ def masked(
 
 
 @checked(late=True, trusts=True)
-def mask_gradient_(weight: nn.Parameter, mask: Tensor) -> None:
+def mask_gradient_(weight: Tensor, mask: Tensor) -> None:
     "Take from a weight's gradient what lies outside of a mask, in place where that is possible"
     if weight.grad is None:
         return

@@ -411,6 +411,8 @@ def time_stretch(
     rate: Rate,  # samples a second; the bands reach up to half of it
 ) -> tuple[Tensor, Tensor]:  # pictures (n, T', bands) and lengths (n,)
     "Play utterances at another speed and pitch"
+    if (most := int(lengths.max())) > pictures.shape[1]:
+        raise ValueError(f"lengths reach {most}, and the pictures have {pictures.shape[1]} frames; give at most as many")
     bands = pictures.shape[-1]
     longer = torch.maximum((lengths / speed).round().long(), least)
     frame = torch.arange(int(longer.max())) * ((lengths - 1) / (longer - 1).clamp(min=1))[:, None]

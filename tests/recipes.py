@@ -370,12 +370,18 @@ def held() -> masks.Masks:
     return masks.Masks(net, weights.weight_matrices(net, parameters=["1.weight"]), square())
 
 
+def with_gradient() -> nn.Parameter:
+    weight = nn.Parameter(rand(4, 4))
+    weight.grad = rand(4, 4)
+    return weight
+
+
 recipe(f"{H}.bits", lambda: dict(values=rand(4)))
 recipe(f"{H}.mask_", lambda: dict(values=rand(4, 4), mask=rand(4, 4) > 0.5))
 recipe(f"{H}.check_names", lambda: dict(names=["1.weight"], weights={"1.weight": rand(4, 4)}, what="a mask is given"))
 recipe(f"{H}.as_masks", lambda: dict(masks=square(), weights={"1.weight": rand(4, 4)}))
 recipe(f"{H}.masked", lambda: dict(gradient=rand(4, 4), mask=rand(4, 4) > 0.5))
-recipe(f"{H}.mask_gradient_", lambda: dict(weight=nn.Parameter(rand(4, 4)), mask=rand(4, 4) > 0.5))
+recipe(f"{H}.mask_gradient_", lambda: dict(weight=with_gradient(), mask=rand(4, 4) > 0.5))
 recipe(f"{H}.Guard", lambda: dict(module=model()[1], masks={"weight": rand(4, 4) > 0.5}, keep_gradients=False))
 recipe(f"{H}.watch_gradient", lambda: dict(guard=guard(), name="weight"))
 recipe(f"{H}.mask_before_forward", lambda: dict(guard=guard(), name="weight", called=model()))
@@ -548,7 +554,7 @@ method(f"{T}.Callback.state_dict", trainers.Callback)
 method(f"{T}.Callback.load_state_dict", trainers.Callback, lambda: dict(state={}))
 recipe(f"{T}.checked_loss", lambda: dict(loss=rand(2).requires_grad_(), replicas=2))
 recipe(f"{T}.counted", lambda: dict(batches=[1, 2], count=2))
-recipe(f"{T}.call", lambda: dict(trainer=trainer(), moment="before_step"))
+recipe(f"{T}.call", lambda: dict(trainer=trainer((trainers.Callback(),)), moment="before_step"))
 recipe(f"{T}.parts_of", lambda: dict(trainer=trainer()))
 recipe(f"{T}.Trainer", lambda: (lambda m: dict(model=m, loss=lambda m, x: m(x).sum(), optimizer=torch.optim.SGD(m.parameters(), lr=0.1), callbacks=[trainers.Callback()], replicas=2, accumulate=1))(nn.Linear(3, 1)))
 method(f"{T}.Trainer.step", trainer, lambda: {"*batches": [rand(4, 3)]})
