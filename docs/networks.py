@@ -1,27 +1,31 @@
-"""Trained networks for the figures of the chapter `explore`.
+"""Trained networks that pages show.
 
-    python docs/networks.py
+    python docs/networks.py          # those of the figures of the chapter `explore`
+    python docs/networks.py pages    # those of the experiments' pages, into docs/trained; what is complete in build/runs is taken from there
 
-Networks of one seed each. Three are pruned step by step to 98 % zeros, under the prices of the torus, the same prices dealt out at random, and none:
+The first are networks of one seed each. Three are pruned step by step to 98 % zeros, under the prices of the torus, the same prices dealt out at random, and none:
 kept are the epoch after which each recurrent weight fell and how large the error was then. A dense one, trained on long paths, is run by the page itself.
 Results go to modreg/data/explore.json.
 """
 
 import base64
 import json
+import shutil
 import sys
 import tempfile
 from pathlib import Path
 
 import torch
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tools"))
+
+import docs  # it finds the package, too
 
 from modreg.lab.experiments import load_model
 from modreg.lab.training import Callback, fit
 from modreg.tasks.navigation import DT, SPEED, Navigation, NavigationConfig
 
-RESULTS = Path(__file__).resolve().parent.parent / "modreg" / "data" / "explore.json"
+RESULTS = docs.ROOT / "modreg" / "data" / "explore.json"
 SHARED = dict(scale="small", device="cpu", seeds=1, seed=300, lottery=False, epochs=30, sparse_products="off")
 
 
@@ -63,7 +67,17 @@ def dense(out: str) -> dict:
     }
 
 
-def main():
+def of_pages():
+    """Train what the experiments' pages show, if it was not trained before, and keep what makes a run complete."""
+    for name in docs.pages.experiments():
+        docs.execute(name, "small")
+        for run in docs.shown(name):
+            (docs.STORED / run.path.name).mkdir(parents=True, exist_ok=True)
+            for file in ("config.json", "metrics.jsonl", "result.json", *(f"{phase}.safetensors" for phase in run.phases)):
+                shutil.copy(run.path / file, docs.STORED / run.path.name)
+
+
+def of_figures():
     """Train the networks and write what the figures need."""
     with tempfile.TemporaryDirectory() as out:
         RESULTS.write_text(json.dumps({"pruned": pruned(out), "dense": dense(out)}, indent=1) + "\n", encoding="utf-8")
@@ -71,4 +85,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    of_pages() if sys.argv[1:] == ["pages"] else of_figures()

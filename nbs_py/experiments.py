@@ -93,16 +93,20 @@ PLAIN: dict[str, Any] = dict(penalty="none", power=1.0, strength=0.0, ramp="cons
 
 
 @checked
+def compared(config: Config) -> dict[str, Config]:  # `plain`: dense without a penalty; `dense`: dense with it, unless `config.twins` is "plain"; `sparse`: `config`
+    "The settings of a run, and of those that it is measured against"
+    dense = replace(config, **DENSE)
+    return {"plain": replace(dense, **PLAIN)} | ({} if config.twins == "plain" else {"dense": dense}) | {"sparse": config}
+
+
+@checked
 def train_three(
     task: type[Task],
     config: Config,
     progress: bool = True,  # show progress bars
-) -> dict[str, Run]:  # `plain`: dense without a penalty; `dense`: dense with it, unless `config.twins` is "plain"; `sparse`: as `config` says
+) -> dict[str, Run]:  # by the names of `compared`
     "The run of `config`, and those that it is measured against"
-    dense = replace(config, **DENSE)
-    configs = {"plain": replace(dense, **PLAIN), "dense": dense, "sparse": config}
-    if config.twins == "plain":
-        del configs["dense"]
+    configs = compared(config)
     return {name: fit(task(one), progress and f"run {k} of {len(configs)}") for k, (name, one) in enumerate(configs.items(), 1)}
 
 

@@ -623,6 +623,7 @@ def rows() -> list[dict[str, Any]]:
     return [{"setting": {}, "condition": "torus", "strength": 0.1, "sparse": [1.0, 2.0], "lottery": [1.5, None], "sparsity": 0.9}]
 
 
+recipe(f"{X}.compared", lambda: dict(config=config()))
 recipe(f"{X}.train_three", lambda: dict(task=training.Remember, config=config(), progress=False))
 recipe(f"{X}.result_names", lambda: dict(config=config()))
 recipe(f"{X}.plot_learning", lambda: dict(task=task(), runs=three(), ax=Figure().add_subplot()))

@@ -34,6 +34,7 @@ SITE = ROOT / "build" / "site"
 EXECUTED = ROOT / "build" / "executed"
 PAGES, HTML = SITE / "pages", SITE / "html"
 RUNS = ROOT / "build" / "runs"  # where `make run` leaves its networks
+STORED = ROOT / "docs" / "trained"  # small networks of the experiments' pages, by docs/networks.py
 SHOWN = {"seeds": 1, "twins": "plain", "lottery": False}  # what `make run` trains
 LOOKS_AT = {"rats": "navigation", "gridcells": "navigation"}  # chapters that look at another's networks
 
@@ -49,16 +50,28 @@ def key(
     return hashlib.sha256(json.dumps([code, files, scale], sort_keys=True).encode()).hexdigest()[:16]
 
 
-def trained(name: str) -> bool:
-    "Whether an experiment was run to its end at its small scale, with one seed, in build/runs"
+def shown(name: str) -> list:
+    "The runs of an experiment's page at its small scale, in build/runs; none if its data are not here"
+    from modreg.lab.experiments import compared
     from modreg.lab.training import Task
 
     name = LOOKS_AT.get(name, name)
     task = next(t for t in vars(importlib.import_module(pages.module_of(name))).values() if isinstance(t, type) and issubclass(t, Task) and t.Config.task == name)
     try:
-        return (task(task.Config(scale="small", device="cpu", out=str(RUNS), **SHOWN)).run.path / "table.md").exists()
-    except FileNotFoundError:  # its data are not here, so it was not trained
-        return False
+        return [task(config).run for config in compared(task.Config(scale="small", device="cpu", out=str(RUNS), **SHOWN)).values()]
+    except FileNotFoundError:
+        return []
+
+
+def trained(name: str) -> bool:
+    "Whether the runs of an experiment's page are complete in build/runs, or were stored, and are now"
+    from modreg.lab.runs import is_complete
+
+    runs = shown(name)
+    for run in runs:
+        if (STORED / run.path.name).exists() and not run.path.exists():
+            shutil.copytree(STORED / run.path.name, run.path)
+    return bool(runs) and all(map(is_complete, runs))
 
 
 def execute(
