@@ -12,7 +12,7 @@ import warnings
 from pathlib import Path
 
 PACKAGE = str(Path(__file__).resolve().parent.parent / "modreg")
-SMALLEST = 9.2  # px, of a letter that is read on a phone
+SMALLEST = 9  # px, of a letter that can be read
 NARROW = 350  # px, the room for a figure on a phone
 opened = set()
 
@@ -117,7 +117,7 @@ def stack(figure):  # -> Callable that undoes it; None where panels cannot be mo
     if grid is None or figure.subfigs or any(spec.get_gridspec() is not grid or spec.num1 != spec.num2 for spec in specs) or any(len(axes.texts) > 12 for axes in panels):
         return None
     width, height = figure.get_size_inches()
-    narrow, undo = smallest_letters(figure) * NARROW / 72 / SMALLEST - 0.1, []  # inch
+    narrow, undo = smallest_letters(figure) * NARROW / 72 / (1.02 * SMALLEST) - 0.1, []  # inch
     columns = 4 if len(panels) > 20 and grid.ncols >= 4 else 2 if len(panels) > 3 and width / grid.ncols < narrow / 1.4 else 1
     rows = grid.nrows if columns == grid.ncols else -(-len(panels) // columns)
     new = grid if columns == grid.ncols else grid.__class__(rows, columns, figure=figure)
@@ -152,7 +152,7 @@ def html(figure) -> str:
     "Both pictures, of which the page shows one; where they would be too wide for a phone, two others for that if panels can be stacked"
     size = smallest_letters(figure) * figure.dpi / 72
     pictures, width, height = both(figure)
-    least, sources, style = min(width, round(width * SMALLEST / size)), ["", ""], ""
+    least, sources, style = min(width, math.ceil(width * SMALLEST / size)), ["", ""], ""
     shown = least  # px, on a phone
     if least > NARROW and (undo := stack(figure)):
         with warnings.catch_warnings(action="error", category=UserWarning):
@@ -164,8 +164,8 @@ def html(figure) -> str:
                 undo()
         if w * SMALLEST / size < 1.15 * NARROW:  # a legend in one row may stick out
             sources = [f'<source media="(max-width: 600px)" width="{w}" height="{h}" srcset="data:image/png;base64,{png}">' for png in narrow]
-            needs = min(w, round(w * SMALLEST / size))
-            style, shown = f"; --narrow: {needs if needs > 1.02 * NARROW else min(needs, NARROW)}px", needs / 1.02
+            shown = min(w, math.ceil(w * SMALLEST / size))
+            style = f"; --narrow: {shown}px"
     images = "".join(f'<picture>{source}<img class="only-{mode}" alt="" width="{width}" height="{height}" loading="lazy" src="data:image/png;base64,{png}"></picture>'
                      for mode, png, source in zip(("light", "dark"), pictures, sources, strict=True))
     kinds = " wide" * (shown > NARROW) + " stacked" * bool(style)

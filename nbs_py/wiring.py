@@ -248,7 +248,7 @@ def plot_wiring(
     "Weight against distance, spectrum, and one neuron on the manifold; a row for each recurrent layer of the first seed"
     dense, sparse = (recurrent_weights(task, runs[name]) for name in ("dense" if "dense" in runs else "plain", "sparse"))
     spaces = manifolds_of(task.config.manifold, len(sparse))
-    figure.set_size_inches(11, 3.3 * len(sparse))
+    figure.set_size_inches(9.4, 3.1 * len(sparse))
     for row, space, (_, before, _), (name, matrix, embedding) in zip(figure.subplots(len(sparse), 3, squeeze=False), spaces, dense, sparse, strict=True):
         plot_weight_by_distance(matrix, space.distance(embedding), row[0])
         for weight, label in ((before, "dense"), (matrix, "sparse")):
