@@ -102,10 +102,10 @@ def seconds_per_call(
     return statistics.mean(said) if isinstance(said[0], float) else (clock() - start) / repeats
 
 
-def first_estimate(call: Call) -> float:  # s
+def first_estimate(call: Call, clock: Callable[[], float] = time.perf_counter) -> float:  # s
     "Time of a call that nothing is known of; the first one of a short call, which may do more than others, does not count"
-    first = seconds_per_call(call, 1.0)
-    return first if first > 0.1 else seconds_per_call(call, first, least=1e-2)
+    first = seconds_per_call(call, 1.0, clock)
+    return first if first > 0.1 else seconds_per_call(call, first, clock, least=1e-2)
 
 
 def _serve(pipe, build: Callable[[], Call], threads: int) -> None:

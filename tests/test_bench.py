@@ -93,6 +93,14 @@ def test_short_calls_are_repeated_and_long_ones_are_not():
         assert len(calls) == count and each == pytest.approx(cost)
 
 
+def test_the_first_of_short_calls_does_not_count():
+    clock = Clock()
+    for costs in ([0.02, 0.001], [2.0, 1.0]):
+        left = iter(costs)
+        estimate = timing.first_estimate(lambda left=left, costs=costs: clock.work(next(left, costs[-1])), clock)
+        assert estimate == pytest.approx(costs[-1] if costs[0] < 0.1 else costs[0])
+
+
 def test_quartiles_and_exponent():
     assert timing.quartiles([3.0]) == [3.0, 3.0, 3.0]
     assert timing.quartiles([5.0, 1.0, 2.0, 4.0, 3.0]) == [3.0, 2.0, 4.0]
