@@ -110,7 +110,7 @@ def curve(
 records = {task: all_records(task.Config) for task in ASKED}
 for task, kept in records.items():
     known = {name: [f"{100 * s:g} %" for s in curve(kept, task, name)] for name in COMPARED[1:]}
-    print(f"{task.Config.task}: " + "; ".join(f"{display_name(name)} at {', '.join(at)}" for name, at in known.items() if at) or "nothing yet")
+    print(f"{task.Config.task.replace('_', ' ')}: " + "; ".join(f"{display_name(name)} at {', '.join(at)}" for name, at in known.items() if at) or "nothing yet")
 
 
 # %% [markdown]
@@ -135,15 +135,15 @@ def plot_curves(
     sparsities = sorted({s for found in curves.values() for s in found})
     top, below = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
     for k, (name, found) in enumerate(curves.items()):
-        shift = 0.07 * (k - (len(curves) - 1) / 2)
+        shift, colour = 0.07 * (k - (len(curves) - 1) / 2), f"C{COMPARED.index(name) if name in COMPARED else len(COMPARED) + k}"  # as in `plot_answer`
         for s, one in found.items():
             x, last = sparsities.index(s), one["phases"][phase]
             dots = [v for v in last[task.metric] if v is not None]
-            top.plot([x + shift] * len(dots), dots, "o", color=f"C{k}", markersize=3, alpha=0.5)
+            top.plot([x + shift] * len(dots), dots, "o", color=colour, markersize=3, alpha=0.5)
             if "training" in last:
-                below.plot(x + shift, np.mean(last["training"]) / np.mean(last["dense_training"]), "_", color=f"C{k}", markersize=14)
+                below.plot(x + shift, np.mean(last["training"]) / np.mean(last["dense_training"]), "_", color=colour, markersize=14)
         middle = [outcome(found[s]["phases"][phase][task.metric], found[s]["learned_below"] or math.inf).median if s in found else None for s in sparsities]
-        top.plot([x + shift for x in range(len(sparsities))], [math.nan if m is None else m for m in middle], "_-", color=f"C{k}", markersize=12, label=display_name(name))
+        top.plot([x + shift for x in range(len(sparsities))], [math.nan if m is None else m for m in middle], "_-", color=colour, markersize=12, label=display_name(name))
     below.set(xticks=range(len(sparsities)), xticklabels=[f"{100 * s:g}" for s in sparsities], xlabel="weights that are zero (%)", ylabel="cost of\ntraining", ylim=(0, 1.1))
     top.set(ylabel=task.label)
     if sparsities:
@@ -187,7 +187,7 @@ def as_large(
 # %%
 for task in (Navigation, Adding, HeadDirection):
     neurons = as_large(task, ASKED[task])
-    print(f"{task.Config.task}: {task.Config(scale='small', device='cpu').hidden} neurons at {100 * ASKED[task]:g} % zeros have as many weights as {neurons} neurons without")
+    print(f"{task.Config.task.replace('_', ' ')}: {task.Config(scale='small', device='cpu').hidden} neurons at {100 * ASKED[task]:g} % zeros have as many weights as {neurons} neurons without")
 
 
 # %% [markdown]
@@ -277,7 +277,7 @@ plt.show()
 # ## What may be said
 #
 # A difference counts if its interval, over networks paired by seed and corrected for as many tasks as are asked, leaves out 0 ([statistics](statistics.ipynb)). Moduli against *no penalty* asks whether the penalty helps. Moduli against *shuffled prices*
-# asks whether its geometry does: there stand the same prices, permuted between the neurons, so that nothing but the shape is missing.
+# asks whether its geometry does: there stand the same prices, permuted between the neurons, so that nothing but the shape is missing. With five networks such intervals are too narrow: *better* is then a hint and no proof.
 
 # %%
 #| export

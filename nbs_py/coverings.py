@@ -78,7 +78,7 @@ for surface, space in spaces.items():
 # %% [markdown]
 # ## Distance is the nearest copy
 #
-# How far is it from one place on the torus to another? Stay at one copy of the first and look at all copies of the second: the nearest is as far as it gets. This one rule gives both surfaces, and it was the definition behind the quicker
+# How far is it from one place on the torus to another? Stay at one copy of the first and look at all copies of the second: the distance is that to the nearest. This one rule gives both surfaces, and it was the definition behind the quicker
 # formulas of the chapter [manifolds](manifolds.ipynb).
 
 # %%
@@ -124,6 +124,7 @@ both = torch.minimum(wide_torus(points, others), wide_torus(points, mirrored))
 test_close(KleinBottle().distance(points, others), both, eps=1e-4)
 
 # %%
+#| code-fold: true
 #| fig-alt: "Left: distance on a torus twice as wide, with one circle round a star. Right: the same square for the Klein bottle, where a second circle round the neuron's other image appears, mirrored."
 across, up = torch.meshgrid(torch.linspace(0, 20, 200), torch.linspace(0, 10, 100), indexing="xy")
 everywhere, neuron = torch.stack([across, up], -1).flatten(0, 1), torch.tensor([[6.0, 3.0]])
@@ -198,6 +199,7 @@ def seen_from_above(copies, width=1.3):
 
 
 # %%
+#| code-fold: true
 #| fig-alt: "Three maps of bumps: square on the torus, mirrored on the Klein bottle, hexagonal on the twisted torus; and the grid score of a neuron on the Klein bottle by its height, highest in the middle."
 slanted = torch.tensor([[1.0, 0.0], [0.5, math.sqrt(3) / 2]]) * 8
 steps = torch.cartesian_prod(torch.arange(-3.0, 4), torch.arange(-3.0, 4))
@@ -304,9 +306,9 @@ with exercise("the mean of the pattern and of its copy, half the width further a
 # %% [markdown]
 # ## What broke, and what the paper did
 #
-# - The first version of `lift` forgot that a walker who went over the side of the Klein bottle is turned over from then on. Its path above was right up to the first crossing, and mirrored after it.
-# - A covering says what *can* be wired, not what training finds. The paper expected the torus and the Klein bottle to do better than the sphere and the 6-torus because the plane covers them (appendix C), and its table 3 agrees. In the
-#   small networks of this book no surface has a lead over its shuffled control that is greater than the spread of seeds.
+# - The first lift of a path, in this chapter, forgot that a walker who went over the side of the Klein bottle is turned over from then on. Its path above was right up to the first crossing, and mirrored after it.
+# - A covering says what *can* be wired, not what training finds. The paper expected the torus and the Klein bottle to do better than the sphere and the 6-torus because the plane covers them (appendix C), and its table 3 agrees. What our
+#   networks say of it stands in the chapter [answer](answer.ipynb).
 # - The circle is covered by the line, not by the plane. It enters because the torus is the product of two circles: neurons on one circle leave the other to be found.
 #
 # ## Recall and think

@@ -416,7 +416,7 @@ embedding_training()
 # ## Pruning a trained network
 #
 # The network on the left was trained on the [navigation](navigation.ipynb) task with the penalty of the torus, while its sparsity rose step by step (`python docs/networks.py`). The
-# slider goes back to any of the steps. Beside it stand two controls with the same neurons: one that was trained with the same prices dealt out to the wrong weights, and one without prices. Learning and pruning pull the error in opposite directions: in the first steps it has everything and knows little.
+# slider goes back to any of the steps. Beside it stand two controls with the same neurons: one that was trained with the same prices dealt out to the wrong weights, and one without prices. Learning and pruning pull the error in opposite directions: in the first steps a network has all its weights and knows little.
 #
 # *Predict:* at which share of zeros will each know no more than a rat that claims to stand still? And which distances will be left by then?
 

@@ -47,6 +47,7 @@ from modreg.lab.settings import Config, about
 #| hide
 import matplotlib.pyplot as plt
 from fastcore.test import test_eq, test_fail
+from IPython.display import Markdown, display
 
 from modreg.book.exercises import draw_bars, draw_curve, exercise
 from modreg.tasks.adding import AddingConfig
@@ -174,7 +175,7 @@ test_fail(lambda: tables["1"].cell("90% Sparse", "sphere"), contains="its column
 # %% [markdown]
 # ## Means that nobody had
 #
-# *Predict:* in the picture below a dot is a cell of the tables on navigation. Errors of networks that found their way are near 5 cm, and those of networks that learned nothing near 100. Where do means of both lie, and what do their deviations say?
+# *Predict:* in the picture below a dot is a cell of the tables on navigation. Errors of networks that found their way are near 5 cm, and those of networks that learned nothing near 95. Where do means of both lie, and what do their deviations say?
 
 # %%
 #| fig-alt: "Standard deviation against mean of the cells of the paper's table, with a curve for a mixture of 5 cm and 95 cm: many cells lie below it, some near it."
@@ -185,12 +186,12 @@ for k, (result, words) in enumerate((("train", "sparse"), ("lottery", "lottery t
 share = [k / 100 for k in range(101)]
 ax.plot([5 + 90 * p for p in share], [90 * (p * (1 - p)) ** 0.5 for p in share], color="0.6", linewidth=1, label="mixture of 5 cm and 95 cm")
 ax.set(xlabel="mean of a cell (cm)", ylabel="standard deviation (cm)")
-ax.legend(frameon=False)
+fig.legend(loc="outside upper center", ncols=2, frameon=False)
 plt.show()
 
 
 # %% [markdown]
-# Many lie on the arch of a mixture: no network of such a cell is as far off as its mean. So this book says for each task what counts as learned, and reports how many did ([statistics](statistics.ipynb)).
+# Some lie near the arch of a mixture: no network of such a cell is as far off as its mean. So this book says for each task what counts as learned, and reports how many did ([statistics](statistics.ipynb)).
 #
 # ## What the paper says of a setting
 #
@@ -283,7 +284,7 @@ def hyperparameter_table(
 
 
 # %%
-print(hyperparameter_table(AddingConfig))
+display(Markdown(hyperparameter_table(AddingConfig)))
 for kind in (NavigationConfig, AddingConfig):
     for name in paper_hyperparameters()[kind.task]["values"]:
         assert name in {one.name for one in fields(kind)} | {"optimizer", "clip", "loss", "bias", "nonlinearity", "layers", "total batches"}, name

@@ -39,6 +39,7 @@ from modreg.book.exercises import draw_bars, draw_curve, exercise
 from modreg.lab.experiments import load_results
 from modreg.lab.paper import Cell, paper_tables
 from modreg.geometry.inhibitors import matched, mean_coefficient
+from modreg.sparsity.penalties import display_name
 
 generator = torch.Generator().manual_seed(0)
 
@@ -52,7 +53,7 @@ fig, ax = plt.subplots(figsize=(6.5, 3), layout="constrained")
 for name in ("circle", "torus", "klein", "sphere", "torus6"):
     space = manifold(name)
     d = space.distance(space.sample(600, generator))[*torch.triu_indices(600, 600, 1)]
-    ax.hist(f(d), bins=60, range=(0, f.maximum), histtype="step", density=True, linewidth=1.6, label=name)
+    ax.hist(f(d), bins=60, range=(0, f.maximum), histtype="step", density=True, linewidth=1.6, label=display_name(name))
 ax.set(xlabel="price of a pair of neurons", ylabel="density", yscale="log")
 ax.legend(frameon=False, ncols=2)
 plt.show()
@@ -93,7 +94,7 @@ print(f"penalty of the 'L1' runs: {turned.sum():.0f}")
 test_eq(turned.sum().item(), 0)
 
 # %% [markdown]
-# So navigation's row that is called L1 was trained without a penalty. And its row "no regularization" leaves the switches alone, whose defaults are the Klein bottle and $d^2$: it has one. In table 1 these
+# So navigation's runs that are called L1 were trained without a penalty. And those of "no regularization" leave the switches alone, whose defaults are the Klein bottle and $d^2$: they have one. In table 1 these
 # two columns may be read the other way round, or not at all. How strong is the penalty of the runs without one? Its mean price, beside that of the torus with a difference of Gaussians:
 
 # %%
@@ -177,7 +178,7 @@ for name in ("torus", "klein", "circle", "sphere", "torus6"):
     space = manifold(name)
     price = f(space.distance(space.sample(1000, generator)))[*torch.triu_indices(1000, 1000, 1)]
     means[name], near_top[name] = price.mean().item(), (price > 0.9 * f.maximum).float().mean().item()
-    lines.append(f"| {name} | {means[name]:.1f} | {near_top[name]:.0%} |")
+    lines.append(f"| {display_name(name)} | {means[name]:.1f} | {near_top[name]:.0%} |")
 display(Markdown("\n".join(lines)))
 assert near_top["torus6"] > 0.95 and means["torus6"] > 1.15 * means["torus"]
 
@@ -188,7 +189,8 @@ assert near_top["torus6"] > 0.95 and means["torus6"] > 1.15 * means["torus"]
 alike = {name: matched(manifold(name), f, means["torus"], 20_000, torch.Generator().manual_seed(0)) for name in ("circle", "sphere", "torus6")}
 for name, space in alike.items():
     mean = mean_coefficient(space, f, 20_000, torch.Generator().manual_seed(0))
-    print(f"{space}: mean price {mean:.1f}")
+    size = f"period {space.period:.1f}" if isinstance(space, Torus) else f"radius {space.radius:.1f}"
+    print(f"{display_name(name)}, {size}: mean price {mean:.1f}")
     test_close(mean, means["torus"], eps=0.1)
 
 # %% [markdown]
@@ -203,7 +205,7 @@ model = torch.nn.RNN(2, 128, bias=False)
 pruner = MagnitudePruner(model, 0.9, epochs=1)
 pruner.step(0)
 small = torch.cat([w.abs().flatten() for w in model.parameters()])
-print(f"really zero: {pruner.sparsity():.1%}; smaller than a thousandth: {(small < 1e-3).float().mean():.1%}")
+print(f"pruned to 90 % here: {pruner.sparsity():.1%} are exactly zero")
 test_eq((small == 0).sum().item(), round(0.9 * small.numel()))
 
 # %% [markdown]
@@ -273,13 +275,14 @@ for number in ("1", "4", "8"):
 # %% [markdown]
 # ## 10. How the strength was chosen
 #
-# The paper gives one λ to all conditions. A strength that suits the torus need not suit L1, whose best may be ten times as large. Our rule: the same grid for each, chosen on a seed that is not reported. This is what
+# The paper gives one λ to all conditions. A strength that suits the torus need not suit L1, whose best may be ten times as large or as small. Our rule: the same grid for each, chosen on a seed that is not reported. This is what
 # each condition chose in [navigation](navigation.ipynb), at its first small scale:
 
 # %%
 for row in load_results("navigation_small"):
     if len(row["selection"]) > 1:
-        print(f"{row['setting']} {row['condition']:9} chose λ = {row['strength']:g} among {', '.join(row['selection'])}")
+        start = {"identity": "started as the identity", "paper": "started as in the paper"}[row["setting"]["init"]]
+        print(f"{display_name(row['condition']):15} {start}: λ = {row['strength']:g} of {', '.join(row['selection'])}")
 
 # %% [markdown]
 # ## 11. Which embedding does a ticket meet?
@@ -308,7 +311,7 @@ for kind, best in (("starts anew", math.inf), ("as in the script", 4.9)):  # 4.9
     for loss in (6.6, 6.3, 6.1, 6.0, 5.9, 5.8):  # a ticket that learns
         rate, best = (rate, loss) if loss < best else (rate / 4, best)
         rates[kind].append(rate)
-    print(f"{kind}: {rates[kind]}")
+    print(f"{kind}: {', '.join(f'{rate:.3g}' for rate in rates[kind])}")
 test_eq(rates["starts anew"][-1], 20)
 assert rates["as in the script"][-1] < 0.01
 

@@ -163,10 +163,10 @@ def verdict_markdown(
     digits: Annotated[int, Within(0, 15)] = 1,  # after the decimal point
 ) -> str:
     "Claims with their verdicts"
-    lines = ["| claim | verdict | why | difference (95 % interval), corrected p | better pairs | runs |", "|---|---|---|---|---|---|"]
+    lines = ["| claim | verdict | why | difference (95 % interval), corrected p | chance that the first is better | runs |", "|---|---|---|---|---|---|"]
     for one in found:
         apart = "<br>".join(f"{row}: {d.mean:+.{digits}f} ({d.low:+.{digits}f} to {d.high:+.{digits}f}), p = {one.corrected[row]:.2g}" for row, d in one.differences.items())
-        better = "<br>".join(f"{d.improvement:.0%} of {d.pairs}" for d in one.differences.values())
+        better = "<br>".join(f"{d.improvement:.0%}, {d.pairs} seeds" for d in one.differences.values())
         runs = ", ".join(run.split("-")[-1][:6] for run in one.runs)
         lines.append(f"| table {one.claim.table}: {one.claim.sentence} | **{one.word}** | {one.why} | {apart} | {better} | {runs} |")
     return "\n".join(lines) + "\n"
@@ -175,7 +175,8 @@ def verdict_markdown(
 # %%
 found = [v for number, table in paper_tables().items() if table.task in kept
          for v in verdicts(number, kept[table.task], tasks[table.task])]
-display(Markdown(verdict_markdown([v for v in found if v.runs], 2)))
+for task, digits in {"navigation": 2, "language": 1, "adding": 3}.items():
+    display(Markdown(verdict_markdown([v for v in found if v.runs and paper_tables()[v.claim.table].task == task], digits)))
 words = [v.word for v in found]
 print(", ".join(f"{words.count(word)} {word}" for word in ("holds", "fails", "undecided")))
 
@@ -205,7 +206,8 @@ def plot_sensitivity(
         ax.plot([x for x, _ in dots], [y for _, y in dots], "o^s"[k], color=f"C{k}", label=label, markersize=4)
         drawn += len(same)
     ax.set(xscale="log", xlabel="λ", ylabel=task.label)
-    ax.legend(frameon=False)
+    ax.margins(y=0.25)  # room for the legend
+    ax.legend(frameon=False, ncols=3, loc="upper center")
     return drawn
 
 
@@ -218,12 +220,12 @@ plt.show()
 print(f"{count} runs so far")
 
 # %% [markdown]
-# Each dot is a network. Over eight orders of magnitude none of the three penalties has a strength that stands out: at this scale λ hardly matters.
+# Each dot is a network. Over eight orders of magnitude none of the three penalties has a strength that stands out from the spread of its seeds: at this scale λ hardly matters.
 
 # %% [markdown]
 # ## Hyperparameters
 #
-# Tables 11 to 14, beside those of our scales.
+# Tables 11 to 14, beside those of our scales. A star marks a value of the published code where the text has lost the paper's; a cell is empty where a scale sets nothing of its own.
 
 # %%
 for task in (Navigation, Language, Adding, Speech):
@@ -285,13 +287,13 @@ def work_of(
 
 
 # %%
-lines = ["| task | phases in its tables | one at `small` | one at `paper` | all of them, 5 seeds, as fast as here | on a machine of 10¹³ a second |", "|---|---|---|---|---|---|"]
+lines = ["| task | phases in its tables | multiplications of one at `small` (10¹²) | of one at `paper` (10¹²) | all of them, 5 seeds, as fast as here | on a card of 10¹³ a second |", "|---|---|---|---|---|---|"]
 for task in (Navigation, Adding):
     phases = sum(len(table.cells) for table in paper_tables().values() if table.task == task.Config.task and not table.is_sensitivity)
     small, whole = work_of(task, "small"), 5 * phases * work_of(task)
     rate = cost_of(kept[task.Config.task])[1]
     here = f"{whole / rate / 3600 / 24:,.0f} days" if rate else "not known yet"
-    lines.append(f"| {task.Config.task} | {phases} | {large(small)} | {large(work_of(task))} | {here} | {whole / 1e13 / 3600:,.0f} h |")
+    lines.append(f"| {task.Config.task} | {phases} | {small / 1e12:,.1f} | {work_of(task) / 1e12:,.1f} | {here} | {whole / 1e13 / 3600:,.0f} h |")
 display(Markdown("\n".join(lines)))
 
 # %%
@@ -303,7 +305,7 @@ for task, number in ((Navigation, "1"), (Adding, "8")):  # the runs counted thei
 
 
 # %% [markdown]
-# A machine does 10¹³ multiplications a second where its products are large and it does nothing else; nobody has run the paper's scale here on one. A network of 100,000 neurons has no matrix of all pairs, but as many edges as it was born with, and its step takes about as long as they are many ([edges](edges.ipynb)).
+# A graphics card does 10¹³ multiplications a second where its products are large and it does nothing else; nobody has run the paper's scale here on one. A network of 100,000 neurons has no matrix of all pairs, but as many edges as it was born with, and its step takes time in proportion to them ([edges](edges.ipynb)).
 #
 # `modreg sweep table1 --scale small --dry-run` says what is missing and about how long it takes; without `--dry-run` it runs it ([sweeps](sweeps.ipynb)).
 #

@@ -70,7 +70,7 @@ placed_neurons()
 
 # %% [markdown]
 # Move the last slider, which takes each neuron from <a href="#set:placed_neurons?on the way=0">where it happens to be</a> to <a href="#set:placed_neurons?on the way=1">where its wiring puts it</a>. Then wire
-# <a href="#set:placed_neurons?wired on=nothing&on the way=1">by lot</a>: neurons are placed all the same, and the number below says how much a circle explains of a matrix that has none.
+# <a href="#set:placed_neurons?wired on=nothing&on the way=1">by lot</a>: neurons are placed all the same, and the line under the pictures says how much a circle explains of a matrix that has none.
 #
 # The same with a matrix of 150 neurons, as this chapter's own functions place it:
 
@@ -391,7 +391,7 @@ assert rank_of > 0.98  # distances as they were; where north is nobody can know
 #
 # On a torus there are circles, so what fits a circle fits a torus, and with the room that is left the torus fits the noise as well. A six-dimensional torus fits *anything* better. Three things make a fit count.
 #
-# **Pairs that are held back.** 15 pairs of 100 are not looked at while the neurons settle. What distance explains of *their* variance is the score. Who fits noise loses there. Of a recording, the score is also of another half of the time.
+# **Pairs that are held back.** 15 pairs of 100 are not looked at while the neurons settle. What distance explains of *their* variance is the score. Who fits noise loses there. The score of a recording also comes from another half of the time than its places.
 
 # %%
 #| export
@@ -433,7 +433,7 @@ assert rows["random"][0][2] > 0.3 and max(rows["random"][1]) < 0.05
 # %% [markdown]
 # Random wiring "lives on a 6-torus" to the eye of who looks at the fit. On pairs that were held back it lives nowhere.
 #
-# **The simplest that is as good.** Scores have errors: neurons are resampled, and the difference of two spaces varies so and so much. Of all spaces within two standard errors of the best, or within a twentieth of its score, that of the lowest dimension is named:
+# **The simplest that is as good.** Scores have errors: neurons are drawn anew, some of them twice, and how much the difference of two spaces varies from draw to draw is its standard error. Of all spaces within two standard errors of the best, or within a twentieth of its score, that of the lowest dimension is named:
 # the width of a band round a circle may explain a trifle that is really there, such as that some stretches of it are crowded.
 
 # %%
@@ -770,11 +770,10 @@ test_fail(lambda: which_manifold(nn.LSTM(3, 64, proj_size=32)), contains="proj_s
 # %% [markdown]
 # ## How often is it right?
 #
-# Wiring was planted on each space, with a number of weights moved to pairs at random, and asked for. A row is what was planted, a column the answer; twenty trials each, by
+# Wiring of 200 neurons was planted on each space, with a share of its weights moved to pairs at random, and `which_manifold` was asked. A row is what was planted, a column the answer; twenty trials each, by
 #
 # ```
 # python -m modreg.analysis.which_manifold --sparsities 0.7 --noises 0 0.3 --neurons 200
-# python -m modreg.analysis.which_manifold --sparsities 0.9 --noises 0 --neurons 300
 # ```
 
 # %%
@@ -826,7 +825,8 @@ if __name__ == "__main__" and "__file__" in globals():  # called by name, and no
     main()
 
 # %%
-#| fig-alt: "Tables of answers by planted space, one for each share of weights that were moved: where none was, all twenty networks of each kind stand on the diagonal; where three in ten were, all but those on the six-dimensional torus, of which nothing is said."
+#| code-fold: true
+#| fig-alt: "Tables of answers by planted space, one for each share of weights that were moved: where none was, all twenty networks of each kind stand on the diagonal; where three in ten were, nearly all but those on the six-dimensional torus, of which nothing is said."
 rows = [row for row in load_results("which_manifold") if len(row["answers"]) >= 20]
 settings = sorted({(row["noise"], -row["sparsity"]) for row in rows})
 columns = [*SPACES, NONE]
@@ -838,7 +838,7 @@ for ax, (noise, sparsity) in zip(axes[0], settings, strict=False):
     for (k, j) in (counts > 0).nonzero().tolist():
         ax.text(j, k, int(counts[k, j]), ha="center", va="center", color="white" if counts[k, j] > 12 else "black", fontsize=8)
     ax.set(title=f"{-100 * sparsity:.0f} % zeros, {100 * noise:.0f} % moved", xticks=range(len(columns)), yticks=range(len(columns)), yticklabels=[*map(display_name, SPACES), "random"])
-    ax.set_xticklabels([*map(display_name, columns)], rotation=60, ha="right", rotation_mode="anchor")
+    ax.set_xticklabels([*map(display_name, SPACES), NONE], rotation=60, ha="right", rotation_mode="anchor")
 axes[0, 0].set(ylabel="planted")
 fig.supxlabel("answer")
 plt.show()
@@ -851,7 +851,7 @@ for (noise, sparsity), shares in sorted(right.items()):
 
 
 # %% [markdown]
-# What is hard is hard for a reason, and the answer is then *none of these* and not a wrong space. Six dimensions take many neurons: a neuron that hears a tenth of three hundred others hears, in six dimensions, half of the space.
+# What is hard is hard for a reason, and the answer is then nearly always *none of these* and not a wrong space. In six dimensions most neurons are about equally far from each other, so few connections tell near from far: it takes more neurons.
 #
 # ## Networks that were trained
 #
@@ -862,7 +862,7 @@ for (noise, sparsity), shares in sorted(right.items()):
 # python -m modreg.lab.studies survey navigation none moduli --sparsities 0.9 --looks modreg.analysis.which_manifold:look -p seeds 5
 # ```
 #
-# The two cells below show what that command has written, and nothing if it was not run. A heading is a point on a circle, a place one in a square. *Predict:* will a network that nobody told so be wired by it?
+# The last two outputs of this section show what these commands have written, and nothing if they were not run. A heading is a point on a circle, a place one in a square. *Predict:* will a network that nobody told so be wired by it?
 
 # %%
 #| export
@@ -913,7 +913,7 @@ def look(
 # %%
 trained = load_results("which_manifold_trained")
 for row in trained:
-    said = {of: [one["answer"] for one in row[of]] for of in ("wiring", "activity")}
+    said = {of: [one["answer"] if one["answer"] == NONE else display_name(one["answer"]) for one in row[of]] for of in ("wiring", "activity")}
     print(f"{row['task'].replace('_', ' ')}, {display_name(row['condition'])}, {100 * row['sparsity']:.0f} % zeros: wiring {', '.join(said['wiring'])}; activity {', '.join(said['activity'])}")
 rows = [row for row in trained if row["task"] == "head_direction"]
 for title, mine in (("dense", [row for row in rows if not row["sparsity"]]), ("pruned", [row for row in rows if row["sparsity"]])):
@@ -921,6 +921,7 @@ for title, mine in (("dense", [row for row in rows if not row["sparsity"]]), ("p
     print(f"headings, {title}: wiring on a circle in {answers.count('circle')} of {len(answers)} networks, on none of these in {answers.count(NONE)}")
 
 # %%
+#| code-fold: true
 #| fig-alt: "Scores of three spaces for wiring and for activity of trained networks, a dot a network."
 if rows:
     fig, axes = plt.subplots(1, 2, figsize=(8, 3), layout="constrained", sharey=True)
@@ -940,6 +941,8 @@ else:
 
 
 # %% [markdown]
+# Most dense networks of headings are wired on a circle, told or not. Pruned ones get no answer, which means that no space was found, and not that there is none: few weights are left to tell. And wiring and activity need not have one shape.
+#
 # ## Exercise 1: the score
 #
 # *10 min, medium.* Write the share of variance that is explained of pairs that were held back.
@@ -1020,7 +1023,7 @@ with exercise("add the network itself to the count and to the number", lambda: d
 #
 # </details>
 #
-# <details><summary>Think: a network was trained without any prices, and the ranking says "circle". What could be the reason beside the task?</summary>
+# <details><summary>Think: a network was trained without a penalty, and the ranking says "circle". What could be the reason beside the task?</summary>
 #
 # The order of inputs or outputs, an initial matrix with a band, or neurons with like degrees: controls tell these apart.
 #

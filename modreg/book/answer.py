@@ -73,15 +73,15 @@ def plot_curves(
     sparsities = sorted({s for found in curves.values() for s in found})
     top, below = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
     for k, (name, found) in enumerate(curves.items()):
-        shift = 0.07 * (k - (len(curves) - 1) / 2)
+        shift, colour = 0.07 * (k - (len(curves) - 1) / 2), f"C{COMPARED.index(name) if name in COMPARED else len(COMPARED) + k}"  # as in `plot_answer`
         for s, one in found.items():
             x, last = sparsities.index(s), one["phases"][phase]
             dots = [v for v in last[task.metric] if v is not None]
-            top.plot([x + shift] * len(dots), dots, "o", color=f"C{k}", markersize=3, alpha=0.5)
+            top.plot([x + shift] * len(dots), dots, "o", color=colour, markersize=3, alpha=0.5)
             if "training" in last:
-                below.plot(x + shift, np.mean(last["training"]) / np.mean(last["dense_training"]), "_", color=f"C{k}", markersize=14)
+                below.plot(x + shift, np.mean(last["training"]) / np.mean(last["dense_training"]), "_", color=colour, markersize=14)
         middle = [outcome(found[s]["phases"][phase][task.metric], found[s]["learned_below"] or math.inf).median if s in found else None for s in sparsities]
-        top.plot([x + shift for x in range(len(sparsities))], [math.nan if m is None else m for m in middle], "_-", color=f"C{k}", markersize=12, label=display_name(name))
+        top.plot([x + shift for x in range(len(sparsities))], [math.nan if m is None else m for m in middle], "_-", color=colour, markersize=12, label=display_name(name))
     below.set(xticks=range(len(sparsities)), xticklabels=[f"{100 * s:g}" for s in sparsities], xlabel="weights that are zero (%)", ylabel="cost of\ntraining", ylim=(0, 1.1))
     top.set(ylabel=task.label)
     if sparsities:

@@ -62,10 +62,10 @@ def verdict_markdown(
     digits: Annotated[int, Within(0, 15)] = 1,  # after the decimal point
 ) -> str:
     "Claims with their verdicts"
-    lines = ["| claim | verdict | why | difference (95 % interval), corrected p | better pairs | runs |", "|---|---|---|---|---|---|"]
+    lines = ["| claim | verdict | why | difference (95 % interval), corrected p | chance that the first is better | runs |", "|---|---|---|---|---|---|"]
     for one in found:
         apart = "<br>".join(f"{row}: {d.mean:+.{digits}f} ({d.low:+.{digits}f} to {d.high:+.{digits}f}), p = {one.corrected[row]:.2g}" for row, d in one.differences.items())
-        better = "<br>".join(f"{d.improvement:.0%} of {d.pairs}" for d in one.differences.values())
+        better = "<br>".join(f"{d.improvement:.0%}, {d.pairs} seeds" for d in one.differences.values())
         runs = ", ".join(run.split("-")[-1][:6] for run in one.runs)
         lines.append(f"| table {one.claim.table}: {one.claim.sentence} | **{one.word}** | {one.why} | {apart} | {better} | {runs} |")
     return "\n".join(lines) + "\n"
@@ -89,7 +89,8 @@ def plot_sensitivity(
         ax.plot([x for x, _ in dots], [y for _, y in dots], "o^s"[k], color=f"C{k}", label=label, markersize=4)
         drawn += len(same)
     ax.set(xscale="log", xlabel="λ", ylabel=task.label)
-    ax.legend(frameon=False)
+    ax.margins(y=0.25)  # room for the legend
+    ax.legend(frameon=False, ncols=3, loc="upper center")
     return drawn
 
 # %% ../../nbs/tables.ipynb #6abf4164
