@@ -4,8 +4,10 @@ import inspect
 import posixpath
 import re
 import sys
+from contextlib import suppress
 from functools import cache
-from typing import Annotated, Any, get_origin
+from types import SimpleNamespace
+from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from docutils import nodes
 from fastcore.docments import docments
@@ -31,8 +33,9 @@ def commented(function: Any) -> dict[str, tuple[str, str]]:
         if kind is function or hasattr(kind, "__dataclass_fields__"):
             for name, said in _docments(kind).items():
                 comment = said["docment"] if isinstance(said["docment"], str) else found.get(name, ("", ""))[1]
-                found[name] = "" if said["anno"] in (inspect.Parameter.empty, None) else _type(said["anno"]), comment
-    return {name: said for name, said in found.items() if name != "self" and not (name == "return" and inspect.isclass(function))}
+                untold = said["anno"] in (inspect.Parameter.empty, None) or isinstance(said["anno"], type(inspect.Parameter.VAR_KEYWORD))
+                found[name] = "" if untold else _type(said["anno"]), comment
+    return {name: said for name, said in found.items() if name not in ("self", "cls") and any(said) and not (name == "return" and inspect.isclass(function))}
 
 
 def _docments(function: Any) -> dict[str, dict]:
@@ -44,8 +47,14 @@ def _docments(function: Any) -> dict[str, dict]:
 
 
 def _type(annotation: Any) -> str:
-    annotation = annotation.__origin__ if get_origin(annotation) is Annotated else annotation
-    return LONG.sub("", annotation if isinstance(annotation, str) else inspect.formatannotation(annotation))
+    "A type as one reads it: without the marks of `Annotated`, and with a bar for what may be None"
+    if not isinstance(annotation, str):
+        with suppress(NameError):  # a name that only a type checker knows
+            annotation = get_type_hints(SimpleNamespace(__annotations__={"_": annotation}))["_"]
+        if get_origin(annotation) is Union:
+            return " | ".join("None" if one is type(None) else _type(one) for one in get_args(annotation))
+        annotation = inspect.formatannotation(annotation)
+    return LONG.sub("", annotation)
 
 
 def add_comments(app: Any, what: str, name: str, value: Any, options: Any, lines: list[str]) -> None:

@@ -34,6 +34,7 @@ nb_ipywidgets_js = {}  # a widget brings HTML of its own for pages without a ker
 nb_mime_priority_overrides = [("html", "text/html", 1)]
 myst_enable_extensions = ["amsmath", "attrs_block", "attrs_inline", "deflist", "dollarmath", "html_image"]
 myst_heading_anchors = 3
+highlight_language = "none"  # a block without a language is a diagram or a command
 myst_dmath_double_inline = True
 copybutton_exclude = ".linenos, .gp, .go"
 

@@ -23,12 +23,10 @@
 # The question: *`bias="no"` makes a layer that has biases, since every text but the empty one counts as true. Who should have noticed?*
 #
 # ```
-#                    what is allowed                 how it is said
-#  equal_pull(      +-------------------------+
-#    strength=-1,   | a number of at least 0  |  --> "strength is -1; give a finite number of at least 0"
-#    n="big",       | a whole number          |  --> "n is 'big'; give a whole number of at least 1"
-#    refrence=64)   | strength, n, reference  |  --> "no argument 'refrence'; did you mean 'reference'?"
-#                   +-------------------------+
+# equal_pull(     what is allowed       how it is said
+#   strength=-1,  a number, at least 0  strength is -1; give a finite number of at least 0
+#   n="big",      a whole number        n is 'big'; give a whole number of at least 1
+#   refrence=64)  strength, n, …        no argument 'refrence'; did you mean 'reference'?
 # ```
 
 # %%
@@ -264,7 +262,7 @@ test_eq(shown(torch.zeros(2, 3)), "a tensor of shape (2, 3) and torch.float32")
 # ## From a type to a test
 #
 # Each type is made into a small function once, which looks at a value and says nothing if it is right, and else what is wrong. Is `"no"` in place of `True` a wrong type or a wrong value? Python has an error for each, and nobody remembers which is raised where; so the error here is both.
-# It is handed the numbers that names of dimensions stand for in this call.
+# The function is also handed the numbers that names of dimensions stand for in this call.
 
 # %%
 #| export
@@ -952,9 +950,7 @@ nearest, in_bytes, check_memory, readable, memory = checked(nearest), checked(in
 
 
 # %% [markdown]
-# The diagram at the top, run:
-#
-# With tensors, and with names that must agree:
+# The diagram at the top, run; and tensors, with names that must agree:
 
 # %%
 @checked
@@ -994,7 +990,7 @@ print(f"{1e6 * times[0]:.1f} µs unchecked, {1e6 * times[1]:.1f} µs checked")
 
 
 # %% [markdown]
-# The answers to the prediction: `naive(8.5)` says 72.25 weights, and `naive(True)` one, of a network of one neuron. All three say something, so none is better than the others.
+# The answers to the prediction: `naive(8.5)` says 72.25 weights, and `naive(True)` one, of a network of one neuron. All three give a number and no complaint, so none is better than the others.
 #
 # ## Exercise 1: write the signature
 #

@@ -253,7 +253,7 @@ print(f"8,000 neurons, 20 partners: {40 * naive:.1f} s by all pairs, {tree:.1f} 
 # %%
 n = torch.tensor([500, 1000, 2000, 4000, 8000])
 patterns = [Pattern.from_edges(torch.arange(m).repeat_interleave(20), torch.randint(m // 20, (20 * m,), generator=generator) + torch.arange(20).repeat(m) * (m // 20), (m, m)) for m in n.tolist()]
-print("entries for each edge:", [round(len(pattern.start) / len(pattern.columns), 2) for pattern in patterns])
+print(f"beginnings of rows that are noted for each edge, with {n[0]:,} to {n[-1]:,} neurons:", *[round(len(pattern.start) / len(pattern.columns), 2) for pattern in patterns])
 assert all(len(pattern.start) < len(pattern.columns) for pattern in patterns)
 
 
@@ -389,7 +389,7 @@ for nonlinearity in ("relu", "tanh"):
 # %% [markdown]
 # ## What the edges pay
 #
-# The penalty (eq. 6) is a mean over all $N^2$ entries of a matrix. Where there is no edge the weight is zero and pays nothing, so the sum over edges is the whole sum. What it is divided by is a choice: by $N^2$ it is the number that the dense twin would pay, to the last bit of meaning,
+# The penalty (eq. 6) is a mean over all $N^2$ entries of a matrix. Where there is no edge the weight is zero and pays nothing, so the sum over edges is the whole sum. What it is divided by is a choice: by $N^2$ it is the number that the dense twin would pay, to rounding,
 # and so the strength of the dense twin's; but a weight then pays $N/k$ times less, per weight that exists, than a mean over edges would ask of it. So say which.
 
 # %%
@@ -429,7 +429,7 @@ axes[1].loglog(neurons, [row["shuffled_s"] for row in rows], "o-", label="random
 axes[0].set(xlabel="neurons", ylabel="memory (MB)")
 axes[1].set(xlabel="neurons", ylabel="a step of training (s)")
 for ax in axes:
-    ax.legend(frameon=False)
+    ax.legend(loc="lower left", bbox_to_anchor=(-0.02, 1), frameon=False)
     ax.set_xticks([5_000, 20_000, 80_000], ["5,000", "20,000", "80,000"])
     ax.minorticks_off()
 plt.show()
@@ -538,7 +538,7 @@ test_fail(lambda: EdgeRNN(3, 80, edges).half()(torch.zeros(2, 1, 3).half()), con
 #
 # </details>
 #
-# <details><summary>Recall: why is *near* not the same as *cheap*?</summary>
+# <details><summary>Recall: why is <em>near</em> not the same as <em>cheap</em>?</summary>
 #
 # The inhibitor decides: under a difference of Gaussians what is too near is dear.
 #

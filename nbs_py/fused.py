@@ -18,7 +18,7 @@
 #
 # - say how often a penalty must read and write memory, and why automatic differentiation does it more often,
 # - train an embedding without ever holding all its distances,
-# - find where the sum is taken in half precision, and where not.
+# - say what is read in half precision, and why its sum is taken in float32.
 #
 # The question: *what does it cost to add a penalty to a gradient?*
 #
@@ -86,7 +86,7 @@ for n in sizes:
         times[name].append(1e3 * seconds)
 
 # %%
-#| fig-alt: "Time of penalty and gradient by number of neurons: the closed form is about four times as fast as automatic differentiation."
+#| fig-alt: "Time of penalty and gradient by number of neurons: the closed form is several times as fast as automatic differentiation."
 fig, ax = plt.subplots(figsize=(5, 3), layout="constrained")
 for name, each in times.items():
     ax.plot(sizes, each, "o-", label=name)
@@ -688,7 +688,7 @@ with exercise("set the derivative to zero: v - w + 2 · factor · price · v = 0
 #
 # - A first version summed the penalty of a float16 weight in float16: among a million weights the sum stopped growing at 2,048, and steps smaller than one were lost.
 # - The gradient of a norm at zero is 0 divided by 0. Slices that pruning has emptied stay empty, since the quotient is taken of a norm that is never less than the smallest float.
-# - One neuron whose distance has no slope made a whole trained embedding not a number, some steps later and in silence. It is said at once now, unless the weights themselves have diverged.
+# - One neuron whose distance has no slope turned a whole trained embedding into NaN, some steps later and in silence. It is said at once now, unless the weights themselves have diverged.
 # - The paper's code computes all distances of a trained embedding in each step under automatic differentiation, and keeps some twenty matrices of this size for it.
 #
 # ## Recall and think

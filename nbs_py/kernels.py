@@ -770,7 +770,7 @@ print(f"sums in registers: {as_read / in_strips:.1f} times as fast as the plain 
 
 # %% [markdown]
 # A processor of the kind that this was written on makes 32 operations at a tick, if its numbers are in registers, and takes 32 bytes, eight floats, from its second cache at a tick. Each of these floats is multiplied once and added once. So a product whose states come from the second cache
-# cannot do more than 16 operations at a tick, half of what a dense one does; and with nine zeros in ten it cannot be more than five times as fast. Four rows at a time are not bound by this. The chapter [sparse](sparse.ipynb) measures how near it comes.
+# cannot do more than 16 operations at a tick, half of what a dense one does; and with nine zeros in ten it cannot be more than five times as fast as a dense product that runs at full speed. Four rows at a time are not bound by this. The chapter [sparse](sparse.ipynb) measures how near it comes.
 #
 # ## Exercise 1: registers
 #

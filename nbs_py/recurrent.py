@@ -744,8 +744,8 @@ plt.show()
 
 
 # %% [markdown]
-# The picture is drawn on the machine that built this page, so its numbers are that machine's. Its shape is general:
-# a small matrix product leaves most of a processor idle, and replicas fill it.
+# The picture is drawn on the machine that built this page, so its numbers are that machine's. How much is saved depends on how idle one small product leaves
+# the processor: little on a single core, much on many cores or a GPU.
 
 # %% [markdown]
 # ## Exercise 1: neurons that hear only themselves
@@ -835,7 +835,7 @@ with exercise("take logarithms of a**t = 1/2, and then the next whole number", l
 #
 # <details><summary>Recall: why do replicas cost less than their number?</summary>
 #
-# A small product leaves most of a processor idle.
+# A small product leaves a part of the processor idle.
 #
 # </details>
 #

@@ -23,9 +23,9 @@
 # The question: *a folder of runs weighs gigabytes, and the table that comes of it a few lines. What is the least that still says where each number comes from?*
 #
 # ```
-# build/runs/navigation-1a2b3c4d5e6f/         modreg/data/results/navigation.jsonl
-#     config.json  result.json     ------>    {"run": "navigation-1a2b3c4d5e6f", "settings": ..., "phases": ..., "seconds": ...}
-#     train.safetensors  ...                  a line a run
+# build/runs/navigation-1a2b3c4d5e6f/     modreg/data/results/navigation.jsonl
+#     config.json  result.json   ───>     {"run": "navigation-1a2b3c4d5e6f", ...}
+#     train.safetensors  ...              a line a run
 # ```
 
 # %%

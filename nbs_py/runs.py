@@ -104,7 +104,7 @@ class WaitConfig(Config):
 
 
 config = WaitConfig(scale="tiny", device="cpu")
-print(digest(config), digest(replace(config, lr=5.1e-3)), digest(config, data="another text"))
+print(digest(config), "\n" + digest(replace(config, lr=5.1e-3)), " another learning rate\n" + digest(config, data="another text"), " other data")
 test_eq(digest(config), digest(replace(config, out="elsewhere", sparse_products="off")))
 
 # %% [markdown]
@@ -115,7 +115,7 @@ test_eq(digest(config), digest(replace(config, out="elsewhere", sparse_products=
 bits = [[int(bit) for bit in f"{int(digest(replace(config, seed=seed)), 16):048b}"] for seed in range(12)]
 fig, ax = plt.subplots(figsize=(6, 1.9), layout="constrained")
 ax.imshow(bits, cmap="Greys", aspect="auto")
-ax.set(xlabel="bit of the name", ylabel="seed")
+ax.set(xlabel="bit of the name", ylabel="seed", yticks=range(0, 12, 2))
 plt.show()
 
 
@@ -160,7 +160,7 @@ assert fingerprint(*files) != earlier[0] and fingerprint(*files, contents=False)
 # %% [markdown]
 # ## What lies in the folder
 #
-# Five kinds of files, and `result.json` is written last: where it is, the run is complete. The chapter [files](files.ipynb) tells how each is written in one step, and how it says that it is damaged or another run's.
+# Six kinds of files, and `result.json` is written last: where it is, the run is complete. The chapter [files](files.ipynb) tells how each is written in one step, and how it says that it is damaged or another run's.
 #
 # | file | holds |
 # |---|---|
@@ -251,7 +251,7 @@ class Run:
 
 # %%
 example = Run(replace(config, out=str(folder)))
-print(example.path.name, example.result, example.history)
+print(f"{example.path.name}: result {example.result}, {len(example.history)} epochs")
 test_fail(example.weights, contains="has not ended its phase 'train'")
 example.path.mkdir()
 for text in ("[]", "{}", "", '{"phases": {"train": {}}}', "[" * 10**5):
@@ -472,7 +472,7 @@ with exercise("the failure falls somewhere in one epoch: where, on average?", la
 # - An empty list in `result.json` passed for a result.
 # - A seed may diverge. JSON has no word for *not a number*, so it is written as `null`, and a table says "diverged".
 #
-# The published scripts draw no seed, and write results under names that are given by hand, so no run of theirs can be repeated or found.
+# The published scripts seed a part of what they draw ([reproduction](reproduction.ipynb)), and write results under names that are given by hand: few of their runs can be repeated, or found.
 #
 # ## Recall and think
 #

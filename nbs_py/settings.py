@@ -533,7 +533,7 @@ with exercise("a value is left out where it is the default of its time; two valu
 #     return old_value != new_value and said[0] == said[1]
 # ```
 #
-# Both are at their defaults, so both leave it out. That is why a run also keeps its settings in full, and why the next chapter refuses a folder whose settings are others.
+# Both are at their defaults, so both leave it out. That is why a run also keeps its settings in full, and why the chapter [runs](runs.ipynb) refuses a folder whose settings are others.
 # Better: keep the old value neutral, `setting(0.95, neutral=0.9)`.
 #
 # </details>
@@ -541,11 +541,11 @@ with exercise("a value is left out where it is the default of its time; two valu
 # %% [markdown]
 # ## What broke, and what the paper did
 #
-# - `scale` was left out of a run's identity, since all that it does is to fill in other fields. Then the speech network's dropout was made to hang on it, and two runs with different dropout shared a folder. Dropout is a field of its own now, and nothing else reads `scale`.
+# - `scale` was left out of a run's identity, since all that it does is to fill in other fields. Then the speech network's dropout was made to depend on it, and two runs with different dropout shared a folder. Dropout is a field of its own now, and nothing else reads `scale`.
 # - A field once said what it is in four places: its type, a list of choices, a list of optional fields, and the list of those that don't count. The lists were forgotten when fields were added.
 # - The parameter cells of the chapters were copies, and drifted from the classes. A test compares them now: names, order, defaults, and comments.
 #
-# The published scripts are set by command lines, whose defaults decide what is left out; the list of runs for the L1 baseline left out the factor, and so ran with a penalty of zero.
+# The published scripts are set by command lines, whose defaults decide what is left out; so navigation's L1 baseline ran with a penalty of zero ([reproduction](reproduction.ipynb)).
 #
 # ## Recall and think
 #

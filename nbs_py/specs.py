@@ -246,10 +246,10 @@ for texts, words in (
 
 
 # %% [markdown]
-# ## A register of names
+# ## A registry of names
 #
-# A register holds what each name makes, and the operators that join parts. Whoever writes a space registers it; nobody edits a list.
-# Spaces and inhibitors have a register each, `MANIFOLDS` and `INHIBITORS`. As a mapping it has the names that need no argument.
+# A registry holds what each name makes, and the operators that join parts. Whoever writes a space registers it; nobody edits a list.
+# Spaces and inhibitors have a registry each, `MANIFOLDS` and `INHIBITORS`. As a mapping it has the names that need no argument.
 
 # %%
 #| export
@@ -394,7 +394,7 @@ def _unknown(registry: Registry, name: str) -> str:
 # %% [markdown]
 # ## Names of your own
 #
-# `register_manifold("band", Band)` and `register_inhibitor("reach", Reach)` stand beside the registers, and are all that it takes in one's own notebook or script. When papermill starts a
+# `register_manifold("band", Band)` and `register_inhibitor("reach", Reach)` stand beside these, and are all that it takes in one's own notebook or script. When papermill starts a
 # kernel of its own, nobody has registered anything yet. So a text may name the module that does: `mine:band(width=3)` imports `mine`, where `band` is registered, and goes on with the rest.
 #
 # This is the one thing that such a text can make the computer *do*: import a module that lies on Python's path, such as `mine.py` in the folder where one works, just as `python -m mine` would. It
@@ -547,13 +547,13 @@ with exercise("cut at the commas that stand outside of parentheses, then read ea
 #
 # ## Recall and think
 #
-# <details><summary>Recall: what can a text such as `torus(period=20)` make the computer do?</summary>
+# <details><summary>Recall: what can a text such as <code>torus(period=20)</code> make the computer do?</summary>
 #
 # Look up a name and call it with plain values; and import a module, if it names one.
 #
 # </details>
 #
-# <details><summary>Recall: what happens to `torus(perod=20)`?</summary>
+# <details><summary>Recall: what happens to <code>torus(perod=20)</code>?</summary>
 #
 # It is refused, with the nearest right name.
 #

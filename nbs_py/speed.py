@@ -77,7 +77,7 @@ plt.show()
 
 # %% [markdown]
 # Each line is one computation of this book. Our time is the blue line; to its right, what the published formulation and a plain good one with `torch.nn.RNN` and automatic differentiation
-# take for the same, with the quartiles of their ratios as bars; to its left, the *floor*: what its matrix products or its memory traffic alone would take.
+# take for the same, with the quartiles of their ratios as bars; to its left, the *floor*: what its matrix products or its memory traffic alone would take. Pruned networks fall below the floor of dense products.
 #
 # *Predict:* which lines can still become much faster, and which cannot, whatever one does?
 #
@@ -382,7 +382,7 @@ lines = ["| what | size | mask | cores | best rival | best ÷ ours | dense ÷ ou
 for cell in bench.get("arena", []):
     ratios = [cell["ratios"]["best"][0], cell["ratios"]["dense"][0], *(cell["over"][name][0] for name in ("bytes", "products"))]
     lines.append(f"| {cell['kind']} | N={cell['neurons']}, {cell['zeros']:.0%}, batch {cell['batch']} | {cell['mask']} | {cell['threads']} | {cell['best']} | {' | '.join(f'{ratio:.2f}' for ratio in ratios)} |")
-display(Markdown("\n".join(lines) if bench.get("arena") else ""))
+display(Markdown("<details><summary>All that were measured</summary>\n\n" + "\n".join(lines) + "\n\n</details>" if bench.get("arena") else ""))
 
 
 # %% [markdown]

@@ -191,7 +191,7 @@ plt.show()
 
 
 # %% [markdown]
-# It is many times as often with three seeds, which decide nothing here, several times with five, and still too often with ten: few numbers, drawn anew, vary less than fresh ones would. A verdict asks for five pairs at least, where one that *holds* is a hint to run more, and each table's claims have to share their one chance in twenty.
+# It is far more often with three seeds, which decide nothing here, several times as often with five, and still too often with ten: few numbers, drawn anew, vary less than fresh ones would. A verdict asks for five pairs at least, where one that *holds* is a hint to run more, and each table's claims have to share their one chance in twenty.
 #
 # ## Many claims
 #

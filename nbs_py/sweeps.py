@@ -23,10 +23,9 @@
 # The question: *a table is a dozen runs, some of which answer for cells of other tables too. How does it get filled, each run once, and on equal terms for all of its columns?*
 #
 # ```
-#  table 8  ──┐  cells     each run once        a seed of its own           all workers
-#  table 9  ──┼────────> jobs ──────────> λ for each penalty, if asked ──> runs ──> report.html
-#  table 10 ──┘                                                                     our numbers beside the paper's,
-#                                                                                   each a link to its run
+#  table 8  ──┐ cells   each run once    a seed of its own   all workers
+#  table 9  ──┼──────> jobs ──────> λ for each penalty ──> runs ──> report.html
+#  table 10 ──┘                       (if asked)                   beside the paper's
 # ```
 
 # %%
@@ -154,7 +153,7 @@ def jobs_of(
 folder = Path(tempfile.mkdtemp())
 counts = {number: len(jobs_of(number, scale="tiny")) for number in ("8", "9", "10")}
 both = merged(job for number in counts for job in jobs_of(number, scale="tiny"))
-print(f"runs: {counts}; {len(both)} fill all three tables, with {sum(len(job.cells) for job in both)} cells")
+print(f"runs: {', '.join(f'{count} fill table {number}' for number, count in counts.items())}; {len(both)} fill all three, with {sum(len(job.cells) for job in both)} cells")
 test_eq((counts, len(both)), ({"8": 8, "9": 8, "10": 10}, 22))
 test_eq(len(jobs_of("8", scale="tiny", also=["distance_shuffled", "random", "geometric"], tickets=["redraw", "rescaled"])), 5 + 2 * 7)
 test_fail(lambda: jobs_of("11"), contains="tables of results are 1, 2")
@@ -292,7 +291,7 @@ def pretend(jobs):
 
 choices, _ = choose(jobs, (0.01, 0.1, 1.0), pretend)
 for choice in choices.values():
-    print(choice.condition, choice.strength, {f"{s:g}": round(scores[0], 2) for s, scores in choice.tried.items()})
+    print(f"{choice.condition}: λ = {choice.strength:g};", "errors", *[f"{scores[0]:.2f} at {s:g}" for s, scores in choice.tried.items()])
 test_eq({(choice.strength, choice.at_an_end) for choice in choices.values()}, {(10.0, False)})
 test_eq([job.config.strength for job in with_strengths(jobs, choices)], [tiny.strength, 10.0, 10.0])
 test_fail(lambda: choose(jobs, (0.1, 1.0), pretend), contains="3 or more")
@@ -432,13 +431,13 @@ assert "a bug of yours" in page and "http" not in page and "<script" not in page
 # ## The command line
 #
 # ```
-# modreg sweep table8 --dry-run                                   # what would be computed, and how long
-# modreg sweep table8 table9 table10 --seeds 10                   # runs that tables share are computed once
-# modreg sweep table1 --select --strengths 1e-3 1e-2 1e-1         # λ chosen for each penalty
-# modreg sweep table1 --also distance_shuffled random geometric   # controls that the paper lacks
-# modreg sweep table17 -p init paper -p schedule linear           # other settings for all runs
+# modreg sweep table8 --dry-run                            # what is missing, how long
+# modreg sweep table8 table9 table10 --seeds 10            # shared runs once
+# modreg sweep table1 --select --strengths 1e-3 1e-2 1e-1  # λ for each penalty
+# modreg sweep table1 --also distance_shuffled random      # further controls
+# modreg sweep table17 -p init paper -p schedule linear    # settings of all runs
 # modreg sweep table3 --scale paper --scheduler tcp://10.0.0.1:8786
-# modreg sweep my_module:jobs                                     # a list of jobs, or a function that makes one
+# modreg sweep my_module:jobs                              # your own list of jobs
 # ```
 
 # %%
@@ -507,12 +506,12 @@ def listing(jobs: Iterable[Job], chosen: bool = True) -> str:
         done, epochs = epochs_done(path) if job in known else 0, job.config.epochs * (2 if job.config.lottery else 1)
         if job not in answers:
             left.append(None if whole is None else whole * max(0, epochs - done) / epochs)
-        state = "complete" if job in answers else f"{done} of {epochs} epochs; {duration(left[-1])}"
+        state = "complete" if job in answers else f"{done} of {epochs} epochs; time: {duration(left[-1])}"
         strength = "" if job.config.penalty == "none" else f", λ = {job.config.strength:g}" if job in known else ", λ to be chosen"
         cells = ", ".join(dict.fromkeys(f"table {cell.table}" for cell in job.cells)) or "to choose λ"
         lines.append(f"{path.name if job in known else '–'}  {label_of(job.config)}{' and its ticket' * job.config.lottery}{strength}, {job.config.seeds} seed{'s' * (job.config.seeds > 1)} ({cells}): {state}")
     total = None if None in left else sum(seconds for seconds in left if seconds is not None)
-    return "\n".join([*lines, f"{len(jobs)} runs, {len(answers)} complete; the others take a worker {duration(total)}"])
+    return "\n".join([*lines, f"{len(jobs)} runs, {len(answers)} complete; time of one worker for the others: {duration(total)}"])
 
 
 # %%
@@ -596,7 +595,7 @@ if __name__ == "__main__" and "__file__" in globals():  # called by name, and no
     sys.exit(importlib.import_module("modreg.lab.sweeps").main())
 
 # %%
-main(["sweep", "table8", "--scale", "tiny", "--seeds", "1", "--out", str(folder / "runs"), "--dry-run"])
+test_eq(main(["sweep", "table8", "--scale", "tiny", "--seeds", "1", "--out", str(folder / "runs"), "--dry-run"]), 0)
 
 
 # %% [markdown]
@@ -666,7 +665,7 @@ with exercise("each condition has `grid * tries` networks of the choice and `2 *
 # - The strengths of a first sweep were chosen at each row apart. Then a column of the table was not one method, but as many as it has rows.
 # - Called as `python -m`, a module has the name `__main__`, and so have its classes. Workers know none of that name, so the command imports itself again under its own.
 #
-# The published code has a list of runs for its authors' cluster, each a script with its command line. Which of them ended, and how, has to be looked up in a service.
+# The paper's λ is one for all conditions of a table, and how it was chosen is not said.
 #
 # ## Recall and think
 #

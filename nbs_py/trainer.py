@@ -542,7 +542,7 @@ def numbers(epoch):
 folder = Path(tempfile.mkdtemp())
 trainer = build(folder)
 losses = [trainer.epoch(numbers(epoch)).item() for epoch in range(6)]
-print([f"{loss:.4f}" for loss in losses])
+print("loss by epoch:", *[f"{loss:.4f}" for loss in losses])
 assert losses[-1] < losses[0] / 3
 
 # %% [markdown]

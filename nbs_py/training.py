@@ -25,7 +25,7 @@
 # ```
 #  Task ── model, data, loss, metrics
 #   │
-#  Phase "train" ── epoch, epoch, …  ──> train.safetensors          a Trainer, and what the config hangs on it
+#  Phase "train" ── epoch, epoch, …  ──> train.safetensors
 #   │                   └── checkpoint, metrics
 #  Phase "lottery" ─ epoch, epoch, … ──> lottery.safetensors ──> result.json
 # ```
@@ -619,7 +619,7 @@ folder = tempfile.mkdtemp()
 config = RememberConfig(scale="tiny", device="cpu", sparsity=0.8, out=folder)
 run = fit(Remember(config), progress=False)
 for phase, last in run.result["phases"].items():
-    print(f"{phase:8}", {name: last[name] for name in ("sparsity", "rmse")})
+    print(f"{phase:8} {last['sparsity'][0]:.1%} zeros, RMSE", *[f"{rmse:.3f}" for rmse in last["rmse"]])
 
 # %%
 #| fig-alt: "RMSE of three seeds over epochs: it falls to nearly 0, jumps up at a dotted line where the lottery ticket begins, and falls again."
@@ -627,7 +627,7 @@ fig, ax = plt.subplots(figsize=(5, 3), layout="constrained")
 history = run.history
 ax.plot([line["rmse"] for line in history], "o-")
 ax.axvline(config.epochs - 0.5, color="0.5", linestyle=":")
-ax.text(config.epochs - 0.4, ax.get_ylim()[1], "lottery", va="top", color="0.5")
+ax.text(config.epochs - 0.6, ax.get_ylim()[1], "lottery", ha="right", va="top", color="0.5")
 ax.set(xlabel="epoch", ylabel="RMSE, one line a seed")
 plt.show()
 
@@ -729,7 +729,7 @@ class Poison(Callback):
 
 
 poisoned = fit(Remember(replace(config, out=tempfile.mkdtemp())), progress=False, callbacks=[Poison()])
-print(poisoned.result["diverged"][1])
+print("second seed: {phase}, epoch {epoch}, step {step}: {cause}".format(**poisoned.result["diverged"][1]))
 for ours, whole in zip(poisoned.history, run.history, strict=True):
     test_eq([ours["rmse"][k] for k in (0, 2)], [whole["rmse"][k] for k in (0, 2)])
     test_eq([ours["rmse"][1] is None, ours["sparsity"]], [ours["phase"] == "lottery" or ours["epoch"] >= 2, whole["sparsity"]])
@@ -835,7 +835,7 @@ with exercise("seeds of a run follow config.seed: how many seeds are there now, 
 # - Two processes that were started on one run wrote over each other's files, until one crashed.
 # - A task whose `recurrent` named no weight had a penalty of 0, as if it had paid nothing.
 #
-# The published scripts draw no seed, so no run of theirs can be repeated. Their logged sparsity counts weights below a thousandth;
+# The published scripts seed a part of what they draw ([reproduction](reproduction.ipynb)), so most runs of theirs cannot be repeated. Their logged sparsity counts weights below a thousandth;
 # here a zero is a zero. The lottery phase is the paper's (section 4): masks kept, all weights drawn anew, the same regularizer,
 # no further pruning, and a trained embedding held fast.
 #
@@ -847,7 +847,7 @@ with exercise("seeds of a run follow config.seed: how many seeds are there now, 
 #
 # </details>
 #
-# <details><summary>Recall: what does the phase `lottery` get from `train`?</summary>
+# <details><summary>Recall: what does the phase <code>lottery</code> get from <code>train</code>?</summary>
 #
 # Masks and embeddings; its weights are new.
 #

@@ -480,7 +480,7 @@ with exercise("a class attribute, called holds_weights, says that a module holds
 #
 # - At first a pruner took each parameter of two dimensions or more. So it pruned the trained embedding of a regularizer that was part of the model, and the embedding left its sphere; it pruned the biases of replicas,
 #   and the bounds of a layer's normalization.
-# - Under `weight_norm` it pruned directions. A row that was pruned away is divided by its length 0, and all outputs were not numbers.
+# - Under `weight_norm` it pruned directions. A row that was pruned away is divided by its length 0, and all outputs became NaN.
 # - The published scripts name the weights that they penalize and prune one by one, for each network anew.
 #
 # ## Recall and think

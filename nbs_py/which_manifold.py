@@ -941,7 +941,7 @@ else:
 
 
 # %% [markdown]
-# Most dense networks of headings are wired on a circle, told or not. Pruned ones get no answer, which means that no space was found, and not that there is none: few weights are left to tell. And wiring and activity need not have one shape.
+# Most dense networks of headings are wired on a circle, told or not. Most pruned ones get no answer, which means that no space was found, and not that there is none: few weights are left to tell. And wiring and activity need not have one shape.
 #
 # ## Exercise 1: the score
 #

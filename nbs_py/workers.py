@@ -795,7 +795,7 @@ plt.show()
 
 
 # %% [markdown]
-# What goes wrong in a run is told, and the others are computed as if nothing had happened:
+# The first sweep computes the two that are missing, the second none. What goes wrong in a run is told, and the others are computed as if nothing had happened:
 
 # %%
 class Broken(Remember):

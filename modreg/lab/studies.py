@@ -43,7 +43,7 @@ def keep(
     same = [k for k, old in enumerate(rows) if all(old.get(part) == row.get(part) for part in key)]
     rows[same[0] if same else len(rows):] = [row, *rows[same[0] + 1:]] if same else [row]
     write_whole(path, lambda beside: beside.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8"))
-    print(json.dumps(row), flush=True)
+    print(json.dumps(json.loads(json.dumps(row), parse_float=lambda digits: float(f"{float(digits):.4g}"))), flush=True)  # for readers, four digits
 
 # %% ../../nbs/studies.ipynb #3abb59ba
 @checked

@@ -346,12 +346,12 @@ def listing(jobs: Iterable[Job], chosen: bool = True) -> str:
         done, epochs = epochs_done(path) if job in known else 0, job.config.epochs * (2 if job.config.lottery else 1)
         if job not in answers:
             left.append(None if whole is None else whole * max(0, epochs - done) / epochs)
-        state = "complete" if job in answers else f"{done} of {epochs} epochs; {duration(left[-1])}"
+        state = "complete" if job in answers else f"{done} of {epochs} epochs; time: {duration(left[-1])}"
         strength = "" if job.config.penalty == "none" else f", λ = {job.config.strength:g}" if job in known else ", λ to be chosen"
         cells = ", ".join(dict.fromkeys(f"table {cell.table}" for cell in job.cells)) or "to choose λ"
         lines.append(f"{path.name if job in known else '–'}  {label_of(job.config)}{' and its ticket' * job.config.lottery}{strength}, {job.config.seeds} seed{'s' * (job.config.seeds > 1)} ({cells}): {state}")
     total = None if None in left else sum(seconds for seconds in left if seconds is not None)
-    return "\n".join([*lines, f"{len(jobs)} runs, {len(answers)} complete; the others take a worker {duration(total)}"])
+    return "\n".join([*lines, f"{len(jobs)} runs, {len(answers)} complete; time of one worker for the others: {duration(total)}"])
 
 # %% ../../nbs/sweeps.ipynb #69b7ff81
 @checked

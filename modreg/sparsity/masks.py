@@ -443,7 +443,7 @@ def _average(module: nn.Module, name: str, submodule: nn.Module | None) -> None:
         follow(submodule)
 
 
-register_module_module_registration_hook(_average)
+_AVERAGES = register_module_module_registration_hook(_average)
 
 # %% ../../nbs/masks.ipynb #f417a93a
 def _replaced(module: nn.Module, name: str, parameter: nn.Parameter | None) -> None:
@@ -454,7 +454,7 @@ def _replaced(module: nn.Module, name: str, parameter: nn.Parameter | None) -> N
             guard.keep(name, guard.weights[name].data)
 
 
-register_module_parameter_registration_hook(_replaced)
+_REPLACEMENTS = register_module_parameter_registration_hook(_replaced)
 
 # %% ../../nbs/masks.ipynb #b974d241
 @checked
