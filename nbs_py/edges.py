@@ -418,6 +418,7 @@ test_close(edge_penalty(layer.weight_hh, prices, 80**2), (dog(Torus().distance(p
 # (`python benchmarks/edges.py`): 100 partners each, sequences of 10 steps, batches of 32, Adam.
 
 # %%
+#| code-fold: true
 #| fig-alt: "Left: memory over neurons, on which edges need far less than dense weights. Right: time of a training step with neighbours numbered near each other and at random."
 rows = json.loads((files("modreg") / "data" / "edges.json").read_text(encoding="utf-8"))["rows"]
 fig, axes = plt.subplots(1, 2, figsize=(8, 3.2), layout="constrained")

@@ -250,6 +250,7 @@ for side in ("published", "ours"):
 # And a whole run? Each task at its small scale, one seed, pruned on its own manifold, on one thread (`python benchmarks/parts.py`). *Predict:* which task spends most on what is not the network?
 
 # %%
+#| code-fold: true
 #| fig-alt: "Shares of a run's time by task, as stacked bars: forward and backward passes take most of it everywhere, penalty and masks a few hundredths."
 parts = load_results("parts")["rows"]
 names = ["forward", "backward", "optimizer", "penalty", "masks", "choosing products", "data", "evaluation"]
@@ -271,6 +272,7 @@ plt.show()
 # While a network is pruned, its products are measured again and again, and the quicker way is taken, dense or sparse. What does that save from the first step to the last? Navigation with 1,024 neurons, dense to 90 % zeros, and its lottery ticket; epochs of all runs in turn (`python benchmarks/gradual.py`).
 
 # %%
+#| code-fold: true
 #| fig-alt: "Seconds of each epoch with chosen products and with dense ones, under the cubic and the linear schedule and for the ticket: the chosen ones fall as zeros come, early under the cubic schedule."
 gradual = load_results("gradual")["rows"]
 
@@ -297,6 +299,7 @@ plt.show()
 # The most that one call needs above what was there before it. Automatic differentiation keeps what the backward pass will want; a gradient that is written by hand knows what it needs.
 
 # %%
+#| code-fold: true
 #| fig-alt: "Memory of one call of ours, a plain and the published version of each computation, as bars on a logarithmic scale; ours need least in nearly all."
 many = [row for row in rows_on(2) if "published" in row["memory"] or "plain" in row["memory"]][::-1]
 fig, ax = plt.subplots(figsize=(7, 0.4 * len(many) + 0.8), layout="constrained")
@@ -317,6 +320,7 @@ plt.show()
 # *Predict:* the exponent of the recurrent layer in $N$, in steps, in batch; and of the penalty in $N$.
 
 # %%
+#| code-fold: true
 #| fig-alt: "Time by size on logarithmic scales in seven panels, each with a straight line for ours and for others, and the exponent that fits."
 def plot_growth(curve, ax):
     "Time by size, and the fitted exponent of each side"
@@ -349,6 +353,7 @@ plt.show()
 # *Predict:* with a batch of 200 a row of states is read in one piece. With one state each weight fetches a single number. Where is there more to gain?
 
 # %%
+#| code-fold: true
 #| fig-alt: "How many times as fast our sparse product is as its best rival, solid, and as the dense product, dotted, by batch; a panel for each number of neurons and a colour for each share of zeros."
 def plot_rivals(cells, axes):
     "How many times as fast ours is as the best rival and as the dense product, by batch; one line for each share of zeros"
