@@ -433,6 +433,7 @@ for ax in axes:
     ax.legend(loc="lower left", bbox_to_anchor=(-0.02, 1), frameon=False)
     ax.set_xticks([5_000, 20_000, 80_000], ["5,000", "20,000", "80,000"])
     ax.minorticks_off()
+axes[1].set_yticks([0.5, 1, 2, 5], ["0.5", "1", "2", "5"])
 plt.show()
 last = rows[-1]
 print(f"{last['neurons']:,} neurons, {last['edges']:,} edges: {last['edges_s']:.0f} s to find them, {last['step_s']:.2f} s a step, {last['memory_mb']:,.0f} MB more than an empty process, "
@@ -539,7 +540,7 @@ test_fail(lambda: EdgeRNN(3, 80, edges).half()(torch.zeros(2, 1, 3).half()), con
 #
 # </details>
 #
-# <details><summary>Recall: why is <em>near</em> not the same as <em>cheap</em>?</summary>
+# <details><summary>Recall: why is near not the same as cheap?</summary>
 #
 # The inhibitor decides: under a difference of Gaussians what is too near is dear.
 #

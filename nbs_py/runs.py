@@ -104,7 +104,8 @@ class WaitConfig(Config):
 
 
 config = WaitConfig(scale="tiny", device="cpu")
-print(digest(config), "\n" + digest(replace(config, lr=5.1e-3)), " another learning rate\n" + digest(config, data="another text"), " other data")
+for words, name in {"as it is": digest(config), "another learning rate": digest(replace(config, lr=5.1e-3)), "other data": digest(config, data="another text")}.items():
+    print(name, words)
 test_eq(digest(config), digest(replace(config, out="elsewhere", sparse_products="off")))
 
 # %% [markdown]

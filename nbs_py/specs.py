@@ -547,13 +547,13 @@ with exercise("cut at the commas that stand outside of parentheses, then read ea
 #
 # ## Recall and think
 #
-# <details><summary>Recall: what can a text such as <code>torus(period=20)</code> make the computer do?</summary>
+# <details><summary>Recall: what can a text such as torus(period=20) make the computer do?</summary>
 #
 # Look up a name and call it with plain values; and import a module, if it names one.
 #
 # </details>
 #
-# <details><summary>Recall: what happens to <code>torus(perod=20)</code>?</summary>
+# <details><summary>Recall: what happens to torus(perod=20)?</summary>
 #
 # It is refused, with the nearest right name.
 #

@@ -291,7 +291,7 @@ def pretend(jobs):
 
 choices, _ = choose(jobs, (0.01, 0.1, 1.0), pretend)
 for choice in choices.values():
-    print(f"{choice.condition}: λ = {choice.strength:g};", "errors", *[f"{scores[0]:.2f} at {s:g}" for s, scores in choice.tried.items()])
+    print(f"{choice.condition}: λ = {choice.strength:g}; errors", ", ".join(f"{scores[0]:.2f} at {s:g}" for s, scores in choice.tried.items()))
 test_eq({(choice.strength, choice.at_an_end) for choice in choices.values()}, {(10.0, False)})
 test_eq([job.config.strength for job in with_strengths(jobs, choices)], [tiny.strength, 10.0, 10.0])
 test_fail(lambda: choose(jobs, (0.1, 1.0), pretend), contains="3 or more")

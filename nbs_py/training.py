@@ -627,7 +627,8 @@ fig, ax = plt.subplots(figsize=(5, 3), layout="constrained")
 history = run.history
 ax.plot([line["rmse"] for line in history], "o-")
 ax.axvline(config.epochs - 0.5, color="0.5", linestyle=":")
-ax.text(config.epochs - 0.6, ax.get_ylim()[1], "lottery", ha="right", va="top", color="0.5")
+ax.margins(y=0.15)  # room for the word
+ax.text(config.epochs - 0.4, ax.get_ylim()[1], "lottery", va="top", color="0.5")
 ax.set(xlabel="epoch", ylabel="RMSE, one line a seed")
 plt.show()
 
@@ -847,7 +848,7 @@ with exercise("seeds of a run follow config.seed: how many seeds are there now, 
 #
 # </details>
 #
-# <details><summary>Recall: what does the phase <code>lottery</code> get from <code>train</code>?</summary>
+# <details><summary>Recall: what does the phase of the lottery get from the one before?</summary>
 #
 # Masks and embeddings; its weights are new.
 #
