@@ -1,9 +1,18 @@
 """Every public function answers to a spoiled argument with words, or with a right result; `tests/fuzz.py` says how."""
 
+import dataclasses
+import itertools
+import math
+import time
+from collections import Counter
+
+import faults
 import fuzz
 import pytest
 import recipes
 import recipes_lab  # noqa: F401 - more of them
+
+from modreg.lab.settings import ParameterError, from_parameters
 
 WINGS = ("geometry", "layers", "sparsity", "lab", "tasks", "analysis", "book")
 
@@ -50,3 +59,30 @@ def test_every_bad_argument(wing, tmp_path, monkeypatch):
     findings = [finding for name, recipe in recipes.RECIPES.items() if name.startswith(wing) and not exempt(name) for finding in fuzz.calls(name, recipe)]
     print(wing, fuzz.table(findings), f"in {len(findings)} calls")
     assert not [finding for finding in findings if finding.answer.kind in fuzz.FAULTS]
+
+
+# --- settings of a notebook ----------------------------------------------------------------------------------------------
+
+TEXTS = ("", " ", "no", "none", "(", "torus(", "toruss", "nan", "-1", "\0", "True", "x" * 5000, "torus*", "*", "torus,", "torus(dim=0)", "torus(dim=1e9)", "torus(period=nan)", "torus(preiod=2)", "é",
+         "cuda:99", "meta", "a/b", "Torus", "gaussian(0)", "ricker(s=-1)", "set(2)", "rigl(nan)", "geometric(-1)", "1e3", "klein(5)", "torus1000000", "torus0", "constant(inf)")
+NUMBERS = (0, -1, 1, 3, 0.5, 1.5, -0.5, 0.0, 1e-300, 1e300, 1e30, math.nan, math.inf, -math.inf, 10**9, 2**63, 10**30, 0.99999, 1.0)
+OTHERS = (True, False, None, [1], {}, (1, 2), "3", "0.1")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", faults.TASKS)
+def test_every_wrong_setting(name, tmp_path, monkeypatch):
+    "Whatever stands in place of a setting is refused by its name within seconds, or is a setting"
+    monkeypatch.chdir(tmp_path)
+    right, counts, unclear = faults.task(name, tmp_path / "runs").config, Counter(), []
+    for field, value in itertools.product((one.name for one in dataclasses.fields(right)), (*TEXTS, *NUMBERS, *OTHERS)):
+        began = time.monotonic()
+        try:
+            from_parameters(type(right), {**vars(right), field: value})
+            counts["taken"] += 1
+        except ParameterError as error:
+            counts["refused"] += 1
+            if field not in str(error) or "Error" in str(error) or time.monotonic() - began > 2:
+                unclear.append((field, str(value)[:40], str(error)[:200]))
+    print(name, dict(counts), f"unclear: {len(unclear)}")
+    assert not unclear and counts["refused"] > 10 * counts["taken"]
