@@ -23,11 +23,11 @@ def files_read() -> list[str]:
     return [*sorted(path for path in opened | modules if path.startswith(PACKAGE) and "__pycache__" not in path), __file__]
 
 
-def _dark(colour: tuple[float, ...]) -> tuple[float, ...]:
+def _dark(colour: tuple[float, ...], ground: float = 0.08) -> tuple[float, ...]:
     "The colour that stands for another on a dark page: greys are turned round, what is very dark or very pale is moved to the middle"
     hue, light, full = colorsys.rgb_to_hls(*colour[:3])
     if full < 0.15 or max(colour[:3]) - min(colour[:3]) < 0.06:
-        light = 0.08 + 0.84 * (1 - light)
+        light = ground + (0.92 - ground) * (1 - light)
     else:
         light = 1.1 - light if light > 0.75 else max(light, 0.55)
     return (*colorsys.hls_to_rgb(hue, min(light, 1.0), full), colour[3])
@@ -46,6 +46,7 @@ def _night(colours):  # -> Colormap, or None of one that does not rise from whit
 def darken(figure):  # -> Callable that undoes it
     "Recolour all that a figure draws on its ground; what lies on a picture or a surface, and what stands for a number by its colour, stays"
     from matplotlib import collections, colors, image, lines, patches, text
+    from matplotlib.quiver import Quiver
 
     undo = []
 
@@ -54,9 +55,11 @@ def darken(figure):  # -> Callable that undoes it
             old = getattr(artist, f"get_{name}")()
             every = colors.to_rgba_array(old)
             undo.append((getattr(artist, f"set_{name}"), old))
-            new = [_dark(tuple(one)) if one[3] else tuple(one) for one in every]
+            new = [_dark(tuple(one), 0.35 if id(artist) in raised else 0.08) if one[3] else tuple(one) for one in every]
             getattr(artist, f"set_{name}")(new if isinstance(artist, collections.Collection) else new[0] if new else old)
 
+    numbered = [axes for axes in figure.axes if any(isinstance(a, collections.PathCollection | Quiver) and a.get_array() is not None for a in axes.collections)]  # whose dots or arrows stand for numbers by their colour
+    raised = {id(a) for axes in numbered for a in (*axes.lines, *axes.collections, *axes.patches)}  # greys on their grey ground
     kept = set()
     for axes in figure.axes:
         painted = [a for a in axes.get_children() if isinstance(a, image.AxesImage | collections.QuadMesh) or type(a).__name__ in ("QuadContourSet", "TriContourSet", "Poly3DCollection")]
@@ -91,8 +94,8 @@ def darken(figure):  # -> Callable that undoes it
         elif isinstance(artist, collections.Collection):
             if artist.get_array() is None and len({tuple(c) for c in artist.get_facecolor()}) < 12:
                 change(artist, "facecolor", "edgecolor")
-    for axes in figure.axes:  # dots coloured by a number lie on grey, in which neither the darkest nor the palest are lost
-        if any(isinstance(a, collections.PathCollection) and a.get_array() is not None for a in axes.collections) and not axes._modreg_painted:
+    for axes in numbered:  # these lie on grey, in which neither the darkest nor the palest are lost
+        if not axes._modreg_painted:
             for ground in [axis.pane for axis in (axes.xaxis, axes.yaxis, axes.zaxis)] if hasattr(axes, "zaxis") else [axes.patch]:
                 undo.append((ground.set_facecolor, ground.get_facecolor()))
                 ground.set_facecolor((0.24, 0.24, 0.24))
@@ -131,6 +134,9 @@ def stack(figure):  # -> Callable that undoes it; None where panels cannot be mo
                 if name == "labelleft" and not axes.get_ylabel():
                     undo.append((axes.set_ylabel, ""))
                     axes.set_ylabel(panels[0].get_ylabel())
+    if (engine := figure.get_layout_engine()) and "h_pad" in engine.get():  # a title is not to touch the label of the panel above
+        undo.append((lambda old: engine.set(**old), {"h_pad": engine.get()["h_pad"]}))
+        engine.set(h_pad=0.09)
     undo.append((figure.set_size_inches, (width, height)))
     panel, least = height / grid.nrows, 2.2 if columns == 1 else 0.0  # inch
     figure.set_size_inches(narrow, rows * max(min(panel, least), panel * min(1, 1.2 * narrow / columns / (width / grid.ncols))))

@@ -22,12 +22,13 @@
 #
 # The question: *a hundred neurons were recorded, and nobody wrote down what the animal did. What can be said of it from the activity alone?*
 #
-# ```
-#  states x neurons      a cloud of points      its holes             angles round them       a path
+# ```text
+#  states x      a cloud         its holes         angles              a path
+#  neurons       of points                         round them
 #
-#   | || |  |               . : .  .            ring: one loop        each state gets        unrolled in
-#   || |  | |    ----->    .      :    ----->   torus: two, and  ---> one for each loop ---> the plane that
-#    | | ||  |              ' . : '             a hollow                                     covers the torus
+#  | || |  |      . : .  .       ring: 1 loop      each state gets     unrolled in the
+#  || |  | |  -> .      :   ->   torus: 2, and ->  one for each    ->  plane that covers
+#   | | ||  |     ' . : '        a hollow          loop                the torus
 # ```
 
 # %%
@@ -308,7 +309,7 @@ def activity_shape(
 # %%
 shape = activity_shape(seen, shuffles=2, generator=torch.Generator().manual_seed(1))
 nothing = activity_shape(shifted(seen, torch.Generator().manual_seed(5)), shuffles=2, generator=torch.Generator().manual_seed(1))
-print(shape.name, shape.betti, "shuffled:", nothing.name)
+print(f"{shape.name}: pieces, loops and hollows {shape.betti[2]} modulo 2, {shape.betti[3]} modulo 3; shuffled: {nothing.name}")
 test_eq([shape.name, nothing.name], ["torus", "none"])
 
 
@@ -508,6 +509,7 @@ fig, axes = plt.subplots(1, 2, figsize=(7, 3.3), layout="constrained")
 for k, ax in enumerate(axes):
     dots = ax.scatter(*where[1::2].T, c=later[:, k], cmap="twilight", s=8, vmin=0, vmax=2 * math.pi)
     ax.set(aspect="equal", xlabel="first coordinate of the state", title=f"angle {k + 1} that was found")
+axes[0].set_ylabel("second coordinate of the state")
 fig.colorbar(dots, ax=axes, label="angle (rad)")
 plt.show()
 
@@ -577,7 +579,7 @@ assert decoding_score(later, place) > 0.8 > 0.1 > decoding_score(later[order], p
 # ## A path, through the covering
 #
 # The grid cells of one module fire on a lattice. A rat in the plane moves their common state round a torus, and each place of the torus stands for many of the plane ([coverings](coverings.ipynb)). So angles alone can't say where the rat is. But a *path* of angles can be lifted: take each step by the shortest way, and add the steps up.
-# What is then left between the lift and the plane is a linear map, six numbers for all.
+# What is then left between the lift and the plane is a linear map, four numbers for all paths.
 
 # %%
 #| export

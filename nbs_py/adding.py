@@ -215,7 +215,7 @@ test_close(torch.tensor(list(pairs.values())), torch.full((15,), 1 / 15), eps=5e
 numbers = (torch.arange(1000) + 0.5) / 1000  # a fine grid in place of chance
 sums = numbers[:, None] + numbers
 rmse = {"always 1": (sums - 1).square().mean().sqrt(), "one number and ½": (sums - numbers - 0.5).square().mean().sqrt()}
-print({name: f"{value:.3f}" for name, value in rmse.items()})
+print(", ".join(f"{name}: {value:.3f}" for name, value in rmse.items()))
 test_close(rmse["always 1"], (1 / 6) ** 0.5, eps=1e-5)
 test_close(rmse["one number and ½"], (1 / 12) ** 0.5, eps=1e-5)
 
@@ -324,7 +324,7 @@ test_fail(lambda: replace(config, steps=1), contains="at least 2 steps")
 task = Adding(config)
 runs = train_three(Adding, config)
 folder = runs["sparse"].path
-folder
+print(folder)
 
 # %% [markdown]
 # ## Learning while being pruned
@@ -415,16 +415,16 @@ lengths = load_results("adding_lengths")
 fig, ax = plt.subplots(figsize=(6, 3.4), layout="constrained")
 for k, name in enumerate(("identity", "paper")):
     points = [(row["steps"], value) for row in lengths if row["init"] == name for value in row["rmse"] if value is not None]
-    ax.plot([x for x, _ in points], [y for _, y in points], "os"[k], color=f"C{k}", markersize=5, alpha=0.8, label=f"init={name}")
+    ax.plot([x for x, _ in points], [y for _, y in points], "os"[k], color=f"C{k}", markersize=5, alpha=0.8, label=f"start: {name}")
 for name, value in task.limits().items():
     ax.axhline(value, color="0.6", linestyle=":", linewidth=1)
-    ax.text(ax.get_xlim()[0], value, f" {name}", color="0.4", va="bottom", fontsize=8)
+    ax.text(0.02, value, name, color="0.4", va="bottom", fontsize=9, transform=ax.get_yaxis_transform())
 ax.set(xscale="log", xlabel="length of the sequence (steps)", ylabel="RMSE, a dot a seed", ylim=(0, None))
 ticks = sorted({row["steps"] for row in lengths})
 ax.set_xticks(ticks, labels=ticks, minor=False)
 ax.legend(frameon=False)
 plt.show()
-print({f"init={row['init']}, {row['steps']} steps": f"{row['rmse'].count(None)} of {len(row['rmse'])} seeds diverged" for row in lengths if None in row["rmse"]})
+print(*(f"start: {row['init']}, {row['steps']} steps: {row['rmse'].count(None)} of {len(row['rmse'])} seeds diverged" for row in lengths if None in row["rmse"]), sep="\n")
 
 # %% [markdown]
 # Near the identity a network still learns at twice the length where torch's own start learns nothing at all. Its memory has a price: where an error outlasts hundreds of steps it may also grow, and nothing clips it here.
@@ -448,7 +448,7 @@ if results:
 
 
 # %% [markdown]
-# From the start near the identity every penalty helps, and the seeds of the torus lie closest together; a shuffled penalty does nearly as well. From torch's own start the surfaces and the shuffled control are ahead of a uniform penalty, which there does
+# From the start near the identity every penalty has a lower mean error than none, and the seeds of the torus lie closest together; a shuffled penalty does nearly as well. From torch's own start the surfaces and the shuffled control are ahead of a uniform penalty, which there does
 # no better than none, and their seeds overlap with each other. Tickets learn near the identity, and from torch's own start mostly not at all: they stay where always answering 1 is, whatever the condition.
 
 # %% [markdown]

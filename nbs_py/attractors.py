@@ -184,7 +184,7 @@ assert (radius / radius.mean() - 1).abs().max() < 0.2
 # ## Turning the bump
 #
 # A memory that can't be changed is of little use. The head turns; how does the bump follow? Its weights would have to be skewed, to one side or the other, according to a number that comes in from outside.
-# But eq. 1 can only *add* an input, not multiply weights by it.
+# But a recurrent layer (eq. 1 of the paper) can only *add* an input, not multiply weights by it.
 #
 # The way out, which flies and rats seem to have found as well, is two rings. One pushes its bump clockwise, the other counter-clockwise. At rest they balance. The input
 # speeds one up and slows the other down, by mere addition.
@@ -203,7 +203,7 @@ def two_rings(n):
 
 # %% [markdown]
 # How large must the input be for a turn of $\omega$? If $v$ is added to one ring and taken from the other, their shares of the push change by $\pm\frac{4}{\pi}\frac{v}{A}$, where $A$ is the bump's height
-# (the paragraph above has the averages that are needed), and two arrows at $\pm$`SHIFT` with these lengths add up to one that points to about $\tan(\mathrm{shift})\,\frac4\pi\frac vA$. Solve for $v$.
+# (*The spectrum says so* has the averages that are needed), and two arrows at $\pm$`SHIFT` with these lengths add up to one that points to about $\tan(\mathrm{shift})\,\frac4\pi\frac vA$. Solve for $v$.
 #
 # All of this is a setting of the weights of `HeadDirectionModel`, the network of the chapter [head_direction](head_direction.ipynb): encoder, recurrent layer with bias, decoder. So let us put it in there.
 
@@ -300,7 +300,7 @@ def order(states, heading):
     return max(torch.exp(1j * (around - sign * heading)).mean().abs().item() for sign in (1, -1))
 
 
-print({name: round(order(states, heading_seen), 2) for name, states in last.items()})
+print("order round the ring:", ", ".join(f"{name} {order(states, heading_seen):.2f}" for name, states in last.items()))
 assert order(last["by hand"], heading_seen) > 0.95 and order(last["trained"], heading_seen) > 0.8
 assert order(last["trained"], heading_seen.flip(0)) < 0.2
 
@@ -383,7 +383,7 @@ plt.show()
 # %% [markdown]
 # ## Where does it rest, where does it creep?
 #
-# The hand-built ring was easy to see, since we knew where to look. For any network whose step without news is $h \\mapsto F(h)$, look for states in which it is slow: let an optimizer lower the speed $|F(h) - h|^2$ from many starts. Where it comes to 0 the network rests;
+# The hand-built ring was easy to see, since we knew where to look. For any network whose step without news is $h \mapsto F(h)$, look for states in which it is slow: let an optimizer lower the speed $|F(h) - h|^2$ from many starts. Where it comes to 0 the network rests;
 # where it stays small, the network creeps, for as many steps as the speed goes into the way. First, what the step is:
 
 # %%
@@ -565,7 +565,7 @@ def plot_slow_points(
     for stable, mark in ((True, "o"), (False, "x")):
         some = (found.unstable == 0) == stable
         if some.any():
-            colours = ax.scatter(flat[some, 0], flat[some, 1], c=speed[some], marker=mark, s=26, vmin=-6, vmax=-2, cmap="viridis_r")
+            colours = ax.scatter(flat[some, 0], flat[some, 1], c=speed[some], marker=mark, s=26, vmin=-6, vmax=-2, cmap="cool")
     ax.set(xlabel="first principal component", ylabel="second", aspect="equal")
     return colours
 
@@ -690,7 +690,7 @@ for x, row in enumerate(rows):
 ax.set(xticks=range(len(rows)), ylabel="correlation of distances, a dot a seed", ylim=(-0.1, 1.05))
 ax.set_xticklabels([f"{display_name(row['condition'])}, {100 * row['sparsity']:.0f} %" for row in rows], rotation=30, ha="right")
 if rows:
-    ax.legend(frameon=False, title="silence")
+    fig.legend(*ax.get_legend_handles_labels(), frameon=False, ncols=4, title="silence", loc="outside upper center")
 plt.show()
 for row in rows:
     print(f"{display_name(row['condition']):<10} {100 * row['sparsity']:3.0f} % zeros: error {', '.join(f'{e:.1f}' for e in row['metric'])} degrees; kept after 100 steps {', '.join(f'{one[2]:.2f}' for one in row['correlation'])}; "

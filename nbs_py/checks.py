@@ -91,7 +91,7 @@ print(finished(Taxi())[1])
 #
 # The rules, in the order in which they are tried, in float32 and in float64:
 #
-# | | |
+# | rule | what it asks |
 # |---|---|
 # | points | `sample` gives as many as it was asked for, of the dtype that was asked for, the same ones from the same generator, all on the space; `project` leaves those alone, and brings strays back |
 # | zero | a point is at distance 0 from itself |
@@ -102,7 +102,7 @@ print(finished(Taxi())[1])
 # | vjp | `distance_vjp` says the same as automatic differentiation |
 #
 # What is rounding and what a mistake? A distance is computed in some ten operations, each of which rounds by up to $\varepsilon/2$ of the numbers that it handles, and those are as large as the
-# space. So up to $64\,\varepsilon$ times the size of the space is taken for rounding: in float32, 0.00005 on a torus of period 10. A formula
+# space. So up to $64\,\varepsilon$ times the size of the space is taken for rounding; each message above says how much that is. A formula
 # with an error of $\sqrt\varepsilon$, such as an arccosine near 1, is a hundred times worse, and is not let through.
 
 # %%
@@ -161,7 +161,7 @@ def _strays(trial: _Trial) -> Iterator[str]:
     back = trial.space.project(strays)
     outside = ~trial.space.contains(back)
     if outside.any():
-        yield f"project leaves {int(outside.sum())} of {len(strays)} strays where contains denies them, such as {strays[outside][0].tolist()}"
+        yield f"project leaves {int(outside.sum())} of {len(strays)} strays where contains denies them, such as [{', '.join(f'{v:.4g}' for v in strays[outside][0].tolist())}]"
     if not torch.equal(trial.space.project(back), back):
         yield "project moves points that it has projected before; projecting twice should be projecting once"
 
@@ -524,7 +524,7 @@ with exercise("take three points and try to make a detour shorter than 3", lambd
 #
 # ## Recall and think
 #
-# <details><summary>Recall: what does `check_manifold` allow for rounding?</summary>
+# <details><summary>Recall: how much does the check allow for rounding?</summary>
 #
 # 64 times the precision of the dtype, times the size of the space.
 #

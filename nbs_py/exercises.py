@@ -127,10 +127,11 @@ def difference(
 
 
 def _short(x: Any) -> str:
-    "A value in at most a line"
+    "A value in at most a line, its numbers to six digits"
     if isinstance(x, Tensor) and x.numel() > 12:
         return f"a tensor of shape {tuple(x.shape)}"
     text = " ".join(str(x.tolist() if isinstance(x, Tensor) else getattr(x, "__name__", repr(x))).split())
+    text = re.sub(r"\d+\.\d{6,}(e[-+]\d+)?", lambda number: f"{float(number.group()):.6g}", text)
     return text if len(text) < 120 else f"{text[:117]}…"
 
 

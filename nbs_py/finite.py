@@ -131,7 +131,7 @@ plt.show()
 
 # %%
 #| export
-#| fold
+#| fold A square matrix
 TOLERANCE = 1e-6  # share of the diameter that is taken for rounding
 MOST_POINTS = 20_000  # of a finite space: their distances take 3.2 GB
 
@@ -158,7 +158,7 @@ def _check_room(points: int, what: str) -> None:
 
 # %%
 #| export
-#| fold
+#| fold Numbers from a file
 def _read(path: str | Path, what: str) -> numpy.ndarray:
     "Numbers from a file: .npy, or text with blanks or commas between them"
     if not Path(path).is_file():
@@ -173,7 +173,7 @@ def _read(path: str | Path, what: str) -> numpy.ndarray:
 
 # %%
 #| export
-#| fold
+#| fold Rounding taken out
 def _symmetric(matrix: Tensor) -> Tensor:
     "A square matrix with the rounding taken from its symmetry; ValueError if it is more than rounding, or can't be distances for another reason"
     for wrong, why in ((~matrix.isfinite(), "not finite"), (matrix < 0, "negative")):
@@ -255,7 +255,7 @@ test_close(triangle_excess(Torus().distance(Torus().sample(100, torch.Generator(
 
 # %%
 #| export
-#| fold
+#| fold Dealing points
 def _deal(
     points: int,  # how many there are
     n: int | tuple[int, ...],  # how many are drawn; (s, n) for s sets
@@ -295,7 +295,7 @@ def classical_scaling(
 
 # %%
 #| export
-#| fold
+#| fold Points as indices
 def _indices(space: "FiniteSpace", x: Tensor, name: str) -> Tensor:
     "Points (..., n, 1) as indices (..., n); ValueError if some are no points"
     if not space.contains(x).all():
@@ -314,7 +314,7 @@ def _text(space: "FiniteSpace") -> str:
 
 # %%
 #| export
-#| fold
+#| fold Larger copies, and detours
 def _larger(space: "FiniteSpace", factor: float) -> "FiniteSpace":
     "A copy whose distances and flat coordinates are multiplied by a factor"
     larger = copy.copy(space)
@@ -433,7 +433,7 @@ test_eq(DistanceMatrix(steps, repair=True).diameter, 2)
 
 # %%
 #| export
-#| fold
+#| fold Libraries, and graphs in pieces
 def _need(module: str):
     "Import a library of the extra `geometry`, or say how to get it"
     import importlib
@@ -456,7 +456,7 @@ def _check_connected(links, what: str) -> None:
 
 # %%
 #| export
-#| fold
+#| fold Edges as a sparse matrix
 def _links(edges: numpy.ndarray):
     "A sparse matrix (n, n) of the lengths of edges (E, 2) or (E, 3), each once; of several between two nodes the shortest"
     if edges.ndim != 2 or edges.shape[1] not in (2, 3) or not len(edges):
@@ -645,7 +645,7 @@ def _from_heat(
 
 # %%
 #| export
-#| fold
+#| fold Points from a file
 def _points(points, what: str) -> numpy.ndarray:
     "Points in space (V, 3), float64 in one piece"
     points = numpy.ascontiguousarray(points, dtype=numpy.float64)
@@ -668,7 +668,7 @@ def _load(path, what: str, reader: str):
 
 # %%
 #| export
-#| fold
+#| fold Triangles, checked
 def _triangles(faces, n: int) -> numpy.ndarray:
     "Triangles (F, 3) of vertices 0 to n - 1, checked"
     faces = numpy.ascontiguousarray(faces)
@@ -735,7 +735,7 @@ class PointCloud(FiniteSpace):
 
 # %%
 #| export
-#| fold
+#| fold Whether a cloud hangs together
 def _check_cloud(points: numpy.ndarray, near: int = 30) -> None:
     "ValueError if there are few points, or if their neighbourhoods of `near` points, which the heat method uses, don't hang together"
     if len(points) <= near:

@@ -504,10 +504,10 @@ assert abs(neighbour_likeness(some, (torch.randperm(40, generator=g)[:, None] - 
 
 
 # %% [markdown]
-# Two neurons that share a spot and a map are neighbours and alike; places that were dealt out at random tell nothing. Then the networks:
+# Two neurons that share a spot and a map are neighbours and alike; places that were dealt out at random tell nothing.
 
 # %% [markdown]
-# A study of many networks asks the same of each that is dense, or has 90 % zeros, and of one that was not trained:
+# What a study of many networks asks of each that is dense, or has 90 % zeros, and of one that was not trained; and then the networks of this page:
 
 # %%
 #| export

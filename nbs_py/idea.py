@@ -62,7 +62,7 @@ plt.show()
 # A recurrent network has a weight from every hidden neuron to every other. The method does four things.
 #
 # 1. **Place.** Each neuron gets a point on a surface, here on a *torus*: a square whose opposite edges are one, so that who leaves on the right comes in on the left.
-# 2. **Price.** Each weight gets a *price* by the distance of its two neurons: a number that says how much it is unwanted. Price times magnitude of the weight is added to the loss. So what is far, or nearer than near, fades; what lies on a ring at distance 0.9 is free.
+# 2. **Price.** Each weight gets a *price* by the distance of its two neurons: a number that says how much it is unwanted. Price times magnitude of the weight is added to the loss. So connections to what is far fade, and those to the very nearest; what lies on a ring at distance 0.9 is free.
 # 3. **Prune.** While the network learns, its smallest weights are cut, more and more of them.
 # 4. **Look.** What is left?
 #
@@ -163,8 +163,9 @@ pruning_steps({
 others = ~torch.eye(64, dtype=torch.bool)
 near = (distances < 1.8) & others
 shares = {name: distances[left[-1] & others].lt(1.8).float().mean().item() for name, (left, _) in networks.items()}
+print(f"of all pairs of neurons, {near.sum() / others.sum():.0%} are less than 1.8 apart; of the pairs whose weight is left")
 for name, share in shares.items():
-    print(f"{display_name(name):15} {share:.0%} of the weights that are left join neurons less than 1.8 apart; so are {near.sum() / others.sum():.0%} of all pairs")
+    print(f"    {display_name(name):15} {share:4.0%}")
 last = {name: errors[-1] for name, (_, errors) in networks.items()}
 assert max(last["moduli"], last["shuffled"]) < last["none"] < 0.6  # what the text below says of the errors
 assert shares["moduli"] > 0.75 and max(shares["shuffled"], shares["none"]) < 0.25

@@ -48,7 +48,7 @@ display(Markdown("\n".join(["Each dot is a network, at the place of its error di
 # ## The method in one line
 #
 #
-# $$R(W) = \lambda\,\underset{u,v}{\mathrm{mean}}\; f\big(d_M(i(u), i(v))\big)\,|W_{uv}|$$
+# $$R(W) = \lambda\,\underset{u,v}{\mathrm{mean}}\; f(d_M(i(u), i(v)))\,|W_{uv}|$$
 #
 # Here $i$ places neurons on the manifold $M$, $d_M$ is geodesic distance, and $f$, the *inhibitor*, says which distances are penalized.
 # The method is that of the paper *Geometric sparsification in recurrent neural networks*. This project is a library for it, and a book that
@@ -133,7 +133,7 @@ penalties = [
     ModuliRegularizer(nn.Conv2d(8, 16, 3), manifold="circle"),  # channels are embedded
     ModuliRegularizer(model, weight=["0.weight_hh_l0", "1.weight"]),  # weights by name, in any model
 ]
-print(*(f"{penalty().item():.3g}" for penalty in penalties))
+print("penalties:", ", ".join(f"{penalty().item():.3g}" for penalty in penalties))
 
 # %%
 #| hide

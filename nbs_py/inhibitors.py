@@ -53,18 +53,18 @@ plt.style.use("modreg.data.book")
 
 # %%
 #| echo: false
-#| fig-alt: "Price over distance for six inhibitors: a difference of Gaussians and a Ricker wavelet that are lowest a little off 0, diffusion that rises without end, a sinusoid with several valleys, a Gaussian and a constant."
+#| fig-alt: "Price over distance for six inhibitors: a difference of Gaussians that is lowest a little off 0, a Ricker wavelet that rises from 0 to a ridge, diffusion that rises without end, a sinusoid with several valleys, a Gaussian and a constant."
 import modreg.geometry.inhibitors as finished
 
 d = torch.linspace(0, 7, 500)
-fig, axes = plt.subplots(2, 3, figsize=(10.5, 5), layout="constrained", sharex=True)
+fig, axes = plt.subplots(2, 3, figsize=(8.4, 5.4), layout="constrained", sharex=True)
 for ax, name in zip(axes.flat, ("difference_of_gaussians", "ricker", "diffusion", "sinusoid", "gaussian", "constant"), strict=True):
     f = finished.inhibitor(name)
     price = f(d)
     ax.plot(d, price, color="#440154", lw=2)
     ax.fill_between(d, price, where=price < price.max() / 4, color="#35b779", alpha=0.5, lw=0)
-    ax.set(title=f"{name.replace('_', ' ')}\n${f.formula}$", ylim=(0, None), ylabel="price $f(d)$")
-    ax.title.set_fontsize(10)
+    ax.set(ylim=(0, None), ylabel="price $f(d)$")
+    ax.set_title(f"{display_name(name)}\n${f.formula}$", fontsize=10, pad=9)
 for ax in axes[-1]:
     ax.set_xlabel("geodesic distance $d$")
 plt.show()
@@ -83,7 +83,7 @@ inhibitor_shapes()
 
 
 # %% [markdown]
-# *Question:* the difference of Gaussians has a free ring, a bright band beside the diagonal of the matrix. Move its parameters until the ring closes. What do $b$ and $c$ have in common then?
+# *Question:* the difference of Gaussians has a free ring, a dark band on either side of the diagonal of the matrix. Move its parameters until the ring closes. What do $b$ and $c$ have in common then?
 #
 # ## A function with manners
 #
@@ -438,11 +438,11 @@ for f in INHIBITORS.values():
 # On a manifold a curve becomes a landscape. The star is one neuron; each place shows what a connection to a neuron there would cost.
 
 # %%
-#| fig-alt: "What a neuron in the middle of a square pays for partners around it, under four inhibitors: a free ring under three of them, several rings under the sinusoid, and a free centre under diffusion."
+#| fig-alt: "What a neuron in the middle of a square pays for partners around it, under four inhibitors: a free ring under the difference of Gaussians, a free centre under the Ricker wavelet and diffusion, and several rings under the sinusoid."
 fig, axes = plt.subplots(2, 2, figsize=(8, 6.6), layout="constrained")
 for ax, name in zip(axes.flat, ("difference_of_gaussians", "ricker", "diffusion", "sinusoid"), strict=True):
     colours = plot_from_point(Torus(), torch.tensor([6.0, 4.0]), ax, inhibitor(name))
-    ax.set(title=name.replace("_", " "))
+    ax.set(title=display_name(name))
     fig.colorbar(colours, ax=ax, shrink=0.8, label="price")
 plt.show()
 
@@ -487,9 +487,9 @@ settled = {"start": start} | {name: settle(inhibitor(name), torus) for name in (
 fig, axes = plt.subplots(2, 3, figsize=(8.5, 6), layout="constrained")
 for ax, (name, x) in zip(axes.flat[:-1], settled.items(), strict=True):
     ax.plot(*torus.chart(x).T, "o", color="#31688e", alpha=0.6, markersize=6, markeredgewidth=0)
-    ax.set(title=name.replace("_", " "), xlim=(0, 10), ylim=(0, 10), aspect="equal", xlabel="x")
+    ax.set(title=display_name(name), xlim=(0, 10), ylim=(0, 10), aspect="equal", xlabel="x")
     f = inhibitor(name) if name != "start" else dog
-    print(f"{name:24} nearest neighbour at {nearest(torus, x):.3f}, mean distance {torus.distance(x).mean():.2f}, "
+    print(f"{display_name(name):23} nearest neighbour at {nearest(torus, x):.3f}, mean distance {torus.distance(x).mean():.2f}, "
           f"mean price {f(torus.distance(x)).mean():5.2f}; all at one point {f(torch.zeros(1)).item():.2f}")
 for ax in axes[:, 0]:
     ax.set_ylabel("y")
@@ -509,13 +509,13 @@ plt.show()
 # - The *difference of Gaussians* alone keeps neurons apart. Yet they draw together to one patch about as wide as the free distance, since
 #   elsewhere nobody is free. Nothing remains of the torus.
 #
-# Random weights pull neurons hither and thither, and more so in a figure that moves. Each click goes on for twenty steps: <a href="#set:embedding_training?20 steps=1">under the difference of Gaussians</a>. Or begin anew, <a href="#set:embedding_training?inhibitor=diffusion&20 steps=1">under diffusion</a> and <a href="#set:embedding_training?inhibitor=ricker&20 steps=1">under the Ricker wavelet</a>.
+# Random weights, as in the next figure, pull neurons hither and thither. Each click goes on for twenty steps: <a href="#set:embedding_training?20 steps=1">under the difference of Gaussians</a>. Or begin anew, <a href="#set:embedding_training?inhibitor=diffusion&20 steps=1">under diffusion</a> and <a href="#set:embedding_training?inhibitor=ricker&20 steps=1">under the Ricker wavelet</a>.
 
 # %%
 embedding_training()
 
 # %% [markdown]
-# *Question:* under the difference of Gaussians, is there anything left of the torus when they have come to rest? And what becomes of a neuron that all others push away alike?
+# *Question:* under the difference of Gaussians, do random weights leave more of the torus than equal ones did? And what becomes of a neuron that all others push away alike?
 #
 # In the picture further up all weights are equal and stay so. In training the weights pull against this, but it is a thing to watch. `trainable`
 # says what is certain beforehand, and no more:
@@ -558,7 +558,7 @@ def mean_coefficient(
 fig, axes = plt.subplots(1, 3, figsize=(10, 2.6), layout="constrained", sharey=True)
 for name in ("torus", "klein", "circle", "sphere", "s3", "torus6"):
     price = dog(_random_distances(manifold(name), 100_000, torch.Generator().manual_seed(0)))
-    print(f"{display_name(name):8} mean {price.mean():5.1f}    at nearly full price {(price > 0.9 * dog.maximum).double().mean():4.0%}")
+    print(f"{display_name(name):12} mean {price.mean():5.1f}    at nearly full price {(price > 0.9 * dog.maximum).double().mean():4.0%}")
     if name in (shown := ["circle", "torus", "torus6"]):
         axes[shown.index(name)].hist(price, bins=41, range=(0, 82), weights=torch.full_like(price, 100 / len(price)), color="#31688e")
         axes[shown.index(name)].set(title=display_name(name), xlabel="price")
@@ -610,7 +610,7 @@ wanted = mean_coefficient(torus, dog, generator=seeded())
 for name in ("circle", "sphere", "torus6"):
     alike = matched(manifold(name), dog, wanted, 20_000, seeded())
     test_close(mean_coefficient(alike, dog, 20_000, seeded()), wanted, eps=1e-3)
-    print(f"{display_name(name):8} {alike}")
+    print(f"{display_name(name):8} {alike.diameter / manifold(name).diameter:.3f} times as large")
 test_fail(lambda: matched(torus, dog, 500.0, 1000, seeded()), contains="no size")
 
 
@@ -656,7 +656,7 @@ fig, ax = plt.subplots(figsize=(6, 3.4), layout="constrained")
 for name, colour in zip(("circle", "torus", "sphere", "torus6"), plt.get_cmap("viridis")(torch.linspace(0, 0.85, 4)), strict=True):
     radii = [covering_radius(name, n, seeded(), draws=4) for n in sizes]
     ax.loglog(sizes, radii, "o-", color=colour, label=display_name(name))
-    print(f"{display_name(name):8} covering radius of 1000 neurons {radii[-1]:.2f}; it is 1 on {matched_covering(name, 1.0, 1000, seeded()).name}")
+    print(f"{display_name(name):8} covering radius of 1000 neurons {radii[-1]:.2f}; it is 1 on one {matched_covering(name, 1.0, 1000, seeded()).diameter / manifold(name).diameter:.3g} times as large")
 ax.set(xlabel="neurons $N$", ylabel="covering radius")
 ax.legend()
 plt.show()

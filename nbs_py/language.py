@@ -308,9 +308,11 @@ fig, ax = plt.subplots(figsize=(5.5, 3), layout="constrained")
 ax.loglog(1 + torch.arange(len(share)), 100 * share, ".", markersize=3)
 for rank in (k for k, word in enumerate(corpus.words[:40]) if word in ("the", "<unk>", "<eos>", "torus")):
     ax.annotate(corpus.words[rank], (1 + rank, 100 * share[rank]), xytext=(6, 6), textcoords="offset points")
-ax.set(xlabel="rank of the word", ylabel="share of the text (%)", title=f"{config.corpus}, {len(share):,} words")
-half = int((share.sort(descending=True).values.cumsum(0) < 0.5).sum()) + 1
-print(f"{half} words are half of the text")
+ax.set(xlabel="rank of the word", ylabel="share of the text (%)", title=f"{len(share):,} words")
+ax.margins(y=0.15)
+whole = load_corpus(replace(config, vocabulary=33_278))  # no word of WikiText-2 is left out
+shares = torch.bincount(whole.train).double().sort(descending=True).values / len(whole.train)
+print(f"of all {len(whole.words):,} words, {int((shares.cumsum(0) < 0.5).sum()) + 1} are half of the text")
 plt.show()
 
 
@@ -669,7 +671,7 @@ class Language(Task):
 task = Language(config)
 runs = train_three(Language, config)
 folder = runs["sparse"].path
-folder
+print(folder)
 
 # %%
 #| fig-alt: "Perplexity over epochs of dense and pruned networks, with the rising share of zeros behind and lines for unigram and bigram models."
@@ -813,8 +815,11 @@ for ax, result, title in zip(axes, ("sparse", "lottery"), ("pruned", "lottery ti
     ax.set(title=title)
 axes[0].set(ylabel=task.label)
 axes[0].legend(frameon=False)
-fig.savefig(folder / "sparsity.png", dpi=150)
 plt.show()
+
+# %%
+#| hide
+fig.savefig(folder / "sparsity.png", dpi=150)
 
 
 # %% [markdown]

@@ -144,7 +144,7 @@ def likeness(a: torch.Tensor, b: torch.Tensor) -> float:
 
 
 mask = tickets["mask.rnn.weight_hh_l0"]
-print("two seeds of the task:", [round(likeness(mask[i], mask[j]), 2) for i, j in ((0, 1), (0, 2), (1, 2))])
+print("two seeds of the task:", ", ".join(f"{likeness(mask[i], mask[j]):.2f}" for i, j in ((0, 1), (0, 2), (1, 2))))
 g = torch.Generator().manual_seed(0)
 independent = torch.rand(2, 400, 400, generator=g) < 0.1
 test_close(likeness(*independent), 1, eps=0.05)

@@ -142,7 +142,7 @@ for at, colour in ((2.0, "#440154"), (7.0, "#35b779")):
     right.plot(x, naive_torus(torch.tensor([[at]]), x[:, None])[0], color=colour)
 left.set(xlabel="x", ylabel="shortest difference", title="the short way round")
 right.set(xlabel="x", ylabel="distance", title="its length")
-left.legend(markerscale=4)
+fig.legend(markerscale=4, loc="outside right center")
 plt.show()
 
 # %% [markdown]
@@ -301,9 +301,9 @@ def _flattened(x: Tensor) -> Tensor:
 #
 # `check` doesn't raise: it answers whether points lie on the manifold, and if not, why. `scaled` makes a larger or smaller copy, for
 # comparing spaces at equal size; `chart` flattens points for a picture; and `distance_vjp` hands out distances together with their
-# backward pass, for loops that know the gradient by heart.
+# backward pass, for loops that write the gradient by hand.
 #
-# What a subclass writes is asked of the same things as every other: its points are looked at before its formula is. `distance` and `chart`, which people call, also refuse numbers that are none;
+# The methods that a subclass writes are checked as ours are: the base class wraps them, and looks at points before their formula does. `distance` and `chart`, which people call, also refuse infinities and `nan`;
 # `pairwise`, `project` and `distance_vjp` hand them on where a checked call is under way, such as a step of training: one network of several that has diverged must not stop the others.
 
 # %%
@@ -631,7 +631,7 @@ plt.show()
 # ## The Klein bottle: nine images, then two
 #
 # Glue the top of the square to the bottom as on the torus, but the right edge to the left *upside down*:
-# $(x, y) \sim (x + 10, 10 - y)$. Whoever leaves on the right at height 2 comes in on the left at height 8. That answers the question
+# $(x, y) \sim (x + 10, 10 - y)$, where $\sim$ stands between points that are one. Whoever leaves on the right at height 2 comes in on the left at height 8. That answers the question
 # at the top; and who walks on to the right comes home with left and right exchanged.
 #
 # Lay out copies of the square, each with its image of the point. The distance is that to the nearest image:
@@ -769,7 +769,7 @@ class Euclidean(_Flat):
 # For unit vectors at angle $\theta$, the chord between them has length $|u - v| = 2 \sin\frac\theta2$, and the chord to the antipode
 # $|u + v| = 2 \cos\frac\theta2$. Their quotient is a tangent, so
 #
-# $$\theta = 2\,\operatorname{atan2}(|u - v|,\ |u + v|).$$
+# $$\theta = 2\,\mathrm{atan2}(|u - v|,\ |u + v|).$$
 #
 # A small angle comes from a small chord, an angle near $\pi$ from a small chord to the antipode. Neither comes from a number near 1,
 # which is where the arccosine lost its digits.
@@ -843,10 +843,10 @@ class _SphereDistance(torch.autograd.Function):
 
 # %% [markdown]
 # An optimizer's step leaves the sphere by a little. So `distance` looks only at the *direction* of each point, which makes the gradient
-# tangent to the sphere. One more trap: a library's `atan2` is computed several at a time, the odd ones at the end by other code, so
+# tangent to the sphere. One more trap: a library computes `atan2` of several numbers at a time, and those left over at the end by other code, so
 # the last digit depends on where in the matrix a pair stands. The greater of $d_{ij}$ and $d_{ji}$ restores exact symmetry.
 #
-# For pictures, Hammer's map lays the sphere flat and keeps areas, so that equally dense points look equally dense.
+# For pictures, Hammer's map lays the sphere flat and keeps areas, so that points drawn evenly look even.
 
 # %%
 #| export
@@ -1199,7 +1199,7 @@ with exercise("half a period in each coordinate, and then Pythagoras", lambda: d
 #
 # ## Recall and think
 #
-# <details><summary>Recall: why does a distance that is right give `nan` in training?</summary>
+# <details><summary>Recall: why does a distance that is right give nan in training?</summary>
 #
 # Every neuron is at distance 0 from itself, and a square root has no slope there.
 #
@@ -1213,7 +1213,7 @@ with exercise("half a period in each coordinate, and then Pythagoras", lambda: d
 #
 # <details><summary>Recall: what should one use for the angle of two unit vectors, and why?</summary>
 #
-# $2\,\operatorname{atan2}(|u - v|, |u + v|)$: both chords keep their digits where the arccosine loses them.
+# $2\,\mathrm{atan2}(|u - v|, |u + v|)$: both chords keep their digits where the arccosine loses them.
 #
 # </details>
 #

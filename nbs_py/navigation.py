@@ -61,6 +61,7 @@ from modreg.lab.experiments import condition_table, load_model, load_results, pl
 from modreg.lab.results import RESULTS, read_records
 from modreg.lab.settings import from_parameters
 from modreg.lab.training import fit
+from modreg.sparsity.penalties import display_name
 
 plt.style.use("modreg.data.book")
 
@@ -275,11 +276,12 @@ class PlaceCells(nn.Module):
 
 # %%
 #| fig-alt: "Place cells as dots in the box, coloured by their activity for a rat at a red cross: only those near it are active."
-cells = PlaceCells(config.place_cells, [torch.Generator().manual_seed(0)])
+shown = config if config.scale != "tiny" else NavigationConfig(scale="small", device="cpu")  # the cells of a tiny run are too few to show anything
+cells = PlaceCells(shown.place_cells, [torch.Generator().manual_seed(0)])
 place = torch.tensor([[[0.3, -0.2]]])
 activity = cells(place)[0, 0]
 fig, ax = plt.subplots(figsize=(4.4, 3.4), layout="constrained")
-dots = ax.scatter(*cells.centres[0].T, c=100 * activity, s=40, cmap="viridis")
+dots = ax.scatter(*cells.centres[0].T, c=100 * activity, s=20, cmap="viridis")
 ax.plot(*place[0, 0], "r+", markersize=14, markeredgewidth=2)
 ax.set(xlabel="east (m)", ylabel="north (m)", aspect="equal", title="place cells of a rat at the cross")
 fig.colorbar(dots, ax=ax, label="activity (%)")
@@ -308,10 +310,10 @@ def position_error(
 
 
 # %%
-walk = paths(1000, config.steps, torch.Generator().manual_seed(2))[None]
+walk = paths(1000, shown.steps, torch.Generator().manual_seed(2))[None]
 best = position_error(cells.decode(cells(walk[:, 1:])), walk[:, 1:]).item()
 still = position_error(walk[:, :1], walk[:, 1:]).item()
-print(f"decoding true activity of {cells.centres.shape[1]} cells: {best:.1f} cm; standing still: {still:.1f} cm, over {config.steps} steps")
+print(f"decoding true activity of {cells.centres.shape[1]} cells: {best:.1f} cm; standing still: {still:.1f} cm, over {shown.steps} steps")
 
 # %% [markdown]
 # Those two numbers frame every result below: no network that is trained on this activity can be expected to go far below the first,
@@ -469,7 +471,7 @@ test_eq(both[1].tolist(), alone[0].tolist())
 task = Navigation(config)
 runs = train_three(Navigation, config)
 folder = runs["sparse"].path
-folder
+print(folder)
 
 # %% [markdown]
 # ## Learning while being pruned
@@ -544,15 +546,16 @@ print(f"table.md, learning.png, paths.png and wiring.png lie in {folder}")
 # %%
 kept = read_records(RESULTS / "navigation.jsonl")
 tried = sorted((one for one in kept if one["settings"].get("seeds") == 1 and one["settings"]["hidden"] == 512), key=lambda one: one["phases"]["train"]["error"])
-columns = ("place_cells", "epochs", "lr", "penalty", "strength", "sparsity", "seed")
-lines = ["| " + " | ".join(columns) + " | error (cm) | standing still | run |", "|---" * (len(columns) + 3) + "|"]
+columns = {"place_cells": "place cells", "epochs": "epochs", "lr": "rate", "penalty": "penalty", "strength": "λ", "sparsity": "zeros", "seed": "seed"}
+lines = ["| " + " | ".join(columns.values()) + " | error (cm) | standing still | run |", "|---" * (len(columns) + 3) + "|"]
 for one in tried:
     values = [one["settings"].get(name, next(f.default for f in fields(NavigationConfig) if f.name == name)) for name in columns]
-    lines.append("| " + " | ".join(str(v) for v in values) + f" | {one['phases']['train']['error'][0]:.1f} | {one['learned_below']:.1f} | {one['run'].split('-')[1][:6]} |")
+    said = [display_name(v) if name == "penalty" else f"{100 * v:g} %" if name == "sparsity" else f"{v:g}" for name, v in zip(columns, values, strict=True)]
+    lines.append("| " + " | ".join(said) + f" | {one['phases']['train']['error'][0]:.1f} | {one['learned_below']:.1f} | {one['run'].split('-')[1][:6]} |")
 display(Markdown("\n".join(lines)))
 
 # %% [markdown]
-# The number of place cells bounds what can be read off: three of 256 cells are up to 10 cm from the true place, whatever the network knows, and three of 512 about 4 cm.
+# The number of place cells bounds what can be read off: the fewer there are, the farther are the best three from the true place, whatever the network knows.
 #
 # ## Does the shape matter?
 #

@@ -142,11 +142,11 @@ class Reach(Inhibitor):
 
 f = Reach()
 test_eq(f(torch.tensor([0.0, 2.0, 3.0, 4.0, 9.0])), torch.tensor([0.0, 0.0, 40.0, 80.0, 80.0]))
-print(*f.trainable)
+print(f.trainable[1])
 
 
 # %% [markdown]
-# The last line is a warning that every inhibitor gives for nothing: under this one neurons that may move would all move to one place. We leave ours where they are drawn.
+# The last line is what every inhibitor says of itself: under this one, neurons that may move would all move to one place. We leave ours where they are drawn.
 #
 # ## A manifold of your own
 #
@@ -269,11 +269,11 @@ plt.show()
 
 # %%
 beyond = {name: (weight[band.distance(embedding) > 4] != 0).float().mean().item() for name, (weight, embedding, _) in networks.items()}
-print("share of weights left between neurons more than 4 apart:", {display_name(name): f"{share:.1%}" for name, share in beyond.items()})
+print("share of weights left between neurons more than 4 apart:", ", ".join(f"{display_name(name)} {share:.1%}" for name, share in beyond.items()))
 assert beyond["moduli"] < 0.02 < beyond["shuffled"]
 
 # %% [markdown]
-# So whatever the shape, the wiring takes it.
+# So the wiring takes this shape too, which nobody had prepared.
 #
 # ## Neurons that find their own places
 #

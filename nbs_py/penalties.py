@@ -67,7 +67,7 @@ plt.show()
 # %% [markdown]
 # Sixty neurons round a circle, and what their connections cost under five penalties.
 #
-# *Predict:* in two of the five the rows hold the same values as under moduli, row by row or in some order of the rows. Which?
+# *Predict:* both shuffles deal out the same prices. Under one of them each row still holds the values of some row of moduli. Which?
 #
 # ## What each holds fixed
 #
@@ -147,7 +147,7 @@ class DistanceShuffled(ModuliRegularizer):
 #
 # $$C = \exp\!\big(S^{-1/2} |W| S^{-1/2}\big), \qquad R = \lambda\, \underset{u,v}{\mathrm{mean}}\; d_{uv}\, C_{uv}\, |W_{uv}|,$$
 #
-# with $S$ the strengths, the sums of the magnitudes of what leaves a neuron. The diagonal of $C$ is set to zero, as in their code. There is no inhibitor: the distance is the price. And since $C$ depends on all weights, this is more than a price for each connection: it overrides `total` too.
+# with $S$ the diagonal matrix of sums: of the magnitudes of all that leaves a neuron. The diagonal of $C$ is set to zero, as in their code. There is no inhibitor: the distance is the price. And since $C$ depends on all weights, this is more than a price for each connection: it overrides `total` too.
 
 # %%
 #| export
@@ -232,7 +232,7 @@ PENALTIES: dict[str, type[ModuliRegularizer]] = {
 #| export
 DISPLAY_NAMES = {
     "none": "no penalty", "l1": "L1", "l2": "L2", "shuffled": "shuffled prices", "distance_shuffled": "shuffled neurons", "sernn": "SeRNN",
-    "klein": "Klein bottle", "torus6": "6-torus", "r3": "Euclidean space", "s3": "3-sphere", "random": "random from birth", "geometric": "cheapest from birth", "set": "SET", "rigl": "RigL", "dog": "difference of Gaussians", "rn": "Euclidean space",
+    "klein": "Klein bottle", "torus6": "6-torus", "r3": "Euclidean space", "s3": "3-sphere", "random": "random from birth", "geometric": "cheapest from birth", "set": "SET", "rigl": "RigL", "dog": "difference of Gaussians", "ricker": "Ricker", "gaussian": "Gaussian", "gaussians": "Gaussians", "rn": "Euclidean space",
 }
 
 
@@ -273,7 +273,7 @@ test_fail(lambda: PENALTIES["l1"](layer, train_embedding=True), contains="only M
 # Weights that feel nothing but the penalty shrink at their prices. After some steps, what is left of one random matrix?
 
 # %%
-#| fig-alt: "What is left of a matrix under six penalties: a band along the diagonal under moduli and seRNN, scattered dots under the others."
+#| fig-alt: "What is left of a matrix under six penalties: a band along the diagonal under moduli and SeRNN, scattered dots under the others."
 start = torch.randn(60, 60, generator=generator) / 60**0.5
 fig, axes = plt.subplots(1, 6, figsize=(12, 2.4), layout="constrained")
 distance, length = Circle().distance(ring), {}
@@ -291,7 +291,7 @@ for ax, name in zip(axes, ("moduli", "l1", "l2", "shuffled", "distance_shuffled"
     ax.imshow(size, cmap="Greys", vmax=0.2)
     ax.set(title=display_name(name), xticks=[], yticks=[])
 plt.show()
-print("mean distance, weighted by |weight|:", {display_name(name): f"{each:.1f}" for name, each in length.items()})
+print("mean distance, weighted by |weight|:", ", ".join(f"{display_name(name)} {each:.1f}" for name, each in length.items()))
 assert max(length["moduli"], length["sernn"]) < 0.7 * min(length[name] for name in ("l1", "l2", "shuffled", "distance_shuffled"))
 
 
@@ -377,7 +377,7 @@ with exercise("rows are where a connection leads to, so the norm is over the las
 # - "Square" inhibition is inverted in one script and not in the other, so it penalizes near pairs in one and far pairs in the other.
 # - A shuffled matrix has the same values, but not the same *rows*: some neurons come out with nearly no cheap partner. What looks like the worth of geometry may be the harm of that. So there are two ways to shuffle.
 # - Under SeRNN alone random weights fall into modules, and under L1 they do not; the tests hold it to that. On a small version of the task of its authors, with 64 neurons, we did not see the difference: there the task itself decides what is left.
-# - In the published code of the rival the root of a strength is infinite once a neuron has lost all that leaves it, as pruned neurons do. Here such a neuron has no walks.
+# - In the published code of the rival $S^{-1/2}$ is infinite once a neuron has lost all that leaves it, as pruned neurons do. Here such a neuron has no walks.
 #
 # ## Recall and think
 #

@@ -115,7 +115,7 @@ assert x.grad.isnan().all()
 
 
 # %% [markdown]
-# The trap of the first chapter again: a square root has no slope at 0, and every neuron is at distance 0 from itself. What helped there
+# The trap of [manifolds](manifolds.ipynb) again: a square root has no slope at 0, and every neuron is at distance 0 from itself. What helped there
 # helps here. The slope of a hypotenuse along one of its sides is *side ÷ hypotenuse*, which is never more than 1; at 0 we choose 0.
 
 # %%
@@ -150,7 +150,7 @@ def _shares(sides: list[Tensor], d: Tensor, grad: Tensor) -> list[Tensor]:
 
 # %%
 #| export
-#| fold
+#| fold Which spaces, and how much each counts
 def _spaces(spaces: tuple) -> tuple[Manifold, ...]:
     "Spaces, given by name or as they are; all smooth or all finite"
     spaces = tuple(manifold(space) for space in spaces)
@@ -177,7 +177,7 @@ def _numbers(name: str, values: tuple | None, count: int) -> tuple[float, ...]:
 
 # %%
 #| export
-#| fold
+#| fold How it is written
 def _text(sign: str, name: str, spaces: tuple[Manifold, ...], between: float | None = None, **numbers: tuple[float, ...]) -> str:
     "How spaces that are put together are written"
     (key, values), = numbers.items()
@@ -198,7 +198,7 @@ def _text(sign: str, name: str, spaces: tuple[Manifold, ...], between: float | N
 
 # %%
 #| export
-#| fold
+#| fold The backward pass
 def _product_vjp(spaces, weights, parts: Iterable[tuple[Tensor, Tensor]], diameter: float) -> tuple:
     "Distances in a product and their backward pass, from the parts of `x` and `y` in each factor"
     found = [space.distance_vjp(*part) for space, part in zip(spaces, parts, strict=True)]
@@ -305,7 +305,7 @@ for k, weights in enumerate(((1, 1), (1, 2))):
     ax = fig.add_subplot(1, 2, k + 1, projection="3d")
     dots = ax.scatter(*neurons[cheap].T, c=price[cheap], s=14, vmin=0, vmax=dog.maximum)
     ax.set(xlim=(3, 7), ylim=(3, 7), zlim=(3, 7), xlabel="x", ylabel="y", zlabel="heading", title=f"weights {weights}: {int(cheap.sum())} of 4000 at half price")
-fig.colorbar(dots, ax=fig.axes, label="price", shrink=0.7)
+fig.colorbar(dots, ax=fig.axes, label="price", location="bottom", shrink=0.5)
 plt.show()
 
 
@@ -329,7 +329,7 @@ plt.show()
 
 # %%
 #| export
-#| fold
+#| fold Members of a module
 def _members(space: Manifold, k: int, x: Tensor) -> tuple[Tensor, Tensor]:
     "Which points are of module `k` (...), and the coordinates of each point in its space, some point of the space for the others"
     mine, inside = x[..., 0].round() == k, x[..., 1 : 1 + space.coordinates]
@@ -361,7 +361,7 @@ def _between(spaces: tuple[Manifold, ...], between: float | None) -> float:
 
 # %%
 #| export
-#| fold
+#| fold Shares of neurons
 def _assign(
     sizes: tuple[float, ...],  # proportions
     n: int | tuple[int, ...],  # how many neurons; (s, n) for s sets
@@ -379,7 +379,7 @@ def _assign(
 
 # %%
 #| export
-#| fold
+#| fold The backward pass of modules
 def _modules_vjp(spaces, between: float, x: Tensor, y: Tensor) -> tuple:
     "Distances between the points of modules and their backward pass; only pairs of one module are computed"
     d, found = x.new_full((len(x), len(y)), between), []
@@ -401,7 +401,7 @@ def _modules_vjp(spaces, between: float, x: Tensor, y: Tensor) -> tuple:
 
 # %%
 #| export
-#| fold
+#| fold Back to the module
 def _to_modules(spaces, x: Tensor) -> Tensor:
     "Round the module of each point and put its coordinates back on its space"
     x = torch.cat([x[..., :1].round().clamp(0, len(spaces) - 1), x[..., 1:]], -1)
@@ -544,7 +544,7 @@ x = Sphere().sample(1000, torch.Generator().manual_seed(7))
 y = Sphere().project(x + 1e-4 * torch.randn(1000, 3, generator=torch.Generator().manual_seed(8)))
 to_twin, to_antipode = naive_projective(x, y).diagonal(), naive_projective(x, -y).diagonal()
 error = (to_antipode / to_twin - 1).abs()
-print(f"of a neuron about {to_twin.mean():.0e} away: a tenth of the distances to its antipode are off by {error.quantile(0.9):.1%} or more")
+print(f"of a neuron about {to_twin.mean():.4f} away: a tenth of the distances to its antipode are off by {error.quantile(0.9):.1%} or more")
 assert error.quantile(0.9) > 1e-3
 
 
@@ -553,7 +553,7 @@ assert error.quantile(0.9) > 1e-3
 # digits. Yet $\theta$ was computed from two chords, to a point and to its antipode, and exchanging them turns $\theta$ to $\pi - \theta$.
 # So put the shorter chord first, and nothing is subtracted at all:
 #
-# $$d = 2r\,\operatorname{atan2}\big(\min(|u-v|, |u+v|),\ \max(|u-v|, |u+v|)\big).$$
+# $$d = 2r\,\mathrm{atan2}\big(\min(|u-v|, |u+v|),\ \max(|u-v|, |u+v|)\big).$$
 
 # %%
 #| export
@@ -659,7 +659,7 @@ plt.show()
 
 # %%
 #| export
-#| fold
+#| fold Lengths and angles
 def _polar(x: Tensor, y: Tensor) -> tuple[Tensor, ...]:
     "Lengths ρ (..., n, 1) and σ (..., 1, m) of points, and for all pairs (..., n, m) their difference and the angle from x to y"
     rho, sigma = (torch.hypot(*p.unbind(-1)) for p in (x, y))
@@ -683,7 +683,7 @@ def _polar(x: Tensor, y: Tensor) -> tuple[Tensor, ...]:
 
 # %%
 #| export
-#| fold
+#| fold The distance
 class _HyperbolicDistance(torch.autograd.Function):
     "Distances at curvature -1 of points in polar fashion; gradient 0 at equal points"
     generate_vmap_rule = True
@@ -710,7 +710,7 @@ class _HyperbolicDistance(torch.autograd.Function):
 
 # %%
 #| export
-#| fold
+#| fold Its gradient
 def _polar_gradient(x, y, rho, sigma, fall, angle, grad) -> tuple[Tensor, Tensor]:
     "Gradient of distances with respect to both coordinates of `x`, (..., n, m) each, before it is summed over `y`"
     u, v = _unit(x), _unit(y)

@@ -17,7 +17,7 @@
 # After this chapter you can
 #
 # - prune a network step by step to an exact number of zeros, which stay zeros whatever your loop does,
-# - choose a schedule and each matrix' share of the zeros, and say what it costs,
+# - choose a schedule and each matrix's share of the zeros, and say what it costs,
 # - write a rule of your own for which weights go, in ten lines,
 # - draw a lottery ticket: the same masks with new weights, at the size that suits them.
 #
@@ -570,7 +570,7 @@ plt.show()
 #
 # A network that finds its way by its own steps, trained under the penalty of a torus and pruned bit by bit. Beside it two controls: the same prices for the wrong weights, and no prices. Look at them <a href="#set:pruning_steps?pruning step=0">at the start</a>, <a href="#set:pruning_steps?pruning step=6">when half of the weights are gone</a>, <a href="#set:pruning_steps?pruning step=17">nine tenths</a> and <a href="#set:pruning_steps?pruning step=29">nearly all</a>.
 #
-# *Predict:* at what sparsity is each of them lost? And of the weights that stay, are most of them between neighbours?
+# *Predict:* at what sparsity is each of them lost? And of the weights that stay, are most of them between neighbours? (The two curves under the maps answer.)
 
 # %%
 #| echo: false
@@ -628,7 +628,7 @@ def _check_copied(original: dict[str, Tensor], weights: dict[str, Tensor]) -> No
 
 # %% [markdown]
 # What size should the new values have? Layers draw them so that a neuron's sum over *all* its inputs has the right size. A neuron that has kept a tenth of them sums a tenth of the terms.
-# `scale="left"` enlarges what is left of each row until the row is as long as it was drawn. *Predict:* by how much, if a row's hundred weights were drawn alike and ten are left? And if one weight is far larger than the others, as on the
+# `scale="left"` enlarges what is left of each row until the row has the norm that it was drawn with. *Predict:* by how much, if a row's hundred weights were drawn alike and ten are left? And if one weight is far larger than the others, as on the
 # diagonal of a start near the identity, and stays?
 
 # %%
@@ -747,7 +747,7 @@ for mode in REINITIALIZE:
 # A network sees 20 numbers, of which only the first 4 matter. It is trained and pruned by nine tenths. Then each ticket is trained as long again, under its own masks and
 # no further pruning. The first pruner is told to let go, so that the masks of the ticket alone are in force.
 #
-# *Predict:* which of the three tickets learn?
+# *Predict:* which of the four tickets learn?
 
 # %%
 def student():
@@ -788,7 +788,7 @@ for seed in range(3):
         curves[mode].append(learn(model, MagnitudePruner.from_masks(model, masks), teacher))
 
 # %%
-#| fig-alt: "Error over epochs of five kinds of ticket: original and redrawn weights learn, with shuffled masks the error stays near 1."
+#| fig-alt: "Error over epochs while a network is pruned and of its four tickets: original and redrawn weights learn, with shuffled masks the error stays high."
 fig, ax = plt.subplots(figsize=(5.5, 3.2), layout="constrained")
 for color, (name, errors) in zip(("0.5", "C0", "C2", "C1", "C3"), curves.items(), strict=True):
     ax.semilogy(range(1, 9), torch.tensor(errors).T, color=color, linewidth=1, label=[name.replace("_", " "), None, None])

@@ -420,13 +420,13 @@ def plot_moves(walks, axes):
     axes[0].set(xlabel="speed (m/s)", ylabel="density", yscale="log")
     axes[1].set(xlabel="turn in a step (degrees)")
     axes[2].set(xlabel="time (s)", ylabel="distance from the start (cm, rms)", ylim=(0, None))
-    axes[0].legend()
+    axes[0].figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=3, frameon=False)
 
 
 length = 5 * config.steps
 walks = {"simulated": paths(1000, length, torch.Generator().manual_seed(1))}
 walks |= {name: real_paths(rat, length, mapping=config.mapping) for name, rat in recordings.items()}
-fig, axes = plt.subplots(1, 3, figsize=(11, 3.3), layout="constrained")
+fig, axes = plt.subplots(1, 3, figsize=(10.6, 3.5), layout="constrained")
 plot_moves(walks, axes)
 plt.show()
 
@@ -468,13 +468,13 @@ def walks_of(
 # %%
 #| fig-alt: "The same three panels after real paths were sped up: the curves lie near those of the simulated rats."
 fast = {name: walk for name, walk in walks_of(recordings, length, config.mapping).items() if "×" in name}
-fig, axes = plt.subplots(1, 3, figsize=(11, 3.3), layout="constrained")
+fig, axes = plt.subplots(1, 3, figsize=(10.6, 3.5), layout="constrained")
 plot_moves({"simulated": walks["simulated"], **fast}, axes)
 plt.show()
-print("paths of", length, "steps:", {name: walk.shape[1] for name, walk in fast.items()})
+print(f"paths of {length} steps:", ", ".join(f"{name} {walk.shape[1]}" for name, walk in fast.items()))
 
 # %% [markdown]
-# At their own pace the real rats now go about as far as the simulated ones, on paths that are truly a rat's: they stop, they run along, and they turn more sharply from step to step.
+# Played that fast, the real rats go about as far as the simulated ones, on paths that are truly a rat's: they stop, they run along, and they turn more sharply from step to step.
 #
 # ## The run
 #
@@ -484,7 +484,7 @@ print("paths of", length, "steps:", {name: walk.shape[1] for name, walk in fast.
 task = Navigation(config.navigation)
 runs = train_three(Navigation, config.navigation)
 folder = runs["sparse"].path
-folder
+print(folder)
 
 
 # %%
@@ -557,7 +557,7 @@ display(Markdown(table))
 # %%
 #| fig-alt: "Position error over the steps of a path for five networks and two guesses, on three sets of paths."
 long = {"simulated": paths(200, length, torch.Generator().manual_seed(5)), **fast}
-fig, axes = plt.subplots(1, len(long), figsize=(11, 3.4), layout="constrained", sharey=True)
+fig, axes = plt.subplots(1, len(long), figsize=(10.6, 3.4), layout="constrained", sharey=True)
 for ax, (name, walk) in zip(axes, long.items(), strict=True):
     walk = walk[:, :200]
     for k, (label, model) in enumerate(models.items()):

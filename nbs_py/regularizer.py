@@ -243,7 +243,7 @@ length = [(weight.abs() * torus.distance(points)).sum() / weight.abs().sum() for
 print(f"mean distance, weighted by |weight|: {length[0]:.2f} as drawn, {length[1]:.2f} after; free: {dog.free_distance:.2f}")
 assert length[1] > dog.free_distance / 2
 nearest = {name: torus.distance(x).fill_diagonal_(9).min(1).values.median().item() for name, x in (("drawn", before), ("difference of Gaussians", after), ("Ricker", ricker[1]))}
-print("distance to the nearest neuron:", {name: f"{d:.3f}" for name, d in nearest.items()})
+print("distance to the nearest neuron:", ", ".join(f"{name} {d:.3f}" for name, d in nearest.items()))
 
 # %% [markdown]
 # ## Any weight
@@ -281,7 +281,7 @@ for ax, reg, title in zip(axes, (linear, conv), ("linear: |weight| after shrinki
 plt.show()
 
 # %% [markdown]
-# Both were shrunk by their prices alone. What is left of a band is where input and output are about the free distance apart on the circle; there are two such distances, one to each side.
+# Both were shrunk by their prices alone. What is left is a band: pairs of an input and an output that are about the free distance apart on the circle, to one side or the other.
 #
 # Two more generalities of the formula: the power $n$, and coefficients of one's own (equation 5).
 
@@ -304,7 +304,7 @@ reg.masks()["weight_hh_l0"].int()
 # ## How strong?
 #
 # The mean divides by $N^2$, so one weight is pulled towards zero with the force $\lambda f / N^2$. A network half as wide pulls each weight four times as hard at the same
-# $\lambda$. To compare widths, keep the pull: $\lambda_n = \lambda\,(n / N)^2$.
+# $\lambda$. To compare widths, keep the pull: a network of $N'$ neurons takes $\lambda\,(N' / N)^2$.
 
 # %%
 #| export
@@ -322,7 +322,7 @@ def equal_pull(
 f = 60.0  # a typical coefficient
 pulls = [equal_pull(0.1, n) * f / n**2 for n in (4096, 256)]
 test_close(pulls[0], pulls[1], eps=1e-15)
-{n: f"λ = {equal_pull(0.1, n):.2g}" for n in (4096, 1024, 256, 128)}
+print(", ".join(f"{n} neurons: λ = {equal_pull(0.1, n):.2g}" for n in (4096, 1024, 256, 128)))
 
 # %% [markdown]
 # The paper holds $\lambda$ constant. It may also rise while the network trains, so that the task shapes the weights first: `reg.strength = 0.1 * ramp(epoch / epochs, "linear")`.
@@ -370,7 +370,7 @@ test_eq([ramp(1, kind) for kind in RAMPS], [1, 1, 1, 1])
 
 # %%
 #| export
-#| fold
+#| fold Names in a state dict
 def _short_names(module: Any, state: dict, prefix: str, *_: Any) -> None:
     "With one part the state's entries are called `embedding`, not `parts.0.embedding`"
     if len(module.parts) == 1:
@@ -452,7 +452,7 @@ class PenaltyValue(nn.Module):
 
 # %%
 #| export
-#| fold
+#| fold Which penalties have a closed form
 def _fused(penalty: PenaltyValue) -> bool:
     "Whether the gradient has the closed form of a price for each connection"
     return type(penalty).total is PenaltyValue.total
@@ -539,7 +539,7 @@ class Penalty(PenaltyValue):
 
 # %%
 #| export
-#| fold
+#| fold A space for each weight
 def _spaces(manifold: Any, chosen: list[Slot]) -> list[Manifold]:
     "A space for each weight: from one, from a list, or from a text with commas"
     found: Any = split(manifold, ",") if isinstance(manifold, str) else manifold if isinstance(manifold, (list, tuple)) else [manifold]
@@ -560,7 +560,7 @@ def _each(value: Any, chosen: list[Slot], what: str) -> list:
 
 # %%
 #| export
-#| fold
+#| fold Prices, checked
 @torch.no_grad()
 def _priced(penalty: Penalty, part: PenalizedWeight, distances: Tensor, generator: torch.Generator | None) -> Tensor:
     "The prices that a penalty asks, checked"
@@ -574,7 +574,7 @@ def _priced(penalty: Penalty, part: PenalizedWeight, distances: Tensor, generato
 
 # %%
 #| export
-#| fold
+#| fold Settings that do not go together
 def _check_options(penalty: "ModuliRegularizer", train: bool, coefficients: Any, embedding: Any) -> None:
     "ValueError, TypeError or a warning for settings that do not go together"
     if len({part.layout.replicas for part in penalty.parts}) > 1:
@@ -591,7 +591,7 @@ def _check_options(penalty: "ModuliRegularizer", train: bool, coefficients: Any,
 
 # %%
 #| export
-#| fold
+#| fold Whether gradients are finite
 def _has_slopes(space: Manifold) -> bool:
     "Whether distances of some points, also to themselves, have finite gradients"
     points = space.sample(8, torch.Generator().manual_seed(0), dtype=torch.float64, device="cpu")
@@ -601,7 +601,7 @@ def _has_slopes(space: Manifold) -> bool:
 
 # %%
 #| export
-#| fold
+#| fold Whether points can be trained
 def _check_compiled(part: PenalizedWeight, train: bool) -> None:
     if part.compiled and not train:
         raise ValueError("compiled=True, but only trained points have a loop to compile: leave it out, or give train_embedding=True")
@@ -629,7 +629,7 @@ def _check_training(penalty: "ModuliRegularizer") -> None:
 
 # %%
 #| export
-#| fold
+#| fold Whether neurons would come to one point
 def _check_inhibitor(
     inhibitor: Inhibitor,
 ) -> None:
@@ -842,7 +842,7 @@ with exercise("the slope of |w| is its sign, and a mean over n² weights divides
 #
 # </details>
 #
-# <details><summary>Think: a weight costs much, and the task needs it. What happens to it, and on what does that hang?</summary>
+# <details><summary>Think: a weight costs much, and the task needs it. What happens to it, and on what does that depend?</summary>
 #
 # It shrinks until the task's gradient balances the pull. With a small λ it stays, in spite of its price; so a price is a wish and not a rule.
 #

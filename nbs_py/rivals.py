@@ -205,7 +205,7 @@ def keep_fan_in(sparsifier: Sparsifier, sizes: dict[str, Tensor]) -> dict[str, T
 layer = nn.ModuleList([nn.Linear(100, 100), nn.Linear(4, 100)])
 for shares in ("layer", "erk"):
     sparsifier = Random(layer, 0.9, shares=shares, generator=torch.Generator().manual_seed(0))
-    print(f"{shares}:", {name: f"{mask.float().mean():.0%} left" for name, mask in sparsifier.masks.items()})
+    print(f"{shares}:", ", ".join(f"{mask.float().mean():.0%} left of {mask.shape[1]} inputs" for mask in sparsifier.masks.values()))
     test_eq(sum(mask.sum().item() for mask in sparsifier.masks.values()), 1040)
     sparsifier.remove()
 layer = nn.Linear(100, 100)
@@ -280,18 +280,18 @@ apart = Torus().distance(POINTS)
 fig, axes = plt.subplots(1, 6, figsize=(9, 2), layout="constrained", sharex=True, sharey=True)
 for ax, (name, (_, masks)) in zip(axes, runs.items(), strict=True):
     ax.hist(apart[masks[-1]], bins=30, range=(0, 7.1), color="C0")
-    ax.set(title=display_name(name), xlabel="distance")
+    ax.set(title=display_name(name).replace(" from", "\nfrom"), xlabel="distance")
 axes[0].set_ylabel("connections left")
 plt.show()
 lengths = apart[runs["geometric"][1][0]]
-print(f"geometric: connections from {lengths.min():.2f} to {lengths.max():.2f} long")
+print(f"cheapest from birth: connections from {lengths.min():.2f} to {lengths.max():.2f} long")
 assert lengths.max() - lengths.min() < apart[runs["random"][1][0]].max() / 4
 
 
 # %% [markdown]
 # ## Rewiring
 #
-# A mask that stays was chosen without knowing the task. SET (Mocanu et al., 2018) corrects it while the network learns: again and again it drops a share of each matrix' smallest weights, and lets as many grow elsewhere. The count stays the same to a weight, so the network is never denser than at birth.
+# A mask that stays was chosen without knowing the task. SET (Mocanu et al., 2018) corrects it while the network learns: again and again it drops a share of each matrix's smallest weights, and lets as many grow elsewhere. The count stays the same to a weight, so the network is never denser than at birth.
 #
 # 1. *Drop*: of the weights that are there, the smallest.
 # 2. *Grow*: of the places without a weight, which include those that were just dropped, the ones with the highest score. A new weight begins at 0, and its moments too. One that was dropped and grows at once keeps its value.
@@ -419,7 +419,7 @@ fig, ax = plt.subplots(figsize=(5.5, 3), layout="constrained")
 for places, color, label in ((stayed, "0.75", "still empty"), (grown, "C1", "grown")):
     ax.plot(apart[places], gradient[places], ".", color=color, markersize=3, label=label)
 ax.set(xlabel="distance on the torus", ylabel="size of the gradient", yscale="log", ylim=(1e-7, None))
-ax.legend(frameon=False, markerscale=3)
+fig.legend(frameon=False, markerscale=3, ncols=2, loc="outside upper center")
 plt.show()
 assert gradient[grown].min() >= gradient[stayed].max() and grown.sum() > 0
 
@@ -464,7 +464,7 @@ class Regrow(Rewiring):
 # %% [markdown]
 # ## Side by side
 #
-# What is left after each epoch, and how much of the first mask is still there:
+# What is left after each epoch, and how much of the last mask is there already:
 
 # %%
 #| fig-alt: "Left: weights left over epochs, which fall step by step under magnitude pruning and are few from the start under the others. Right: share of the final mask that is there already."
@@ -473,7 +473,7 @@ for k, (name, (_, masks)) in enumerate(runs.items()):
     axes[0].plot([100 * mask.float().mean() for mask in masks], "o-", color=f"C{k}", label=display_name(name), markersize=9 - k)
     axes[1].plot([100 * (mask & masks[-1]).sum() / masks[-1].sum() for mask in masks], "o-", color=f"C{k}", markersize=9 - k)
 axes[0].set(xlabel="epoch", ylabel="weights left (%)", yscale="log")
-axes[1].set(xlabel="epoch", ylabel="of the last mask's weights, there (%)")
+axes[1].set(xlabel="epoch", ylabel="of the last mask (%)")
 fig.legend(frameon=False, ncols=3, loc="outside upper center")
 plt.show()
 for name, (error, masks) in runs.items():
@@ -482,7 +482,7 @@ for name, (error, masks) in runs.items():
 
 
 # %% [markdown]
-# One seed and half a minute of training tell little about who is best; the chapter [experiments](experiments.ipynb) compares methods on equal terms. What the pictures tell is *what each does*: whether its density changes, whether its mask does, and where its connections end.
+# One seed and some seconds of training tell little about who is best; the chapter [experiments](experiments.ipynb) compares methods on equal terms. What the pictures tell is *what each does*: whether its density changes, whether its mask does, and where its connections end.
 #
 # ## Names
 #
@@ -674,7 +674,7 @@ ax.barh([*map(display_name, spent)], [100 * share for share in spent.values()], 
 ax.set(xlabel="multiplications of training (% of the dense network's)")
 ax.invert_yaxis()
 plt.show()
-print({display_name(name): f"{share:.0%}" for name, share in spent.items()})
+print("multiplications of training:", ", ".join(f"{display_name(name)} {share:.0%}" for name, share in spent.items()))
 
 
 # %% [markdown]
@@ -782,7 +782,7 @@ test_fail(lambda: weight_uses(nn.MultiheadAttention(4, 1), int), contains="weigh
 #
 # </details>
 #
-# <details><summary>Recall: what share of a dense network's multiplications does linear pruning to $z$ take?</summary>
+# <details><summary>Recall: what share of a dense network's multiplications does linear pruning to a sparsity z take?</summary>
 #
 # $1 - z/2$: more than half, however sparse the result.
 #

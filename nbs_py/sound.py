@@ -395,7 +395,7 @@ test_close(stft.max(), power.max(), eps=0.02 * power.max().item())
 # %% [markdown]
 # ## Variety
 #
-# Six speakers are few. While training, each utterance is played a little faster or slower and at another pitch, by stretching its picture in both directions; then a strip of frames and a strip of bands
+# Four speakers are few. While training, each utterance is played a little faster or slower and at another pitch, by stretching its picture in both directions; then a strip of frames and a strip of bands
 # are blotted out (Park et al. 2019). So each epoch hears other speakers, and no one detail can be relied on.
 
 # %%

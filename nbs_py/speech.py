@@ -63,6 +63,7 @@ from modreg.book.exercises import draw_curve, draw_matrices, exercise
 from modreg.analysis.wiring import plot_wiring
 from modreg.lab.experiments import condition_table, escaped, load_model, load_results, plot_conditions, plot_learning, plot_sparsity, report, setting_name, train_three
 from modreg.lab.settings import from_parameters
+from modreg.sparsity.penalties import display_name
 from modreg.tasks.sound import log_mel, tones
 
 plt.style.use("modreg.data.book")
@@ -637,7 +638,7 @@ class Speech(Task):
 task = Speech(config)
 runs = train_three(Speech, config)
 folder = runs["sparse"].path
-folder
+print(folder)
 
 # %% [markdown]
 # ## Learning while being pruned
@@ -784,8 +785,8 @@ if "none" in rows:
     mean = {name: sum(row["sparse"]) / len(row["sparse"]) for name, row in rows.items()}
     dense, best = sum(rows["none"]["dense"]) / len(rows["none"]["dense"]), min(mean, key=mean.get)
     print(f"A dense network gets {dense:.1f} % of the characters of unseen speakers wrong, and one pruned without a penalty {mean['none']:.1f} %.")
-    print(f"The best of the pruned, {best}, gets {mean[best]:.1f} % wrong. All its seeds are better than all of:")
-    print(", ".join(name for name, row in rows.items() if max(rows[best]["sparse"]) < min(row["sparse"])) or "no other condition")
+    beaten = [display_name(name) for name, row in rows.items() if max(rows[best]["sparse"]) < min(row["sparse"])]
+    print(f"The best of the pruned, {display_name(best)}, gets {mean[best]:.1f} % wrong. All its seeds are better than all of {', '.join(beaten) or 'no other condition'}.")
     print(f"The aim, fewer than 15 % for the dense, is {'reached' if dense < 15 else 'missed'}.")
 
 # %% [markdown]
@@ -806,7 +807,7 @@ if swept:
     plt.show()
     most = max(row["setting"].get("sparsity", 0) for row in swept)
     print(f"always {letter!r}: {deaf:.1f} % of characters wrong; with {most:.0%} zeros, each seed:")
-    print("; ".join(f"{row['condition']} {', '.join(f'{wrong:.1f}' for wrong in row['sparse'])}" for row in swept if row["setting"].get("sparsity") == most))
+    print("; ".join(f"{display_name(row['condition'])} {', '.join(f'{wrong:.1f}' for wrong in row['sparse'])}" for row in swept if row["setting"].get("sparsity") == most))
 
 # %% [markdown]
 # Where a seed does as badly as that, or gets all characters wrong, its network is deaf, and the number says nothing about the condition.

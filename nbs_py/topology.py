@@ -119,11 +119,12 @@ def holes(distances, r):
 
 ring = Circle(radius=1.0).sample(24, torch.Generator().manual_seed(1), dtype=torch.float64)
 by_hand = {r: holes(Circle(radius=1.0).distance(ring), r) for r in (0.1, 0.5, 0.9, 1.3, 2.2)}
-by_hand
+for r, (pieces, loops) in by_hand.items():
+    print(f"joined up to {r}: {pieces} pieces, {loops} loops")
 
 
 # %% [markdown]
-# The loop is there at some radii and not at others. Which one is right? **Persistent homology** gives up the question: it follows all $r$ at once, and tells of each hole where it is born and where it dies. A long life is what a shape has, and noise has not.
+# The loop is there at some distances and not at others. Which one is right? **Persistent homology** gives up the question: it follows all $r$ at once, and tells of each hole where it is born and where it dies. A long life is what a shape has, and noise has not.
 #
 # The naive way also takes all triangles at each radius, while a library has to look at each just once. Here it is gudhi or ripser.
 #
@@ -356,7 +357,7 @@ def bars_with_cocycles(
 
 
 # %% [markdown]
-# Against the naive count, at each of its radii, and one engine against the other; and what can't be is refused by name:
+# Against the naive count, at each of its distances, and one engine against the other; and what can't be is refused by name:
 
 # %%
 persistent = persistent_homology(ring, Circle(radius=1.0), degree=1)
@@ -608,7 +609,7 @@ def betti_band(
 noisy = torch.randn(300, 2, generator=torch.Generator().manual_seed(2)) * 0.15
 noisy += 2 * torch.nn.functional.normalize(torch.randn(300, 2, generator=torch.Generator().manual_seed(3)), dim=-1)
 band = betti_band(noisy, degree=1, landmarks=60, generator=torch.Generator().manual_seed(4))
-print(band)
+print(f"pieces and loops {band['betti']}, from {band['low']} to {band['high']} in resamples; bars count that are longer than {band['longer_than']:.2f}")
 test_eq([band["betti"], band["low"], band["high"]], [[1, 1]] * 3)
 
 
@@ -757,7 +758,7 @@ def small(space, rate, **others):
 
 
 tiny = embedding_rows(small("torus", 0.3, scale="tiny", seeds=2), [3], uniform_prominence("torus", 32, torch.Generator().manual_seed(0), nulls=5))
-print([(row["epoch"], row["reading"], round(sum(row["moved"]) / 2, 2)) for row in tiny])
+print(*(f"epoch {row['epoch']}, {row['reading']} points: moved {sum(row['moved']) / 2:.2f}" for row in tiny), sep="\n")
 
 
 # %% [markdown]
@@ -825,7 +826,7 @@ display(Markdown("\n".join(lines)))
 #| fig-alt: "Points of trained embeddings in the plane and on the torus at the first and the last epoch, each with its diagram of births and deaths."
 fast = [row for row in rows if row["rate"] == max(row["rate"] for row in rows) and row["reading"] == "right"]
 spaces, epochs = list(dict.fromkeys(row["space"] for row in fast)), sorted({row["epoch"] for row in fast})
-fig, axes = plt.subplots(2, 2 * len(epochs) - 2, figsize=(11, 5.4), layout="constrained")
+fig, axes = plt.subplots(2, 2 * len(epochs) - 2, figsize=(10.6, 5.4), layout="constrained")
 for pair, name in zip(axes, spaces, strict=True):
     chosen_rows = [row for row in fast if row["space"] == name and row["epoch"] in (0, last)]
     for k, row in enumerate(chosen_rows):
@@ -874,7 +875,7 @@ for line, name in zip(axes, spaces, strict=True):
         null = [cloud[k] for cloud in row["null"]]
         ax.axhspan(min(null), max(null), color="0.9", zorder=0, label="uniform points")
         ax.set(title=f"{display_name(name)}, {('loops', 'hollows')[k]}", xlabel="epoch", ylabel="greatest death / birth")
-axes[0, 0].legend()
+fig.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=3, frameon=False)
 plt.show()
 
 # %%
@@ -887,7 +888,7 @@ display(Markdown("\n".join(lines)))
 
 # %% [markdown]
 # So the paper's verdict stands, though not on its diagrams' account. At the rate of the weights nothing moved, and any diagram is one of random points. At a rate at which points do move, the penalty draws neurons into clumps, at its cheapest distance
-# from each other. In space some seeds end with loops that stand out among clumps, but not most of them. On the torus even the torus' own holes are lost, early on. Misread points say the same here; they need not have.
+# from each other. In space some seeds end with loops that stand out among clumps, but not most of them. On the torus even the torus's own holes are lost, early on. Misread points say the same here; they need not have.
 
 # %%
 def said(space, reading):
@@ -959,7 +960,7 @@ with exercise("the observed one counts in both the numerator and the denominator
 # %% [markdown]
 # ## What broke, and what the paper did
 #
-# - *A prime that is too large.* With coefficients modulo 251, ripser ate all memory and was killed: it keeps a coefficient in eight bits, one of them a sign. Primes up to 127 are allowed, and others refused.
+# - *A prime that is too large.* With numbers modulo 251, ripser ate all memory and was killed: it keeps each in eight bits, one of them a sign. Primes up to 127 are allowed, and others refused.
 # - *Bars of no length.* gudhi's Wasserstein distance (hera) crashed the process, or never came back, where all bars of a diagram lie on the diagonal. So the best matching is scipy's here, which is exact, and gudhi's serves as a check of it.
 # - *A squared radius.* The alpha complex of gudhi reports squares. A bar from 0.5 to 2 looked like one from 0.25 to 4, and was the longest of all.
 # - *A threshold that is too low.* Hollows of the torus close beyond a third of its period. A threshold a little below that leaves them all open, and each looks endless. Here a bar that never ends is as long as what was looked at.

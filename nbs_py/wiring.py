@@ -160,7 +160,7 @@ plt.show()
 
 
 # %% [markdown]
-# Now it is plain: the second network is wired at the one distance that the difference of Gaussians leaves free.
+# Now it is plain: the second network is wired around the one distance that the difference of Gaussians leaves free.
 
 # %% [markdown]
 # ## One neuron on the manifold
@@ -192,8 +192,10 @@ def plot_neuron(
 # %%
 #| fig-alt: "Connections into one neuron on the square: kept at random they come from everywhere, kept by geometry from a ring around it."
 fig, axes = plt.subplots(1, 2, figsize=(8, 3.4), layout="constrained")
-for ax, matrix in zip(axes, (chance, local), strict=True):
-    plot_neuron(matrix[7], torus, embedding, 7, ax)
+chosen = int(embedding[:, 0].argmax())  # at the right edge
+for ax, matrix, title in zip(axes, (chance, local), ("kept at random", "kept by geometry"), strict=True):
+    plot_neuron(matrix[chosen], torus, embedding, chosen, ax)
+    ax.set_title(title)
 plt.show()
 
 
@@ -492,13 +494,13 @@ fig, ax = plt.subplots(figsize=(6.5, 3.4), layout="constrained")
 plot_against_chance(measured, ax)
 plt.show()
 for name, (value, mean, spread) in measured["kept by geometry"].items():
-    print(f"{name.replace('_', ' '):<16} {value:8.3f}   equal degrees {mean:8.3f} ± {spread:.3f}")
+    print(f"{name.replace('_', ' '):<16} {value:8.4g}   equal degrees {mean:8.4g} ± {spread:.2g}")
 assert measured["kept by geometry"]["clustering"][0] > 2 * measured["kept by geometry"]["clustering"][1]
 assert abs(measured["kept at random"]["clustering"][0] / measured["kept at random"]["clustering"][1] - 1) < 0.1
 
 
 # %% [markdown]
-# Geometry makes cliques of neighbours, so clustering and modularity rise; it forbids shortcuts, so paths grow longer and less is communicated; wiring gets short, as it must.
+# Geometry makes cliques of neighbours, so clustering and modularity rise; it forbids shortcuts, so paths grow longer, while what is communicated over ways of all lengths is nearly the same; wiring gets short, as it must.
 #
 # ## In the course of training
 #

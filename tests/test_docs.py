@@ -35,6 +35,7 @@ def read(name: str) -> nbformat.NotebookNode:
     ("tori, masks", "tori, {term}`masks <mask>`"),
     ("`Torus()` and `torus`", "{py:obj}`Torus() <modreg.geometry.manifolds.Torus>` and `torus`"),
     ("Sorscher et al. (2023)", "Sorscher et al. {cite:yearpar}`sorscher2023`"),
+    ("a model (Sorscher et al., 2023) of", "a model (Sorscher et al., {cite:year}`sorscher2023`) of"),
     ("*Opening the black\nbox* (2013)", "*Opening the black\nbox* {cite:yearpar}`sussillo2013`"),
 ])
 def test_what_is_named_is_linked_once(text, linked):
@@ -42,7 +43,7 @@ def test_what_is_named_is_linked_once(text, linked):
 
 
 @pytest.mark.parametrize("text", [
-    "# A torus", "[the torus](manifolds.ipynb)", "$torus$ and $$\ntorus\n$$", "<b title='torus'>", "```python\ntorus = `Torus`\n```",
+    "# A torus", "[the torus](manifolds.ipynb)", "$torus$ and $$\ntorus\n$$", "<b title='torus'>", "<details><summary>Recall: a torus</summary>", "```python\ntorus = `Torus`\n```",
     "    - a list\n\n  ~~~\n  torus\n  ~~~", "subtorus torus_x", "*Something that nobody wrote* (1999)",
 ])
 def test_what_is_no_prose_stays(text):

@@ -134,7 +134,7 @@ KEPT = r"""
       ^[ ]*(?P<fence>`{3,}|~{3,})[\s\S]*?^[ ]*(?P=fence)[ ]*$ # a fenced block
     | \$\$[\s\S]+?\$\$ | \$[^$\n]+\$                          # formulas
     | \[(?:[^\[\]]|\[[^\]]*\])*\]\([^)]*\)                    # links
-    | <a\b[\s\S]*?</a> | <[^<>\n]+>                           # HTML
+    | <a\b[\s\S]*?</a> | <summary>.*?</summary> | <[^<>\n]+> # HTML; a summary's line is not read as Markdown
     | ^\#.*$                                                  # headings
     | (?P<code>`[^`\n]+`)
     | (?<![*\w])\*(?P<title>[^\s*][^*\n]+\n?[^*\n]*)\*(?![*\w])(?:(?P<gap>\s+)\((?P<year>\d{4})\))?
@@ -173,7 +173,9 @@ class Linker:
         if match["cited"]:
             key = citations().get(f"{' '.join(match['cited'].split())} {match['when'].strip('()')}")
             if self._first(key):
-                return f"{text.removesuffix(match['when'])}{{cite:year{'par' * match['when'].startswith('(')}}}`{key}`"
+                opened = match["when"].startswith("(")
+                closing = ")" * (match["when"].endswith(")") and not opened)  # that of a bracket which began before the authors
+                return f"{text.removesuffix(match['when'])}{{cite:year{'par' * opened}}}`{key}`{closing}"
         return text
 
 
@@ -197,9 +199,10 @@ def trains(cells: list[nbformat.NotebookNode]) -> set[int]:
         if cell.cell_type == "code" and not re.search(r"^#\| *export", cell.source, re.MULTILINE):
             tree = ast.walk(ast.parse(re.sub(r"^[%!].*$", "", cell.source, flags=re.MULTILINE)))
             used = [node for node in tree if isinstance(node, ast.Name)]
-            if any(node.id in known and isinstance(node.ctx, ast.Load) for node in used):
+            made = {node.id for node in used if isinstance(node.ctx, ast.Store)}  # here, whatever an earlier cell called so
+            if any(node.id in known - made for node in used if isinstance(node.ctx, ast.Load)):
                 found.add(k)
-                known |= {node.id for node in used if isinstance(node.ctx, ast.Store)} - {"fig", "ax", "axes"}
+                known |= made - {"fig", "ax", "axes", "task", "config"}  # a task has trained nothing: stored results are drawn with its labels
     return found
 
 

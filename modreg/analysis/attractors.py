@@ -173,7 +173,7 @@ def plot_slow_points(
     for stable, mark in ((True, "o"), (False, "x")):
         some = (found.unstable == 0) == stable
         if some.any():
-            colours = ax.scatter(flat[some, 0], flat[some, 1], c=speed[some], marker=mark, s=26, vmin=-6, vmax=-2, cmap="viridis_r")
+            colours = ax.scatter(flat[some, 0], flat[some, 1], c=speed[some], marker=mark, s=26, vmin=-6, vmax=-2, cmap="cool")
     ax.set(xlabel="first principal component", ylabel="second", aspect="equal")
     return colours
 

@@ -64,7 +64,7 @@ def _strays(trial: _Trial) -> Iterator[str]:
     back = trial.space.project(strays)
     outside = ~trial.space.contains(back)
     if outside.any():
-        yield f"project leaves {int(outside.sum())} of {len(strays)} strays where contains denies them, such as {strays[outside][0].tolist()}"
+        yield f"project leaves {int(outside.sum())} of {len(strays)} strays where contains denies them, such as [{', '.join(f'{v:.4g}' for v in strays[outside][0].tolist())}]"
     if not torch.equal(trial.space.project(back), back):
         yield "project moves points that it has projected before; projecting twice should be projecting once"
 

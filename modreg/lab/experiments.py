@@ -103,7 +103,7 @@ def plot_learning(
 def _plot_limits(limits: dict[str, float], ax: "Axes") -> None:
     for name, value in limits.items():
         ax.axhline(value, color="0.6", linestyle=":", linewidth=1)
-        ax.text(0.995, value, name, color="0.4", va="bottom", ha="right", fontsize=8, transform=ax.get_yaxis_transform())
+        ax.text(0.995, value, name, color="0.4", va="bottom", ha="right", fontsize=9, transform=ax.get_yaxis_transform())
 
 # %% ../../nbs/experiments.ipynb #31ab5dd0
 @checked
@@ -381,7 +381,7 @@ def plot_conditions(
 ) -> None:
     "Every seed of every condition, a panel for each setting; a seed that diverged has no dot"
     groups = list(_groups(rows))
-    figure.set_size_inches(max(4.4, 4 * len(groups)), 3.4)
+    figure.set_size_inches(min(max(4.4, 4 * len(groups)), 10.5), 3.4)
     axes = figure.subplots(1, len(groups), sharey=True, squeeze=False)[0]
     for ax, (name, group) in zip(axes, groups, strict=True):
         for k, (result, marker, words) in enumerate((("dense", "s", "dense, no penalty"), ("sparse", "o", "pruned"), ("lottery", "^", "lottery ticket"))):

@@ -107,7 +107,7 @@ PENALTIES: dict[str, type[ModuliRegularizer]] = {
 # %% ../../nbs/penalties.ipynb #bbcc02d8
 DISPLAY_NAMES = {
     "none": "no penalty", "l1": "L1", "l2": "L2", "shuffled": "shuffled prices", "distance_shuffled": "shuffled neurons", "sernn": "SeRNN",
-    "klein": "Klein bottle", "torus6": "6-torus", "r3": "Euclidean space", "s3": "3-sphere", "random": "random from birth", "geometric": "cheapest from birth", "set": "SET", "rigl": "RigL", "dog": "difference of Gaussians", "rn": "Euclidean space",
+    "klein": "Klein bottle", "torus6": "6-torus", "r3": "Euclidean space", "s3": "3-sphere", "random": "random from birth", "geometric": "cheapest from birth", "set": "SET", "rigl": "RigL", "dog": "difference of Gaussians", "ricker": "Ricker", "gaussian": "Gaussian", "gaussians": "Gaussians", "rn": "Euclidean space",
 }
 
 
