@@ -142,7 +142,7 @@ for at, colour in ((2.0, "#440154"), (7.0, "#35b779")):
     right.plot(x, naive_torus(torch.tensor([[at]]), x[:, None])[0], color=colour)
 left.set(xlabel="x", ylabel="shortest difference", title="the short way round")
 right.set(xlabel="x", ylabel="distance", title="its length")
-fig.legend(markerscale=4, loc="outside right center")
+fig.legend(markerscale=4, loc="outside upper center", ncols=2, frameon=False)
 plt.show()
 
 # %% [markdown]
