@@ -275,7 +275,7 @@ class PlaceCells(nn.Module):
 
 
 # %%
-#| fig-alt: "Place cells as dots in the box, coloured by their activity for a rat at a red cross: only those near it are active."
+#| fig-alt: "Place cells as dots in the box, coloured by their activity for a rat at a red cross: the nearest are most active, those in a ring around them not at all, and all others a little."
 shown = config if config.scale != "tiny" else NavigationConfig(scale="small", device="cpu")  # the cells of a tiny run are too few to show anything
 cells = PlaceCells(shown.place_cells, [torch.Generator().manual_seed(0)])
 place = torch.tensor([[[0.3, -0.2]]])
@@ -288,7 +288,7 @@ fig.colorbar(dots, ax=ax, label="activity (%)")
 plt.show()
 
 # %% [markdown]
-# Both ways to compute it agree, cell by cell:
+# The nearest cells are most active. In a ring around them the difference is lowest, which the shift brings to 0; so all that are farther off keep a little. Both ways to compute it agree, cell by cell:
 
 # %%
 test_close(activity, plain_activity(place[0], cells.centres[0]), eps=1e-6)

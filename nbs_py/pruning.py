@@ -792,12 +792,12 @@ for seed in range(3):
 fig, ax = plt.subplots(figsize=(5.5, 3.2), layout="constrained")
 for color, (name, errors) in zip(("0.5", "C0", "C2", "C1", "C3"), curves.items(), strict=True):
     ax.semilogy(range(1, 9), torch.tensor(errors).T, color=color, linewidth=1, label=[name.replace("_", " "), None, None])
-ax.set(xlabel="epoch", ylabel="error (share of variance)")
+ax.set(xlabel="epoch", ylabel="error")
 fig.legend(loc="outside upper center", frameon=False, ncols=3)
 plt.show()
 
 # %% [markdown]
-# A line is a seed. Original and redrawn values learn alike; shuffled masks do not. Here the masks themselves carry what was learned, namely which inputs matter:
+# A line is a seed, and an error is a share of the variance. Original and redrawn values learn alike; shuffled masks do not. Here the masks themselves carry what was learned, namely which inputs matter:
 
 # %%
 last = {name: max(errors[-1] for errors in runs) for name, runs in curves.items()}
