@@ -293,7 +293,7 @@ for task in (Navigation, Adding):
     small, whole = work_of(task, "small"), 5 * phases * work_of(task)
     rate = cost_of(kept[task.Config.task])[1]
     here = f"{whole / rate / 3600 / 24:,.0f} days" if rate else "not known yet"
-    lines.append(f"| {task.Config.task} | {phases} | {small / 1e12:,.1f} | {work_of(task) / 1e12:,.1f} | {here} | {whole / 1e13 / 3600:,.0f} h |")
+    lines.append(f"| {task.Config.task} | {phases} | {small / 1e12:,.1f} | {work_of(task) / 1e12:,.1f} | {here} | {whole / 1e13 / 3600:,.3g} h |")
 display(Markdown("\n".join(lines)))
 
 # %%

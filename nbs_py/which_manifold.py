@@ -770,10 +770,11 @@ test_fail(lambda: which_manifold(nn.LSTM(3, 64, proj_size=32)), contains="proj_s
 # %% [markdown]
 # ## How often is it right?
 #
-# Wiring of 200 neurons was planted on each space, with a share of its weights moved to pairs at random, and `which_manifold` was asked. A row is what was planted, a column the answer; twenty trials each, by
+# Wiring was planted on each space, with a share of its weights moved to pairs at random, and `which_manifold` was asked. A row is what was planted, a column the answer; twenty trials each, by what has been run of
 #
 # ```
 # python -m modreg.analysis.which_manifold --sparsities 0.7 --noises 0 0.3 --neurons 200
+# python -m modreg.analysis.which_manifold --sparsities 0.9 --noises 0 --neurons 300
 # ```
 
 # %%
