@@ -159,7 +159,7 @@ def _mean(values: list[float | None]) -> float:
 @checked
 def large(number: float) -> str:
     "As in `4.3 M`"
-    for power, prefix in ((12, "T"), (9, "G"), (6, "M"), (3, "k")):
+    for power, prefix in ((18, "E"), (15, "P"), (12, "T"), (9, "G"), (6, "M"), (3, "k")):
         if number >= 10**power:
             return f"{number / 10**power:.3g} {prefix}"
     return f"{number:.3g}"
