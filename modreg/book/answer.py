@@ -225,14 +225,16 @@ def schedules_markdown(
     scales: Sequence[str] = ("small",),
     digits: Annotated[int, Within(0, 15)] = 1,  # after the decimal point
 ) -> str:
-    "Conditions under both schedules: the median of the networks that learned, and how many did"
+    "Conditions under both schedules: the median of all networks, the best and the worst, and how many learned"
     columns = [(scale, schedule) for scale in scales for schedule in ("cubic", "linear")]
     lines = ["| | " + " | ".join(f"{scale}, {schedule}" for scale, schedule in columns) + " |", "|---" * (len(columns) + 1) + "|"]
     for name in conditions:
         texts = []
         for scale, schedule in columns:
             one = curve(records, task, name, scale, schedule=schedule).get(sparsity)
+            values = [] if one is None else [v for v in one["phases"]["train"][task.metric] if v is not None]
             found = None if one is None else outcome(one["phases"]["train"][task.metric], one["learned_below"] or math.inf)
-            texts.append("*not run*" if found is None else f"{'–' if found.median is None else format(found.median, f'.{digits}f')}, {found.learned} of {found.seeds} learned")
+            low, middle, high = (f"{v:.{digits}f}" for v in (min(values), np.median(values), max(values))) if values else "–––"
+            texts.append("*not run*" if found is None else f"{middle} ({low} to {high}), {found.learned} of {found.seeds} learned")
         lines.append(f"| {display_name(name)} | " + " | ".join(texts) + " |")
     return "\n".join(lines) + "\n"
