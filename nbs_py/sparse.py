@@ -403,13 +403,15 @@ def _activate(x: Tensor, out: Tensor, nonlinearity: str) -> None:
         _ACTIVATIONS[nonlinearity](x, out)
 
 
-FEW = 2**13  # states of a step up to which it costs more to call numpy for them
+FEW = 2**13  # states of a step, in doubles, up to which it costs more to call numpy for their tangents
 
 
 def _run_steps(matrix: "SparseMatrix", states: Tensor, nonlinearity: str) -> Tensor:
     "Replace the drives of a recurrence by its states (steps + 1, neurons, batch), of which the first is there"
     kernels, batch = _kernels(), states.shape[-1]
-    if kernels is None or not _is_light(matrix.pattern, batch) or len(states) < 2 or not 0 < states[0].numel() <= FEW:
+    alone = torch.get_num_threads() == 1 or _is_light(matrix.pattern, batch)
+    by_numpy = (nonlinearity, states.dtype) == ("tanh", torch.float64) and states[0].numel() > FEW
+    if kernels is None or not alone or by_numpy or len(states) < 2 or not states[0].numel():
         for before, out in pairwise(states):
             _activate(_add_product(matrix, before, out), out, nonlinearity)
         return states
@@ -744,7 +746,7 @@ class SparseRNN:
     def _run(self, k: int, x: Tensor, h: Tensor | None) -> tuple[Tensor, Tensor]:
         "Layer and direction k on columns (steps, input, batch)"
         (project, run), bias = self.products[k], self.biases[k]
-        states = x.new_empty(len(x) + 1, len(bias), x.shape[2])
+        states = torch.from_numpy(np.empty((len(x) + 1, len(bias), x.shape[2]), x.numpy().dtype))  # numpy asks for large pages, which are there sooner than many small ones
         states[0] = 0 if h is None else h
         near = max(1, NEAR // max(1, states[0].nbytes))  # steps whose drives are still in the cache when they are wanted
         for t in range(0, len(x), near):

@@ -97,6 +97,7 @@ def test_page(site, chromium, page):
         tab.set_viewport_size(PHONE)
         assert tab.evaluate(WIDTH) == 0, "wider than a phone"
         assert tab.evaluate(LETTERS) == [], "letters below 9 px"
+        tab.evaluate("() => document.querySelectorAll('article details').forEach((folded) => folded.open = true)")
         tab.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")  # what observes sizes has seen them
         assert tab.evaluate(CUES) == 0, "a figure or a table is wider than the phone, and does not say so"
         watched.screenshot(f"{page}-phone")

@@ -295,7 +295,9 @@ def test_damage_is_reported_and_stops_nothing(tmp_path):
 def test_it_can_be_stopped_and_goes_on(tmp_path, count):
     "Ctrl-C to the whole group of processes, as a terminal sends it: no traceback, and the same line goes on"
     command = [sys.executable, "-m", "modreg.lab.sweeps", "sweep", "table8", "--scale", "tiny", "--seeds", "1", "--workers", str(count), "--out", str(tmp_path), "-p", "epochs", "300"]
+    heard = signal.signal(signal.SIGINT, signal.default_int_handler)  # who starts the tests in the background has it ignored, and children inherit that
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True, cwd=ROOT)
+    signal.signal(signal.SIGINT, heard)
     for _ in range(1200):
         if list(tmp_path.glob("*/state.pt")):
             break
