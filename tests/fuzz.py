@@ -300,7 +300,7 @@ def takes(function: Callable, argument: str, bad: Bad) -> bool:
         return True
     if (isinstance(bad.value, dict) and ("Iterable" in kind or "Collection" in kind)) or (isinstance(bad.value, str) and "Iterable[typing.Any]" in kind):
         return True
-    return bool(first) or (isinstance(bad.value, np.ndarray) and "ndarray" in kind) or (type(bad.value) is int and re.search(r"\bint\b", kind) is not None)
+    return bool(first) or (isinstance(bad.value, Tensor) and kind == "<class 'torch.Tensor'>") or (isinstance(bad.value, np.ndarray) and "ndarray" in kind) or (type(bad.value) is int and re.search(r"\bint\b", kind) is not None)
 
 
 def parameter_of(function: Callable, argument: str) -> inspect.Parameter | None:
