@@ -837,7 +837,8 @@ for task, rows in found.items():
 
 
 # %% [markdown]
-# Each share is of a few seeds, so the intervals are wide. A heading makes a ring of the activity, whatever the wiring says: the *task* gives the shape, and a wiring of another shape does not take it away. A place in a square room is a point of a flat disc, which has neither a loop nor a hollow, and a torus' penalty puts none into the activity either.
+# Each share is of a few seeds, so the intervals are wide. A heading makes a ring of the activity, whatever the wiring says: the *task* gives the shape, and a wiring of another shape does not take it away. A place in a square room is a point of a flat disc, which has neither a loop nor a hollow, and a torus's penalty puts none into the activity either.
+# What networks keep of a text is in one piece without a hole, or in two.
 #
 # ## Exercise 1: turns of a lifted path
 #

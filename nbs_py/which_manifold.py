@@ -860,7 +860,8 @@ for (noise, sparsity), shares in sorted(right.items()):
 #
 # ```
 # python -m modreg.lab.studies survey head_direction none l1 circle --sparsities 0 0.9 --looks modreg.analysis.which_manifold:look
-# python -m modreg.lab.studies survey navigation none moduli --sparsities 0.9 --looks modreg.analysis.which_manifold:look -p seeds 5
+# python -m modreg.lab.studies survey navigation none moduli --sparsities 0 0.9 --looks modreg.analysis.which_manifold:look -p seeds 5
+# python -m modreg.lab.studies survey language none moduli --sparsities 0 0.9 --looks modreg.analysis.which_manifold:look -p seeds 5
 # ```
 #
 # The last two outputs of this section show what these commands have written, and nothing if they were not run. A heading is a point on a circle, a place one in a square. *Predict:* will a network that nobody told so be wired by it?
@@ -942,7 +943,8 @@ else:
 
 
 # %% [markdown]
-# Most dense networks of headings are wired on a circle, told or not. Most pruned ones get no answer, which means that no space was found, and not that there is none: few weights are left to tell. And wiring and activity need not have one shape.
+# Most dense networks of headings are wired on a circle, told or not. Most pruned ones get no answer, which means that no space was found, and not that there is none: few weights are left to tell. So it is with pruned networks of places and of words, those with a torus's penalty among them: the strength that the task bears leaves no torus that could be found again.
+# For activity the answer is a ranking alone. It names the space whose distances suit best, and a cloud without any hole is nearer to a sphere's than to a circle's; whether there *is* a loop or a hollow, the chapter [activity](activity.ipynb) asks.
 #
 # ## Exercise 1: the score
 #
