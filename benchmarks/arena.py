@@ -315,7 +315,7 @@ def _serve(pipe, cell: Cell, rounds: tuple[int, int], seconds: float) -> None:
         pipe.send(error)
 
 
-def measure(cell: Cell, rounds: tuple[int, int] = (3, 21), seconds: float = 0.6) -> dict:
+def measure(cell: Cell, rounds: tuple[int, int] = (3, 21), seconds: float = 0.5) -> dict:
     "Median seconds of each side of a cell, ratios within rounds, and what is missing"
     if cell.mask == "trained":  # once for all processes
         torch.set_num_threads(1)

@@ -1,4 +1,4 @@
-"""Sphinx over the pages that tools/pages.py wrote; `make docs` calls it."""
+"""Sphinx over the pages that pages.py wrote; `make docs` calls it."""
 
 import importlib
 import inspect

@@ -12,7 +12,7 @@ from executed import CHAPTERS, Exercise, executed, exercises, said, to_write
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.append(str(ROOT / "tools"))
+sys.path += [str(ROOT / "tools"), str(ROOT / "docs")]
 
 import notebooks  # noqa: E402
 import pages  # noqa: E402

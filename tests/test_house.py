@@ -20,7 +20,7 @@ from fastcore.docments import docments
 from jupytext.config import load_jupytext_config
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "tools"))
+sys.path[:0] = [str(ROOT / "tools"), str(ROOT / "docs")]
 import notebooks  # noqa: E402
 import pages  # noqa: E402
 

@@ -17,7 +17,7 @@ from executed import CHAPTERS, RUN, executed
 from filelock import FileLock
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.append(str(ROOT / "tools"))
+sys.path += [str(ROOT / "tools"), str(ROOT / "docs")]
 
 import docs  # noqa: E402
 import pages  # noqa: E402

@@ -1,4 +1,4 @@
-"""The site: execute the chapters, make pages of them (pages.py), and hand these to Sphinx (docs/conf.py).
+"""The site: execute the chapters, make pages of them (docs/pages.py), and hand these to Sphinx (docs/conf.py).
 
     python tools/docs.py --scale auto    # build/site/html
 
@@ -26,7 +26,7 @@ from papermill.iorw import load_notebook_node
 from papermill.parameterize import parameterize_notebook
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "tools")]
+sys.path[:0] = [str(ROOT), str(ROOT / "tools"), str(ROOT / "docs")]
 
 import pages  # noqa: E402
 
