@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 
 SIDES = ("published", "plain", "ours", "floor")
-ROUNDS, SECONDS = (3, 15), 3.5  # least and most rounds of a row, and the time after which it has enough of them
+ROUNDS, SECONDS = (3, 15), 3.3  # least and most rounds of a row, and the time after which it has enough of them
 CALM = 0.05  # share of the machine that other programs may take in a round that counts
 
 Call = Callable[[], object]
