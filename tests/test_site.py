@@ -100,6 +100,7 @@ def test_page(site, chromium, page):
         tab.evaluate("() => document.querySelectorAll('article details').forEach((folded) => folded.open = true)")
         tab.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")  # what observes sizes has seen them
         assert tab.evaluate(CUES) == 0, "a figure or a table is wider than the phone, and does not say so"
+        tab.evaluate("() => document.querySelectorAll('article details').forEach((folded) => folded.open = false)")
         watched.screenshot(f"{page}-phone")
         tab.set_viewport_size(DESKTOP)
         for summary in tab.locator("article details > summary").all():
