@@ -276,15 +276,13 @@ def _activate(x: Tensor, out: Tensor, nonlinearity: str) -> None:
         _ACTIVATIONS[nonlinearity](x, out)
 
 
-FEW = 2**13  # states of a step, in doubles, up to which it costs more to call numpy for their tangents
+FEW = 2**13  # states of a step up to which it costs more to call numpy for them
 
 
 def _run_steps(matrix: "SparseMatrix", states: Tensor, nonlinearity: str) -> Tensor:
     "Replace the drives of a recurrence by its states (steps + 1, neurons, batch), of which the first is there"
     kernels, batch = _kernels(), states.shape[-1]
-    alone = torch.get_num_threads() == 1 or _is_light(matrix.pattern, batch)
-    by_numpy = (nonlinearity, states.dtype) == ("tanh", torch.float64) and states[0].numel() > FEW
-    if kernels is None or not alone or by_numpy or len(states) < 2 or not states[0].numel():
+    if kernels is None or not _is_light(matrix.pattern, batch) or len(states) < 2 or not 0 < states[0].numel() <= FEW:
         for before, out in pairwise(states):
             _activate(_add_product(matrix, before, out), out, nonlinearity)
         return states
