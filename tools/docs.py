@@ -68,9 +68,10 @@ def trained(name: str) -> bool:
     from modreg.lab.runs import is_complete
 
     runs = shown(name)
-    for run in runs:
-        if (STORED / run.path.name).exists() and not run.path.exists():
-            shutil.copytree(STORED / run.path.name, run.path)
+    with lock("stored"):  # chapters that show one network may ask at once
+        for run in runs:
+            if (STORED / run.path.name).exists() and not run.path.exists():
+                shutil.copytree(STORED / run.path.name, run.path)
     return bool(runs) and all(map(is_complete, runs))
 
 
