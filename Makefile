@@ -86,7 +86,7 @@ distclean: clean ## remove results and the virtual environment too
 	rm -rf build $(VENV)
 
 # A stamp is older than these files only if they changed since the last installation.
-$(VENV)/notebooks.stamp: EXTRAS = notebooks
+$(VENV)/notebooks.stamp: EXTRAS = notebooks,geometry
 $(VENV)/bench.stamp: EXTRAS = notebooks,kernels,bench
 $(VENV)/dev.stamp: EXTRAS = $(DEV_EXTRAS)
 $(VENV)/%.stamp: settings.ini constraints.txt pyproject.toml setup.py

@@ -1,6 +1,7 @@
 """The source distribution holds what builds the wheel, the wheel what an installation needs and nothing else; and it runs where nothing else is installed."""
 
 import os
+import re
 import subprocess
 import sys
 import tarfile
@@ -67,20 +68,43 @@ def test_a_wheel_holds_the_package_alone(wheel):
     assert wheel.stat().st_size < 500_000
 
 
-def test_it_is_installed_and_run_where_nothing_else_is(wheel, tmp_path):
-    "In a virtual environment that sees only what settings.ini asks for: every module is imported, or says which extra it needs; and a network is trained"
-    venv.create(tmp_path / "venv", symlinks=True, with_pip=False)
-    python = tmp_path / "venv" / "bin" / "python"
+def environment(folder: Path, extras: str = "") -> tuple[Path, Path]:
+    "Python and site-packages of a virtual environment that sees what settings.ini asks for with these extras, and nothing else"
+    venv.create(folder, symlinks=True, with_pip=False)
+    python = folder / "bin" / "python"
     site = Path(subprocess.run([python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"], check=True, capture_output=True, text=True).stdout.strip())
-    subprocess.run([sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-index", "--no-compile", "--target", str(site), str(wheel)], check=True, capture_output=True, timeout=120)
     settings = ConfigParser(delimiters=["="])
     settings.read(ROOT / "settings.ini", encoding="utf-8")
-    for name in needed(settings["DEFAULT"]["requirements"].split()):
+    asked = [f"{extra}_requirements" for extra in extras.split(",") if extra]
+    for name in needed(" ".join(settings["DEFAULT"][key] for key in ["requirements", *asked]).split()):
         for file in {file.parts[0] for file in distribution(name).files if not file.parts[0].startswith((".", "__pycache__"))}:
-            (site / file).symlink_to(Path(distribution(name).locate_file(file)).resolve())
+            if not (site / file).exists():
+                (site / file).symlink_to(Path(distribution(name).locate_file(file)).resolve())
+    return python, site
+
+
+def test_it_is_installed_and_run_where_nothing_else_is(wheel, tmp_path):
+    "In a virtual environment that sees only what settings.ini asks for: every module is imported, or says which extra it needs; and a network is trained"
+    python, site = environment(tmp_path / "venv")
+    subprocess.run([sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-index", "--no-compile", "--target", str(site), str(wheel)], check=True, capture_output=True, timeout=120)
     found = subprocess.run([python, "-I", "-c", TRIED, str(tmp_path / "runs")], capture_output=True, text=True, timeout=300, env=os.environ | {"OMP_NUM_THREADS": "1"}, check=False)
     assert found.returncode == 0, found.stderr[-3000:]
     assert str(site) in found.stdout and "trained" in found.stdout
+
+
+def test_make_run_has_what_its_chapter_needs(tmp_path):
+    "The chapter that `make run` executes, with the extras that the Makefile installs for it: those of the tests are more"
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    extras = re.search(r"^\$\(VENV\)/notebooks\.stamp: EXTRAS = (\S+)$", makefile, re.MULTILINE).group(1)
+    chapter = re.search(r"^run: \$\(VENV\)/notebooks\.stamp .*\n\t\$\(BIN\)/python tools/run\.py (\w+) ", makefile, re.MULTILINE).group(1)
+    python, site = environment(tmp_path / "venv", extras)
+    (site / "modreg").symlink_to(ROOT / "modreg")
+    told = {"scale": "tiny", "device": "cpu", "seeds": "1", "twins": "plain", "lottery": "False", "out": str(tmp_path / "runs")}
+    command = ["-m", "papermill", str(ROOT / "nbs" / f"{chapter}.ipynb"), str(tmp_path / "out.ipynb"), "--no-progress-bar", *(word for key, value in told.items() for word in ("-p", key, value))]
+    found = subprocess.run([python, "-I", *command], cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False,
+                           env={key: value for key, value in os.environ.items() if key != "PYTHONPATH"} | {"OMP_NUM_THREADS": "1", "IPYTHONDIR": str(tmp_path / "ipython")})
+    assert found.returncode == 0, found.stderr[-3000:]
+    assert any((tmp_path / "runs").glob(f"{chapter}-*/result.json"))
 
 
 TRIED = """

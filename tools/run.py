@@ -94,7 +94,7 @@ def main(args: list[str]) -> int:
     notebook.parent.mkdir(exist_ok=True)
     command = ["papermill", f"nbs/{args[0]}.ipynb", str(notebook), *args[1:]]
     print(shlex.join(command), flush=True)
-    process = subprocess.Popen([sys.executable, "-m", *command, "--no-progress-bar"])
+    process = subprocess.Popen([sys.executable, "-m", *command, "--no-progress-bar", "--log-level=ERROR"])
     try:
         while process.poll() is None:
             update(bars, out, start)
