@@ -20,10 +20,9 @@ from pathlib import Path
 import arena
 import rows
 import torch._dynamo  # noqa: F401
-from timing import SECONDS, SIDES, machine, measure, measure_curve
+from timing import MALLOC, SECONDS, SIDES, machine, measure, measure_curve
 
 RESULTS = Path(__file__).parent.parent / "modreg" / "data" / "bench.json"
-MALLOC = {"MALLOC_MMAP_THRESHOLD_": str(1 << 30), "MALLOC_TRIM_THRESHOLD_": str(1 << 32)}  # keep freed memory, for all sides alike
 
 
 # --- the table ---------------------------------------------------------------------------------------------------------

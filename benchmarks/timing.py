@@ -17,6 +17,7 @@ import torch
 
 SIDES = ("published", "plain", "ours", "floor")
 ROUNDS, SECONDS = (3, 15), 3.3  # least and most rounds of a row, and the time after which it has enough of them
+MALLOC = {"MALLOC_MMAP_THRESHOLD_": str(1 << 30), "MALLOC_TRIM_THRESHOLD_": str(1 << 32)}  # keep freed memory, for all sides alike
 CALM = 0.05  # share of the machine that other programs may take in a round that counts
 
 Call = Callable[[], object]

@@ -142,7 +142,7 @@ assert all(penalty() > 0 for penalty in penalties)
 # %% [markdown]
 # ## A chapter is an experiment
 #
-# Chapters that train a network of their own have parameters. In an environment with the extra `notebooks` (`make run` leaves one in `.venv`),
+# Chapters that train a network of their own have parameters. In an environment with the extras `notebooks` and `geometry` (`make run` leaves one in `.venv`; language and speech ask for those of their names too),
 #
 # ```sh
 # papermill nbs/navigation.ipynb out.ipynb -p manifold sphere -p sparsity 0.75

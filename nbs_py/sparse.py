@@ -153,6 +153,11 @@ class Pattern:
         "Whether a set of rows has places without an edge"
         return self.index.shape[1] > 1 and bool((self.index == self.size).any())
 
+    @cached_property
+    def in_order(self) -> bool:
+        "Whether values stand as in the flattened matrix or the list of edges, each of them"
+        return self.index.shape == (self.size, 1) and bool((self.index.diff(dim=0) == 1).all())
+
     @classmethod
     def of(
         cls,
@@ -351,6 +356,8 @@ def _values(pattern: Pattern, weight: Tensor) -> Tensor:
     if weight.numel() != pattern.size:
         raise ValueError(f"the weight has shape {tuple(weight.shape)}; the pattern is of {pattern.size} values")
     values = weight.detach().reshape(-1)
+    if pattern.in_order:
+        return values.clone()[:, None]
     values = nn.functional.pad(values, (0, 1)) if pattern.has_gaps else values
     return values.index_select(0, pattern.index.flatten()).view(pattern.index.shape)
 
@@ -896,6 +903,13 @@ def _in_columns(x: Tensor) -> Tensor:
     return x.permute(1, 0, 3, 2).flatten(1, 2).contiguous()
 
 
+def _room(like: Tensor, steps: int, rows: int, batch: int) -> Tensor:
+    "Columns (steps, rows, batch) without values, and zeros up to a batch for which there is a kernel; numpy asks for large pages, which are there sooner than many small ones"
+    columns = torch.from_numpy(np.empty((steps, rows, batch + _missing(batch)), like.detach().numpy().dtype))
+    columns[..., batch:] = 0
+    return columns
+
+
 def _gradient_of(weight: Tensor, pattern: Pattern, errors: Tensor, states: Tensor) -> Tensor:
     "The sum over steps of errors (T, rows, batch) times states (T, columns, batch), like the weight, and zero where the pattern has no weight"
     inner, kernels = errors.new_zeros(len(pattern.columns)), _kernels()
@@ -905,7 +919,7 @@ def _gradient_of(weight: Tensor, pattern: Pattern, errors: Tensor, states: Tenso
         rows = pattern.sets()
         for error, state in zip(errors, states, strict=True):
             inner += (error[rows] * state[pattern.columns]).sum(1)
-    return torch.zeros_like(weight).view(-1).index_copy_(0, pattern.index[:, 0], inner).view_as(weight)
+    return (inner if pattern.in_order else torch.zeros_like(weight).view(-1).index_copy_(0, pattern.index[:, 0], inner)).view_as(weight)
 
 
 @checked
@@ -956,7 +970,7 @@ class SparseElmanFunction(torch.autograd.Function):
     @staticmethod
     def forward(ctx, patterns: tuple[Pattern, Pattern], projected, h0, weight, nonlinearity, handed_out=False):
         replicas, steps, batch, neurons = projected.shape
-        states, matrix = projected.new_zeros(steps + 1, replicas * neurons, batch + _missing(batch)), SparseMatrix.at(patterns[0], weight)
+        states, matrix = _room(projected, steps + 1, replicas * neurons, batch), SparseMatrix.at(patterns[0], weight)
         rows = _in_rows(states[..., :batch], replicas)
         rows[:, 0], rows[:, 1:] = h0, projected  # the drives stand where states will be
         for before, out in pairwise(states):
@@ -976,7 +990,7 @@ class SparseElmanFunction(torch.autograd.Function):
         if grad is None and grad_last is None:
             return (None,) * 6
         states, weight, _ = ctx.saved_tensors
-        (pattern, turned), errors = ctx.patterns, torch.zeros_like(states)
+        (pattern, turned), errors = ctx.patterns, _room(states, *states.shape[:2], ctx.batch)
         back, rows = SparseMatrix.at(turned, weight), _in_rows(errors[..., : ctx.batch], pattern.replicas)
         rows[:, 0], rows[:, 1:] = 0, 0 if grad is None else grad
         if grad_last is not None:

@@ -253,6 +253,7 @@ def test_words_set_a_figure_and_a_reset_brings_it_back(page, tmp_path, name):
 def test_three_networks_stand_under_one_cursor(page, tmp_path):
     """A click in any of the squares picks one neuron in all, and each says how many partners are left."""
     figure = show(page, "pruning_steps", tmp_path)
+    assert all(one["partners"] for one in json.loads(figure.get_attribute("data-state"))["partners"]), "it opens on a neuron without partners"
     squares = figure.locator("canvas")
     for k in range(3):
         squares.nth(k).click(position={"x": 20 + 30 * k, "y": 40})

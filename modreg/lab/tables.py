@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 from ..geometry.arguments import Share, Within, checked
 from .paper import Cell, Table, printed
 from .results import Record, matching
-from .statistics import Verdict, config_for, outcome, record_of_cell
+from .settings import duration
+from .statistics import Verdict, config_for, config_of, outcome, record_of_cell
 from .training import Task
+from .workers import Pace
 from ..sparsity.penalties import display_name
 from ..sparsity.rivals import weight_uses
 
@@ -24,14 +26,12 @@ if TYPE_CHECKING:
 # %% ../../nbs/tables.ipynb #3985639f
 @checked
 def ours(
-    record: Record | None,
+    record: Record,
     cell: Cell,
     metric: str,  # its name in the record
     digits: Annotated[int, Within(0, 15)] = 1,  # after the decimal point
 ) -> str:
     "Our side of a cell in words"
-    if record is None:
-        return "*not run*"
     found = outcome(record["phases"][cell.result][metric], record["learned_below"])
     share = f"{found.learned} of {found.seeds} learned"
     return f"**{found.median:.{digits}f}**, {share}" if found.median is not None else f"**none learned** ({share})"
@@ -46,12 +46,14 @@ def table_markdown(
     digits: Annotated[int, Within(0, 15)] = 1,  # after the decimal point
     **settings: Any,  # that differ from the scale's
 ) -> str:
-    "A table of the paper with ours in its cells"
+    "A table of the paper with ours in its cells; a cell without says what its run would take of one thread, with 5 seeds and its ticket"
+    pace = Pace(records)
     lines = [f"**Table {table.number}**, {table.task}, {table.metric}: {table.caption}", "", "| | " + " | ".join(map(display_name, table.columns)) + " |", "|---" * (len(table.columns) + 1) + "|"]
     for row in table.rows:
         cells = [table.cell(row, column) for column in table.columns]
         found = [(cell, record_of_cell(records, cell, task, scale, **settings)) for cell in cells]
-        texts = [(printed(cell, digits) or "–") + (f"<br>{ours(record, cell, task.metric, digits)}" if record else "") for cell, record in found]
+        texts = [f"{printed(cell, digits) or '–'}<br>" + (
+            ours(record, cell, task.metric, digits) if record else f"*not run: {duration(pace.seconds(config_of(cell, task, scale, **{'seeds': 5} | settings)))}*") for cell, record in found]
         lines.append(f"| {row} | " + " | ".join(texts) + " |")
     return "\n".join([*lines, *(["", table.note] if table.note else []), ""])
 

@@ -213,8 +213,8 @@ def _run(layer: EdgeRNN, x: Tensor, h0: Tensor | None) -> tuple[Tensor, Tensor]:
         raise ValueError(f"the initial state has shape {tuple(h0.shape)}; expected {(1, x.shape[1], layer.hidden_size)}")
     with torch.autocast("cpu", enabled=False):
         h0 = weight.new_zeros(1, x.shape[1], layer.hidden_size) if h0 is None else h0
-        drives = nn.functional.linear(x, layer.weight_ih, layer.bias)
-        out, last = SparseElmanFunction.apply(layer.patterns(), drives[None], h0, weight[None], layer.nonlinearity, True)
+        drives = layer.weight_ih @ x.mT if layer.bias is None else torch.baddbmm(layer.bias[:, None], layer.weight_ih.expand(len(x), -1, -1), x.mT)
+        out, last = SparseElmanFunction.apply(layer.patterns(), drives.mT[None], h0, weight[None], layer.nonlinearity, True)
     return out[0], last.clone()
 
 # %% ../../nbs/edges.ipynb #d51a4076

@@ -7,13 +7,18 @@ function render({ model, el }) {
   const survived = names.map((name) => counts(data.networks[name].survived)), COLOURS = [BLUE, ORANGE, "#7570b3"];
   const point = (u) => [places[2 * u], places[2 * u + 1]];
   const alive = (k, u, v) => u !== v && survived[k][u * n + v] > level;
-  let level = Math.round(0.9 * (levels - 1)), neuron = 0;
+  let level = Math.round(0.9 * (levels - 1)), neuron = 0, most = -1;
+  for (let u = 0; u < n; u++) {
+    // It opens on a neuron that has partners in every network.
+    const fewest = Math.min(...names.map((_, k) => [...Array(n).keys()].filter((v) => alive(k, u, v)).length));
+    if (fewest > most) [neuron, most] = [u, fewest];
+  }
 
   slider(view.controls, "pruning step", [0, levels - 1, level], 1, (v) => {
     level = v;
     show();
   });
-  const pick = slider(view.controls, "neuron", [0, n - 1, 0], 1, (v) => {
+  const pick = slider(view.controls, "neuron", [0, n - 1, neuron], 1, (v) => {
     neuron = v;
     show();
   });
