@@ -29,7 +29,8 @@ from modreg.tasks.navigation import Navigation
 RIVALS = ("dense", "torch", "scipy", "MKL", "gathered", "pruned", "autograd")
 FLOORS = ("bytes", "products")
 STEPS, INPUTS, EPOCHS = 50, 2, 4
-MOST = 2**28  # bytes that gathered states may take
+MOST = 100e6  # bytes of gathered states, beyond which they are a multiple of all others in time too
+LONG = 5.0  # s of a round of which two are enough: the longer a call, the less is it disturbed
 library = Path(sys.prefix, "lib", "libmkl_rt.so.3")
 if library.exists():
     os.environ.setdefault("MKL_RT", str(library))
@@ -310,12 +311,13 @@ def _serve(pipe, cell: Cell, rounds: tuple[int, int], seconds: float) -> None:
         calls, missing = available(ways)
         estimates = {name: timing.first_estimate(call) for name, call in calls.items()}
         timers = {name: partial(timing.seconds_per_call, call, estimates[name], least=2e-3) for name, call in calls.items()}
-        pipe.send((timing.interleave(timers, rounds, seconds), missing))
+        least = rounds[0] if sum(estimates.values()) < LONG else 2
+        pipe.send((timing.interleave(timers, (least, rounds[1]), seconds), missing))
     except Exception as error:
         pipe.send(error)
 
 
-def measure(cell: Cell, rounds: tuple[int, int] = (3, 21), seconds: float = 0.5) -> dict:
+def measure(cell: Cell, rounds: tuple[int, int] = (3, 21), seconds: float = 0.4) -> dict:
     "Median seconds of each side of a cell, ratios within rounds, and what is missing"
     if cell.mask == "trained":  # once for all processes
         torch.set_num_threads(1)
