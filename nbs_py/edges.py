@@ -437,10 +437,10 @@ axes[1].set_yticks([0.05, 0.1, 0.2, 0.5, 1], ["0.05", "0.1", "0.2", "0.5", "1"])
 plt.show()
 
 # %%
-last, edges = rows[-1], [row["edges"] for row in rows]
+last = rows[-1]
 print(f"{last['neurons']:,} neurons, {last['edges']:,} edges: {last['edges_s']:.0f} s to find them, {last['step_s']:.2f} s a step, {last['memory_mb']:,.0f} MB more than an empty process, "
       f"{1e6 * last['memory_mb'] / last['edges']:.0f} bytes an edge; numbered at random {last['shuffled_s']:.2f} s a step")
-slopes = {name: np.polyfit(np.log(edges), np.log([row[name] for row in rows]), 1)[0] for name in ("step_s", "memory_mb")}
+slopes = {name: np.polyfit(np.log([row["edges"] for row in rows]), np.log([row[name] for row in rows]), 1)[0] for name in ("step_s", "memory_mb")}
 print(f"a step grows with the edges to the power {slopes['step_s']:.2f}, memory to the power {slopes['memory_mb']:.2f}")
 assert max(slopes.values()) < 1.15
 

@@ -714,3 +714,19 @@ def test_calls_that_are_far_behind_are_not_timed_for_long(monkeypatch):
     times = dict(zip(ways, sparse.least_time(*(partial(call, *way) for way in ways.items())), strict=True))
     assert called["slow"] == 3 < 20 < called["quick"] == called["near"]
     assert times == pytest.approx({name: seconds * (1 + 1 / called[name]) for name, seconds in ways.items()})
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_weights_in_order_are_copied_and_give_what_those_in_disorder_give(dtype):
+    "Edges that are sorted need no search for their weights; a matrix holds those of the moment that it was made"
+    edges = (draw(30, 40, zeros=0.7) != 0).nonzero()
+    mixed = torch.randperm(len(edges), generator=torch.Generator().manual_seed(0))
+    weight, x, errors = draw(len(edges), zeros=0, dtype=dtype), draw(2, 40, 8, zeros=0, dtype=dtype), draw(2, 30, 8, zeros=0, dtype=dtype, seed=1)
+    sorted_, other = (Pattern.from_edges(*some.T, (30, 40)) for some in (edges, edges[mixed]))
+    assert sorted_.in_order and not other.in_order and not Pattern.from_edges(*edges.T, (30, 40), transposed=True).in_order
+    products = [SparseMatrix.at(pattern, values).add_(x, x.new_zeros(2, 30, 8)) for pattern, values in ((sorted_, weight), (other, weight[mixed]))]
+    assert torch.equal(*products)
+    assert torch.equal(sparse._gradient_of(weight, sorted_, errors, x)[mixed], sparse._gradient_of(weight[mixed], other, errors, x))
+    matrix, values = SparseMatrix.at(sorted_, weight), weight.clone()
+    weight.zero_()
+    assert torch.equal(matrix.values.flatten(), values)

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['STRIP', 'PANEL', 'ENOUGH', 'ALONE', 'PRECISIONS', 'FEW', 'SHORT', 'DOUBT', 'STEPS', 'NEAR', 'PARTS', 'DENSE',
-           'Pattern', 'SparseMatrix', 'median_time', 'least_time', 'fastest', 'SparseRNN', 'save_sparse', 'load_sparse',
-           'patterns_of', 'SparseLinearFunction', 'SparseElmanFunction', 'SparseProduct', 'use_dense_products',
+           'Pattern', 'patterns_of', 'SparseMatrix', 'median_time', 'least_time', 'fastest', 'SparseRNN', 'save_sparse',
+           'load_sparse', 'SparseLinearFunction', 'SparseElmanFunction', 'SparseProduct', 'use_dense_products',
            'use_sparse_products', 'geometric_blocks', 'filled_blocks']
 
 # %% ../../nbs/sparse.ipynb #d1624480
@@ -45,20 +45,12 @@ class Pattern:
     size: int  # entries of the matrix, or edges
     panel: int  # columns of a panel; 0 if there is only one, or replicas, each with its own
     replicas: int = 1  # matrices of one shape along the diagonal
+    has_gaps: bool = False  # whether a set of rows has places without an edge
+    in_order: bool = False  # whether values stand in the order of the edges
 
     def sets(self) -> Tensor:  # (n,)
         "The set of rows of each column"
         return torch.arange(len(self.start) - 1).repeat_interleave(self.start.diff()) % len(self.rows)
-
-    @cached_property
-    def has_gaps(self) -> bool:
-        "Whether a set of rows has places without an edge"
-        return self.index.shape[1] > 1 and bool((self.index == self.size).any())
-
-    @cached_property
-    def in_order(self) -> bool:
-        "Whether values stand as in the flattened matrix or the list of edges, each of them"
-        return self.index.shape == (self.size, 1) and bool((self.index.diff(dim=0) == 1).all())
 
     @classmethod
     def of(
@@ -73,7 +65,7 @@ class Pattern:
         replica, i, j = mask.cpu().reshape(replicas, height, width).nonzero(as_tuple=True)
         edges = cls.from_edges(i + replica * height, j + replica * width, (replicas * height, replicas * width), transposed, rows_per_set, replicas, batch)
         i, j = edges.rows[edges.sets()], edges.columns.long()[:, None]  # of a set all rows, whatever the mask says of each
-        return replace(edges, index=(j * width + i % max(1, width)) if transposed else (i * width + j % max(1, width)), size=mask.numel())
+        return replace(edges, has_gaps=False, in_order=False, index=(j * width + i % max(1, width)) if transposed else (i * width + j % max(1, width)), size=mask.numel())
 
     @classmethod
     def from_edges(
@@ -88,7 +80,8 @@ class Pattern:
     ) -> "Pattern":
         "The pattern of a list of edges in any order, each but once; its memory grows with the edges. ValueError if they are not such a list"
         i, j, shape = _checked_edges(rows, columns, shape, transposed, rows_per_set, replicas)
-        return cls(shape, *_arranged(i, j, shape, rows_per_set, replicas, batch), replicas)
+        found = cls(shape, *_arranged(i, j, shape, rows_per_set, replicas, batch), replicas)
+        return replace(found, has_gaps=bool((found.index == found.size).any()), in_order=rows_per_set == 1 and bool((found.index.diff(dim=0) == 1).all()))
 
 # %% ../../nbs/sparse.ipynb #4756ea9f
 def _checked_mask_shape(mask: Tensor) -> tuple[int, int, int]:
@@ -164,6 +157,15 @@ def _similar_rows(i: Tensor, j: Tensor, height: int, width: int, replicas: int) 
     numbers, order = torch.randn(width, generator=torch.Generator().manual_seed(0), dtype=torch.float64), j.argsort(stable=True)
     sums = torch.zeros(height, dtype=torch.float64).index_add_(0, i[order], numbers[j[order] % max(1, width)])
     return (sums.view(replicas, -1).argsort(stable=True) + height // replicas * torch.arange(replicas)[:, None]).flatten()
+
+
+@checked
+def patterns_of(
+    mask: Tensor,  # True where a weight stays, (M, N) or (S, M, N)
+    batch: int = STRIP,  # states at once, as for `Pattern.of`
+) -> tuple[Pattern, Pattern]:  # of the matrix, and of the transposed one
+    "What training needs to know of a mask"
+    return Pattern.of(mask, batch=batch), Pattern.of(mask, transposed=True, batch=batch)
 
 # %% ../../nbs/sparse.ipynb #e0c2fca8
 @cache
@@ -672,15 +674,6 @@ def _gradient_of(weight: Tensor, pattern: Pattern, errors: Tensor, states: Tenso
         for error, state in zip(errors, states, strict=True):
             inner += (error[rows] * state[pattern.columns]).sum(1)
     return (inner if pattern.in_order else torch.zeros_like(weight).view(-1).index_copy_(0, pattern.index[:, 0], inner)).view_as(weight)
-
-
-@checked
-def patterns_of(
-    mask: Tensor,  # True where a weight stays, (M, N) or (S, M, N)
-    batch: int = STRIP,  # states at once, as for `Pattern.of`
-) -> tuple[Pattern, Pattern]:  # of the matrix, and of the transposed one
-    "What training needs to know of a mask"
-    return Pattern.of(mask, batch=batch), Pattern.of(mask, transposed=True, batch=batch)
 
 # %% ../../nbs/sparse.ipynb #45507565
 class SparseLinearFunction(torch.autograd.Function):
