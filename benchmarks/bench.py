@@ -12,7 +12,6 @@ with quartiles. Memory is the peak of a side's first call above what it held bef
 
 import argparse
 import json
-import os
 import sys
 import time
 from pathlib import Path
@@ -20,7 +19,7 @@ from pathlib import Path
 import arena
 import rows
 import torch._dynamo  # noqa: F401
-from timing import MALLOC, SECONDS, SIDES, machine, measure, measure_curve
+from timing import SECONDS, SIDES, keep_freed_memory, machine, measure, measure_curve
 
 RESULTS = Path(__file__).parent.parent / "modreg" / "data" / "bench.json"
 
@@ -125,6 +124,5 @@ def main(arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    if not MALLOC.items() <= os.environ.items():  # malloc reads them when a process begins
-        os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **MALLOC})
+    keep_freed_memory()
     main(sys.argv[1:])

@@ -7,6 +7,7 @@ import os
 import platform
 import resource
 import statistics
+import sys
 import time
 import traceback
 from collections.abc import Callable
@@ -17,10 +18,16 @@ import torch
 
 SIDES = ("published", "plain", "ours", "floor")
 ROUNDS, SECONDS = (3, 15), 2.7  # least and most rounds of a row, and the time after which it has enough of them
-MALLOC = {"MALLOC_MMAP_THRESHOLD_": str(1 << 30), "MALLOC_TRIM_THRESHOLD_": str(1 << 32)}  # keep freed memory, for all sides alike
+MALLOC = {"MALLOC_MMAP_THRESHOLD_": str(1 << 30), "MALLOC_TRIM_THRESHOLD_": str(1 << 32)}
 CALM = 0.05  # share of the machine that other programs may take in a round that counts
 
 Call = Callable[[], object]
+
+
+def keep_freed_memory() -> None:
+    "Begin this process anew if it would hand freed memory back, for all sides alike: malloc reads its settings when a process begins"
+    if not MALLOC.items() <= os.environ.items():
+        os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **MALLOC})
 
 
 # --- what is compared ----------------------------------------------------------------------------------------------------

@@ -178,8 +178,9 @@ class Pattern:
     ) -> "Pattern":
         "The pattern of a list of edges in any order, each but once; its memory grows with the edges. ValueError if they are not such a list"
         i, j, shape = _checked_edges(rows, columns, shape, transposed, rows_per_set, replicas)
-        found = cls(shape, *_arranged(i, j, shape, rows_per_set, replicas, batch), replicas)
-        return replace(found, has_gaps=bool((found.index == found.size).any()), in_order=rows_per_set == 1 and bool((found.index.diff(dim=0) == 1).all()))
+        *parts, index, size, panel = _arranged(i, j, shape, rows_per_set, replicas, batch)
+        has_gaps, in_order = rows_per_set > 1 and bool((index == size).any()), rows_per_set == 1 and bool((index.diff(dim=0) == 1).all())
+        return cls(shape, *parts, index, size, panel, replicas, has_gaps, in_order)
 
 
 # %% [markdown]
@@ -410,6 +411,11 @@ def _activate(x: Tensor, out: Tensor, nonlinearity: str) -> None:
         np.tanh(x.numpy(), out=out.numpy())
     else:
         _ACTIVATIONS[nonlinearity](x, out)
+
+
+def _room(like: Tensor, *shape: int) -> Tensor:
+    "A tensor without values; numpy asks for large pages, which are there sooner than many small ones"
+    return torch.from_numpy(np.empty(shape, like.detach().numpy().dtype))
 
 
 FEW = 2**13  # states of a step up to which it costs more to call numpy for them
@@ -753,7 +759,7 @@ class SparseRNN:
     def _run(self, k: int, x: Tensor, h: Tensor | None) -> tuple[Tensor, Tensor]:
         "Layer and direction k on columns (steps, input, batch)"
         (project, run), bias = self.products[k], self.biases[k]
-        states = torch.from_numpy(np.empty((len(x) + 1, len(bias), x.shape[2]), x.numpy().dtype))  # numpy asks for large pages, which are there sooner than many small ones
+        states = _room(x, len(x) + 1, len(bias), x.shape[2])
         states[0] = 0 if h is None else h
         near = max(1, NEAR // max(1, states[0].nbytes))  # steps whose drives are still in the cache when they are wanted
         for t in range(0, len(x), near):
@@ -905,13 +911,6 @@ def _in_columns(x: Tensor) -> Tensor:
     return x.permute(1, 0, 3, 2).flatten(1, 2).contiguous()
 
 
-def _room(like: Tensor, steps: int, rows: int, batch: int) -> Tensor:
-    "Columns (steps, rows, batch) without values, and zeros up to a batch for which there is a kernel; numpy asks for large pages, which are there sooner than many small ones"
-    columns = torch.from_numpy(np.empty((steps, rows, batch + _missing(batch)), like.detach().numpy().dtype))
-    columns[..., batch:] = 0
-    return columns
-
-
 def _gradient_of(weight: Tensor, pattern: Pattern, errors: Tensor, states: Tensor) -> Tensor:
     "The sum over steps of errors (T, rows, batch) times states (T, columns, batch), like the weight, and zero where the pattern has no weight"
     inner, kernels = errors.new_zeros(len(pattern.columns)), _kernels()
@@ -963,7 +962,8 @@ class SparseElmanFunction(torch.autograd.Function):
     @staticmethod
     def forward(ctx, patterns: tuple[Pattern, Pattern], projected, h0, weight, nonlinearity, handed_out=False):
         replicas, steps, batch, neurons = projected.shape
-        states, matrix = _room(projected, steps + 1, replicas * neurons, batch), SparseMatrix.at(patterns[0], weight)
+        states, matrix = _room(projected, steps + 1, replicas * neurons, batch + _missing(batch)), SparseMatrix.at(patterns[0], weight)
+        states[..., batch:] = 0
         rows = _in_rows(states[..., :batch], replicas)
         rows[:, 0], rows[:, 1:] = h0, projected  # the drives stand where states will be
         for before, out in pairwise(states):
@@ -983,7 +983,8 @@ class SparseElmanFunction(torch.autograd.Function):
         if grad is None and grad_last is None:
             return (None,) * 6
         states, weight, _ = ctx.saved_tensors
-        (pattern, turned), errors = ctx.patterns, _room(states, *states.shape[:2], ctx.batch)
+        (pattern, turned), errors = ctx.patterns, _room(states, *states.shape)
+        errors[..., ctx.batch :] = 0
         back, rows = SparseMatrix.at(turned, weight), _in_rows(errors[..., : ctx.batch], pattern.replicas)
         rows[:, 0], rows[:, 1:] = 0, 0 if grad is None else grad
         if grad_last is not None:

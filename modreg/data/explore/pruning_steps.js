@@ -7,10 +7,11 @@ function render({ model, el }) {
   const survived = names.map((name) => counts(data.networks[name].survived)), COLOURS = [BLUE, ORANGE, "#7570b3"];
   const point = (u) => [places[2 * u], places[2 * u + 1]];
   const alive = (k, u, v) => u !== v && survived[k][u * n + v] > level;
+  const partnersOf = (k, u) => [...Array(n).keys()].filter((v) => alive(k, u, v));
   let level = Math.round(0.9 * (levels - 1)), neuron = 0, most = -1;
   for (let u = 0; u < n; u++) {
     // It opens on a neuron that has partners in every network.
-    const fewest = Math.min(...names.map((_, k) => [...Array(n).keys()].filter((v) => alive(k, u, v)).length));
+    const fewest = Math.min(...names.map((_, k) => partnersOf(k, u).length));
     if (fewest > most) [neuron, most] = [u, fewest];
   }
 
@@ -93,7 +94,7 @@ function render({ model, el }) {
 
   function show() {
     const near = names.map((name, k) => {
-      const partners = [...Array(n).keys()].filter((v) => alive(k, neuron, v)), free = partners.filter((v) => Math.abs(MANIFOLDS.torus.distance(point(neuron), point(v)) - 0.9) < 0.9);
+      const partners = partnersOf(k, neuron), free = partners.filter((v) => Math.abs(MANIFOLDS.torus.distance(point(neuron), point(v)) - 0.9) < 0.9);
       return { name, error: data.networks[name].error[level], partners: partners.length, near: free.length };
     });
     const digits = data.unit === "cm" ? 1 : 2;
