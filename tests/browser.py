@@ -20,6 +20,7 @@ HOWTO = ("no Chromium or Chrome was found. Debian and Ubuntu: `apt-get install c
 FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
          "--disable-component-update", "--disable-sync")
 FIGURES = [name for name in explore.__all__ if getattr(getattr(explore, name), "__annotations__", {}).get("return") is explore.Explorer]  # figures that are programs
+TAKEN_BACK = "net::ERR_ABORTED"  # by the browser: after a change of width Chromium asks again for images that loaded late, and gives up at the next change
 DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 
 
@@ -54,7 +55,7 @@ class Watched:
         self.wrong: list[str] = []
         self.page.on("console", lambda m: self.wrong.append(f"console: {m.text}") if m.type in ("error", "warning") else None)
         self.page.on("pageerror", lambda error: self.wrong.append(f"error: {error}"))
-        self.page.on("requestfailed", lambda r: self.wrong.append(f"failed: {r.url} {r.failure}"))
+        self.page.on("requestfailed", lambda r: self.wrong.append(f"failed: {r.url} {r.failure}") if r.failure != TAKEN_BACK else None)
         self.page.on("response", lambda r: self.wrong.append(f"status {r.status}: {r.url}") if r.status >= 400 else None)
         self.page.on("request", self._asked)
 

@@ -106,6 +106,7 @@ def test_page(site, chromium, page):
         for summary in tab.locator("article details > summary").all():
             summary.click()
         assert tab.locator("article details:not([open])").count() == 0
+        assert tab.evaluate(IMAGES) == [], "a figure is gone after changes of width"
 
 
 @pytest.mark.parametrize("page", pages.chapters())
