@@ -735,7 +735,7 @@ test_eq(in_bytes(4.2e9), "4.2 GB")
 
 # %%
 #| export
-PACKAGE = str(Path(__file__).resolve().parents[1]) if "__file__" in globals() else "modreg"  # a chapter has no file
+PACKAGE = str(Path(__file__).parents[1]) if "__file__" in globals() else "modreg"  # a chapter has no file
 LIBRARIES = (PACKAGE, *(sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")), str(Path(torch.__file__).parents[1]), "<frozen", "<string>", "<__array")
 DEEP = (RuntimeError, LookupError, AttributeError, ArithmeticError, AssertionError, TypeError, ValueError, MemoryError)  # what a wrong argument causes far from where it was given
 TOO_LARGE = ("allocate memory", "Storage size calculation", "overflow", "recursion depth", "too large", "numel: integer multiplication", "cannot fit 'int'")

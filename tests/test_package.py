@@ -92,6 +92,35 @@ def test_it_is_installed_and_run_where_nothing_else_is(wheel, tmp_path):
     assert str(site) in found.stdout and "trained" in found.stdout
 
 
+def test_its_own_errors_are_told_behind_a_link(tmp_path):
+    "An error of ours says what it says, and one from deep inside names the argument, also where the package is found through a link"
+    (tmp_path / "modreg").symlink_to(ROOT / "modreg")
+    found = subprocess.run([sys.executable, "-c", LINKED], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=True, env=os.environ | {"PYTHONPATH": str(tmp_path)})
+    where, ours, deep = found.stdout.splitlines()
+    assert where.startswith(str(tmp_path))
+    assert ours.startswith("ParameterError: The parameters of remember") and "no such parameter: turns" in ours
+    assert deep.startswith("ArgumentError: pick cannot do with what it was given: of is the list [1]")
+
+
+LINKED = """
+import modreg
+from modreg.geometry.arguments import checked
+from modreg.lab.training import RememberConfig
+from modreg.lab.settings import from_parameters
+print(modreg.__file__)
+
+@checked
+def pick(of: list):
+    return of[2]
+
+for call in (lambda: from_parameters(RememberConfig, {"turns": 3}), lambda: pick([1])):
+    try:
+        call()
+    except Exception as error:
+        print(f"{type(error).__name__}: {' '.join(str(error).split())}")
+"""
+
+
 def test_make_run_has_what_its_chapter_needs(tmp_path):
     "The chapter that `make run` executes, with the extras that the Makefile installs for it: those of the tests are more"
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")

@@ -539,7 +539,7 @@ def check_memory(
         raise ArgumentError(f"{said}, which asks for {in_bytes(wanted)} of memory, and there are {in_bytes(there)}; give less")
 
 # %% ../../nbs/arguments.ipynb #ee31ebbc
-PACKAGE = str(Path(__file__).resolve().parents[1]) if "__file__" in globals() else "modreg"  # a chapter has no file
+PACKAGE = str(Path(__file__).parents[1]) if "__file__" in globals() else "modreg"  # a chapter has no file
 LIBRARIES = (PACKAGE, *(sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")), str(Path(torch.__file__).parents[1]), "<frozen", "<string>", "<__array")
 DEEP = (RuntimeError, LookupError, AttributeError, ArithmeticError, AssertionError, TypeError, ValueError, MemoryError)  # what a wrong argument causes far from where it was given
 TOO_LARGE = ("allocate memory", "Storage size calculation", "overflow", "recursion depth", "too large", "numel: integer multiplication", "cannot fit 'int'")
