@@ -295,9 +295,10 @@ def chosen_strength(
     config: Config,  # whose strength is to be chosen
     metric: str,  # by which strengths are chosen; lower is better
 ) -> float:  # the config's own if nothing was tried
-    "The strength that did best on the seeds of the selection"
-    found = sorted(matching(records, replace(config, seed=SELECTION), free=("strength", "seeds")), key=lambda one: one["settings"].get("seeds", config.seeds))
-    tried = {one["settings"].get("strength", config.strength): one["phases"]["train"][metric] for one in found}  # of runs with the same strength the one with most seeds
+    "The strength that did best on the seeds of the selection; of those that were tried on most seeds, since the best of many single seeds is luck"
+    found = [(one["settings"].get("strength", config.strength), one["phases"]["train"][metric]) for one in matching(records, replace(config, seed=SELECTION), free=("strength", "seeds"))]
+    most = max((len(values) for _, values in found), default=0)
+    tried = {strength: values for strength, values in found if len(values) == most}
     return best_strength(tried) if tried else config.strength
 
 
@@ -359,6 +360,8 @@ records = [made("torus", [0.1] * 5 + [0.12] * 3), made("torus", [0.3], seed=SELE
 test_eq(chosen_strength(records, config, "rmse"), 1.0)
 test_eq(len(record_of_cell(records, cells.cell("95% Sparse", "torus"), Adding)["phases"]["train"]["rmse"]), 5)
 test_eq(record_of_cell(records, cells.cell("95% Sparse", "l1"), Adding), None)
+lucky = [made("torus", [0.01], seed=SELECTION, strength=1e-7), *(made("torus", [error, error + 0.1], seed=SELECTION, strength=s) for s, error in ((0.01, 0.3), (1.0, 0.1), (100.0, 0.2)))]
+test_eq(chosen_strength(lucky, config, "rmse"), 1.0)  # a single seed counts for nothing where others were tried on two
 
 
 # %% [markdown]

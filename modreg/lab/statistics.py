@@ -165,9 +165,10 @@ def chosen_strength(
     config: Config,  # whose strength is to be chosen
     metric: str,  # by which strengths are chosen; lower is better
 ) -> float:  # the config's own if nothing was tried
-    "The strength that did best on the seeds of the selection"
-    found = sorted(matching(records, replace(config, seed=SELECTION), free=("strength", "seeds")), key=lambda one: one["settings"].get("seeds", config.seeds))
-    tried = {one["settings"].get("strength", config.strength): one["phases"]["train"][metric] for one in found}  # of runs with the same strength the one with most seeds
+    "The strength that did best on the seeds of the selection; of those that were tried on most seeds, since the best of many single seeds is luck"
+    found = [(one["settings"].get("strength", config.strength), one["phases"]["train"][metric]) for one in matching(records, replace(config, seed=SELECTION), free=("strength", "seeds"))]
+    most = max((len(values) for _, values in found), default=0)
+    tried = {strength: values for strength, values in found if len(values) == most}
     return best_strength(tried) if tried else config.strength
 
 # %% ../../nbs/statistics.ipynb #216b11a5
