@@ -542,6 +542,7 @@ for _name in ("all_ratios", "plot_answer"):
 recipe(f"{B}.compare", lambda: dict(first="none", second="l1", among={navigation(): {"none": {0: 1.0, 1: 1.1}, "l1": {0: 1.2, 1: 1.3}}}))
 recipe(f"{B}.answer", lambda: dict(asked={navigation(): 0.9}, scale="small"))
 recipe(f"{B}.schedules_markdown", lambda: dict(records=kept(), task=navigation(), sparsity=0.9, conditions=["none"], scales=["small"], digits=1))
+recipe(f"{B}.controls_markdown", lambda: dict(asked={navigation(): 0.9}, conditions=["none", "random"], scale="small"))
 
 K = "book.exercises"
 recipe(f"{K}.difference", lambda: dict(got=1.0, want=1.0, within=1e-4))
