@@ -37,11 +37,12 @@ import numpy as np
 
 from modreg.geometry.arguments import OneOf, Share, Within, checked, nearest, shown
 from modreg.lab.experiments import CONDITIONS
-from modreg.lab.results import Record, all_records
-from modreg.lab.runs import PhaseName
+from modreg.lab.results import Record, all_records, matching
+from modreg.lab.runs import PHASES, PhaseName
 from modreg.lab.statistics import chosen_strength, config_for, difference, holm, largest, outcome
 from modreg.lab.training import Task
 from modreg.sparsity.penalties import display_name
+from modreg.sparsity.pruning import SHARES
 from modreg.sparsity.weights import weight_matrices
 from modreg.tasks.adding import Adding
 from modreg.tasks.head_direction import HeadDirection
@@ -358,12 +359,12 @@ test_eq(list(curve(rows, HeadDirection, "moduli")), [0.9])
 
 # %%
 #| export
-def _networks(one: Record | None, metric: str, form: str) -> str:
+def _networks(one: Record | None, metric: str, form: str, phase: PhaseName = "train") -> str:
     "The median of all networks, the best and the worst, and how many learned"
     if one is None:
         return "*not run*"
-    values = [v for v in one["phases"]["train"][metric] if v is not None]
-    found = outcome(one["phases"]["train"][metric], one["learned_below"] or math.inf)
+    values = [v for v in one["phases"][phase][metric] if v is not None]
+    found = outcome(one["phases"][phase][metric], one["learned_below"] or math.inf)
     low, middle, high = (f"{v:{form}}" for v in (min(values), np.median(values), max(values))) if values else "–––"
     return f"{middle} ({low} to {high}), {found.learned} of {found.seeds} learned"
 
@@ -405,11 +406,13 @@ if len(broken) == 2:
 # ## Is it the mask?
 #
 # The paper has no network that never had more than its few weights. Here are two: *random from birth*, whose weights were drawn by lot, and *cheapest from birth*, which has those that cost least by the geometry ([rivals](rivals.ipynb)). A third, *shuffled neurons*, pays the prices of moduli with the neurons in other places: nothing but the prices says where a neuron is, so it should do as well.
-# *Predict:* where the wiring of a torus is what makes a network good, how does one do that was born with it?
+# The last column draws by lot too, but leaves each matrix as many weights as it has in a network that was pruned without a penalty (`-p sparsifier random -p shares FOLDER`). *Predict:* where the wiring of a torus is what makes a network good, how does one do that was born with it?
 
 # %%
 #| export
 CONTROLS = ("none", "random", "geometric", "shuffled", "distance_shuffled", "moduli")  # conditions whose networks are as sparse as each other
+
+ALIKE = "random, as many of each matrix as in one that was pruned"
 
 
 @checked(finite=False)
@@ -418,26 +421,27 @@ def controls_markdown(
     conditions: Sequence[str] = CONTROLS,
     scale: str = "small",
 ) -> str:
-    "Conditions, a column each, at each task's sparsity: the median of all networks, the best and the worst, and how many learned"
-    lines = ["| | " + " | ".join(map(display_name, conditions)) + " |", "|---" * (len(conditions) + 1) + "|"]
+    "Conditions, a column each, at each task's sparsity: the median of all networks, the best and the worst, and how many learned; and the same of their tickets"
+    lines = ["| | " + " | ".join([*map(display_name, conditions), ALIKE]) + " |", "|---" * (len(conditions) + 2) + "|"]
     for task, sparsity in asked.items():
-        texts = [_networks(curve(all_records(task.Config), task, name, scale).get(sparsity), task.metric, ".3g") for name in conditions]
-        lines.append(f"| {_named([task])}: {task.label}, {100 * sparsity:g} % zeros | " + " | ".join(texts) + " |")
+        for phase in PHASES:
+            records = all_records(task.Config)
+            found = [curve(records, task, name, scale, phase).get(sparsity) for name in conditions]
+            lot = config_for(task, CONDITIONS["random"] | {"sparsity": sparsity}, phase, scale)
+            alike = [one for one in matching(records, lot, phase, free=("shares", "seeds")) if one["settings"].get("shares", lot.shares) not in SHARES]
+            what = f"{_named([task])}: {task.label}, {100 * sparsity:g} % zeros" if phase == "train" else "its ticket"
+            lines.append(f"| {what} | " + " | ".join(_networks(one, task.metric, ".3g", phase) for one in [*found, next(iter(alike), None)]) + " |")
     return "\n".join(lines) + "\n"
 
 
 # %%
 display(Markdown(controls_markdown()))
-for name in ("random", "geometric"):
-    found = all_ratios(ASKED, ("none", name))
-    times = [f"{np.median(list(both[name].values())) / np.median(list(both['none'].values())):.2g} ({_named([task])})" for task, both in found.items() if name in both]
-    print(f"{display_name(name)}: {', '.join(times) or 'not run'} times the error of those that were pruned")
-    if again := curve(records[HeadDirection], HeadDirection, name, phase="lottery").get(0.9):
-        print(f"    drawn again: {HeadDirection.label} {np.median(again['phases']['lottery']['error']):.3g} after {np.median(again['phases']['train']['error']):.3g}")
 
 
 # %% [markdown]
-# A pruned network chose its mask while it learned. How weights begin is not what the others lack: drawn again in the same masks, at the size that suits what is left of each row, they do no better.
+# The rows of tickets are the fair ones: there all masks have weights that were drawn in the same way, in language and adding at the size that suits what is left of each row. What differs is the mask alone.
+#
+# A tenth of every matrix, by lot or by price, is a bad network. Yet a lot that leaves each matrix as many weights as a pruned network did (last column) goes most of the way from there to the pruned one. So much of what pruning finds is *how many* weights each matrix needs; where the geometry puts them inside a matrix is the smaller part, and it is the part that moduli are about.
 #
 # ## Exercise 1: what would have looked like proof
 #
