@@ -21,6 +21,8 @@ import rows
 import torch._dynamo  # noqa: F401
 from timing import SECONDS, SIDES, keep_freed_memory, machine, measure, measure_curve
 
+from modreg.lab.files import rounded
+
 RESULTS = Path(__file__).parent.parent / "modreg" / "data" / "bench.json"
 
 
@@ -60,13 +62,6 @@ def print_growth(result: dict) -> None:
     print(line([result["name"], result["axis"], f"{min(sizes):g}–{max(sizes):g}", sides]), flush=True)
 
 
-def short(value: object) -> object:
-    "Numbers to four digits: what is beyond them is noise"
-    if isinstance(value, dict):
-        return {key: short(one) for key, one in value.items()}
-    return [short(one) for one in value] if isinstance(value, (list, tuple)) else float(f"{value:.4g}") if isinstance(value, float) else value
-
-
 def write(results: list[dict], growth: list[dict], facts: dict, order: list[tuple], whole: bool = True, path: Path = RESULTS, rivals: list[dict] | None = None) -> None:
     """Keep results in the table's order, in place of older ones of the same rows and curves; what is in the table no more is dropped
 
@@ -80,7 +75,7 @@ def write(results: list[dict], growth: list[dict], facts: dict, order: list[tupl
 
     kept = {"machine": facts if whole else old.get("machine", facts), "rows": merged(old["rows"], results, ("name", "size", "cores")), "growth": merged(old["growth"], growth, ("name", "axis", "cores"))}
     kept["arena"] = rivals or old.get("arena", [])
-    path.write_text(json.dumps(short(kept), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    path.write_text(json.dumps(rounded(kept, 4), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def main(arguments: list[str]) -> None:

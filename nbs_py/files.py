@@ -45,14 +45,14 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from filelock import FileLock, Timeout
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from modreg.geometry.arguments import Device, checked
+from modreg.geometry.arguments import Device, Within, checked
 
 # %%
 #| hide
@@ -237,6 +237,16 @@ test_fail(lambda: read_sealed(note, "you"), contains="is a file of me/note.txt, 
 
 # %%
 #| export
+@checked(finite=False, trusts=True)
+def rounded(value: Any, digits: Annotated[int, Within(1, 17)]) -> Any:
+    "The numbers in lists and dicts to some significant digits; integers and the rest as they are"
+    if isinstance(value, dict):
+        return {name: rounded(one, digits) for name, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [rounded(one, digits) for one in value]
+    return float(f"{value:.{digits}g}") if isinstance(value, float) else value
+
+
 @checked
 def write_json(path: Path, value: dict[str, Any], owner: str) -> None:
     "Write an object with a seal"

@@ -42,7 +42,8 @@ from typing import Any
 
 import modreg
 from modreg.geometry.arguments import checked
-from modreg.lab.runs import PhaseName, Run, write_whole
+from modreg.lab.files import rounded, write_whole
+from modreg.lab.runs import PhaseName, Run
 from modreg.lab.settings import Config, about, decisive
 from modreg.lab.training import Task
 
@@ -146,15 +147,6 @@ def read_records(path: Path) -> list[Record]:  # empty if there is no such file
 
 # %%
 #| export
-def _short(value: Any) -> Any:
-    "With nine digits a number, which tell any two of single precision apart"
-    if isinstance(value, float):
-        return float(f"{value:.9g}")
-    if isinstance(value, list):
-        return [_short(one) for one in value]
-    return {name: _short(one) for name, one in value.items()} if isinstance(value, dict) else value
-
-
 @checked
 def collect(
     path: Path,  # the file of records
@@ -163,7 +155,7 @@ def collect(
     "Add records to a file; a run that is there already is replaced"
     there = {one["run"]: one for one in read_records(path)}
     new = {one["run"]: one for one in records}
-    lines = [json.dumps(one | {"phases": _short(one["phases"])}) for _, one in sorted((there | new).items())]
+    lines = [json.dumps(one | {"phases": rounded(one["phases"], 9)}) for _, one in sorted((there | new).items())]  # any two numbers of single precision differ in nine digits
     if lines:
         write_whole(path, lambda beside: beside.write_text("\n".join(lines) + "\n", encoding="utf-8"))
     return len(new.keys() - there.keys())

@@ -44,6 +44,7 @@ recipe(f"{F}.damaged", lambda: dict(path=Path("x"), why="cut", then="the run beg
 recipe(f"{F}.seal", lambda: dict(owner="run", name="a.json"))
 recipe(f"{F}.sealed", lambda: dict(data=files.seal("run", "a.json").encode() + b"\n{}"))
 recipe(f"{F}.read_sealed", lambda: dict(path=written("a.json", lambda path: files.write_json(path, {"a": 1}, "run")), owner="run", then="more", name="a.json", what="a file"))
+recipe(f"{F}.rounded", lambda: dict(value={"a": [1.23456, 1]}, digits=3))
 recipe(f"{F}.write_json", lambda: dict(path=folder() / "a.json", value={"a": 1}, owner="run"))
 recipe(f"{F}.read_json", lambda: dict(path=written("a.json", lambda path: files.write_json(path, {"a": 1}, "run")), owner="run", then="more"))
 recipe(f"{F}.write_weights", lambda: dict(path=folder() / "w.safetensors", tensors={"w": rand(2, 2)}, owner="run"))

@@ -17,7 +17,7 @@ import numpy as np
 
 from ..geometry.arguments import OneOf, Share, Within, checked, nearest, shown
 from ..lab.experiments import CONDITIONS
-from ..lab.results import Record, all_records, matching
+from ..lab.results import Record, all_records
 from ..lab.runs import PHASES, PhaseName
 from ..lab.statistics import chosen_strength, config_for, difference, holm, largest, outcome
 from ..lab.training import Task
@@ -248,7 +248,6 @@ def schedules_markdown(
 
 # %% ../../nbs/answer.ipynb #4e855bbf
 CONTROLS = ("none", "random", "geometric", "shuffled", "distance_shuffled", "moduli")  # conditions whose networks are as sparse as each other
-
 ALIKE = "random, as many of each matrix as in one that was pruned"
 
 
@@ -261,11 +260,11 @@ def controls_markdown(
     "Conditions, a column each, at each task's sparsity: the median of all networks, the best and the worst, and how many learned; and the same of their tickets"
     lines = ["| | " + " | ".join([*map(display_name, conditions), ALIKE]) + " |", "|---" * (len(conditions) + 2) + "|"]
     for task, sparsity in asked.items():
+        records = all_records(task.Config)
+        given = [one for one in records if one["settings"].get("shares", task.Config.shares) not in SHARES]
         for phase in PHASES:
-            records = all_records(task.Config)
-            found = [curve(records, task, name, scale, phase).get(sparsity) for name in conditions]
             lot = config_for(task, CONDITIONS["random"] | {"sparsity": sparsity}, phase, scale)
-            alike = [one for one in matching(records, lot, phase, free=("shares", "seeds")) if one["settings"].get("shares", lot.shares) not in SHARES]
+            found = [*(curve(records, task, name, scale, phase).get(sparsity) for name in conditions), largest(given, lot, task, phase, free=("shares",))]
             what = f"{_named([task])}: {task.label}, {100 * sparsity:g} % zeros" if phase == "train" else "its ticket"
-            lines.append(f"| {what} | " + " | ".join(_networks(one, task.metric, ".3g", phase) for one in [*found, next(iter(alike), None)]) + " |")
+            lines.append(f"| {what} | " + " | ".join(_networks(one, task.metric, ".3g", phase) for one in found) + " |")
     return "\n".join(lines) + "\n"

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['WORDS', 'BLANK', 'HEAD', 'SEAL', 'BEGINNING', 'in_words', 'write_whole', 'DamagedFile', 'damaged', 'seal', 'sealed',
-           'read_sealed', 'write_json', 'read_json', 'write_weights', 'read_weights', 'before', 'write_state',
-           'read_state', 'RunInUse', 'is_half', 'sweep', 'locked']
+           'read_sealed', 'rounded', 'write_json', 'read_json', 'write_weights', 'read_weights', 'before',
+           'write_state', 'read_state', 'RunInUse', 'is_half', 'sweep', 'locked']
 
 # %% ../../nbs/files.ipynb #5a36dcae
 import errno
@@ -19,14 +19,14 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from filelock import FileLock, Timeout
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from ..geometry.arguments import Device, checked
+from ..geometry.arguments import Device, Within, checked
 
 # %% ../../nbs/files.ipynb #694c128d
 WORDS = {
@@ -133,6 +133,16 @@ def read_sealed(
     return data
 
 # %% ../../nbs/files.ipynb #b83c85a5
+@checked(finite=False, trusts=True)
+def rounded(value: Any, digits: Annotated[int, Within(1, 17)]) -> Any:
+    "The numbers in lists and dicts to some significant digits; integers and the rest as they are"
+    if isinstance(value, dict):
+        return {name: rounded(one, digits) for name, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [rounded(one, digits) for one in value]
+    return float(f"{value:.{digits}g}") if isinstance(value, float) else value
+
+
 @checked
 def write_json(path: Path, value: dict[str, Any], owner: str) -> None:
     "Write an object with a seal"
